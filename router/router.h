@@ -1,0 +1,201 @@
+/*
+ * The router decides: which route, which side, mirror or not, and why.
+ *
+ * Two halves. `struct router` is the control thread's: plans, breakers, gates, passthrough, and what was done to them by
+ * whom. `struct router_view` is what it publishes: immutable, read by the workers without a lock. A worker asks
+ * router_decide() once per request and says how it ended once with router_observe(); both touch nothing but that worker's
+ * own counters. The router opens nothing, sends nothing, reads no clock: time is an argument (monotonic for durations and
+ * wall clock for records, both in milliseconds).
+ */
+#ifndef SHUNT_ROUTER_ROUTER_H
+#define SHUNT_ROUTER_ROUTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "config/config.h"
+#include "router/counters.h"
+#include "router/request.h"
+
+struct router;
+struct router_view;
+
+/* Why this side; the name is decision_reason_name(). */
+enum decision_reason {
+    REASON_NO_ROUTE,       /* nothing matched: legacy */
+    REASON_PASSTHROUGH,
+    REASON_OVERRIDE,       /* override rule decision.override */
+    REASON_ASSIGNED,       /* assignment cookie; only ever keeps a client on new while the share is above 0 */
+    REASON_COHORT,         /* share against cohort number */
+    REASON_BREAKER_OPEN,
+    REASON_BREAKER_TRIAL,  /* one of a half-open breaker's probes */
+    REASON_ROLLED_BACK,
+    DECISION_REASONS,
+};
+
+const char *decision_reason_name(enum decision_reason reason);
+
+struct decision {
+    const struct config_route *route; /* NULL: no route; lives as long as the view */
+    const struct config_backend *backend; /* of `side` */
+    enum side side;
+    enum decision_reason reason;
+    enum mirror_reason mirror;        /* MIRROR_SENT: please mirror; else why not */
+    bool noise;                       /* with MIRROR_SENT: a second copy goes to the primary's own side */
+    bool trial;                       /* a half-open probe; router_observe() must be called */
+    bool set_assign_cookie;           /* answer carries Set-Cookie for route->assign */
+    uint32_t cohort;                  /* 0..SHARE_ALL-1; below the share means new */
+    uint32_t share;                   /* of SHARE_ALL, in force for this decision */
+    int32_t override;                 /* index of the rule, or -1 */
+    int32_t sticky;                   /* index of the sticky key used, or -1 */
+    struct route_counters *counters;  /* this worker's; also of "no route" (then of the route named "-") */
+};
+
+/* Worker `worker` (0-based) asks. `facts` is borrowed for the call. Never fails, never blocks, allocates nothing. */
+void router_decide(const struct router_view *view, uint32_t worker, const struct request_facts *facts,
+                   struct decision *decision);
+
+/* How an exchange ended. `status` is 0 when there was no response of the backend. */
+struct outcome {
+    enum outcome_kind kind;
+    uint16_t status;          /* of the side that was asked first */
+    uint16_t client_status;   /* what the client got in the end; differs after a fallback */
+    bool fell_back;
+    uint64_t latency_us;
+};
+
+void router_observe(const struct router_view *view, uint32_t worker, const struct decision *decision,
+                    const struct outcome *outcome);
+
+/* ---- control thread ---- */
+
+/* What the plan does for a route now. */
+enum plan_phase {
+    PLAN_FIXED,        /* no stages: the file's share */
+    PLAN_RUNNING,
+    PLAN_PAUSED,       /* by a person; the share holds, nothing advances */
+    PLAN_ROLLED_BACK,  /* share 0 until a person resumes or restarts */
+    PLAN_DONE,         /* last stage held and passed */
+    PLAN_PHASES,
+};
+
+enum breaker_state { BREAKER_CLOSED = 0, BREAKER_OPEN, BREAKER_HALF_OPEN };
+
+const char *plan_phase_name(enum plan_phase phase);
+const char *breaker_state_name(enum breaker_state state);
+
+/* Results of comparing, added up by shadow/ for a route name since the process started. */
+struct comparison_totals {
+    uint64_t compared;
+    uint64_t mismatched;
+};
+
+/* One change of state. `who` is "operator:NAME", "plan", "breaker", "config", "signal:USR1", "file", "environment", ... */
+struct router_event {
+    uint64_t sequence;   /* 1, 2, 3, ... for ever */
+    uint64_t at_ms;      /* wall clock */
+    const char *route;   /* NULL: the whole process */
+    const char *what;    /* "promote", "breaker_open", "passthrough_on", ... */
+    const char *who;
+    const char *why;
+    json_t *from;        /* borrowed for the call */
+    json_t *to;
+};
+
+/* Functions the router needs from others; `context` is handed back. */
+struct router_hooks {
+    void *context;
+    /* A change of state has happened. Must keep it (audit, log) before it returns; called in order, on the control thread. */
+    void (*on_event)(void *context, const struct router_event *event);
+    /* Comparison totals of a route for the mismatch gate; zeroes when there are none. */
+    void (*comparisons)(void *context, const char *route, struct comparison_totals *totals);
+};
+
+/* `workers` is the number of threads that will call router_decide(); it never changes. NULL without memory. */
+struct router *router_new(uint32_t workers, const struct router_hooks *hooks);
+void router_free(struct router *router);
+
+/*
+ * Takes a configuration into use; first call and every reload. A route keeps its place in the plan, share, breaker and
+ * counters by its name: see docs/plans.md for an edited plan (the share never jumps up). `config` is borrowed until the
+ * next router_configure() and until all views made from it are released. False without memory: nothing has changed.
+ */
+bool router_configure(struct router *router, const struct config *config, uint64_t now_ms, uint64_t wall_ms);
+
+/*
+ * Looks at the counters, moves breakers and plans, emits events. Call every 25 ms or so. Returns true when the view has to
+ * be published again.
+ */
+bool router_tick(struct router *router, uint64_t now_ms, uint64_t wall_ms);
+
+/* A new immutable view of the state as it is now, with one reference; NULL without memory. */
+struct router_view *router_publish(struct router *router);
+/* Any thread. The last release frees it. */
+void router_view_ref(struct router_view *view);
+void router_view_unref(struct router_view *view);
+bool router_view_passthrough(const struct router_view *view);
+const struct config *router_view_config(const struct router_view *view);
+
+/* Verbs. Return 0, or a negative errno with *why (static text) saying what is wrong: -ENOENT no such route, -EINVAL, -EALREADY,
+ * -EPERM not possible in this phase. The view must be published again after a 0. `who` and `reason` go to the audit trail. */
+enum router_verb { VERB_PROMOTE, VERB_PAUSE, VERB_RESUME, VERB_ROLLBACK, VERB_RESTART, VERB_SET_PERCENT, VERB_RESET_BREAKER };
+
+struct router_command {
+    enum router_verb verb;
+    const char *route;
+    uint32_t percent;    /* VERB_SET_PERCENT: of SHARE_ALL; the plan is paused there */
+    bool force;          /* VERB_PROMOTE: past an undecided or failed gate */
+    const char *who;
+    const char *reason;  /* may be NULL */
+};
+
+int router_command(struct router *router, const struct router_command *command, uint64_t now_ms, uint64_t wall_ms,
+                   const char **why);
+
+/* Passthrough has several switches (api, signal, environment, file, ...): it is on while any is on. True when the sum changed. */
+enum passthrough_source { PASSTHROUGH_API, PASSTHROUGH_SIGNAL, PASSTHROUGH_ENVIRONMENT, PASSTHROUGH_FILE,
+                          PASSTHROUGH_FAIL_OPEN, PASSTHROUGH_SOURCES };
+bool router_passthrough(struct router *router, enum passthrough_source source, bool on, const char *who,
+                        const char *reason, uint64_t wall_ms);
+bool router_passthrough_is_on(const struct router *router);
+const char *passthrough_source_name(enum passthrough_source source);
+
+/* Everything that must survive a restart (stage, share, phase, breaker, trips, passthrough, sequence, newest history), as
+ * JSON with a version; a new reference. NULL without memory. */
+json_t *router_save(const struct router *router, uint64_t now_ms, uint64_t wall_ms);
+/* Before the first router_configure(). False with *why (malloc'd) when it is not what router_save() writes; nothing is changed. */
+bool router_restore(struct router *router, const json_t *state, uint64_t now_ms, uint64_t wall_ms, char **why);
+/* Grows with every change that router_save() would show, evidence of a running stage left out. */
+uint64_t router_revision(const struct router *router);
+
+/* For status and metrics: one JSON object per route (name, phase, stage, share, shadow, hold elapsed and left, breaker,
+ * gates with verdict and sentence, counters of both sides with rates and p50/p95/p99), new reference. */
+json_t *router_status(const struct router *router, uint64_t now_ms, uint64_t wall_ms);
+json_t *router_history(const struct router *router, const char *route /* NULL: all */);
+
+/* Sums of all workers for the route; false when there is none of that name ("-" is the requests without a route). */
+bool router_counters(const struct router *router, const char *route, struct route_counters *sum);
+/* Calls back for every route in file order, then "-". */
+struct router_route_state {
+    const char *name;
+    const struct config_route *config; /* NULL for "-" */
+    enum plan_phase phase;
+    uint32_t stage;       /* index */
+    uint32_t percent;     /* the plan's share now */
+    uint32_t effective;   /* what the breaker and passthrough leave of it */
+    uint32_t shadow;
+    enum breaker_state breaker;
+    uint32_t trips;
+};
+void router_each(const struct router *router, void (*each)(void *context, const struct router_route_state *state,
+                                                           const struct route_counters *sum), void *context);
+
+/* `explain`: the decision for made-up facts on the current state, without counting anything. `sentence` gets a NUL-terminated
+ * explanation for people. */
+void router_explain(const struct router *router, const struct request_facts *facts, struct decision *decision,
+                    char *sentence, size_t room);
+
+#endif

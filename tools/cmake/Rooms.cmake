@@ -1,0 +1,61 @@
+# How rooms, tests and fuzzers are declared. A room is one folder and one static library; its sources are the .c files in
+# it, so adding a file needs no edit here.
+
+add_library(shunt_flags INTERFACE)
+target_compile_options(shunt_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -fno-omit-frame-pointer
+  -fstack-protector-strong)
+if(SHUNT_WERROR)
+  target_compile_options(shunt_flags INTERFACE -Werror)
+endif()
+target_compile_definitions(shunt_flags INTERFACE _GNU_SOURCE SHUNT_VERSION="${PROJECT_VERSION}")
+target_include_directories(shunt_flags INTERFACE "${PROJECT_SOURCE_DIR}")
+if(SHUNT_SANITIZE)
+  add_compile_options(-fsanitize=${SHUNT_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${SHUNT_SANITIZE})
+endif()
+if(SHUNT_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+# shunt_room(NAME LIBRARIES lib...): the static library shunt_NAME from every .c in this folder.
+function(shunt_room name)
+  cmake_parse_arguments(ARG "" "" "LIBRARIES;EXCLUDE" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.c")
+  foreach(excluded ${ARG_EXCLUDE})
+    list(REMOVE_ITEM sources "${CMAKE_CURRENT_SOURCE_DIR}/${excluded}")
+  endforeach()
+  if(NOT sources)
+    file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/empty.c" "typedef int shunt_room_is_empty;\n")
+    set(sources "${CMAKE_CURRENT_BINARY_DIR}/empty.c")
+  endif()
+  add_library(shunt_${name} STATIC ${sources})
+  target_link_libraries(shunt_${name} PRIVATE shunt_flags PUBLIC ${ARG_LIBRARIES})
+endfunction()
+
+# shunt_test(ROOM): every tests/ROOM/test_X.c becomes the cmocka program and ctest case ROOM/X.
+function(shunt_tests room)
+  cmake_parse_arguments(ARG "" "" "LIBRARIES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/test_*.c")
+  foreach(source ${sources})
+    get_filename_component(stem "${source}" NAME_WE)
+    string(REPLACE "test_" "" noun "${stem}")
+    string(REPLACE "/" "_" prefix "${room}")
+    add_executable(test_${prefix}_${noun} "${source}")
+    target_link_libraries(test_${prefix}_${noun} PRIVATE shunt_flags ${ARG_LIBRARIES} PkgConfig::CMOCKA)
+    add_test(NAME ${room}/${noun} COMMAND test_${prefix}_${noun} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+    set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 120 LABELS unit)
+  endforeach()
+endfunction()
+
+# shunt_fuzzer(NAME LIBRARIES lib...): tests/fuzz/fuzz_NAME.c with its corpus in tests/fuzz/corpus/NAME; the suite runs
+# it for a bounded number of executions.
+function(shunt_fuzzer name)
+  cmake_parse_arguments(ARG "" "" "LIBRARIES" ${ARGN})
+  add_executable(fuzz_${name} "fuzz_${name}.c")
+  target_link_libraries(fuzz_${name} PRIVATE shunt_flags ${ARG_LIBRARIES})
+  target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  file(MAKE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/found/${name}")
+  add_test(NAME fuzz/${name} COMMAND fuzz_${name} -runs=20000 -max_total_time=40 -print_final_stats=1
+    "${CMAKE_CURRENT_BINARY_DIR}/found/${name}" "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name}")
+  set_tests_properties(fuzz/${name} PROPERTIES TIMEOUT 180 LABELS fuzz)
+endfunction()
