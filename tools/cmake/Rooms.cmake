@@ -2,10 +2,18 @@
 # it, so adding a file needs no edit here.
 
 add_library(shunt_flags INTERFACE)
-target_compile_options(shunt_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -fno-omit-frame-pointer
-  -fstack-protector-strong)
+target_compile_options(shunt_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion $<$<CONFIG:Debug>:-fno-omit-frame-pointer>)
 if(SHUNT_WERROR)
   target_compile_options(shunt_flags INTERFACE -Werror)
+endif()
+
+# What is shipped is hardened: position independent, stack protector, fortified libc calls, read-only relocations.
+include(CheckPIESupported)
+check_pie_supported()
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+  target_compile_options(shunt_flags INTERFACE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+  add_link_options(-Wl,-z,relro -Wl,-z,now)
 endif()
 target_compile_definitions(shunt_flags INTERFACE _GNU_SOURCE SHUNT_VERSION="${PROJECT_VERSION}")
 target_include_directories(shunt_flags INTERFACE "${PROJECT_SOURCE_DIR}")
@@ -32,7 +40,7 @@ function(shunt_room name)
   target_link_libraries(shunt_${name} PRIVATE shunt_flags PUBLIC ${ARG_LIBRARIES})
 endfunction()
 
-# shunt_test(ROOM): every tests/ROOM/test_X.c becomes the cmocka program and ctest case ROOM/X.
+# shunt_tests(ROOM LIBRARIES lib...): every tests/ROOM/test_X.c becomes the cmocka program and ctest case ROOM/X.
 function(shunt_tests room)
   cmake_parse_arguments(ARG "" "" "LIBRARIES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/test_*.c")
@@ -45,6 +53,20 @@ function(shunt_tests room)
     add_test(NAME ${room}/${noun} COMMAND test_${prefix}_${noun} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
     set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 120 LABELS unit)
   endforeach()
+endfunction()
+
+# shunt_script(NAME SCRIPT ARGS arg... LABELS label... TIMEOUT seconds SERIAL): a script, Python or shell, as the ctest case
+# NAME. It finds the built programs through the environment variable SHUNT_BUILD. SERIAL keeps it alone on the machine.
+function(shunt_script name script)
+  cmake_parse_arguments(ARG "SERIAL" "TIMEOUT" "ARGS;LABELS" ${ARGN})
+  get_filename_component(path "${script}" ABSOLUTE)
+  if(script MATCHES "\\.py$")
+    add_test(NAME ${name} COMMAND /usr/bin/python3 "${path}" ${ARG_ARGS} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  else()
+    add_test(NAME ${name} COMMAND "${path}" ${ARG_ARGS} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  endif()
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "SHUNT_BUILD=${PROJECT_BINARY_DIR}" TIMEOUT ${ARG_TIMEOUT}
+    LABELS "${ARG_LABELS}" RUN_SERIAL ${ARG_SERIAL} SKIP_RETURN_CODE 77)
 endfunction()
 
 # shunt_fuzzer(NAME LIBRARIES lib...): tests/fuzz/fuzz_NAME.c with its corpus in tests/fuzz/corpus/NAME; the suite runs
