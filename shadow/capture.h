@@ -1,0 +1,42 @@
+/*
+ * One response, kept for comparing: head, the first max_body bytes of the body, and beyond that its length and digest.
+ *
+ * The worker fills it while the response streams past; once the pair is submitted only the compare thread touches it.
+ * Small responses cost no allocation: a capture keeps its buffer from one use to the next.
+ */
+#ifndef SHUNT_SHADOW_CAPTURE_H
+#define SHUNT_SHADOW_CAPTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "router/counters.h"
+
+struct capture {
+    enum outcome_kind kind;
+    uint16_t status;       /* 0: no head came */
+    uint32_t head_len;     /* of the kept head: lines "Name: value\r\n" without status line and without the empty line */
+    uint64_t body_len;     /* whole length as far as it came */
+    uint64_t latency_us;   /* from the request's start on this side to the response's last byte */
+    size_t max_body;
+    bool truncated;        /* body_len > max_body: kept bytes are the beginning, digest covers all */
+    bool failed;           /* no memory to keep it: cannot be compared */
+    bool ended;            /* capture_end() was called */
+    uint64_t digest[2];    /* XXH3 128 of the whole body; only when truncated */
+    char *at;              /* head, then the kept part of the body */
+    size_t len, room;
+    void *hash;            /* XXH3 state, only while a truncated body streams */
+};
+
+void capture_init(struct capture *capture);
+/* Frees what it holds. */
+void capture_done(struct capture *capture);
+/* Ready for another response; keeps a buffer of moderate size. */
+void capture_reset(struct capture *capture, size_t max_body);
+/* The head's field lines, each with its CRLF. */
+void capture_head(struct capture *capture, unsigned status, const char *lines, size_t len);
+void capture_body(struct capture *capture, const char *at, size_t len);
+void capture_end(struct capture *capture, enum outcome_kind kind, uint64_t latency_us);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * The compare thread and the bounded queues to it and back.
+ *
+ * Each worker has a single-producer single-consumer ring of pairs to the compare thread and another for the way back, so
+ * that a worker never waits and never frees what another thread allocated. The compare thread sleeps when there is nothing to do;
+ * waking it costs the worker at most one system call per few milliseconds, not one per pair. When it is behind, comparer_submit()
+ * refuses and the worker counts MIRROR_QUEUE.
+ */
+#ifndef SHUNT_SHADOW_COMPARER_H
+#define SHUNT_SHADOW_COMPARER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shadow/pair.h"
+#include "shadow/report.h"
+
+struct comparer;
+
+/* Starts the thread. `capacity`: pairs in each worker's ring, rounded up to a power of two. `report` is borrowed. NULL on failure. */
+struct comparer *comparer_start(uint32_t workers, uint32_t capacity, struct report *report);
+/* Compares what is queued (bounded by `wait_ms`), ends the thread, frees all pairs still in the rings. */
+void comparer_stop(struct comparer *comparer, uint64_t wait_ms);
+
+/* Worker `worker` hands over a pair whose two captures have ended. False: the queue is full, the pair is still the caller's. */
+bool comparer_submit(struct comparer *comparer, uint32_t worker, struct pair *pair);
+/* A pair that has been compared and is the worker's again; NULL when there is none now. */
+struct pair *comparer_reclaim(struct comparer *comparer, uint32_t worker);
+
+#endif

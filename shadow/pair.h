@@ -1,0 +1,38 @@
+/*
+ * Two captured responses to the same request, on their way to the compare thread and back.
+ */
+#ifndef SHUNT_SHADOW_PAIR_H
+#define SHUNT_SHADOW_PAIR_H
+
+#include <stdint.h>
+
+#include "config/config.h"
+#include "shadow/capture.h"
+
+enum pair_kind {
+    PAIR_CROSS, /* primary's side against the other side: what the migration is judged by */
+    PAIR_NOISE, /* primary's side against itself: what differs here is noise */
+};
+
+enum { PAIR_METHOD_ROOM = 16, PAIR_TARGET_ROOM = 232, PAIR_ID_ROOM = 40 };
+
+struct pair {
+    struct pair *next;                /* worker's free list */
+    const struct config_route *route; /* lives until the pair is reclaimed: `holder` keeps it */
+    void *holder;                     /* the submitter's; shadow does not touch it */
+    enum pair_kind kind;
+    enum side primary;
+    uint64_t wall_ms;                 /* when the request came */
+    uint32_t cohort;
+    char method[PAIR_METHOD_ROOM];    /* NUL-terminated, cut where too long */
+    char target[PAIR_TARGET_ROOM];    /* path and query, NUL-terminated, cut where too long */
+    char request_id[PAIR_ID_ROOM];
+    struct capture primary_capture;
+    struct capture shadow_capture;
+};
+
+/* NULL without memory. */
+struct pair *pair_new(void);
+void pair_free(struct pair *pair);
+
+#endif
