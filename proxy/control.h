@@ -1,0 +1,70 @@
+/*
+ * The control thread: owns configuration, router, store, workers and the admin server, and is the only one to change state.
+ *
+ * The functions below are what the admin server (same thread) may ask for; main() calls control_run().
+ */
+#ifndef SHUNT_PROXY_CONTROL_H
+#define SHUNT_PROXY_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "config/config.h"
+#include "proxy/worker_counters.h"
+#include "router/router.h"
+
+struct control;
+struct report;
+struct store;
+struct event_base;
+
+struct control_options {
+    const char *config_path;
+    const char *fail_open;   /* --fail-open HOST:PORT; NULL: none */
+    const char *fail_listen; /* --listen HOST:PORT, with fail_open */
+};
+
+/* Runs until SIGTERM/SIGINT has drained everything; returns the exit code (0, 2 for a bad file). */
+int control_run(const struct control_options *options);
+
+/* ---- for the admin server ---- */
+struct event_base *control_base(struct control *control);
+const struct config *control_config(struct control *control);
+struct router *control_router(struct control *control);
+struct report *control_report(struct control *control);
+struct store *control_store(struct control *control);
+/* Runs the command, saves, publishes. Like router_command(). */
+int control_command(struct control *control, const struct router_command *command, const char **why);
+/* The API's passthrough switch. True when it is now as asked (saved and published). */
+bool control_passthrough(struct control *control, bool on, const char *who, const char *reason);
+/* Reads the file again now. False with the errors as an array of strings in *errors (new reference). */
+bool control_reload(struct control *control, const char *who, json_t **errors);
+/* Ready: all listeners serve and we are not draining. */
+bool control_is_ready(const struct control *control);
+bool control_is_draining(const struct control *control);
+/* Sum over the workers. */
+void control_counters(const struct control *control, struct worker_counters *sum);
+
+struct control_process { /* facts for status and metrics */
+    uint64_t started_wall_ms;
+    uint64_t uptime_ms;
+    uint64_t generation;
+    uint64_t reloads, reload_failures;
+    uint64_t last_reload_wall_ms;
+    bool last_reload_ok;
+    uint64_t state_saves, state_save_failures;
+    uint64_t log_dropped;
+    uint32_t workers;
+    bool fail_open;          /* serving without a valid file */
+};
+void control_process(const struct control *control, struct control_process *process);
+uint64_t control_now_ms(const struct control *control);  /* monotonic */
+uint64_t control_wall_ms(const struct control *control);
+/* Each listener's real address ("0.0.0.0:8080"), as a JSON array; new reference. */
+json_t *control_listeners(const struct control *control);
+/* Backends with their addresses as resolved now, as a JSON array; new reference. */
+json_t *control_backends(const struct control *control);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * What a worker counts for the whole process (what belongs to a route is in router/counters.h). Single writer, relaxed
+ * loads elsewhere. One list makes the struct, the sum over workers and the lines of /metrics.
+ */
+#ifndef SHUNT_PROXY_WORKER_COUNTERS_H
+#define SHUNT_PROXY_WORKER_COUNTERS_H
+
+#include <stdint.h>
+
+/* name, kind, help: the metric is shunt_NAME (counters get _total) */
+#define WORKER_METRICS(M)                                                                                              \
+    M(downstream_connections, COUNTER, "Client connections accepted")                                                  \
+    M(downstream_active, GAUGE, "Client connections open")                                                             \
+    M(downstream_requests, COUNTER, "Requests read from clients")                                                      \
+    M(downstream_bytes_in, COUNTER, "Bytes read from clients")                                                         \
+    M(downstream_bytes_out, COUNTER, "Bytes written to clients")                                                       \
+    M(bad_requests, COUNTER, "Requests refused for what they say (4xx made by shunt)")                                 \
+    M(request_timeouts, COUNTER, "Clients cut off for a slow head or body")                                            \
+    M(client_gone, COUNTER, "Clients that left before their response ended")                                           \
+    M(accept_errors, COUNTER, "accept() failures, such as no file descriptors")                                        \
+    M(connections_refused, COUNTER, "Client connections not taken because of the connection limit or memory")          \
+    M(upstream_connections, COUNTER, "Connections opened to backends")                                                 \
+    M(upstream_connect_failures, COUNTER, "Connections to backends that failed or timed out")                          \
+    M(upstream_reused, COUNTER, "Exchanges sent on a kept connection")                                                 \
+    M(upstream_active, GAUGE, "Connections to backends with an exchange")                                              \
+    M(upstream_idle, GAUGE, "Kept connections to backends without an exchange")                                        \
+    M(upstream_retries, COUNTER, "Exchanges repeated because a kept connection had died")                              \
+    M(upstream_stray_bytes, COUNTER, "Idle upstream connections closed for bytes nobody asked for")                    \
+    M(upstream_queue, GAUGE, "Exchanges waiting for an upstream connection")                                           \
+    M(upstream_queue_overflows, COUNTER, "Exchanges refused because the queue was full or waited too long")            \
+    M(upstream_ejections, COUNTER, "Backend addresses set aside after consecutive failures")                           \
+    M(bad_responses, COUNTER, "Responses of backends refused for what they say")                                       \
+    M(tunnels, COUNTER, "Connections that became tunnels after an upgrade")                                            \
+    M(tunnels_active, GAUGE, "Tunnels open, passthrough relays included")                                              \
+    M(passthrough_connections, COUNTER, "Connections relayed raw to legacy")                                           \
+    M(spliced_bytes, COUNTER, "Body bytes moved inside the kernel")                                                    \
+    M(shadow_buffered_bytes, GAUGE, "Request bytes kept for copies that are behind")                                   \
+    M(shadow_in_flight, GAUGE, "Copies under way")                                                                     \
+    M(access_log_dropped, COUNTER, "Access log lines dropped because the log was behind")                              \
+    M(loop_rounds, COUNTER, "Rounds of the event loop")
+
+struct worker_counters {
+#define M(name, kind, help) uint64_t name;
+    WORKER_METRICS(M)
+#undef M
+} __attribute__((aligned(64)));
+
+#endif
