@@ -1,0 +1,189 @@
+"""What is measured: shunt and its peers, each as one worker, configured for the same work.
+
+A peer is started with make(name, setting): `setting` says which ports the two backends have and what the scenario needs.
+"""
+
+import os
+from dataclasses import dataclass, field
+
+from processes import Process, Trouble, free_port
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def build_folder():
+    return os.environ.get("SHUNT_BUILD", os.path.join(TOP, "build", "release"))
+
+
+def program(name):
+    path = os.path.join(build_folder(), name)
+    if not os.access(path, os.X_OK):
+        raise Trouble(f"{path} is not there; build it with: cmake --preset release && cmake --build --preset release")
+    return path
+
+
+@dataclass
+class Setting:
+    legacy: int = 0  # ports of the backends
+    new: int = 0
+    mirror: int = 0  # what nginx mirrors to; shunt mirrors to the other side
+    workers: int = 1
+    folder: str = ""  # for configuration files
+    single: bool = False  # one process even where a peer has a master
+    wrap: list = field(default_factory=list)  # a command in front, e.g. valgrind
+
+
+class Backend(Process):
+    """The cheap backend on a free port, or on a unix socket."""
+
+    def __init__(self, core=None, hang=False):
+        self.port = free_port()
+        argv = [program("tools/benchmark/shunt-bench-backend"), "--listen", self.port]
+        super().__init__(argv + (["--hang"] if hang else []), core)
+        self.await_port(self.port)
+
+
+SHUNT = """\
+listeners:
+  - address: 127.0.0.1:{port}
+admin: {{ address: 127.0.0.1:{admin} }}
+workers: {workers}
+access_log: off
+backends:
+  legacy: {{ url: "http://127.0.0.1:{legacy}", max_connections: 4096 }}
+  new:    {{ url: "http://127.0.0.1:{new}", max_connections: 4096 }}
+routes:
+  - name: bench
+    match: {{ path: /** }}
+    sticky: [ {{ header: X-User-Id }}, client_ip ]
+    percent: {percent}
+    breaker: {{ window: 60s, min_requests: 50, error_rate: 5%, consecutive_errors: 10 }}
+    shadow: {{ percent: {shadow}, methods: ["*"], max_in_flight: 4096, max_connections: 4096, timeout: 2s }}
+"""
+
+
+def shunt(setting, port, shadow=0, percent=50):
+    admin = free_port()
+    path = os.path.join(setting.folder, f"shunt-{port}.yaml")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(SHUNT.format(port=port, admin=admin, workers=setting.workers, legacy=setting.legacy,
+                                new=setting.new, percent=percent, shadow=shadow))
+    return [program("shunt"), "--config", path], {"admin": admin}
+
+
+NGINX = """\
+daemon off;
+master_process {master};
+worker_processes {workers};
+worker_rlimit_nofile {files};
+pid {folder}/nginx-{port}.pid;
+error_log {folder}/nginx-{port}.log error;
+events {{ worker_connections {connections}; }}
+http {{
+  access_log off;
+  keepalive_requests 1000000000;
+  keepalive_timeout 600s;
+  client_body_buffer_size 32k;
+  client_body_temp_path {folder}/nginx-{port}-body;
+  proxy_temp_path {folder}/nginx-{port}-proxy;
+  fastcgi_temp_path {folder}/nginx-{port}-f;
+  scgi_temp_path {folder}/nginx-{port}-s;
+  uwsgi_temp_path {folder}/nginx-{port}-u;
+  split_clients "$http_x_user_id" $side {{ {percent} legacy; * new; }}
+  upstream legacy {{ server 127.0.0.1:{legacy}; keepalive 1024; keepalive_requests 1000000000; }}
+  upstream new {{ server 127.0.0.1:{new}; keepalive 1024; keepalive_requests 1000000000; }}
+  upstream mirror {{ server 127.0.0.1:{mirrored}; keepalive 1024; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    location / {{ {mirror} proxy_pass http://$side; }}
+    location = /mirror {{ internal; proxy_pass http://mirror$request_uri; }}
+  }}
+}}
+"""
+
+
+def nginx(setting, port, mirror=False, percent="50%"):
+    path = os.path.join(setting.folder, f"nginx-{port}.conf")
+    files = 20000
+    with open(path, "w", encoding="ascii") as file:
+        file.write(NGINX.format(port=port, folder=setting.folder, workers=setting.workers, legacy=setting.legacy,
+                                new=setting.new, mirrored=setting.mirror or setting.new, percent=percent, files=files,
+                                connections=files, mirror="mirror /mirror;" if mirror else "",
+                                master="off" if setting.single else "on"))
+    return ["nginx", "-e", f"{setting.folder}/nginx-{port}.log", "-c", path], {}
+
+
+HAPROXY = """\
+global
+  nbthread {workers}
+  maxconn 16000
+  no strict-limits
+  {pipes}
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 600s
+  timeout server 60s
+  option http-keep-alive
+  http-reuse always
+  {splice}
+frontend f
+  bind 127.0.0.1:{port} backlog 4096
+  option forwardfor
+  default_backend b
+backend b
+  balance hdr(X-User-Id)
+  hash-type consistent
+  server legacy 127.0.0.1:{legacy} maxconn 16000
+  server new 127.0.0.1:{new} maxconn 16000
+"""
+
+
+def haproxy(setting, port, splice=False):
+    path = os.path.join(setting.folder, f"haproxy-{port}.cfg")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(HAPROXY.format(port=port, workers=setting.workers, legacy=setting.legacy, new=setting.new,
+                                  pipes="tune.pipesize 1048576" if splice else "",  # its best; 64 KiB pipes cost half more
+                                  splice="option splice-response\n  option splice-request" if splice else ""))
+    return ["haproxy", "-db", "-f", path], {}
+
+
+def relay(setting, port):
+    return [program("tools/benchmark/shunt-bench-relay"), port, setting.legacy], {}
+
+
+PEERS = {
+    "relay": lambda setting, port: relay(setting, port),
+    "shunt": lambda setting, port: shunt(setting, port),
+    "shunt mirror": lambda setting, port: shunt(setting, port, shadow=100),
+    "shunt hung mirror": lambda setting, port: shunt(setting, port, shadow=100, percent=0),
+    "nginx": lambda setting, port: nginx(setting, port),
+    "nginx mirror": lambda setting, port: nginx(setting, port, mirror=True),
+    "nginx hung mirror": lambda setting, port: nginx(setting, port, mirror=True, percent="100%"),
+    "haproxy": lambda setting, port: haproxy(setting, port),
+    "haproxy splice": lambda setting, port: haproxy(setting, port, splice=True),
+}
+
+
+class Peer(Process):
+    """A running peer: .port serves, .admin is shunt's admin port."""
+
+    def __init__(self, name, setting, core=None):
+        self.name = name
+        self.port = free_port()
+        argv, facts = PEERS[name](setting, self.port)
+        self.admin = facts.get("admin")
+        super().__init__(setting.wrap + argv, core)
+        try:
+            self.await_port(self.port, 60 if setting.wrap else 5)
+        except Trouble:
+            self.stop()
+            raise
+
+
+def command(name, setting, port):
+    """Only the command line, for a caller that starts it itself."""
+    return PEERS[name](setting, port)[0]
