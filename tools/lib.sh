@@ -1,10 +1,9 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What the scripts in tools/ share: words on the terminal, packages, builds, and processes that are ended by their pid.
 # Sourced, never run. Sets `top` (the repository) and `build` (where presets are built).
 
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# shellcheck disable=SC2034
 build=${SHUNT_BUILD_ROOT:-$top/build}
 
 # ---- words ----
@@ -15,7 +14,7 @@ else
     bold='' dim='' red='' green='' yellow='' cyan='' plain=''
 fi
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "${*-}"; }
 step() { printf '%s==>%s %s\n' "$cyan$bold" "$plain" "$*"; }
 good() { printf '  %s✓%s %s\n' "$green" "$plain" "$*"; }
 bad() { printf '  %s✗%s %s\n' "$red$bold" "$plain" "$*"; }

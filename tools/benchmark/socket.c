@@ -98,7 +98,7 @@ int socket_accept(int listener)
 
 int socket_port(int listener)
 {
-    union any_address address;
+    union any_address address = {.in.sin_family = AF_UNSPEC};
     socklen_t len = sizeof(address);
     if (getsockname(listener, &address.any, &len) < 0)
         fail("getsockname");

@@ -291,7 +291,7 @@ static int listen_and_serve(struct backend *backend, uint16_t port)
         fprintf(stderr, "demo backend: cannot listen on 127.0.0.1:%u: %s\n", port, strerror(errno));
         goto out;
     }
-    struct sockaddr_in address;
+    struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t len = sizeof(address);
     if (getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&address, &len) < 0)
         goto out;
