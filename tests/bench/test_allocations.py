@@ -1,0 +1,38 @@
+"""No allocation in the steady state: a small kept-alive request that is not mirrored allocates nothing at all.
+
+Allocations are the calls of malloc and its like that callgrind saw, as the difference between a run of N and of 2 N requests.
+Comparing two responses may allocate (it parses where bytes differ), but its worker half may not, and equal bytes are equal.
+"""
+
+from counted import Client, at_most, backends, callgrind, command, free_port, main
+
+ROUNDS = 20
+CONNECTIONS = 64
+ALLOCATORS = ("malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "mmap", "brk")
+
+
+def allocations(name, setting, rounds):
+    port = free_port()
+
+    def drive(process):
+        process.await_port(port, 60)
+        with Client(port, CONNECTIONS) as client:
+            client.rounds(rounds)
+
+    calls = callgrind(command(name, setting, port), drive, first_thread_counts=False)[1]
+    return sum(calls.get(allocator, 0) for allocator in ALLOCATORS)
+
+
+def check(name, setting, limit):
+    once, twice = (allocations(name, setting, rounds) for rounds in (ROUNDS, 2 * ROUNDS))
+    print(f"{name}: {once} allocations in {ROUNDS * CONNECTIONS} requests, {twice} in twice as many")
+    at_most(f"{name}: allocations per further request", max(twice - once, 0) / (ROUNDS * CONNECTIONS), limit)
+
+
+def test():
+    with backends() as setting:
+        check("shunt", setting, 0.02)
+        check("shunt mirror", setting, 0.1)
+
+
+main(test)

@@ -1,0 +1,34 @@
+"""A request costs one read and one write on each side, and the loop's own waiting shared by many; nothing else.
+
+64 kept connections whose requests are always waiting, counted by strace over the threads that serve.
+"""
+
+from counted import Client, Peer, SystemCalls, at_most, backends, main
+
+READS_AND_WRITES = ("read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg")
+
+
+def count(name, setting, rounds):
+    with Peer(name, setting) as peer, Client(peer.port, 64) as client:
+        client.rounds(20)  # opens upstream connections, fills free lists
+        with SystemCalls([thread for thread in peer.threads() if thread != peer.pid]) as calls:
+            requests = client.rounds(rounds)
+        return calls, requests
+
+
+def check(name, setting, reads_and_writes, all_calls):
+    calls, requests = count(name, setting, 50)
+    print(f"{name}: {requests} requests, " + ", ".join(f"{call} {n}" for call, n in sorted(calls.counts.items())))
+    moved = sum(calls.counts.get(call, 0) for call in READS_AND_WRITES)
+    at_most(f"{name}: reads and writes per request", moved / requests, reads_and_writes)
+    at_most(f"{name}: system calls per request", calls.total() / requests, all_calls)
+    at_most(f"{name}: epoll_ctl per request", calls.counts.get("epoll_ctl", 0) / requests, 0.005)
+
+
+def test():
+    with backends() as setting:
+        check("shunt", setting, 4.05, 4.3)
+        check("shunt mirror", setting, 6.05, 6.4)
+
+
+main(test)
