@@ -1,0 +1,275 @@
+/*
+ * The admin server: listens, guards the door, finds the endpoint, reads the body, calls the handler.
+ *
+ * Runs on the control thread's loop over evhttp. evhttp has no limit of its own on heads, bodies and patience, so all three are
+ * set here; it answers what is not HTTP by itself. What endpoints do is in admin_views.c, admin_verbs.c and admin_explain.c;
+ * which there are, in admin_endpoints.c.
+ */
+#include "proxy/admin.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+
+#include "config/config.h"
+#include "proxy/admin_body.h"
+#include "proxy/admin_guard.h"
+#include "proxy/admin_reply.h"
+#include "proxy/admin_request.h"
+#include "proxy/control.h"
+
+enum {
+    HEAD_BYTES = 16 * 1024,
+    BODY_HARD_BYTES = 4 * ADMIN_BODY_BYTES, /* beyond it evhttp answers itself, in HTML; up to it we do, in JSON */
+    PATIENCE_S = 15,                        /* without a byte either way */
+    BACKLOG = 64,
+};
+
+struct admin {
+    struct control *control; /* borrowed */
+    struct evhttp *http;
+    int port;
+    bool loopback;
+    char *host;              /* of admin.address at start */
+    char *token;             /* at start; stays in force beyond loopback, whatever a reload says */
+};
+
+static bool is_loopback(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)address;
+        return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+    }
+    const struct sockaddr_in6 *in6 = (const void *)address;
+    return address->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+/* A listening socket at the first address of the host that can be had; else -1 with errno. */
+static int listen_at(const struct addrinfo *found, bool *loopback)
+{
+    int fault = EADDRNOTAVAIL;
+    for (; found != NULL; found = found->ai_next) {
+        int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int yes = 1;
+        if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
+            bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) {
+            *loopback = is_loopback(found->ai_addr);
+            return fd;
+        }
+        fault = errno;
+        if (fd >= 0)
+            close(fd);
+    }
+    errno = fault;
+    return -1;
+}
+
+static int port_of(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+        return -1;
+    if (address.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&address)->sin_port);
+}
+
+static void __attribute__((format(printf, 2, 3))) say(char **error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(error, format, args) < 0)
+        *error = NULL;
+    va_end(args);
+}
+
+static int open_socket(struct admin *admin, const struct config_address *address, char **error)
+{
+    char port[8];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found = NULL;
+    if (address->host == NULL) {
+        say(error, "admin.address: %s: a unix socket cannot be served here; expected HOST:PORT", address->text);
+        return -1;
+    }
+    snprintf(port, sizeof(port), "%u", (unsigned)address->port);
+    int fault = getaddrinfo(address->host, port, &hints, &found);
+    if (fault != 0) {
+        say(error, "admin.address: %s: %s; use an address of this machine, such as 127.0.0.1:9901", address->text,
+            gai_strerror(fault));
+        return -1;
+    }
+    int fd = listen_at(found, &admin->loopback);
+    if (fd < 0)
+        say(error, "admin.address: %s: cannot listen: %s; choose another port, or 0 for any free one", address->text,
+            strerror(errno));
+    freeaddrinfo(found);
+    return fd;
+}
+
+/* The token to ask for now; NULL when there is none. */
+static const char *current_token(const struct admin *admin)
+{
+    const struct config *config = control_config(admin->control);
+    if (config != NULL && config->admin.token != NULL)
+        return config->admin.token;
+    return admin->loopback && config != NULL ? NULL : admin->token;
+}
+
+static bool admits(const struct admin *admin, struct evhttp_request *http, const struct admin_endpoint *endpoint)
+{
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(http);
+    struct admin_fault fault;
+    struct admin_visitor visitor = {
+        .host = evhttp_find_header(headers, "Host"),
+        .origin = evhttp_find_header(headers, "Origin"),
+        .fetch_site = evhttp_find_header(headers, "Sec-Fetch-Site"),
+        .authorization = evhttp_find_header(headers, "Authorization"),
+        .token = current_token(admin),
+        .configured_host = admin->host,
+        .changes = endpoint == NULL || endpoint->method == EVHTTP_REQ_POST,
+        .access = endpoint == NULL ? ADMIN_SECRET : endpoint->access,
+    };
+    if (admin_guard_admits(&visitor, &fault))
+        return true;
+    if (fault.status == 401)
+        evhttp_add_header(evhttp_request_get_output_headers(http), "WWW-Authenticate", "Bearer realm=\"shunt\"");
+    admin_reply_fault(http, &fault);
+    return false;
+}
+
+static void reply_not_found(struct evhttp_request *http, const char *path, const char *allow)
+{
+    if (allow[0] == '\0') {
+        admin_reply_error(http, 404, "no_such_path", "GET / lists the endpoints", "there is nothing at %.200s", path);
+        return;
+    }
+    evhttp_add_header(evhttp_request_get_output_headers(http), "Allow", allow);
+    admin_reply_error(http, 405, "wrong_method", "GET / lists the endpoints", "%.200s takes %s only", path, allow);
+}
+
+/* The body as a checked object. False: answered. */
+static bool read_body(struct admin_request *request)
+{
+    struct evbuffer *input = evhttp_request_get_input_buffer(request->http);
+    size_t length = evbuffer_get_length(input);
+    if (length > ADMIN_BODY_BYTES) {
+        admin_reply_error(request->http, 413, "body_too_large", "send less", "the body has more than %d bytes",
+                          ADMIN_BODY_BYTES);
+        return false;
+    }
+    const char *bytes = length > 0 ? (const char *)evbuffer_pullup(input, -1) : "";
+    char *error = NULL;
+    request->body = bytes != NULL ? admin_body_read(bytes, length, request->endpoint->fields, &error) : NULL;
+    if (request->body != NULL)
+        return true;
+    admin_reply_error(request->http, error != NULL ? 400 : 500, error != NULL ? "bad_body" : "out_of_memory",
+                      "docs/admin-api.md shows each endpoint's body", "%s", error != NULL ? error : "out of memory");
+    free(error);
+    return false;
+}
+
+static void handle(struct admin_request *request, const char *query)
+{
+    if (query != NULL && evhttp_parse_query_str(query, &request->query) < 0) {
+        admin_reply_error(request->http, 400, "bad_query", "percent-encode names and values", "the query cannot be read");
+        return;
+    }
+    if (request->endpoint->method != EVHTTP_REQ_POST || read_body(request))
+        request->endpoint->handle(request);
+}
+
+static void on_request(struct evhttp_request *http, void *context)
+{
+    struct admin *admin = context;
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(http);
+    const char *path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
+    const char *query = uri != NULL ? evhttp_uri_get_query(uri) : NULL;
+    struct admin_request request = {.control = admin->control, .http = http};
+    char allow[32] = "";
+    if (path == NULL || path[0] == '\0')
+        path = "/";
+    request.endpoint = admin_endpoint_find(path, evhttp_request_get_command(http), request.route, allow);
+    if (!admits(admin, http, request.endpoint))
+        return;
+    if (request.endpoint == NULL) {
+        reply_not_found(http, path, allow);
+        return;
+    }
+    TAILQ_INIT(&request.query);
+    handle(&request, query);
+    evhttp_clear_headers(&request.query);
+    json_decref(request.body);
+}
+
+static bool serve(struct admin *admin, int fd)
+{
+    admin->http = evhttp_new(control_base(admin->control));
+    if (admin->http == NULL)
+        return false;
+    evhttp_set_max_headers_size(admin->http, HEAD_BYTES);
+    evhttp_set_max_body_size(admin->http, BODY_HARD_BYTES);
+    evhttp_set_timeout(admin->http, PATIENCE_S);
+    evhttp_set_allowed_methods(admin->http, UINT16_MAX); /* all come to us: the answer is 405, not evhttp's 501 */
+    evhttp_set_gencb(admin->http, on_request, admin);
+    return evhttp_accept_socket_with_handle(admin->http, fd) != NULL;
+}
+
+struct admin *admin_start(struct control *control, const struct config_admin *config, char **error)
+{
+    *error = NULL;
+    int fd = -1;
+    struct admin *admin = calloc(1, sizeof(*admin));
+    if (admin == NULL)
+        goto no_memory;
+    admin->control = control;
+    fd = open_socket(admin, &config->address, error);
+    if (fd < 0)
+        goto fail;
+    if (!admin->loopback && config->token == NULL) {
+        say(error, "admin.address: %s can be reached by others; set admin.token_file, or listen at 127.0.0.1",
+            config->address.text);
+        goto fail;
+    }
+    admin->port = port_of(fd);
+    admin->host = strdup(config->address.host);
+    admin->token = config->token != NULL ? strdup(config->token) : NULL;
+    if (admin->host == NULL || (config->token != NULL && admin->token == NULL) || !serve(admin, fd))
+        goto no_memory;
+    return admin;
+no_memory:
+    say(error, "admin.address: %s: out of memory", config->address.text);
+fail:
+    if (fd >= 0)
+        close(fd);
+    admin_stop(admin);
+    return NULL;
+}
+
+void admin_stop(struct admin *admin)
+{
+    if (admin == NULL)
+        return;
+    if (admin->http != NULL)
+        evhttp_free(admin->http);
+    free(admin->host);
+    free(admin->token);
+    free(admin);
+}
+
+int admin_port(const struct admin *admin)
+{
+    return admin->port;
+}

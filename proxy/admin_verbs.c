@@ -1,0 +1,177 @@
+/*
+ * The endpoints that change something: plan verbs, passthrough, reload, forgetting the report.
+ *
+ * Each turns a checked JSON body into one call of control.h, which saves, publishes and audits; nothing is changed here. Who asked
+ * is always "operator:...", so that nobody can sign as the plan or the breaker.
+ */
+#include "proxy/admin_handlers.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proxy/admin_reply.h"
+#include "proxy/control.h"
+#include "shadow/report.h"
+
+enum { WHO_BYTES = 64, REASON_BYTES = 500 };
+
+struct signature {
+    char who[sizeof("operator:") + WHO_BYTES];
+    const char *reason; /* borrowed from the body; may be NULL */
+};
+
+static bool is_printable(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return false;
+    return true;
+}
+
+/* Who asks and why, for the audit trail. False: answered. */
+static bool read_signature(struct admin_request *request, struct signature *signature)
+{
+    static const char prefix[] = "operator:";
+    const char *who = json_string_value(json_object_get(request->body, "who"));
+    signature->reason = json_string_value(json_object_get(request->body, "reason"));
+    if (who == NULL || who[0] == '\0')
+        who = "api";
+    if (strncmp(who, prefix, sizeof(prefix) - 1) == 0)
+        who += sizeof(prefix) - 1;
+    if (strlen(who) > WHO_BYTES || !is_printable(who)) {
+        admin_reply_error(request->http, 400, "bad_body", "send a plain name",
+                          "body: \"who\" is longer than %d bytes or has control characters", WHO_BYTES);
+        return false;
+    }
+    if (signature->reason != NULL && (strlen(signature->reason) > REASON_BYTES || !is_printable(signature->reason))) {
+        admin_reply_error(request->http, 400, "bad_body", "send one short line",
+                          "body: \"reason\" is longer than %d bytes or has control characters", REASON_BYTES);
+        return false;
+    }
+    snprintf(signature->who, sizeof(signature->who), "%s%s", prefix, who);
+    return true;
+}
+
+/* A percentage with up to two decimals as a share. */
+static bool share_of(double percent, uint32_t *share)
+{
+    double steps = percent * 100.0;
+    if (!(steps >= 0.0 && steps <= SHARE_ALL) || fabs(steps - round(steps)) > 1e-6)
+        return false;
+    *share = (uint32_t)lround(steps);
+    return true;
+}
+
+static const struct {
+    int error;
+    int status;
+    const char *code;
+    const char *remedy;
+} refusals[] = {
+    {-EINVAL, 400, "bad_value", "see docs/admin-api.md for what is accepted"},
+    {-EALREADY, 409, "already_so", "nothing has to be done"},
+    {-EPERM, 409, "not_possible_now", "see what the route is doing: shuntctl status"},
+    {-EACCES, 409, "not_possible_now", "see what the route is doing: shuntctl status"},
+};
+
+static void reply_refusal(struct admin_request *request, int error, const char *why)
+{
+    if (error == -ENOENT) {
+        admin_no_such_route(request, request->route);
+        return;
+    }
+    const char *sentence = why != NULL ? why : strerror(-error);
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        if (refusals[i].error == error) {
+            admin_reply_error(request->http, refusals[i].status, refusals[i].code, refusals[i].remedy, "route %s: %s",
+                              request->route, sentence);
+            return;
+        }
+    }
+    admin_reply_error(request->http, 500, "failed", "see shunt's log", "route %s: %s", request->route, sentence);
+}
+
+void admin_change_route(struct admin_request *request)
+{
+    struct signature signature;
+    if (!read_signature(request, &signature))
+        return;
+    struct router_command command = {
+        .verb = (enum router_verb)request->endpoint->argument,
+        .route = request->route,
+        .force = json_is_true(json_object_get(request->body, "force")),
+        .who = signature.who,
+        .reason = signature.reason,
+    };
+    if (command.verb == VERB_SET_PERCENT &&
+        !share_of(json_number_value(json_object_get(request->body, "percent")), &command.percent)) {
+        admin_reply_error(request->http, 400, "bad_body", "send a number such as 12.5",
+                          "body: \"percent\" is not a number from 0 to 100 with up to two decimals");
+        return;
+    }
+    const char *why = NULL;
+    int error = control_command(request->control, &command, &why);
+    if (error != 0) {
+        reply_refusal(request, error, why);
+        return;
+    }
+    admin_view_route(request);
+}
+
+void admin_change_passthrough(struct admin_request *request)
+{
+    struct signature signature;
+    if (!read_signature(request, &signature))
+        return;
+    bool on = json_is_true(json_object_get(request->body, "on"));
+    bool done = control_passthrough(request->control, on, signature.who, signature.reason);
+    bool now = router_passthrough_is_on(control_router(request->control));
+    if (!done) {
+        admin_reply_error(request->http, 500, "not_saved", "see shunt's log and the state directory's free space",
+                          "passthrough is %s now, but that could not be saved", now ? "on" : "off");
+        return;
+    }
+    /* Off here does not mean off: a signal, the environment or a file may still hold it on. */
+    admin_reply_json(request->http, 200,
+                     json_pack("{s:b, s:b, s:s}", "passthrough", now, "requested", on, "note",
+                               now && !on ? "still on: another switch holds it (signal, environment, file or fail-open)"
+                                          : ""));
+}
+
+void admin_change_config(struct admin_request *request)
+{
+    struct signature signature;
+    if (!read_signature(request, &signature))
+        return;
+    json_t *errors = NULL;
+    if (control_reload(request->control, signature.who, &errors)) {
+        struct control_process process;
+        control_process(request->control, &process);
+        json_decref(errors);
+        admin_reply_json(request->http, 200,
+                         json_pack("{s:b, s:I}", "reloaded", true, "generation", (json_int_t)process.generation));
+        return;
+    }
+    admin_reply_json(request->http, 422,
+                     json_pack("{s:{s:s, s:s, s:s, s:o}}", "error", "code", "bad_config", "message",
+                               "the file has faults; the running configuration stays", "remedy",
+                               "correct the file and reload again", "errors",
+                               errors != NULL ? errors : json_array()));
+}
+
+void admin_change_report(struct admin_request *request)
+{
+    const char *route = json_string_value(json_object_get(request->body, "route"));
+    struct route_counters sum;
+    struct signature signature;
+    if (!read_signature(request, &signature))
+        return;
+    if (route != NULL && !router_counters(control_router(request->control), route, &sum)) {
+        admin_no_such_route(request, route);
+        return;
+    }
+    report_reset(control_report(request->control), route);
+    admin_reply_json(request->http, 200, json_pack("{s:s?}", "reset", route));
+}

@@ -1,0 +1,249 @@
+/*
+ * The endpoints that only read: health, metrics, status, routes, report, history, audit trail, configuration, index.
+ *
+ * Control thread. Each asks the room that knows and answers with what it said; nothing is kept here.
+ */
+#include "proxy/admin_handlers.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/admin_reply.h"
+#include "proxy/control.h"
+#include "proxy/metrics.h"
+#include "router/store/store.h"
+#include "shadow/report.h"
+
+enum { LIST_DEFAULT = 100, LIST_MOST = 10000 };
+
+/* RFC 3339, UTC, milliseconds; JSON null for 0 (never). */
+static json_t *time_json(uint64_t wall_ms)
+{
+    if (wall_ms == 0)
+        return json_null();
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm parts;
+    char text[32];
+    if (gmtime_r(&seconds, &parts) == NULL || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts) == 0)
+        return json_null();
+    return json_sprintf("%s.%03uZ", text, (unsigned)(wall_ms % 1000));
+}
+
+static json_t *routes_json(struct control *control)
+{
+    return router_status(control_router(control), control_now_ms(control), control_wall_ms(control));
+}
+
+void admin_no_such_route(struct admin_request *request, const char *route)
+{
+    char *names = NULL;
+    size_t length = 0, i;
+    json_t *item, *routes = routes_json(request->control);
+    FILE *out = open_memstream(&names, &length);
+    if (out != NULL) {
+        json_array_foreach(routes, i, item)
+            fprintf(out, "%s%s", i > 0 ? ", " : "routes are: ", json_string_value(json_object_get(item, "name")));
+        fclose(out);
+    }
+    json_decref(routes);
+    admin_reply_error(request->http, 404, "no_such_route",
+                      names != NULL && length > 0 ? names : "the configuration has no routes", "there is no route \"%s\"",
+                      route);
+    free(names);
+}
+
+void admin_view_index(struct admin_request *request)
+{
+    char *text = admin_endpoint_list();
+    if (text == NULL)
+        admin_reply_json(request->http, 500, NULL);
+    else
+        admin_reply_text(request->http, 200, "text/plain; charset=utf-8", text);
+    free(text);
+}
+
+void admin_view_health(struct admin_request *request)
+{
+    admin_reply_text(request->http, 200, "text/plain; charset=utf-8", "live\n");
+}
+
+void admin_view_ready(struct admin_request *request)
+{
+    bool ready = control_is_ready(request->control), draining = control_is_draining(request->control);
+    const char *text = draining ? "not ready: draining, no new connections are taken\n"
+                       : ready  ? "ready\n"
+                                : "not ready: not all listeners serve yet\n";
+    admin_reply_text(request->http, ready && !draining ? 200 : 503, "text/plain; charset=utf-8", text);
+}
+
+void admin_view_metrics(struct admin_request *request)
+{
+    struct evbuffer *page = evbuffer_new();
+    if (page != NULL && metrics_write(request->control, page))
+        admin_reply_buffer(request->http, 200, "text/plain; version=0.0.4; charset=utf-8", page);
+    else
+        admin_reply_json(request->http, 500, NULL);
+    if (page != NULL)
+        evbuffer_free(page);
+}
+
+static json_t *config_json(struct control *control, const struct control_process *process)
+{
+    const struct config *config = control_config(control);
+    return json_pack("{s:s?, s:I, s:I, s:I, s:o, s:b}",                                     /* */
+                     "file", config != NULL ? config->file : NULL,                          /* */
+                     "generation", (json_int_t)process->generation,                         /* */
+                     "reloads", (json_int_t)process->reloads,                               /* */
+                     "reload_failures", (json_int_t)process->reload_failures,               /* */
+                     "last_reload_at", time_json(process->last_reload_wall_ms),             /* */
+                     "last_reload_ok", process->last_reload_ok);
+}
+
+static json_t *state_json(struct control *control, const struct control_process *process)
+{
+    struct store *store = control_store(control);
+    return json_pack("{s:s?, s:I, s:I}", "directory", store != NULL ? store_directory(store) : NULL, /* */
+                     "saves", (json_int_t)process->state_saves,                                       /* */
+                     "save_failures", (json_int_t)process->state_save_failures);
+}
+
+static json_t *workers_json(struct control *control)
+{
+    struct worker_counters sum = {0};
+    control_counters(control, &sum);
+    json_t *object = json_object();
+#define M(name, kind, help) json_object_set_new(object, #name, json_integer((json_int_t)sum.name));
+    WORKER_METRICS(M)
+#undef M
+    return object;
+}
+
+void admin_view_status(struct admin_request *request)
+{
+    struct control *control = request->control;
+    struct control_process process;
+    control_process(control, &process);
+    json_t *status = json_pack(
+        "{s:s, s:i, s:o, s:I, s:i, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",        /* */
+        "version", SHUNT_VERSION,                                                             /* */
+        "pid", (int)getpid(),                                                                 /* */
+        "started_at", time_json(process.started_wall_ms),                                     /* */
+        "uptime_ms", (json_int_t)process.uptime_ms,                                           /* */
+        "workers", (int)process.workers,                                                      /* */
+        "ready", control_is_ready(control) && !control_is_draining(control),                  /* */
+        "draining", control_is_draining(control),                                             /* */
+        "passthrough", router_passthrough_is_on(control_router(control)),                     /* */
+        "fail_open", process.fail_open,                                                       /* */
+        "config", config_json(control, &process),                                             /* */
+        "state", state_json(control, &process),                                               /* */
+        "listeners", control_listeners(control),                                              /* */
+        "backends", control_backends(control),                                                /* */
+        "counters", workers_json(control),                                                    /* */
+        "routes", routes_json(control));
+    admin_reply_json(request->http, 200, status);
+}
+
+void admin_view_routes(struct admin_request *request)
+{
+    admin_reply_json(request->http, 200, json_pack("{s:o}", "routes", routes_json(request->control)));
+}
+
+void admin_view_route(struct admin_request *request)
+{
+    json_t *routes = routes_json(request->control), *item, *found = NULL;
+    size_t i;
+    json_array_foreach(routes, i, item) {
+        const char *name = json_string_value(json_object_get(item, "name"));
+        if (name != NULL && strcmp(name, request->route) == 0) {
+            found = json_incref(item);
+            break;
+        }
+    }
+    json_decref(routes);
+    if (found != NULL)
+        admin_reply_json(request->http, 200, found);
+    else
+        admin_no_such_route(request, request->route);
+}
+
+void admin_view_report(struct admin_request *request)
+{
+    const char *route = evhttp_find_header(&request->query, "route");
+    struct route_counters sum;
+    if (route != NULL && !router_counters(control_router(request->control), route, &sum)) {
+        admin_no_such_route(request, route);
+        return;
+    }
+    json_t *report = report_json(control_report(request->control), route);
+    if (report == NULL && route != NULL) /* the route is there, but nothing of it has been compared */
+        admin_reply_error(request->http, 404, "nothing_compared",
+                          "a stage or route with a share of `shadow` makes pairs to compare",
+                          "nothing has been compared yet for route \"%s\"", route);
+    else
+        admin_reply_json(request->http, 200, report);
+}
+
+/* ?limit=N. False: answered. */
+static bool read_limit(struct admin_request *request, size_t *limit)
+{
+    const char *text = evhttp_find_header(&request->query, "limit");
+    *limit = LIST_DEFAULT;
+    if (text == NULL)
+        return true;
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || value < 1 || value > LIST_MOST) {
+        admin_reply_error(request->http, 400, "bad_query", "leave it out for 100",
+                          "query: \"limit\" is not a number from 1 to %d", LIST_MOST);
+        return false;
+    }
+    *limit = (size_t)value;
+    return true;
+}
+
+void admin_view_history(struct admin_request *request)
+{
+    const char *route = evhttp_find_header(&request->query, "route");
+    struct route_counters sum;
+    size_t limit;
+    if (!read_limit(request, &limit))
+        return;
+    if (route != NULL && !router_counters(control_router(request->control), route, &sum)) {
+        admin_no_such_route(request, route);
+        return;
+    }
+    json_t *history = router_history(control_router(request->control), route);
+    while (json_array_size(history) > limit) /* oldest first */
+        json_array_remove(history, 0);
+    admin_reply_json(request->http, 200, json_pack("{s:o}", "history", history));
+}
+
+void admin_view_audit(struct admin_request *request)
+{
+    size_t limit;
+    if (!read_limit(request, &limit))
+        return;
+    json_t *lines = store_audit_tail(control_store(request->control), limit);
+    admin_reply_json(request->http, 200, json_pack("{s:o}", "audit", lines));
+}
+
+void admin_view_config(struct admin_request *request)
+{
+    const struct config *config = control_config(request->control);
+    if (config == NULL) {
+        admin_reply_error(request->http, 503, "no_config", "correct the file and reload",
+                          "shunt serves without a valid configuration (fail-open)");
+        return;
+    }
+    char *text = config_dump(config);
+    if (text != NULL)
+        admin_reply_text(request->http, 200, "application/yaml", text);
+    else
+        admin_reply_json(request->http, 500, NULL);
+    free(text);
+}

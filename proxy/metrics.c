@@ -1,0 +1,389 @@
+/*
+ * The /metrics page: gathers what routes, workers, the comparer, control and the kernel count, and writes it family by family.
+ *
+ * Called by the admin server on the control thread for each scrape. Only reads: counters have their writers elsewhere, and grow
+ * while they are read. Families of routes, of control and of the process are tables, those of workers come from the list
+ * in worker_counters.h.
+ */
+#include "proxy/metrics.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/control.h"
+#include "proxy/metrics_process.h"
+#include "proxy/metrics_text.h"
+#include "shadow/report.h"
+
+/*
+ * Edges of the published histogram, microseconds, near 1, 2.5, 5 of each decade. Every one is an edge of struct histogram
+ * too, so the counts below it are exact; test_metrics.c checks that.
+ */
+static const uint64_t edges_us[] = {100,    248,    496,     992,     2560,    5120,    9728,     24576,   49152,
+                                    98304,  253952, 507904,  1015808, 2490368, 4980736, 9961472,  30408704, 60817408};
+enum { EDGES = sizeof(edges_us) / sizeof(edges_us[0]) };
+
+/* One side of a route, with its histogram folded to the published edges. */
+struct side_sum {
+    uint64_t by_class[STATUS_CLASSES];
+    uint64_t by_outcome[OUTCOME_KINDS];
+    uint64_t judged, errors, fallbacks;
+    uint64_t cumulative[EDGES];
+    uint64_t total, sum_us;
+};
+
+struct route_sum {
+    struct router_route_state state; /* names are borrowed from the router for the page */
+    struct side_sum side[SIDES];
+    uint64_t mirror[MIRROR_REASONS];
+    uint64_t in_flight, mirror_in_flight;
+};
+
+struct page {
+    struct metrics_text text;
+    struct route_sum *routes;
+    size_t route_count, route_room;
+    bool failed;
+};
+
+/* ---- gathering ---- */
+
+static void fold_histogram(struct side_sum *side, const struct histogram *latency)
+{
+    uint32_t bucket = 0;
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < EDGES; i++) {
+        for (; bucket < histogram_bucket(edges_us[i]); bucket++)
+            count += latency->count[bucket];
+        side->cumulative[i] = count;
+    }
+    for (; bucket < HISTOGRAM_BUCKETS; bucket++)
+        count += latency->count[bucket];
+    side->total = count;
+    side->sum_us = latency->sum_us;
+}
+
+static void fold_side(struct side_sum *side, const struct side_counters *sum)
+{
+    memcpy(side->by_class, sum->by_class, sizeof(side->by_class));
+    memcpy(side->by_outcome, sum->by_outcome, sizeof(side->by_outcome));
+    side->judged = sum->judged;
+    side->errors = sum->errors;
+    side->fallbacks = sum->fallbacks;
+    fold_histogram(side, &sum->latency);
+}
+
+static bool make_room(struct page *page)
+{
+    if (page->route_count < page->route_room)
+        return true;
+    size_t room = page->route_room > 0 ? page->route_room * 2 : 16;
+    struct route_sum *routes = realloc(page->routes, room * sizeof(*routes));
+    if (routes == NULL) {
+        page->failed = true;
+        return false;
+    }
+    page->routes = routes;
+    page->route_room = room;
+    return true;
+}
+
+static void gather_route(void *context, const struct router_route_state *state, const struct route_counters *sum)
+{
+    struct page *page = context;
+    if (!make_room(page))
+        return;
+    struct route_sum *route = &page->routes[page->route_count++];
+    route->state = *state;
+    for (int side = 0; side < SIDES; side++)
+        fold_side(&route->side[side], &sum->side[side]);
+    memcpy(route->mirror, sum->mirror, sizeof(route->mirror));
+    route->in_flight = sum->in_flight;
+    route->mirror_in_flight = sum->mirror_in_flight;
+}
+
+/* ---- routes ---- */
+
+static void write_side_count(struct page *page, const struct route_sum *route, int side, const char *label,
+                             const char *value, uint64_t count)
+{
+    struct metrics_label labels[] = {
+        {"route", route->state.name}, {"backend", side_name((enum side)side)}, {label, value}, {NULL, NULL}};
+    metrics_text_count(&page->text, labels, count);
+}
+
+static void write_requests(struct page *page, const struct route_sum *route)
+{
+    static const char *const classes[STATUS_CLASSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    for (int side = 0; side < SIDES; side++)
+        for (int class = 0; class < STATUS_CLASSES; class++)
+            write_side_count(page, route, side, "code", classes[class], route->side[side].by_class[class]);
+}
+
+static void write_outcomes(struct page *page, const struct route_sum *route)
+{
+    for (int side = 0; side < SIDES; side++)
+        for (int kind = 0; kind < OUTCOME_KINDS; kind++)
+            write_side_count(page, route, side, "outcome", outcome_kind_name((enum outcome_kind)kind),
+                             route->side[side].by_outcome[kind]);
+}
+
+static void write_judged(struct page *page, const struct route_sum *route)
+{
+    for (int side = 0; side < SIDES; side++)
+        write_side_count(page, route, side, NULL, NULL, route->side[side].judged);
+}
+
+static void write_errors(struct page *page, const struct route_sum *route)
+{
+    for (int side = 0; side < SIDES; side++)
+        write_side_count(page, route, side, NULL, NULL, route->side[side].errors);
+}
+
+static void write_fallbacks(struct page *page, const struct route_sum *route)
+{
+    for (int side = 0; side < SIDES; side++)
+        write_side_count(page, route, side, NULL, NULL, route->side[side].fallbacks);
+}
+
+static void write_durations(struct page *page, const struct route_sum *route)
+{
+    for (int i = 0; i < SIDES; i++) {
+        const struct side_sum *side = &route->side[i];
+        struct metrics_label labels[] = {
+            {"route", route->state.name}, {"backend", side_name((enum side)i)}, {NULL, NULL}};
+        metrics_text_histogram(&page->text, labels, edges_us, side->cumulative, EDGES, side->total, side->sum_us);
+    }
+}
+
+static void write_mirror(struct page *page, const struct route_sum *route)
+{
+    for (int reason = 0; reason < MIRROR_REASONS; reason++) {
+        if (reason == MIRROR_OFF) /* never counted */
+            continue;
+        struct metrics_label labels[] = {
+            {"route", route->state.name}, {"reason", mirror_reason_name((enum mirror_reason)reason)}, {NULL, NULL}};
+        metrics_text_count(&page->text, labels, route->mirror[reason]);
+    }
+}
+
+static void write_route_value(struct page *page, const struct route_sum *route, double value)
+{
+    struct metrics_label labels[] = {{"route", route->state.name}, {NULL, NULL}};
+    metrics_text_value(&page->text, labels, value);
+}
+
+static void write_in_flight(struct page *page, const struct route_sum *route)
+{
+    write_route_value(page, route, (double)route->in_flight);
+}
+
+static void write_mirror_in_flight(struct page *page, const struct route_sum *route)
+{
+    write_route_value(page, route, (double)route->mirror_in_flight);
+}
+
+static void write_share(struct page *page, const struct route_sum *route)
+{
+    write_route_value(page, route, (double)route->state.percent / SHARE_ALL);
+}
+
+static void write_effective_share(struct page *page, const struct route_sum *route)
+{
+    write_route_value(page, route, (double)route->state.effective / SHARE_ALL);
+}
+
+static void write_shadow_share(struct page *page, const struct route_sum *route)
+{
+    write_route_value(page, route, (double)route->state.shadow / SHARE_ALL);
+}
+
+static void write_stage(struct page *page, const struct route_sum *route)
+{
+    write_route_value(page, route, route->state.config->stage_count > 0 ? route->state.stage + 1.0 : 0.0);
+}
+
+static void write_stages(struct page *page, const struct route_sum *route)
+{
+    write_route_value(page, route, route->state.config->stage_count);
+}
+
+static void write_phase(struct page *page, const struct route_sum *route)
+{
+    for (int phase = 0; phase < PLAN_PHASES; phase++) {
+        struct metrics_label labels[] = {
+            {"route", route->state.name}, {"phase", plan_phase_name((enum plan_phase)phase)}, {NULL, NULL}};
+        metrics_text_count(&page->text, labels, (int)route->state.phase == phase);
+    }
+}
+
+static void write_breaker(struct page *page, const struct route_sum *route)
+{
+    for (int state = BREAKER_CLOSED; state <= BREAKER_HALF_OPEN; state++) {
+        struct metrics_label labels[] = {
+            {"route", route->state.name}, {"state", breaker_state_name((enum breaker_state)state)}, {NULL, NULL}};
+        metrics_text_count(&page->text, labels, (int)route->state.breaker == state);
+    }
+}
+
+static void write_trips(struct page *page, const struct route_sum *route)
+{
+    write_route_value(page, route, route->state.trips);
+}
+
+/* `planned`: not of "-", the requests without a route, which have no plan. */
+static const struct route_family {
+    const char *name;
+    enum metrics_type type;
+    bool planned;
+    void (*write)(struct page *page, const struct route_sum *route);
+    const char *help;
+} route_families[] = {
+    {"shunt_requests_total", METRICS_COUNTER, false, write_requests,
+     "Requests by the backend that was asked first and the class of the status the client got (none: no response)"},
+    {"shunt_outcomes_total", METRICS_COUNTER, false, write_outcomes,
+     "How live exchanges ended, by the backend that was asked first"},
+    {"shunt_judged_requests_total", METRICS_COUNTER, false, write_judged,
+     "Requests that speak for or against the backend: clients that left and our own overload are not among them"},
+    {"shunt_request_errors_total", METRICS_COUNTER, false, write_errors,
+     "Of the judged requests: 5xx, no connection, timeout, reset, bad response"},
+    {"shunt_fallbacks_total", METRICS_COUNTER, false, write_fallbacks,
+     "Requests that the other backend answered after this one had failed"},
+    {"shunt_request_duration_seconds", METRICS_HISTOGRAM, false, write_durations,
+     "Time from a judged request's first byte to its response's last byte"},
+    {"shunt_requests_in_flight", METRICS_GAUGE, false, write_in_flight, "Live exchanges under way"},
+    {"shunt_shadow_total", METRICS_COUNTER, false, write_mirror,
+     "Requests by what became of their copy: sent, compared, or why there was none or nothing to compare"},
+    {"shunt_shadow_copies_in_flight", METRICS_GAUGE, false, write_mirror_in_flight, "Copies under way, by route"},
+    {"shunt_route_share", METRICS_GAUGE, true, write_share, "Share of live traffic that the plan gives to new, 0 to 1"},
+    {"shunt_route_effective_share", METRICS_GAUGE, true, write_effective_share,
+     "What breaker and passthrough leave of shunt_route_share"},
+    {"shunt_route_shadow_share", METRICS_GAUGE, true, write_shadow_share, "Share of requests that are mirrored, 0 to 1"},
+    {"shunt_route_stage", METRICS_GAUGE, true, write_stage, "Current stage, from 1; 0 for a route with a fixed share"},
+    {"shunt_route_stages", METRICS_GAUGE, true, write_stages, "Stages the plan has"},
+    {"shunt_route_phase", METRICS_GAUGE, true, write_phase, "1 for the phase the plan is in"},
+    {"shunt_breaker_state", METRICS_GAUGE, true, write_breaker, "1 for the state the breaker is in"},
+    {"shunt_breaker_trips", METRICS_GAUGE, true, write_trips, "Trips of the breaker in a row"},
+};
+
+static void write_routes(struct page *page)
+{
+    for (size_t i = 0; i < sizeof(route_families) / sizeof(route_families[0]); i++) {
+        const struct route_family *family = &route_families[i];
+        metrics_text_family(&page->text, family->name, family->type, family->help);
+        for (size_t r = 0; r < page->route_count; r++)
+            if (!family->planned || page->routes[r].state.config != NULL)
+                family->write(page, &page->routes[r]);
+    }
+}
+
+static void write_comparison(void *context, const char *route, enum side primary, const char *outcome, uint64_t count)
+{
+    struct page *page = context;
+    struct metrics_label labels[] = {
+        {"route", route}, {"primary", side_name(primary)}, {"outcome", outcome}, {NULL, NULL}};
+    metrics_text_count(&page->text, labels, count);
+}
+
+/* ---- control, process, workers ---- */
+
+struct fact {
+    const char *name;
+    enum metrics_type type;
+    double value;
+    const char *help;
+};
+
+static void write_facts(struct page *page, const struct fact *facts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        metrics_text_family(&page->text, facts[i].name, facts[i].type, facts[i].help);
+        metrics_text_value(&page->text, NULL, facts[i].value);
+    }
+}
+
+static void write_control(struct page *page, struct control *control)
+{
+    struct control_process process;
+    control_process(control, &process);
+    const struct fact facts[] = {
+        {"shunt_ready", METRICS_GAUGE, control_is_ready(control) && !control_is_draining(control),
+         "1 while traffic is taken"},
+        {"shunt_draining", METRICS_GAUGE, control_is_draining(control), "1 while the process ends what is in flight"},
+        {"shunt_passthrough", METRICS_GAUGE, router_passthrough_is_on(control_router(control)),
+         "1 while everything goes straight to legacy"},
+        {"shunt_fail_open", METRICS_GAUGE, process.fail_open, "1 while shunt serves without a valid file"},
+        {"shunt_workers", METRICS_GAUGE, process.workers, "Worker threads"},
+        {"shunt_config_generation", METRICS_GAUGE, (double)process.generation, "Snapshots published to the workers"},
+        {"shunt_config_reloads_total", METRICS_COUNTER, (double)process.reloads, "Reloads that took a new file into use"},
+        {"shunt_config_reload_failures_total", METRICS_COUNTER, (double)process.reload_failures,
+         "Reloads refused because the file had faults"},
+        {"shunt_config_last_reload_successful", METRICS_GAUGE, process.last_reload_ok, "1 when the last reload was taken"},
+        {"shunt_config_last_reload_timestamp_seconds", METRICS_GAUGE, (double)process.last_reload_wall_ms / 1e3,
+         "When the file was last read, seconds since 1970; 0 before the first reload"},
+        {"shunt_state_saves_total", METRICS_COUNTER, (double)process.state_saves, "Times the state was saved"},
+        {"shunt_state_save_failures_total", METRICS_COUNTER, (double)process.state_save_failures,
+         "Times the state could not be saved"},
+        {"shunt_log_dropped_total", METRICS_COUNTER, (double)process.log_dropped,
+         "Log lines dropped because standard output was behind"},
+    };
+    write_facts(page, facts, sizeof(facts) / sizeof(facts[0]));
+}
+
+static void write_process(struct page *page, struct control *control)
+{
+    struct control_process facts_of_control;
+    struct metrics_process process;
+    control_process(control, &facts_of_control);
+    metrics_process_read(&process);
+    const struct fact facts[] = {
+        {"process_resident_memory_bytes", METRICS_GAUGE, (double)process.resident_bytes, "Resident memory"},
+        {"process_virtual_memory_bytes", METRICS_GAUGE, (double)process.virtual_bytes, "Virtual memory"},
+        {"process_cpu_seconds_total", METRICS_COUNTER, process.cpu_seconds, "User and system CPU time"},
+        {"process_open_fds", METRICS_GAUGE, (double)process.open_fds, "Open file descriptors"},
+        {"process_max_fds", METRICS_GAUGE, (double)process.max_fds, "Limit of open file descriptors"},
+        {"process_threads", METRICS_GAUGE, (double)process.threads, "Threads"},
+        {"process_start_time_seconds", METRICS_GAUGE, (double)facts_of_control.started_wall_ms / 1e3,
+         "Start of the process, seconds since 1970"},
+    };
+    write_facts(page, facts, sizeof(facts) / sizeof(facts[0]));
+}
+
+#define WORKER_NAME_COUNTER(name) "shunt_" #name "_total"
+#define WORKER_NAME_GAUGE(name)   "shunt_" #name
+
+static void write_workers(struct page *page, struct control *control)
+{
+    struct worker_counters sum = {0};
+    control_counters(control, &sum);
+#define M(name, kind, help)                                                                                            \
+    metrics_text_family(&page->text, WORKER_NAME_##kind(name), METRICS_##kind, help);                                  \
+    metrics_text_count(&page->text, NULL, sum.name);
+    WORKER_METRICS(M)
+#undef M
+}
+
+static void write_build(struct page *page)
+{
+    static const struct metrics_label labels[] = {{"version", SHUNT_VERSION}, {NULL, NULL}};
+    metrics_text_family(&page->text, "shunt_build_info", METRICS_GAUGE, "Always 1; the version is a label");
+    metrics_text_count(&page->text, labels, 1);
+}
+
+bool metrics_write(struct control *control, struct evbuffer *out)
+{
+    struct page page = {0};
+    metrics_text_init(&page.text, out);
+    router_each(control_router(control), gather_route, &page);
+    write_build(&page);
+    write_control(&page, control);
+    write_routes(&page);
+    metrics_text_family(&page.text, "shunt_comparisons_total", METRICS_COUNTER,
+                        "Pairs of responses by the side the client was answered from and what comparing found");
+    report_each(control_report(control), write_comparison, &page);
+    write_workers(&page, control);
+    write_process(&page, control);
+    free(page.routes);
+    return !page.failed && !page.text.failed;
+}
