@@ -1026,23 +1026,19 @@ class Shunt:
         return done.stdout
 
     def status(self):
-        return self.api("GET", "/status")
+        return self.api("GET", "/api/v1/status")
 
     def route(self, name):
-        routes = self.status()["routes"]
-        for route in routes:
-            if route["name"] == name:
-                return route
-        raise AssertionError(f"no route {name} in {routes}")
+        return self.api("GET", f"/api/v1/routes/{name}")
 
     def verb(self, route, verb, body=None, status=200, **options):
-        return self.api("POST", f"/routes/{route}/{verb}", body if body is not None else {}, status, **options)
+        return self.api("POST", f"/api/v1/routes/{route}/{verb}", body if body is not None else {}, status, **options)
 
     def passthrough(self, on, reason="test"):
-        return self.api("POST", "/passthrough", {"on": on, "reason": reason})
+        return self.api("POST", "/api/v1/passthrough", {"on": on, "reason": reason})
 
     def report(self, route=None):
-        return self.api("GET", "/report" + (f"/{route}" if route else ""))
+        return self.api("GET", "/api/v1/report" + (f"?route={route}" if route else ""))
 
     def audit(self):
         with open(os.path.join(self.directory, "state", "audit.jsonl"), encoding="utf-8") as f:
