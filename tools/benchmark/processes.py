@@ -35,6 +35,7 @@ class Process:
 
     def __exit__(self, *_):
         self.stop()
+        self.log.close()
 
     def stop(self, number=signal.SIGTERM, seconds=5):
         """Ends it and what it started; SIGKILL when it has not gone by then. Returns the exit code."""

@@ -1,0 +1,75 @@
+"""The benchmark measures right: its backend and relay give the bytes they should, profiles and traces are read correctly,
+tables and targets say what was measured."""
+
+import os
+import sys
+import tempfile
+import unittest
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+sys.path.insert(0, os.path.join(TOP, "tools/benchmark"))
+
+import bench  # noqa: E402
+from client import Client, read_answer  # noqa: E402
+from peers import Backend, Peer, Setting  # noqa: E402
+from processes import add_profile  # noqa: E402
+
+
+class Programs(unittest.TestCase):
+    def setUp(self):
+        self.backend = self.enterContext(Backend())
+        self.relay = self.enterContext(Peer("relay", Setting(legacy=self.backend.port)))
+
+    def test_the_relay_passes_answers_of_every_kind(self):
+        with Client(self.relay.port, 8) as client:
+            for kind, length in (("get", 200), ("post", 200), ("large", 1 << 20)):
+                for connection in client.connections:
+                    client.send(connection, kind)
+                    status, body = read_answer(connection)
+                    self.assertEqual((status, len(body)), (200, length))
+
+    def test_the_client_counts_its_requests(self):
+        with Client(self.relay.port, 16) as client:
+            self.assertEqual(client.rounds(5), 80)
+            self.assertEqual(client.sent, 80)
+
+    def test_cpu_time_of_work_is_seen(self):
+        before = self.relay.cpu_seconds()
+        with Client(self.relay.port, 16) as client:
+            client.rounds(100)
+        self.assertGreater(self.relay.cpu_seconds(), before)
+
+
+class Reading(unittest.TestCase):
+    def test_a_profile(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("version: 1\nfn=(1) main\n16 400\ncfn=(2) malloc\ncalls=3 0\n16 90\n"
+                       "fn=(3) serve'2\ncfn=(2)\ncalls=4 0\n1 1\ntotals: 1234\n")
+            file.flush()
+            calls = {}
+            self.assertEqual(add_profile(file.name, calls), 1234)
+            self.assertEqual(calls, {"malloc": 7})
+
+    def test_a_target_is_reached_or_not(self):
+        figures = {"small": {"shunt": {bench.CPU: 11.0}, "relay": {bench.CPU: 10.0}, "haproxy": {bench.CPU: 12.0}}}
+        text = bench.targets_text(figures)
+        self.assertRegex(text, r"raw relay +\| +1\.10 \| +1\.15 \| +yes")
+        self.assertRegex(text, r"small GET / haproxy +\| +0\.92 \| +0\.78 \| +no")
+        self.assertNotIn("idle", text)  # not measured, not shown
+
+    def test_the_page_keeps_what_is_around_the_results(self):
+        page = bench.PAGE
+        with tempfile.NamedTemporaryFile("w+") as file:
+            file.write(f"before\n{bench.BEGIN}\nold\n{bench.END}\nafter\n")
+            file.flush()
+            bench.PAGE = file.name
+            try:
+                bench.write_page("new\n")
+            finally:
+                bench.PAGE = page
+            file.seek(0)
+            self.assertEqual(file.read(), f"before\n{bench.BEGIN}\nnew\n{bench.END}\nafter\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
