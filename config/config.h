@@ -222,7 +222,7 @@ struct config_shadow {
     size_t max_buffer;       /* request bytes a slow copy may fall behind; over it the copy is given up */
     uint32_t max_connections; /* to each mirrored backend, whole process */
     uint32_t samples;        /* differing pairs kept for the report */
-    bool redact;             /* values in samples are replaced; true unless samples_values: full */
+    bool redact;             /* values in samples are replaced; true unless samples.values is full */
     struct config_compare compare;
 };
 
@@ -274,9 +274,12 @@ struct config_access_log {
     uint32_t sample; /* of SHARE_ALL; 0: off */
 };
 
+struct config_secret; /* of config/ alone: which texts --dump must not show */
+
 struct config {
     const char *file;
     struct config_arena *arena; /* owns everything reachable from here */
+    struct config_secret *secrets;
     struct config_listener *listeners;
     uint32_t listener_count;
     struct config_admin admin;

@@ -1,0 +1,341 @@
+/*
+ * Checks: what must hold between keys, asked once a section's own keys are read.
+ *
+ * Called by the loader through the table of sections. Each check looks at the node for what the file said and at the struct
+ * for what came of it, and copes with values that were refused before it.
+ */
+#include "config/check.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "config/pattern.h"
+#include "config/scalar.h"
+
+/* Where a key's value stands, or the mapping itself. */
+static struct place place_of(const struct node *mapping, const char *key)
+{
+    const struct node_item *item = node_find(mapping, key);
+    return item != NULL ? item->value->place : mapping->place;
+}
+
+static bool says(const struct node *mapping, const char *key)
+{
+    return node_find(mapping, key) != NULL;
+}
+
+__attribute__((format(printf, 4, 5))) static void fault_at(struct loader *loader, const char *key, struct place place,
+                                                           const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const char *text = config_arena_vprint(loader->faults->arena, format, args);
+    va_end(args);
+    size_t mark = faults_enter_key(loader->faults, key);
+    if (text == NULL)
+        faults_no_memory(loader->faults);
+    else
+        faults_add(loader->faults, place, "%s", text);
+    faults_leave(loader->faults, mark);
+}
+
+/* ---- small sections ---- */
+
+bool admin_is_set(const void *base)
+{
+    return ((const struct config_admin *)base)->enabled;
+}
+
+void admin_check(struct loader *loader, const struct node *node, void *base)
+{
+    struct config_admin *admin = base;
+    admin->enabled = true;
+    if (admin->address.text == NULL || says(node, "token_file") || scalar_is_loopback(&admin->address))
+        return;
+    fault_at(loader, "address", place_of(node, "address"), "%s can be reached from other machines and there is no "
+             "token_file; expected an address of this machine such as 127.0.0.1:9901, or a token_file",
+             text_shown(loader->faults, admin->address.text));
+}
+
+void access_log_turn_off(void *base)
+{
+    ((struct config_access_log *)base)->sample = 0;
+}
+
+bool access_log_is_off(const void *base)
+{
+    return ((const struct config_access_log *)base)->sample == 0;
+}
+
+void limits_check(struct loader *loader, const struct node *node, void *base)
+{
+    const struct config_limits *limits = base;
+    if (limits->uri_bytes > limits->header_bytes)
+        fault_at(loader, "uri_bytes", place_of(node, says(node, "uri_bytes") ? "uri_bytes" : "header_bytes"),
+                 "a request target of %zu bytes does not fit a head of %zu; expected uri_bytes up to header_bytes",
+                 limits->uri_bytes, limits->header_bytes);
+}
+
+bool match_is_set(const void *base)
+{
+    const struct config_match *match = base;
+    return match->host != NULL || match->path != NULL || match->method_count > 0 || match->header_count > 0 ||
+           match->query_count > 0;
+}
+
+bool assign_is_set(const void *base)
+{
+    return ((const struct config_assign *)base)->cookie != NULL;
+}
+
+bool state_is_set(const void *base)
+{
+    return ((const struct config_state *)base)->directory != NULL;
+}
+
+void breaker_prepare(void *base)
+{
+    ((struct config_breaker *)base)->enabled = true;
+}
+
+void breaker_turn_off(void *base)
+{
+    ((struct config_breaker *)base)->enabled = false;
+}
+
+bool breaker_is_off(const void *base)
+{
+    return !((const struct config_breaker *)base)->enabled;
+}
+
+void fallback_turn_off(void *base)
+{
+    ((struct config_fallback *)base)->on = 0;
+}
+
+bool fallback_is_set(const void *base)
+{
+    return ((const struct config_fallback *)base)->on != 0;
+}
+
+void tolerance_check(struct loader *loader, const struct node *node, void *base)
+{
+    struct config_tolerance *tolerance = base;
+    bool absolute = says(node, "absolute");
+    if (absolute == says(node, "relative"))
+        loader_fault(loader, node->place, "there are %s of absolute and relative; expected exactly one",
+                     absolute ? "both" : "none");
+    else
+        tolerance->kind = absolute ? TOLERANCE_ABSOLUTE : TOLERANCE_RELATIVE;
+}
+
+/* ---- routes ---- */
+
+/* Backends named like the sides are the default. */
+static void fill_side(struct loader *loader, const struct node *node, struct config_route *route, enum side side)
+{
+    if (says(node, side_name(side)))
+        return;
+    const struct config *config = loader->config;
+    for (uint32_t i = 0; i < config->backend_count; i++) {
+        if (config->backends[i].name != NULL && strcmp(config->backends[i].name, side_name(side)) == 0)
+            route->side[side] = &config->backends[i];
+    }
+    if (route->side[side] == NULL && (side != SIDE_LEGACY || config->legacy != NULL))
+        fault_at(loader, side_name(side), node->place, "there is no backend named %s; expected one under backends, or the "
+                 "name of another here", side_name(side));
+}
+
+static bool stage_name_is_taken(const struct config_route *route, uint32_t index, const char *name)
+{
+    for (uint32_t i = 0; i < route->stage_count; i++) {
+        const char *other = route->stages[i].name;
+        if (i != index && other != NULL && strcmp(other, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A stage without a name is called after its share: "25%", and "25%-2" when that is taken. */
+static void name_stage(struct loader *loader, struct config_route *route, uint32_t index)
+{
+    char share[SCALAR_TEXT_BYTES];
+    scalar_print_share(route->stages[index].percent, share);
+    const char *name = config_arena_print(loader->arena, "%s", share);
+    for (unsigned again = 2; name != NULL && stage_name_is_taken(route, index, name); again++)
+        name = config_arena_print(loader->arena, "%s-%u", share, again);
+    if (name == NULL)
+        faults_no_memory(loader->faults);
+    route->stages[index].name = name;
+}
+
+static void check_stage_name(struct loader *loader, const struct config_route *route, uint32_t index,
+                             const struct node *node)
+{
+    for (uint32_t i = 0; i < index; i++) {
+        if (route->stages[i].name != NULL && strcmp(route->stages[i].name, route->stages[index].name) == 0) {
+            fault_at(loader, "name", place_of(node, "name"), "%s is the name of an earlier stage too; expected another one",
+                     text_shown(loader->faults, route->stages[index].name));
+            return;
+        }
+    }
+}
+
+static void check_stage(struct loader *loader, const struct config_route *route, uint32_t index, const struct node *node)
+{
+    const struct config_stage *stage = &route->stages[index];
+    bool last = index + 1 == route->stage_count;
+    if (stage->name != NULL)
+        check_stage_name(loader, route, index, node);
+    if (index > 0 && says(node, "percent") && stage->percent < route->stages[index - 1].percent) {
+        char before[SCALAR_TEXT_BYTES];
+        scalar_print_share(route->stages[index - 1].percent, before);
+        fault_at(loader, "percent", place_of(node, "percent"),
+                 "the share is smaller than that of the stage before; expected at least %s", before);
+    }
+    if (!last && !stage->confirm && route->promotion == PROMOTION_AUTO && !says(node, "hold"))
+        fault_at(loader, "hold", node->place, "the key is missing; expected how long to stay in this stage before shunt "
+                 "promotes by itself, such as hold: 2h");
+}
+
+static void check_stages(struct loader *loader, const struct node *node, struct config_route *route)
+{
+    const struct node_item *stages = node_find(node, "stages");
+    if (stages == NULL || stages->value->kind != NODE_LIST || stages->value->count != route->stage_count)
+        return;
+    size_t mark = faults_enter_key(loader->faults, "stages");
+    uint32_t index = 0;
+    for (const struct node_item *item = stages->value->items; item != NULL; item = item->next, index++) {
+        if (item->value->kind != NODE_MAPPING)
+            continue;
+        size_t item_mark = faults_enter_item(loader->faults, index);
+        check_stage(loader, route, index, item->value);
+        faults_leave(loader->faults, item_mark);
+    }
+    faults_leave(loader->faults, mark);
+    for (index = 0; index < route->stage_count; index++) {
+        if (route->stages[index].name == NULL)
+            name_stage(loader, route, index);
+    }
+}
+
+/* A route's share comes from its stages or from `percent`, and so does what it mirrors. */
+static void check_shares(struct loader *loader, const struct node *node)
+{
+    const struct node_item *shadow = node_find(node, "shadow");
+    if (!says(node, "stages"))
+        return;
+    if (says(node, "percent"))
+        fault_at(loader, "percent", place_of(node, "percent"), "the route has stages too; expected one of percent and "
+                 "stages");
+    if (shadow != NULL && says(shadow->value, "percent"))
+        fault_at(loader, "shadow.percent", place_of(shadow->value, "percent"), "the route has stages, which say what is "
+                 "mirrored; expected shadow: 100 in a stage instead");
+}
+
+static bool mirrors_anything(const struct config_route *route)
+{
+    bool mirrors = route->stage_count == 0 && route->shadow.percent > 0;
+    for (uint32_t i = 0; i < route->stage_count; i++)
+        mirrors = mirrors || route->stages[i].shadow > 0;
+    return mirrors;
+}
+
+/* The default gate on mismatches asks for pairs; a route that never mirrors would wait for them for ever. */
+static void settle_mismatch_gate(const struct node *node, struct config_route *route)
+{
+    const struct node_item *gates = node_find(node, "gates");
+    if (!mirrors_anything(route) && (gates == NULL || !says(gates->value, "mismatch_rate")))
+        route->gates.mismatch_rate = RATE_UNSET;
+}
+
+void route_check(struct loader *loader, const struct node *node, void *base)
+{
+    struct config_route *route = base;
+    route->line = node->place.line;
+    fill_side(loader, node, route, SIDE_LEGACY);
+    fill_side(loader, node, route, SIDE_NEW);
+    check_shares(loader, node);
+    check_stages(loader, node, route);
+    settle_mismatch_gate(node, route);
+}
+
+/* ---- the whole file ---- */
+
+static void check_route_name(struct loader *loader, const struct config_route *routes, uint32_t index,
+                             const struct node *node)
+{
+    for (uint32_t i = 0; i < index; i++) {
+        if (routes[i].name == NULL || routes[index].name == NULL || strcmp(routes[i].name, routes[index].name) != 0)
+            continue;
+        fault_at(loader, "name", place_of(node, "name"),
+                 "%s is the name of the route in line %" PRIu32 " too; expected another one",
+                 text_shown(loader->faults, routes[index].name), routes[i].line);
+        return;
+    }
+}
+
+static void check_route_reach(struct loader *loader, const struct config_route *routes, uint32_t index,
+                              const struct node *node)
+{
+    for (uint32_t i = 0; i < index; i++) {
+        if (routes[i].line == 0 || !pattern_covers(&routes[i].match, &routes[index].match))
+            continue;
+        fault_at(loader, "match", place_of(node, "match"),
+                 "no request can reach this route: the route %s in line %" PRIu32
+                 " comes first and matches all that this one would; expected the narrower route first",
+                 routes[i].name != NULL ? text_shown(loader->faults, routes[i].name) : "without a name", routes[i].line);
+        return;
+    }
+}
+
+static void check_routes(struct loader *loader, const struct node *list)
+{
+    struct config *config = loader->config;
+    size_t mark = faults_enter_key(loader->faults, "routes");
+    uint32_t index = 0;
+    for (const struct node_item *item = list->items; item != NULL; item = item->next, index++) {
+        config->routes[index].index = index;
+        if (item->value->kind != NODE_MAPPING)
+            continue;
+        size_t item_mark = faults_enter_item(loader->faults, index);
+        check_route_name(loader, config->routes, index, item->value);
+        check_route_reach(loader, config->routes, index, item->value);
+        faults_leave(loader->faults, item_mark);
+    }
+    faults_leave(loader->faults, mark);
+}
+
+static void check_listeners(struct loader *loader, const struct node *list)
+{
+    const struct config *config = loader->config;
+    size_t mark = faults_enter_key(loader->faults, "listeners");
+    uint32_t index = 0;
+    for (const struct node_item *item = list->items; item != NULL; item = item->next, index++) {
+        const struct config_address *address = &config->listeners[index].address;
+        size_t item_mark = faults_enter_item(loader->faults, index);
+        for (uint32_t i = 0; i < index; i++) {
+            const struct config_address *other = &config->listeners[i].address;
+            if (address->text == NULL || other->text == NULL || strcmp(address->text, other->text) != 0 ||
+                (address->unix_path == NULL && address->port == 0))
+                continue;
+            fault_at(loader, "address", place_of(item->value, "address"),
+                     "%s is the address of an earlier listener too; expected another one",
+                     text_shown(loader->faults, address->text));
+            break;
+        }
+        faults_leave(loader->faults, item_mark);
+    }
+    faults_leave(loader->faults, mark);
+}
+
+void file_check(struct loader *loader, const struct node *node, void *base)
+{
+    const struct config *config = base;
+    const struct node_item *routes = node_find(node, "routes");
+    const struct node_item *listeners = node_find(node, "listeners");
+    if (listeners != NULL && listeners->value->kind == NODE_LIST && listeners->value->count == config->listener_count)
+        check_listeners(loader, listeners->value);
+    if (routes != NULL && routes->value->kind == NODE_LIST && routes->value->count == config->route_count)
+        check_routes(loader, routes->value);
+}

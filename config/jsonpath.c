@@ -1,0 +1,70 @@
+/*
+ * JSON paths: a check of their form, so that a slip is told with its line and not by a difference that is never ignored.
+ */
+#include "config/jsonpath.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* A step reader returns what stands behind the step, or NULL with *why. */
+
+static const char *step_name(const char *at, const char **why)
+{
+    if (*at == '*')
+        return at + 1;
+    size_t len = 0;
+    while ((unsigned char)at[len] >= 0x80 || (at[len] != '\0' && strchr(".[]*'\" \t", at[len]) == NULL))
+        len++;
+    *why = "a name is missing behind the point";
+    return len > 0 ? at + len : NULL;
+}
+
+static const char *step_quoted(const char *at, const char **why)
+{
+    char quote = *at++;
+    const char *start = at;
+    while (*at != '\0' && *at != quote)
+        at += at[0] == '\\' && at[1] != '\0' ? 2 : 1;
+    if (*at == '\0' || at == start) {
+        *why = "a name in [' '] is empty or not closed";
+        return NULL;
+    }
+    return at + 1;
+}
+
+static const char *step_bracket(const char *at, const char **why)
+{
+    const char *end = at;
+    if (*at == '\'' || *at == '"')
+        end = step_quoted(at, why);
+    else if (*at == '*')
+        end = at + 1;
+    else
+        end = at + strspn(at, "0123456789");
+    if (end == NULL)
+        return NULL;
+    if (end == at || *end != ']' || end - at > 258) {
+        *why = "between [ and ] stands neither a number, nor *, nor a name in quotes";
+        return NULL;
+    }
+    return end + 1;
+}
+
+const char *jsonpath_fault(const char *text)
+{
+    const char *why = NULL;
+    if (text[0] != '$')
+        return "a JSON path starts with $";
+    const char *at = text + 1;
+    while (at != NULL && *at != '\0') {
+        if (at[0] == '.' && at[1] == '.')
+            at = step_name(at + 2, &why);
+        else if (at[0] == '.')
+            at = step_name(at + 1, &why);
+        else if (at[0] == '[')
+            at = step_bracket(at + 1, &why);
+        else
+            return "a step starts with . or [";
+    }
+    return at == NULL ? why : NULL;
+}

@@ -1,0 +1,441 @@
+/*
+ * Keys: the one place that says what the file may hold.
+ *
+ * Read from the bottom (the whole file) to the top (the innermost sections). A default is written as a person would write
+ * it, and is read through the same reader as the file. To add a key: a field in config.h, a row here, and
+ * `shunt --reference > docs/configuration.md`.
+ */
+#include "config/keys.h"
+
+#include "config/check.h"
+#include "config/config.h"
+#include "config/types.h"
+
+/* ---- rows, by the type of their value ---- */
+
+enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
+enum { KIB = 1024, MIB = 1024 * KIB };
+static const double YEAR = 365.0 * DAY;
+
+#define ROW(key, kind, record, field) .name = (key), .type = &(kind), .at = offsetof(struct record, field)
+#define END_OF_KEYS {.name = NULL}
+
+#define NUMBER(key, kind, record, field, by_default, least, most, text)                                                  \
+    {ROW(key, kind, record, field), .fallback = (by_default), .min = (least), .max = (most), .help = (text)}
+#define DURATION(key, record, field, by_default, least, most, text)                                                      \
+    NUMBER(key, type_duration, record, field, by_default, least, most, text)
+#define COUNT(key, record, field, by_default, least, most, text)                                                         \
+    NUMBER(key, type_count, record, field, by_default, least, most, text)
+#define COUNT64(key, record, field, by_default, least, most, text)                                                       \
+    NUMBER(key, type_count64, record, field, by_default, least, most, text)
+#define SIZE(key, record, field, by_default, least, most, text)                                                          \
+    NUMBER(key, type_size, record, field, by_default, least, most, text)
+#define SHARE(key, record, field, by_default, text)                                                                      \
+    NUMBER(key, type_share, record, field, by_default, 0, SHARE_ALL, text)
+#define RATE(key, record, field, by_default, least, most, text)                                                          \
+    {ROW(key, type_rate, record, field), .fallback = (by_default), .min = (least), .max = (most), .flags = KEY_OFF,      \
+     .help = (text)}
+#define WORD(key, kind, record, field, by_default, words, text)                                                          \
+    {ROW(key, kind, record, field), .fallback = (by_default), .choices = (words), .help = (text)}
+#define LIST(key, kind, record, field, count_field, by_default, text)                                                    \
+    {ROW(key, kind, record, field), .count_at = offsetof(struct record, count_field), .fallback = (by_default),          \
+     .help = (text)}
+#define METHODS(record, by_default, text)                                                                                \
+    {ROW("methods", type_methods, record, methods), .count_at = offsetof(struct record, method_count),                   \
+     .flag_at = offsetof(struct record, all_methods), .fallback = (by_default), .help = (text)}
+#define SECTION(key, record, field, table, text)                                                                         \
+    {ROW(key, type_section, record, field), .section = &(table), .help = (text)}
+#define SECTIONS(key, record, field, count_field, table, least, most, text)                                              \
+    {ROW(key, type_sections, record, field), .count_at = offsetof(struct record, count_field), .section = &(table),      \
+     .min = (least), .max = (most), .help = (text)}
+#define LATER(key, what) {.name = (key), .type = &type_later, .flags = KEY_LATER, .help = (what)}
+
+/* ---- words ---- */
+
+static const struct config_choice yes_no[] = {{"true", 1}, {"false", 0}, {"on", 1}, {"off", 0}, {NULL, 0}};
+static const struct config_choice append_set_off[] = {
+    {"append", HEADER_APPEND}, {"set", HEADER_SET}, {"off", HEADER_OFF}, {NULL, 0}};
+static const struct config_choice set_keep_off[] = {
+    {"set", HEADER_SET}, {"keep", HEADER_KEEP}, {"off", HEADER_OFF}, {NULL, 0}};
+static const struct config_choice promotions[] = {
+    {"manual", PROMOTION_MANUAL}, {"auto", PROMOTION_AUTO}, {NULL, 0}};
+static const struct config_choice redactions[] = {{"redacted", 1}, {"full", 0}, {NULL, 0}};
+static const struct config_choice status_rules[] = {{"exact", 0}, {"class", 1}, {NULL, 0}};
+
+/* ---- listeners[] ---- */
+
+static const struct config_key listener_keys[] = {
+    {ROW("address", type_address, config_listener, address), .flags = KEY_REQUIRED | KEY_RESTART,
+     .help = "Where clients connect: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`. Port 0 lets the kernel choose one."},
+    {.name = "protocols", .type = &type_protocols, .fallback = "[http/1.1]", .flags = KEY_RESTART,
+     .help = "What clients may speak; HTTP/1.1 includes 1.0."},
+    LATER("tls", "TLS"),
+    END_OF_KEYS,
+};
+static const struct config_section listener_section = {
+    .heading = "listeners[]", .keys = listener_keys, .size = sizeof(struct config_listener)};
+
+/* ---- admin ---- */
+
+static const struct config_key admin_keys[] = {
+    {ROW("address", type_address, config_admin, address), .flags = KEY_REQUIRED | KEY_RESTART,
+     .help = "Where the admin API, health checks and metrics answer. Port 0 lets the kernel choose one and says so."},
+    {ROW("token_file", type_token_file, config_admin, token_file),
+     .help = "A file with the token that changes need; relative to the folder of this file. Required where other machines "
+             "can reach the address."},
+    END_OF_KEYS,
+};
+static const struct config_section admin_section = {
+    .heading = "admin",
+    .intro = "Without this section there is no admin server: no metrics, no `shuntctl`.",
+    .keys = admin_keys,
+    .is_set = admin_is_set,
+    .check = admin_check,
+};
+
+/* ---- access_log, timeouts, limits, headers ---- */
+
+static const struct config_key access_log_keys[] = {
+    SHARE("sample", config_access_log, sample, "100%", "How many of the requests get a line."),
+    END_OF_KEYS,
+};
+static const struct config_section access_log_section = {
+    .heading = "access_log",
+    .intro = "One line of JSON per request. `access_log: off` writes none.",
+    .keys = access_log_keys,
+    .turn_off = access_log_turn_off,
+    .is_off = access_log_is_off,
+};
+
+static const struct config_key timeout_keys[] = {
+    DURATION("request_header", config_timeouts, request_header_ms, "10s", 1, DAY,
+             "From a request's first byte to its complete head; over it the client gets 408."),
+    DURATION("request_body", config_timeouts, request_body_ms, "30s", 1, DAY,
+             "Without a byte while a body is awaited from the client; over it the client gets 408."),
+    DURATION("idle", config_timeouts, idle_ms, "60s", 1, DAY, "A kept client connection without a request is closed."),
+    DURATION("connect", config_timeouts, connect_ms, "1s", 1, HOUR,
+             "To a backend's accepted connection; over it the client gets 504."),
+    DURATION("response", config_timeouts, response_ms, "15s", 1, DAY,
+             "From the request's last byte to the response's head; over it the client gets 504."),
+    DURATION("stream_idle", config_timeouts, stream_idle_ms, "5m", 1, 7.0 * DAY,
+             "Without a byte in either direction while a response streams."),
+    DURATION("tunnel_idle", config_timeouts, tunnel_idle_ms, "1h", 1, 30.0 * DAY,
+             "Without a byte in either direction after an upgrade (WebSocket), and in passthrough."),
+    DURATION("drain", config_timeouts, drain_ms, "30s", 0, DAY,
+             "How long exchanges in flight may take to end after SIGTERM."),
+    END_OF_KEYS,
+};
+static const struct config_section timeout_section = {.heading = "timeouts", .keys = timeout_keys};
+
+static const struct config_key limit_keys[] = {
+    SIZE("header_bytes", config_limits, header_bytes, "32KiB", KIB, MIB,
+         "A whole head. A larger request gets 431; a larger response becomes 502."),
+    COUNT("header_count", config_limits, header_count, "100", 8, 10000,
+          "Fields of a head. More in a request get 431; more in a response become 502."),
+    SIZE("uri_bytes", config_limits, uri_bytes, "8KiB", 64, MIB, "The request target; a longer one gets 414."),
+    {ROW("connections", type_count, config_limits, connections), .fallback = "10000", .min = 1, .max = 1000000,
+     .help = "Client connections of the process; more wait in the kernel's queue."},
+    END_OF_KEYS,
+};
+static const struct config_section limit_section = {.heading = "limits", .keys = limit_keys, .check = limits_check};
+
+static const struct config_key header_keys[] = {
+    WORD("via", type_flag, config_headers, via, "true", yes_no,
+         "Adds `Via` in both directions, as RFC 9110 section 7.6.3 asks of a proxy."),
+    WORD("x_forwarded_for", type_choice, config_headers, x_forwarded_for, "append", append_set_off,
+         "`append` adds the client's address to what is there, `set` replaces it, `off` leaves it as it came."),
+    WORD("x_forwarded_proto", type_choice, config_headers, x_forwarded_proto, "set", set_keep_off,
+         "`set` replaces what the client sent, `keep` only adds where it sent none, `off` leaves it as it came."),
+    WORD("x_forwarded_host", type_choice, config_headers, x_forwarded_host, "set", set_keep_off, "As above."),
+    WORD("x_request_id", type_choice, config_headers, x_request_id, "keep", set_keep_off,
+         "As above; both sides of a mirrored request get the same."),
+    END_OF_KEYS,
+};
+static const struct config_section header_section = {
+    .heading = "headers", .intro = "What shunt writes into the messages it forwards.", .keys = header_keys};
+
+/* ---- backends.NAME ---- */
+
+static const struct config_key backend_keys[] = {
+    {ROW("url", type_url, config_backend, url), .flags = KEY_REQUIRED,
+     .help = "`http://HOST:PORT`, `http://[IPV6]:PORT` or `unix:/PATH`; port 80 when none is given. No path, query or "
+             "user: requests keep their own."},
+    COUNT("max_connections", config_backend, max_connections, "1024", 1, 1000000,
+          "Connections of the whole process to this backend."),
+    COUNT("queue", config_backend, queue, "1024", 0, 1000000,
+          "Exchanges that may wait for a connection; more get 503 at once."),
+    DURATION("queue_timeout", config_backend, queue_timeout_ms, "1s", 1, HOUR, "How long one waits before it gets 503."),
+    DURATION("idle_timeout", config_backend, idle_timeout_ms, "30s", 1, DAY,
+             "A kept connection without an exchange is closed; keep it below the backend's own."),
+    DURATION("dns_refresh", config_backend, dns_refresh_ms, "30s", 100, DAY, "How often a host name is looked up again."),
+    COUNT("eject_after", config_backend, eject_after, "5", 0, 1000000,
+          "Failures in a row that leave out one of several addresses of a name; 0 never does."),
+    DURATION("eject_for", config_backend, eject_ms, "10s", 1, DAY, "How long such an address is left out."),
+    LATER("tls", "TLS to backends"),
+    END_OF_KEYS,
+};
+static const struct config_section backend_section = {
+    .heading = "backends.NAME",
+    .intro = "Names are free, but one must be `legacy`: it answers requests without a route, and everything in passthrough. "
+             "Routes use `legacy` and `new` unless they name others.",
+    .keys = backend_keys,
+    .size = sizeof(struct config_backend),
+};
+
+/* ---- routes[] ---- */
+
+static const struct config_key match_keys[] = {
+    {ROW("host", type_host, config_match, host),
+     .help = "A host without its port; `*.example.com` matches one or more labels."},
+    {ROW("path", type_path, config_match, path),
+     .help = "`/orders` exactly, `/orders/*` with one segment for the `*`, `/orders/**` with anything below it and "
+             "`/orders` itself."},
+    LIST("methods", type_match_methods, config_match, methods, method_count, NULL, "Any of these."),
+    LIST("headers", type_header_fields, config_match, headers, header_count, NULL,
+         "All of these: `NAME: VALUE`, `NAME: [VALUE, VALUE]` for any of several, `NAME: \"*\"` for any value."),
+    LIST("query", type_query_fields, config_match, query, query_count, NULL,
+         "The same for query parameters, compared after percent-decoding."),
+    END_OF_KEYS,
+};
+static const struct config_section match_section = {
+    .heading = "routes[].match",
+    .intro = "All keys that are given must match; none at all matches every request. A route that no request can reach "
+             "because an earlier one takes them all is refused.",
+    .keys = match_keys,
+    .is_set = match_is_set,
+};
+
+static const struct config_key assign_keys[] = {
+    {ROW("cookie", type_token, config_assign, cookie), .flags = KEY_REQUIRED, .help = "The cookie's name."},
+    DURATION("max_age", config_assign, max_age_ms, "30d", SECOND, YEAR, "How long the client keeps it."),
+    END_OF_KEYS,
+};
+static const struct config_section assign_section = {
+    .heading = "routes[].assign",
+    .intro = "Lets the client keep the side it got in a cookie, for clients without another key. Without this section no "
+             "cookie is set.",
+    .keys = assign_keys,
+    .is_set = assign_is_set,
+};
+
+static const struct config_key stage_keys[] = {
+    {ROW("name", type_stage_name, config_stage, name),
+     .help = "Shown in status and audit; a stage without one is called after its share, such as `25%`."},
+    {ROW("percent", type_share, config_stage, percent), .min = 0, .max = SHARE_ALL, .flags = KEY_REQUIRED,
+     .help = "Live traffic to new. Never smaller than in the stage before."},
+    SHARE("shadow", config_stage, shadow, "0%", "Traffic mirrored to the side that does not answer it."),
+    DURATION("hold", config_stage, hold_ms, "0s", 0, YEAR,
+             "How long the gates must have passed before the next stage. Required where shunt promotes by itself; the last "
+             "stage may leave it out."),
+    WORD("confirm", type_flag, config_stage, confirm, "false", yes_no,
+         "A person must promote out of this stage, also with `promotion: auto`."),
+    END_OF_KEYS,
+};
+static const struct config_section stage_section = {
+    .heading = "routes[].stages[]", .keys = stage_keys, .size = sizeof(struct config_stage)};
+
+static const struct config_key gate_keys[] = {
+    COUNT64("min_requests", config_gates, min_requests, "500", 1, 1e12,
+            "Requests on each side that has traffic in the stage, before anything is judged."),
+    RATE("error_rate_increase", config_gates, error_rate_increase, "2%", 0, 1,
+         "How much the error rate of new may be above legacy's, in points."),
+    RATE("p95_increase", config_gates, p95_increase, "20%", 0, 1000,
+         "How much the 95th percentile of new's latency may be above legacy's."),
+    RATE("mismatch_rate", config_gates, mismatch_rate, "0.1%", 0, 1,
+         "How many of the compared pairs may differ. Off by default in a route that mirrors nothing."),
+    {ROW("confidence", type_rate, config_gates, confidence), .fallback = "99%", .min = 0.5, .max = 0.999999,
+     .help = "How sure a verdict must be."},
+    END_OF_KEYS,
+};
+static const struct config_section gate_section = {
+    .heading = "routes[].gates", .intro = "What must be true to leave a stage.", .keys = gate_keys};
+
+static const struct config_key breaker_keys[] = {
+    DURATION("window", config_breaker, window_ms, "60s", 100, HOUR, "The sliding window that rates are taken over."),
+    COUNT64("min_requests", config_breaker, min_requests, "50", 1, 1e12,
+            "Requests on new within the window before a rate counts."),
+    RATE("error_rate", config_breaker, error_rate, "5%", 0, 1, "Errors of new (5xx, connect, timeout, reset)."),
+    RATE("error_rate_increase", config_breaker, error_rate_increase, "2%", 0, 1,
+         "The same above legacy's in the same window, in points."),
+    {ROW("p95_ratio", type_ratio, config_breaker, p95_ratio), .fallback = "2", .min = 1, .max = 1000, .flags = KEY_OFF,
+     .help = "The 95th percentile of new's latency over legacy's."},
+    COUNT("consecutive_errors", config_breaker, consecutive_errors, "10", 0, 1000000,
+          "Errors of new in a row, whatever the window; 0 does not watch them."),
+    DURATION("cooldown", config_breaker, cooldown_ms, "30s", 1, DAY,
+             "Time until a trial; doubles with each trip in a row."),
+    COUNT("max_trips", config_breaker, max_trips, "3", 0, 1000,
+          "Trips after which the route is rolled back until a person resumes it; 0 never does."),
+    COUNT("trial_requests", config_breaker, trial_requests, "5", 1, 1000,
+          "Successes in a row that a trial needs to close the breaker."),
+    END_OF_KEYS,
+};
+static const struct config_section breaker_section = {
+    .heading = "routes[].breaker",
+    .intro = "Takes all live traffic back to legacy when new fails. On with these defaults when the section is absent; "
+             "`breaker: off` does without.",
+    .keys = breaker_keys,
+    .prepare = breaker_prepare,
+    .turn_off = breaker_turn_off,
+    .is_off = breaker_is_off,
+};
+
+static const struct config_key sample_keys[] = {
+    COUNT("keep", config_shadow, samples, "20", 0, 1000, "The newest differing pairs kept for the report."),
+    WORD("values", type_words, config_shadow, redact, "redacted", redactions,
+         "`redacted` shows where a pair differs but not the values; `full` shows them."),
+    END_OF_KEYS,
+};
+static const struct config_section sample_section = {.heading = "routes[].shadow.samples", .keys = sample_keys};
+
+static const struct config_key tolerance_keys[] = {
+    {ROW("path", type_json_path, config_tolerance, path), .flags = KEY_REQUIRED, .help = "A JSON path to numbers."},
+    {ROW("absolute", type_absolute, config_tolerance, amount), .min = 0, .max = 999999999,
+     .help = "How much they may differ. Exactly one of this and the next is given."},
+    {ROW("relative", type_relative, config_tolerance, amount), .min = 0, .max = 1,
+     .help = "How much they may differ, of the larger one."},
+    END_OF_KEYS,
+};
+static const struct config_section tolerance_section = {
+    .heading = "routes[].shadow.compare.tolerance[]",
+    .keys = tolerance_keys,
+    .size = sizeof(struct config_tolerance),
+    .check = tolerance_check,
+};
+
+static const struct config_key noise_keys[] = {
+    SHARE("percent", config_compare, noise_percent, "0%", "How many of the mirrored requests get the second copy."),
+    END_OF_KEYS,
+};
+static const struct config_section noise_section = {
+    .heading = "routes[].shadow.compare.noise",
+    .intro = "A second copy to the primary's own backend: what differs there is noise and not counted against new.",
+    .keys = noise_keys,
+};
+
+static const struct config_key compare_keys[] = {
+    WORD("status", type_words, config_compare, status_class, "exact", status_rules,
+         "`exact` compares 200 with 200, `class` is content with 2xx and 2xx."),
+    LIST("headers", type_header_names, config_compare, headers, header_count, "[content-type, location]",
+         "The response headers that are compared."),
+    LIST("ignore", type_compare_parts, config_compare, ignore, ignore_count, NULL,
+         "What is left out: `header:NAME`, `status`, `body`, or JSON paths such as `$.items[*].updated_at`."),
+    SECTIONS("tolerance", config_compare, tolerance, tolerance_count, tolerance_section, 0, 64,
+             "Numbers that may differ a little."),
+    LIST("unordered", type_json_paths, config_compare, unordered, unordered_count, NULL,
+         "JSON paths of arrays whose order does not matter."),
+    {.name = "noise", .type = &type_section, .section = &noise_section, .help = "How noise is learnt."},
+    END_OF_KEYS,
+};
+static const struct config_section compare_section = {
+    .heading = "routes[].shadow.compare", .intro = "When two responses are the same.", .keys = compare_keys};
+
+static const struct config_key shadow_keys[] = {
+    {ROW("percent", type_share, config_shadow, percent), .fallback = "0%", .min = 0, .max = SHARE_ALL,
+     .flags = KEY_SKIP_ZERO, .help = "Traffic mirrored, in a route with a fixed share; stages have their own."},
+    METHODS(config_shadow, "[GET, HEAD]",
+            "What is mirrored; writes only when they are named here, and `[\"*\"]` names all."),
+    DURATION("timeout", config_shadow, timeout_ms, "2s", 1, HOUR, "From the copy's start to its response's end."),
+    COUNT("max_in_flight", config_shadow, max_in_flight, "256", 1, 1000000,
+          "Copies under way; more are dropped and counted."),
+    SIZE("max_body", config_shadow, max_body, "1MiB", 0, 64 * MIB,
+         "Of a response kept for comparing; beyond it length and digest are compared."),
+    SIZE("max_buffer", config_shadow, max_buffer, "256KiB", 4 * KIB, 1024.0 * MIB,
+         "Request bytes a slow copy may fall behind before it is given up."),
+    COUNT("max_connections", config_shadow, max_connections, "256", 1, 1000000,
+          "Connections for copies to each mirrored backend, apart from those of live traffic."),
+    {.name = "samples", .type = &type_section, .section = &sample_section, .help = "What the report shows of differences."},
+    SECTION("compare", config_shadow, compare, compare_section, "When two responses are the same."),
+    END_OF_KEYS,
+};
+static const struct config_section shadow_section = {
+    .heading = "routes[].shadow",
+    .intro = "How requests are mirrored to the other side. A shadow never costs the client anything: what does not fit "
+             "these bounds is dropped and counted.",
+    .keys = shadow_keys,
+};
+
+static const struct config_key fallback_keys[] = {
+    {ROW("on", type_fallback_on, config_fallback, on), .flags = KEY_REQUIRED,
+     .help = "Failures of new that are answered from legacy: `connect`, `timeout`, `5xx`, `reset`."},
+    METHODS(config_fallback, "[GET, HEAD]", "For these requests only; `[\"*\"]` names all."),
+    END_OF_KEYS,
+};
+static const struct config_section fallback_section = {
+    .heading = "routes[].fallback",
+    .intro = "Asks legacy when new fails a request, so that the client does not see it. Without this section a failure is "
+             "the client's answer.",
+    .keys = fallback_keys,
+    .turn_off = fallback_turn_off,
+    .is_set = fallback_is_set,
+};
+
+static const struct config_key route_keys[] = {
+    {ROW("name", type_name, config_route, name), .flags = KEY_REQUIRED,
+     .help = "Unique; stands in metrics, logs and commands, and keeps the plan's place over reloads."},
+    SECTION("match", config_route, match, match_section, "Which requests; absent: all."),
+    {ROW("legacy", type_backend_name, config_route, side[SIDE_LEGACY]), .fallback = "legacy", .flags = KEY_DEFERRED,
+     .help = "The backend that migration moves away from."},
+    {ROW("new", type_backend_name, config_route, side[SIDE_NEW]), .fallback = "new", .flags = KEY_DEFERRED,
+     .help = "The backend that it moves to."},
+    LIST("sticky", type_sticky, config_route, sticky, sticky_count, "[client_ip]",
+         "What decides a request's cohort, the first one present: `{ header: NAME }`, `{ cookie: NAME }`, `{ query: NAME }`, "
+         "and last `client_ip` or `random`."),
+    SECTION("assign", config_route, assign, assign_section, "An assignment cookie."),
+    LIST("overrides", type_overrides, config_route, overrides, override_count, NULL,
+         "Requests with a fixed side, the first rule that matches: `{ header: { NAME: VALUE }, backend: new }`; `cookie` and "
+         "`query` work alike, and `[VALUE, VALUE]` lists several."),
+    SECTIONS("stages", config_route, stages, stage_count, stage_section, 1, 64,
+             "The plan. State outside the file remembers which stage it is in."),
+    {ROW("percent", type_share, config_route, percent), .fallback = "0%", .min = 0, .max = SHARE_ALL,
+     .flags = KEY_SKIP_ZERO, .help = "A fixed share of live traffic to new instead of stages; follows the file on every reload."},
+    WORD("promotion", type_choice, config_route, promotion, "manual", promotions,
+         "`auto` goes to the next stage once a stage has held and its gates pass."),
+    SECTION("gates", config_route, gates, gate_section, "What must be true to leave a stage."),
+    SECTION("breaker", config_route, breaker, breaker_section, "When live traffic is taken back."),
+    SECTION("shadow", config_route, shadow, shadow_section, "How requests are mirrored and compared."),
+    SECTION("fallback", config_route, fallback, fallback_section, "Answers from legacy when new fails."),
+    END_OF_KEYS,
+};
+static const struct config_section route_section = {
+    .heading = "routes[]",
+    .intro = "Requests that migrate together; the first route that matches takes a request, and one that matches none goes "
+             "to `legacy`.",
+    .keys = route_keys,
+    .size = sizeof(struct config_route),
+    .check = route_check,
+};
+
+/* ---- state ---- */
+
+static const struct config_key state_keys[] = {
+    {ROW("directory", type_text, config_state, directory), .flags = KEY_REQUIRED | KEY_RESTART,
+     .help = "A folder shunt may write to; stage, share, breaker and audit trail survive there."},
+    LATER("redis", "state shared through Redis"),
+    END_OF_KEYS,
+};
+static const struct config_section state_section = {
+    .heading = "state",
+    .intro = "Without this section state lives in memory, and a restart begins every plan again.",
+    .keys = state_keys,
+    .is_set = state_is_set,
+};
+
+/* ---- the whole file ---- */
+
+static const struct config_key file_keys[] = {
+    {ROW("listeners", type_sections, config, listeners), .count_at = offsetof(struct config, listener_count),
+     .section = &listener_section, .min = 1, .max = 64, .flags = KEY_REQUIRED | KEY_RESTART, .help = "Where clients connect."},
+    SECTION("admin", config, admin, admin_section, "The admin API, health checks and metrics."),
+    {ROW("workers", type_workers, config, workers), .fallback = "auto", .min = 1, .max = 256, .flags = KEY_RESTART,
+     .help = "Threads that move bytes; `auto` is one per core of the CPU quota."},
+    SECTION("access_log", config, access_log, access_log_section, "A line per request, or `off`."),
+    SECTION("timeouts", config, timeouts, timeout_section, "How long shunt waits for what."),
+    SECTION("limits", config, limits, limit_section, "What is too much."),
+    SECTION("headers", config, headers, header_section, "What shunt adds to messages."),
+    {ROW("backends", type_backends, config, backends), .section = &backend_section, .flags = KEY_REQUIRED,
+     .help = "Who answers, by name."},
+    SECTIONS("routes", config, routes, route_count, route_section, 0, 1024, "What migrates."),
+    SECTION("state", config, state, state_section, "Where what happened is kept."),
+    END_OF_KEYS,
+};
+const struct config_section config_file_section = {.heading = "The file", .keys = file_keys, .check = file_check};

@@ -1,0 +1,29 @@
+/*
+ * Lists of texts, read item by item: the part that many types have in common.
+ */
+#ifndef SHUNT_CONFIG_TEXTS_H
+#define SHUNT_CONFIG_TEXTS_H
+
+#include "config/loader.h"
+
+enum { TEXTS_MOST = 256 }; /* items of one list */
+
+/* What is wrong with an item, or NULL. */
+typedef const char *texts_fault(const char *text);
+
+struct texts_rule {
+    const char *expected;      /* of the list: "a list of header names" */
+    const char *item_expected; /* of one item */
+    texts_fault *fault;        /* NULL: any text that is not empty */
+    bool lower;                /* kept in lower case, and equal without regard to case */
+};
+
+struct texts {
+    const char **items;
+    uint32_t count;
+};
+
+/* Reads a list of different texts; false after a fault, and *texts is as it was. */
+bool texts_read(struct loader *loader, const struct node *node, const struct texts_rule *rule, struct texts *texts);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * The types of values, as the table of keys names them.
+ */
+#ifndef SHUNT_CONFIG_TYPES_H
+#define SHUNT_CONFIG_TYPES_H
+
+#include "config/keys.h"
+
+/* types.c: values that any section may have */
+extern const struct config_type type_section;  /* a mapping with its own table, at an offset of the same struct */
+extern const struct config_type type_sections; /* a list of those: pointer and count */
+extern const struct config_type type_flag;     /* bool */
+extern const struct config_type type_words;    /* bool with a word for false and one for true */
+extern const struct config_type type_choice;   /* enum */
+extern const struct config_type type_count;    /* uint32_t */
+extern const struct config_type type_count64;  /* uint64_t */
+extern const struct config_type type_duration; /* uint64_t, milliseconds */
+extern const struct config_type type_size;     /* size_t, bytes */
+extern const struct config_type type_share;    /* uint32_t, of SHARE_ALL */
+extern const struct config_type type_rate;     /* double, fraction; RATE_UNSET with "off" */
+extern const struct config_type type_ratio;    /* double, plain; RATE_UNSET with "off" */
+extern const struct config_type type_text;     /* const char * */
+extern const struct config_type type_name;     /* const char *, letters, digits, "_", ".", "-" */
+extern const struct config_type type_token;    /* const char *, a token of HTTP */
+extern const struct config_type type_address;  /* struct config_address */
+extern const struct config_type type_workers;  /* uint32_t, "auto" is counted at once */
+extern const struct config_type type_later;    /* refused: not in this version */
+
+/* http_types.c: what requests are matched by */
+extern const struct config_type type_host;
+extern const struct config_type type_path;
+extern const struct config_type type_methods;      /* pointer, count, and "*" */
+extern const struct config_type type_match_methods; /* the same without a flag: all of them is an empty list */
+extern const struct config_type type_header_fields; /* NAME: VALUE, NAME: [VALUE, ...] or NAME: "*" */
+extern const struct config_type type_query_fields;
+extern const struct config_type type_header_names; /* lower case */
+
+/* route_types.c: values that only one section has */
+extern const struct config_type type_protocols;
+extern const struct config_type type_token_file;
+extern const struct config_type type_url;
+extern const struct config_type type_backends;
+extern const struct config_type type_backend_name;
+extern const struct config_type type_sticky;
+extern const struct config_type type_overrides;
+extern const struct config_type type_stage_name;
+extern const struct config_type type_fallback_on;
+extern const struct config_type type_compare_parts;
+extern const struct config_type type_json_path;
+extern const struct config_type type_json_paths;
+extern const struct config_type type_absolute;
+extern const struct config_type type_relative;
+
+#endif
