@@ -65,4 +65,13 @@ struct route_counters {
     uint64_t mirror_in_flight;            /* gauge */
 } __attribute__((aligned(64)));
 
+/*
+ * Who counts what: router_decide() counts in_flight up and, in mirror[], a request that is not mirrored because of its
+ * rate, method, upgrade or passthrough; router_observe() counts in_flight down and everything in side[]. Whoever sends
+ * the copy counts the rest of mirror[] and mirror_in_flight. MIRROR_OFF is never counted.
+ */
+
+/* into += from, loading each count once; `from` may be written meanwhile. The runs of all workers are added up, too. */
+void route_counters_add(struct route_counters *into, const struct route_counters *from);
+
 #endif

@@ -35,6 +35,11 @@ static inline void count_add(uint64_t *counter, uint64_t amount)
     __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + amount, __ATOMIC_RELAXED);
 }
 
+static inline void count_sub(uint64_t *counter, uint64_t amount)
+{
+    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) - amount, __ATOMIC_RELAXED);
+}
+
 static inline uint64_t count_read(const uint64_t *counter)
 {
     return __atomic_load_n(counter, __ATOMIC_RELAXED);

@@ -67,6 +67,9 @@ struct request_facts {
     uint64_t random;   /* fresh random bits from the caller: for `random` and for sampling without a key */
 };
 
+/* What the field of this name is, letters of either case. For callers that have no codec, such as `explain`. */
+enum field_id request_field_id(struct text name);
+
 static inline bool text_equals(struct text text, const char *other, size_t len)
 {
     return text.len == len && __builtin_memcmp(text.at, other, len) == 0;

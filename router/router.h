@@ -70,6 +70,10 @@ struct outcome {
 void router_observe(const struct router_view *view, uint32_t worker, const struct decision *decision,
                     const struct outcome *outcome);
 
+/* The value of the assignment cookie when decision->set_assign_cookie: the side with a mark of the route, such as
+ * "new.1a2b3c4d". Lives as long as the view. "" without a route. */
+const char *router_assign_value(const struct router_view *view, const struct decision *decision);
+
 /* ---- control thread ---- */
 
 /* What the plan does for a route now. */
@@ -105,13 +109,16 @@ struct router_event {
     json_t *to;
 };
 
-/* Functions the router needs from others; `context` is handed back. */
+/* Functions the router needs from others; `context` is handed back. Each may be NULL. */
 struct router_hooks {
     void *context;
     /* A change of state has happened. Must keep it (audit, log) before it returns; called in order, on the control thread. */
     void (*on_event)(void *context, const struct router_event *event);
     /* Comparison totals of a route for the mismatch gate; zeroes when there are none. */
     void (*comparisons)(void *context, const char *route, struct comparison_totals *totals);
+    /* Nobody reads this configuration any more: neither the router nor a view. Once for each router_configure() that was
+     * true, at the latest within router_free() or the last router_view_unref(). Any thread. */
+    void (*config_released)(void *context, const struct config *config);
 };
 
 /* `workers` is the number of threads that will call router_decide(); it never changes. NULL without memory. */
@@ -137,6 +144,9 @@ struct router_view *router_publish(struct router *router);
 void router_view_ref(struct router_view *view);
 void router_view_unref(struct router_view *view);
 bool router_view_passthrough(const struct router_view *view);
+/* May passthrough relay bytes without reading them? True when the legacy side of every route is config->legacy; else each
+ * request still has to be matched to reach its own route's legacy side, which is what router_decide() gives in passthrough. */
+bool router_view_passthrough_raw(const struct router_view *view);
 const struct config *router_view_config(const struct router_view *view);
 
 /* Verbs. Return 0, or a negative errno with *why (static text) saying what is wrong: -ENOENT no such route, -EINVAL, -EALREADY,

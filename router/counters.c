@@ -1,0 +1,68 @@
+/*
+ * Names of what is counted, and the sum over workers. The names are part of the metrics and of the log: they never change.
+ */
+#include "router/counters.h"
+
+static const char *const outcome_names[OUTCOME_KINDS] = {
+    [OUTCOME_OK] = "ok",
+    [OUTCOME_CONNECT_FAILED] = "connect_failed",
+    [OUTCOME_TIMEOUT] = "timeout",
+    [OUTCOME_RESET] = "reset",
+    [OUTCOME_BAD_RESPONSE] = "bad_response",
+    [OUTCOME_OVERLOADED] = "overloaded",
+    [OUTCOME_CLIENT_GONE] = "client_gone",
+};
+
+static const char *const mirror_names[MIRROR_REASONS] = {
+    [MIRROR_SENT] = "sent",
+    [MIRROR_OFF] = "off",
+    [MIRROR_RATE] = "rate",
+    [MIRROR_METHOD] = "method",
+    [MIRROR_UPGRADE] = "upgrade",
+    [MIRROR_PASSTHROUGH] = "passthrough",
+    [MIRROR_IN_FLIGHT] = "in_flight",
+    [MIRROR_MEMORY] = "memory",
+    [MIRROR_CONNECT] = "connect",
+    [MIRROR_TIMEOUT] = "timeout",
+    [MIRROR_RESET] = "reset",
+    [MIRROR_BAD_RESPONSE] = "bad_response",
+    [MIRROR_CLIENT_GONE] = "client_gone",
+    [MIRROR_PRIMARY_FAILED] = "primary_failed",
+    [MIRROR_QUEUE] = "queue",
+    [MIRROR_COMPARED] = "compared",
+};
+
+const char *outcome_kind_name(enum outcome_kind kind)
+{
+    return (unsigned)kind < OUTCOME_KINDS ? outcome_names[kind] : "unknown";
+}
+
+const char *mirror_reason_name(enum mirror_reason reason)
+{
+    return (unsigned)reason < MIRROR_REASONS ? mirror_names[reason] : "unknown";
+}
+
+static void side_counters_add(struct side_counters *into, const struct side_counters *from)
+{
+    into->requests += count_read(&from->requests);
+    for (int i = 0; i < STATUS_CLASSES; i++)
+        into->by_class[i] += count_read(&from->by_class[i]);
+    for (int i = 0; i < OUTCOME_KINDS; i++)
+        into->by_outcome[i] += count_read(&from->by_outcome[i]);
+    into->judged += count_read(&from->judged);
+    into->errors += count_read(&from->errors);
+    into->error_run += count_read(&from->error_run);
+    into->error_runs_over += count_read(&from->error_runs_over);
+    into->fallbacks += count_read(&from->fallbacks);
+    histogram_merge(&into->latency, &from->latency);
+}
+
+void route_counters_add(struct route_counters *into, const struct route_counters *from)
+{
+    for (int side = 0; side < SIDES; side++)
+        side_counters_add(&into->side[side], &from->side[side]);
+    for (int i = 0; i < MIRROR_REASONS; i++)
+        into->mirror[i] += count_read(&from->mirror[i]);
+    into->in_flight += count_read(&from->in_flight);
+    into->mirror_in_flight += count_read(&from->mirror_in_flight);
+}

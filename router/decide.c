@@ -1,0 +1,280 @@
+/*
+ * The workers' half: which route, which side, mirror or not; and how it ended.
+ *
+ * Runs on every request, so it reads the view, writes the worker's own slot of a tally, and does nothing else: no
+ * allocation, no lock, no clock. Who may say "new", strongest first:
+ *
+ *   passthrough                 legacy for everybody
+ *   open breaker                nobody reaches new, testers neither; half-open: only with one of the epoch's permits
+ *   override                    testers and canary tenants; also while rolled back or at share 0
+ *   rolled back                 legacy for everybody else
+ *   assignment cookie "new"     while the share is above 0
+ *   cohort number below share
+ */
+#include <assert.h>
+
+#include "router/cohort.h"
+#include "router/cookie.h"
+#include "router/text.h"
+#include "router/view.h"
+
+static const char *const reason_names[DECISION_REASONS] = {
+    [REASON_NO_ROUTE] = "no_route",
+    [REASON_PASSTHROUGH] = "passthrough",
+    [REASON_OVERRIDE] = "override",
+    [REASON_ASSIGNED] = "assigned",
+    [REASON_COHORT] = "cohort",
+    [REASON_BREAKER_OPEN] = "breaker_open",
+    [REASON_BREAKER_TRIAL] = "breaker_trial",
+    [REASON_ROLLED_BACK] = "rolled_back",
+};
+
+const char *decision_reason_name(enum decision_reason reason)
+{
+    return (unsigned)reason < DECISION_REASONS ? reason_names[reason] : "unknown";
+}
+
+/* ---- deciding ---- */
+
+static const struct view_route *find_route(const struct router_view *view, const struct request_facts *facts)
+{
+    struct route_probe probe = {.facts = facts};
+    for (uint32_t i = 0; i < view->count; i++)
+        if (route_matches(view->routes[i].route, &probe))
+            return &view->routes[i];
+    return NULL;
+}
+
+static int32_t find_override(const struct route *route, const struct request_facts *facts)
+{
+    for (uint32_t i = 0; i < route->override_count; i++)
+        if (route_rule_matches(&route->overrides[i], facts))
+            return (int32_t)i;
+    return -1;
+}
+
+static bool assigned_to_new(const struct route *route, const struct request_facts *facts)
+{
+    struct text value;
+    if (route->assign_cookie.len == 0 || !cookie_find(facts, route->assign_cookie, &value))
+        return false;
+    return text_equals(value, route->assign_value[SIDE_NEW], strlen(route->assign_value[SIDE_NEW]));
+}
+
+/* The side before the breaker has its say. */
+static void choose_side(const struct view_route *row, const struct request_facts *facts, struct decision *decision)
+{
+    const struct route *route = row->route;
+    const struct config_route *config = route->config;
+    decision->cohort = cohort_of_request(route->seed, config->sticky, config->sticky_count, facts, &decision->sticky);
+    decision->share = row->share;
+    decision->override = find_override(route, facts);
+    if (decision->override >= 0) {
+        decision->side = route->overrides[decision->override].side;
+        decision->reason = REASON_OVERRIDE;
+        return;
+    }
+    if (row->rolled_back) {
+        decision->reason = REASON_ROLLED_BACK;
+        return;
+    }
+    decision->reason = REASON_COHORT;
+    bool assigned = row->share > 0 && assigned_to_new(route, facts);
+    if (decision->cohort < row->share) {
+        decision->side = SIDE_NEW;
+        decision->set_assign_cookie = route->assign_cookie.len > 0 && !assigned;
+    } else if (assigned) {
+        decision->side = SIDE_NEW;
+        decision->reason = REASON_ASSIGNED;
+    }
+}
+
+static bool take_permit(struct tally_slot *slot, const struct view_route *row, bool dry)
+{
+    uint64_t taken = epoch_count(count_read(&slot->trial_taken), row->epoch);
+    if (taken >= row->permits)
+        return false;
+    if (!dry)
+        __atomic_store_n(&slot->trial_taken, epoch_pack(row->epoch, taken + 1), __ATOMIC_RELAXED);
+    return true;
+}
+
+static void ask_breaker(const struct view_route *row, struct tally_slot *slot, bool dry, struct decision *decision)
+{
+    if (row->breaker == BREAKER_CLOSED || decision->side == SIDE_LEGACY)
+        return;
+    if (row->breaker == BREAKER_HALF_OPEN && take_permit(slot, row, dry)) {
+        decision->trial = true;
+        decision->reason = REASON_BREAKER_TRIAL;
+        return;
+    }
+    decision->side = SIDE_LEGACY;
+    decision->reason = REASON_BREAKER_OPEN;
+    decision->set_assign_cookie = false;
+}
+
+static enum mirror_reason choose_mirror(const struct view_route *row, const struct request_facts *facts)
+{
+    const struct route *route = row->route;
+    if (row->shadow == 0)
+        return MIRROR_OFF;
+    if (facts->upgrade)
+        return MIRROR_UPGRADE;
+    if (!route->config->shadow.all_methods &&
+        !route_names_method(route->shadow_methods, route->shadow_method_count, facts->method))
+        return MIRROR_METHOD;
+    if (row->shadow < SHARE_ALL && cohort_draw(route->shadow_seed, facts->random) >= row->shadow)
+        return MIRROR_RATE;
+    return MIRROR_SENT;
+}
+
+static bool choose_noise(const struct route *route, const struct request_facts *facts)
+{
+    uint32_t percent = route->config->shadow.compare.noise_percent;
+    return percent > 0 && cohort_draw(route->noise_seed, facts->random) < percent;
+}
+
+static void decide_passthrough(const struct view_route *row, struct decision *decision)
+{
+    decision->side = SIDE_LEGACY;
+    decision->reason = REASON_PASSTHROUGH;
+    decision->mirror = row->shadow > 0 ? MIRROR_PASSTHROUGH : MIRROR_OFF;
+}
+
+static void decide_route(const struct router_view *view, const struct view_route *row, uint32_t worker,
+                         const struct request_facts *facts, bool dry, struct decision *decision)
+{
+    struct tally_slot *slot = &row->tally->slots[worker];
+    decision->route = row->route->config;
+    decision->counters = &slot->counters;
+    if (view->passthrough) {
+        decide_passthrough(row, decision);
+    } else {
+        choose_side(row, facts, decision);
+        ask_breaker(row, slot, dry, decision);
+        decision->mirror = choose_mirror(row, facts);
+        decision->noise = decision->mirror == MIRROR_SENT && choose_noise(row->route, facts);
+    }
+    decision->backend = row->route->config->side[decision->side];
+}
+
+static void count_start(const struct decision *decision)
+{
+    count_add(&decision->counters->in_flight, 1);
+    if (decision->mirror != MIRROR_SENT && decision->mirror != MIRROR_OFF)
+        count_add(&decision->counters->mirror[decision->mirror], 1);
+}
+
+void view_decide(const struct router_view *view, uint32_t worker, const struct request_facts *facts, bool dry,
+                 struct decision *decision)
+{
+    assert(worker < view->workers);
+    *decision = (struct decision){.side = SIDE_LEGACY, .mirror = MIRROR_OFF, .override = -1, .sticky = -1};
+    const struct view_route *row = find_route(view, facts);
+    if (row != NULL) {
+        decide_route(view, row, worker, facts, dry, decision);
+    } else {
+        decision->backend = view->table->config->legacy;
+        decision->reason = view->passthrough ? REASON_PASSTHROUGH : REASON_NO_ROUTE;
+        decision->counters = &view->unrouted->slots[worker].counters;
+    }
+    if (!dry)
+        count_start(decision);
+}
+
+void router_decide(const struct router_view *view, uint32_t worker, const struct request_facts *facts,
+                   struct decision *decision)
+{
+    view_decide(view, worker, facts, false, decision);
+}
+
+/* ---- observing ---- */
+
+/* Outcomes that speak for or against the backend, and of those the ones that always speak against it. */
+static const struct {
+    bool judged;
+    bool error;
+} outcome_meaning[OUTCOME_KINDS] = {
+    [OUTCOME_OK] = {true, false}, /* unless the status is 5xx */
+    [OUTCOME_CONNECT_FAILED] = {true, true},
+    [OUTCOME_TIMEOUT] = {true, true},
+    [OUTCOME_RESET] = {true, true},
+    [OUTCOME_BAD_RESPONSE] = {true, true},
+    [OUTCOME_OVERLOADED] = {false, false},
+    [OUTCOME_CLIENT_GONE] = {false, false},
+};
+
+static uint32_t status_class(uint16_t status)
+{
+    uint32_t class = status / 100u;
+    return class < STATUS_CLASSES ? class : 0;
+}
+
+/* A run of errors belongs to one epoch of the breaker: what began before it closed does not count after. */
+static void count_run(struct side_counters *side, struct tally_slot *slot, uint32_t epoch, uint32_t limit, bool error)
+{
+    uint64_t run_epoch = count_read(&slot->run_epoch);
+    if (epoch < run_epoch)
+        return;
+    uint64_t run = count_read(&side->error_run);
+    if (epoch > run_epoch) {
+        __atomic_store_n(&slot->run_epoch, epoch, __ATOMIC_RELAXED);
+        run = 0;
+    }
+    run = error ? run + 1 : 0;
+    __atomic_store_n(&side->error_run, run, __ATOMIC_RELAXED);
+    if (error && limit > 0 && run % limit == 0)
+        count_add(&side->error_runs_over, 1);
+}
+
+static void count_trial(struct tally_slot *slot, uint32_t epoch, bool judged, bool error)
+{
+    uint64_t taken = count_read(&slot->trial_taken);
+    if (taken >> 32 != epoch)
+        return; /* the epoch is over: its answer comes too late */
+    if (!judged) {
+        __atomic_store_n(&slot->trial_taken, taken - 1, __ATOMIC_RELAXED); /* it said nothing: another may try */
+        return;
+    }
+    uint64_t *counter = error ? &slot->trial_failed : &slot->trial_ok;
+    __atomic_store_n(counter, epoch_pack(epoch, epoch_count(count_read(counter), epoch) + 1), __ATOMIC_RELAXED);
+}
+
+static void count_side(struct side_counters *side, const struct outcome *outcome, bool judged, bool error)
+{
+    count_add(&side->by_class[status_class(outcome->client_status)], 1);
+    count_add(&side->by_outcome[outcome->kind], 1);
+    if (outcome->fell_back)
+        count_add(&side->fallbacks, 1);
+    if (!judged)
+        return;
+    count_add(&side->judged, 1);
+    if (error)
+        count_add(&side->errors, 1);
+    histogram_add(&side->latency, outcome->latency_us);
+}
+
+static void count_new(const struct view_route *row, uint32_t worker, const struct decision *decision, bool judged, bool error)
+{
+    struct tally_slot *slot = &row->tally->slots[worker];
+    uint32_t limit = row->route->config->breaker.consecutive_errors;
+    if (judged)
+        count_run(&slot->counters.side[SIDE_NEW], slot, row->epoch, limit, error);
+    if (decision->trial)
+        count_trial(slot, row->epoch, judged, error);
+}
+
+void router_observe(const struct router_view *view, uint32_t worker, const struct decision *decision,
+                    const struct outcome *outcome)
+{
+    assert(worker < view->workers && (unsigned)outcome->kind < OUTCOME_KINDS);
+    struct side_counters *side = &decision->counters->side[decision->side];
+    bool judged = outcome_meaning[outcome->kind].judged;
+    bool error = outcome_meaning[outcome->kind].error || (judged && outcome->status >= 500);
+    count_sub(&decision->counters->in_flight, 1);
+    if (decision->side == SIDE_NEW)
+        count_new(&view->routes[decision->route->index], worker, decision, judged, error);
+    count_side(side, outcome, judged, error);
+    /* Last, and released: control takes it for the sign that everything above has been written (tally_ended()). */
+    __atomic_store_n(&side->requests, count_read(&side->requests) + 1, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,41 @@
+/*
+ * What a stage has shown so far: the exchanges of both sides and the compared pairs since it began, across restarts.
+ *
+ * A meter turns ever-growing counters into evidence: what they gained since a base, plus what was carried over (from before a
+ * restart, or legacy's record from the stage before when the new stage leaves legacy no traffic of its own).
+ */
+#ifndef SHUNT_ROUTER_EVIDENCE_H
+#define SHUNT_ROUTER_EVIDENCE_H
+
+#include <jansson.h>
+
+#include "router/router.h"
+
+struct evidence_side {
+    uint64_t judged;
+    uint64_t errors;
+    struct histogram latency;
+};
+
+struct evidence {
+    struct evidence_side side[SIDES];
+    struct comparison_totals pairs;
+};
+
+struct evidence_meter {
+    struct evidence base;
+    struct evidence carried;
+};
+
+/* Begins anew. With `keep_legacy`, legacy's evidence so far is carried over. */
+void evidence_begin(struct evidence_meter *meter, const struct route_counters *sum, const struct comparison_totals *pairs,
+                    bool keep_legacy);
+void evidence_read(const struct evidence_meter *meter, const struct route_counters *sum,
+                   const struct comparison_totals *pairs, struct evidence *evidence);
+
+/* Sparse JSON; new reference, NULL without memory. */
+json_t *evidence_save(const struct evidence *evidence);
+/* False when `json` is not what evidence_save() writes; *evidence is then undefined. */
+bool evidence_load(const json_t *json, struct evidence *evidence);
+
+#endif

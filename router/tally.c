@@ -1,0 +1,70 @@
+/*
+ * Allocates and adds up the per-worker counters of a route. Created and summed on the control thread; the last reference
+ * may be dropped on any thread.
+ */
+#include "router/tally.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct tally *tally_new(const char *name, uint32_t workers)
+{
+    struct tally *tally = calloc(1, sizeof(*tally));
+    if (tally == NULL)
+        return NULL;
+    tally->refs = 1;
+    tally->workers = workers;
+    tally->name = strdup(name);
+    size_t size = sizeof(*tally->slots) * workers;
+    tally->slots = aligned_alloc(_Alignof(struct tally_slot), size);
+    if (tally->name == NULL || tally->slots == NULL) {
+        tally_unref(tally);
+        return NULL;
+    }
+    memset(tally->slots, 0, size);
+    return tally;
+}
+
+struct tally *tally_ref(struct tally *tally)
+{
+    __atomic_add_fetch(&tally->refs, 1, __ATOMIC_RELAXED);
+    return tally;
+}
+
+void tally_unref(struct tally *tally)
+{
+    if (tally == NULL || __atomic_sub_fetch(&tally->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    free(tally->name);
+    free(tally->slots);
+    free(tally);
+}
+
+void tally_sum(const struct tally *tally, struct route_counters *sum)
+{
+    memset(sum, 0, sizeof(*sum));
+    for (uint32_t i = 0; i < tally->workers; i++)
+        route_counters_add(sum, &tally->slots[i].counters);
+}
+
+uint64_t tally_ended(const struct tally *tally)
+{
+    uint64_t ended = 0;
+    for (uint32_t i = 0; i < tally->workers; i++)
+        for (int side = 0; side < SIDES; side++)
+            ended += __atomic_load_n(&tally->slots[i].counters.side[side].requests, __ATOMIC_ACQUIRE);
+    return ended;
+}
+
+struct trial_totals tally_trials(const struct tally *tally, uint32_t epoch)
+{
+    struct trial_totals totals = {0};
+    for (uint32_t i = 0; i < tally->workers; i++) {
+        uint64_t taken = epoch_count(count_read(&tally->slots[i].trial_taken), epoch);
+        if (taken > totals.most_taken)
+            totals.most_taken = taken;
+        totals.succeeded += epoch_count(count_read(&tally->slots[i].trial_ok), epoch);
+        totals.failed += epoch_count(count_read(&tally->slots[i].trial_failed), epoch);
+    }
+    return totals;
+}

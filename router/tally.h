@@ -1,0 +1,58 @@
+/*
+ * What all workers have counted for one route name: one slot per worker, written by that worker only.
+ *
+ * A tally lives as long as the configuration names its route or a view that somebody still holds refers to it, so that
+ * counters go on across reloads.
+ */
+#ifndef SHUNT_ROUTER_TALLY_H
+#define SHUNT_ROUTER_TALLY_H
+
+#include "router/counters.h"
+
+/*
+ * A count that belongs to one epoch of the breaker: epoch in the high half, count in the low half, so that control never
+ * reads the one without the other.
+ */
+struct tally_slot {
+    struct route_counters counters;
+    uint64_t trial_taken; /* permits of a half-open epoch in use or used up */
+    uint64_t trial_ok;
+    uint64_t trial_failed;
+    uint64_t run_epoch;   /* epoch that side[SIDE_NEW].error_run belongs to */
+} __attribute__((aligned(64)));
+
+struct tally {
+    uint32_t refs; /* atomic */
+    uint32_t workers;
+    char *name;    /* owned */
+    struct tally_slot *slots;
+};
+
+struct trial_totals {
+    uint64_t most_taken; /* by one worker */
+    uint64_t succeeded;
+    uint64_t failed;
+};
+
+static inline uint64_t epoch_count(uint64_t packed, uint32_t epoch)
+{
+    return packed >> 32 == epoch ? packed & UINT32_MAX : 0;
+}
+
+static inline uint64_t epoch_pack(uint32_t epoch, uint64_t count)
+{
+    return (uint64_t)epoch << 32 | count;
+}
+
+/* One reference; NULL without memory. */
+struct tally *tally_new(const char *name, uint32_t workers);
+struct tally *tally_ref(struct tally *tally);
+void tally_unref(struct tally *tally); /* NULL is fine; any thread */
+
+/* *sum = all workers together. */
+void tally_sum(const struct tally *tally, struct route_counters *sum);
+/* Live exchanges that ended, both sides. What they counted can be read once this has been. */
+uint64_t tally_ended(const struct tally *tally);
+struct trial_totals tally_trials(const struct tally *tally, uint32_t epoch);
+
+#endif
