@@ -62,6 +62,7 @@ static uint32_t encoded_cohort(uint64_t seed, struct text value)
 {
     XXH3_state_t state;
     uint8_t piece[128];
+    memset(&state, 0, sizeof(state)); /* the reset looks at the seed that was there before */
     XXH3_64bits_reset_withSeed(&state, seed);
     while (value.len > 0) {
         size_t used = 0;
