@@ -19,7 +19,12 @@ struct comparer;
 
 /* Starts the thread. `capacity`: pairs in each worker's ring, rounded up to a power of two. `report` is borrowed. NULL on failure. */
 struct comparer *comparer_start(uint32_t workers, uint32_t capacity, struct report *report);
-/* Compares what is queued (bounded by `wait_ms`), ends the thread, frees all pairs still in the rings. */
+/*
+ * Ends the thread after it has compared what is queued (bounded by `wait_ms`). Call it when the workers have ended, then take every
+ * pair back with comparer_reclaim(), so that what their holders keep can be released; then comparer_stop().
+ */
+void comparer_finish(struct comparer *comparer, uint64_t wait_ms);
+/* Compares what is queued (bounded by `wait_ms`), ends the thread, frees all pairs still in the rings (not their holders). NULL is fine. */
 void comparer_stop(struct comparer *comparer, uint64_t wait_ms);
 
 /* Worker `worker` hands over a pair whose two captures have ended. False: the queue is full, the pair is still the caller's. */

@@ -12,13 +12,23 @@
 #include <stdint.h>
 
 #include "router/router.h"
+#include "shadow/compare.h"
 
 struct report;
+
+enum { REPORT_SCHEMA = 1 };
 
 struct report *report_new(void); /* NULL without memory */
 void report_free(struct report *report);
 
-/* Zeroes where nothing was compared. Any thread. */
+/* Counts a judged pair. The compare thread. */
+void report_add(struct report *report, const struct pair *pair, const struct comparison *comparison);
+
+/*
+ * Zeroes where nothing was compared. Any thread. `compared` leaves out what could not be compared; `mismatched` leaves out pairs
+ * whose every differing field is noise. So it may also fall: when a field is found to be noise, what was counted
+ * before is taken back, and report_reset() takes back everything.
+ */
 void report_totals(struct report *report, const char *route, struct comparison_totals *totals);
 
 /*
@@ -30,7 +40,8 @@ json_t *report_json(struct report *report, const char *route);
  * the API gave it. */
 char *report_text(const json_t *report, unsigned width, bool color);
 
-/* Calls back for each route in the report, for metrics: outcome names are "matched", "ignored", "mismatched", "not_comparable". */
+/* Calls back for each route in the report, for metrics: outcome names are "matched", "ignored", "mismatched", "not_comparable".
+ * The counts only grow (until a reset): "mismatched" contains the pairs that differ only in noise. */
 void report_each(struct report *report,
                  void (*each)(void *context, const char *route, enum side primary, const char *outcome, uint64_t count),
                  void *context);

@@ -1,0 +1,212 @@
+/*
+ * The judge: did the other side give the same answer?
+ *
+ * Most pairs are byte for byte the same and cost two memcmp; only a difference fetches the route's compiled rules and looks
+ * closer: status, chosen headers, body. Runs on the compare thread alone and keeps its buffers and compiled rules there.
+ * It counts nothing (report.c does) and never fails: what cannot be compared is a judgement of its own, with the reason, so
+ * that silence is never taken for agreement.
+ */
+#include "shadow/compare.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shadow/body.h"
+#include "shadow/headers.h"
+#include "shadow/rules.h"
+
+static const char *const judgement_names[JUDGEMENTS] = {
+    [JUDGEMENT_MATCHED] = "matched",
+    [JUDGEMENT_IGNORED] = "ignored",
+    [JUDGEMENT_MISMATCHED] = "mismatched",
+    [JUDGEMENT_NOT_COMPARABLE] = "not_comparable",
+};
+
+static const char *const obstacle_names[OBSTACLES] = {
+    [OBSTACLE_NONE] = "none",
+    [OBSTACLE_PRIMARY_FAILED] = "primary_failed",
+    [OBSTACLE_CLIENT_GONE] = "client_gone",
+    [OBSTACLE_SHADOW_CONNECT] = "shadow_connect",
+    [OBSTACLE_SHADOW_TIMEOUT] = "shadow_timeout",
+    [OBSTACLE_SHADOW_RESET] = "shadow_reset",
+    [OBSTACLE_SHADOW_BAD_RESPONSE] = "shadow_bad_response",
+    [OBSTACLE_SHADOW_OVERLOADED] = "shadow_overloaded",
+    [OBSTACLE_TRUNCATED] = "truncated",
+    [OBSTACLE_CONTENT_ENCODING] = "content_encoding",
+    [OBSTACLE_TOO_COMPLEX] = "too_complex",
+    [OBSTACLE_MEMORY] = "no_memory",
+};
+
+/* What the way in which one side's exchange ended means for the pair. */
+static const struct {
+    enum obstacle primary, shadow;
+} obstacles_by_outcome[OUTCOME_KINDS] = {
+    [OUTCOME_OK] = {OBSTACLE_NONE, OBSTACLE_NONE},
+    [OUTCOME_CONNECT_FAILED] = {OBSTACLE_PRIMARY_FAILED, OBSTACLE_SHADOW_CONNECT},
+    [OUTCOME_TIMEOUT] = {OBSTACLE_PRIMARY_FAILED, OBSTACLE_SHADOW_TIMEOUT},
+    [OUTCOME_RESET] = {OBSTACLE_PRIMARY_FAILED, OBSTACLE_SHADOW_RESET},
+    [OUTCOME_BAD_RESPONSE] = {OBSTACLE_PRIMARY_FAILED, OBSTACLE_SHADOW_BAD_RESPONSE},
+    [OUTCOME_OVERLOADED] = {OBSTACLE_PRIMARY_FAILED, OBSTACLE_SHADOW_OVERLOADED},
+    [OUTCOME_CLIENT_GONE] = {OBSTACLE_CLIENT_GONE, OBSTACLE_CLIENT_GONE},
+};
+
+struct compare {
+    struct rules **rules; /* owned; by the route's place in its configuration, NULL where none was needed yet */
+    uint32_t rules_room;
+    struct body_judge *body; /* owned */
+    struct comparison result;
+};
+
+const char *judgement_name(enum judgement judgement)
+{
+    return (unsigned)judgement < JUDGEMENTS ? judgement_names[judgement] : "unknown";
+}
+
+const char *obstacle_name(enum obstacle obstacle)
+{
+    return (unsigned)obstacle < OBSTACLES ? obstacle_names[obstacle] : "unknown";
+}
+
+struct compare *compare_new(void)
+{
+    struct compare *compare = calloc(1, sizeof(*compare));
+    if (compare == NULL)
+        return NULL;
+    compare->body = body_judge_new();
+    if (compare->body == NULL) {
+        compare_free(compare);
+        return NULL;
+    }
+    return compare;
+}
+
+void compare_free(struct compare *compare)
+{
+    if (compare == NULL)
+        return;
+    for (uint32_t i = 0; i < compare->rules_room; i++)
+        rules_free(compare->rules[i]);
+    free(compare->rules);
+    body_judge_free(compare->body);
+    free(compare);
+}
+
+/* ---- compiled rules ---- */
+
+static bool make_rules_room(struct compare *compare, uint32_t index)
+{
+    if (index < compare->rules_room)
+        return true;
+    uint32_t room = index + 16;
+    struct rules **rules = realloc(compare->rules, room * sizeof(*rules));
+    if (rules == NULL)
+        return false;
+    for (uint32_t i = compare->rules_room; i < room; i++)
+        rules[i] = NULL;
+    compare->rules = rules;
+    compare->rules_room = room;
+    return true;
+}
+
+/* Compiled when a route is new or was changed by a reload; NULL without memory. */
+static const struct rules *rules_of(struct compare *compare, const struct config_route *route)
+{
+    if (!make_rules_room(compare, route->index))
+        return NULL;
+    struct rules **slot = &compare->rules[route->index];
+    if (*slot != NULL && rules_are_of(*slot, route))
+        return *slot;
+    rules_free(*slot);
+    *slot = rules_new(route);
+    return *slot;
+}
+
+/* ---- judging ---- */
+
+static enum obstacle obstacle_of(const struct pair *pair)
+{
+    const struct capture *primary = &pair->primary_capture, *shadow = &pair->shadow_capture;
+    if (primary->kind != OUTCOME_OK)
+        return (unsigned)primary->kind < OUTCOME_KINDS ? obstacles_by_outcome[primary->kind].primary : OBSTACLE_PRIMARY_FAILED;
+    if (shadow->kind != OUTCOME_OK)
+        return (unsigned)shadow->kind < OUTCOME_KINDS ? obstacles_by_outcome[shadow->kind].shadow : OBSTACLE_SHADOW_RESET;
+    return primary->failed || shadow->failed ? OBSTACLE_MEMORY : OBSTACLE_NONE;
+}
+
+static bool heads_are_same(const struct capture *primary, const struct capture *shadow)
+{
+    return primary->head_len == shadow->head_len &&
+           (primary->head_len == 0 || memcmp(primary->at, shadow->at, primary->head_len) == 0);
+}
+
+static void compare_status(const struct rules *rules, unsigned primary, unsigned shadow, struct difference_list *list)
+{
+    if (primary == shadow || (rules->status_class && primary / 100 == shadow / 100))
+        return;
+    struct difference *d = difference_note(list, DIFFERENCE_VALUE, rules->ignore_status, "status");
+    if (d == NULL)
+        return;
+    snprintf(d->path, sizeof(d->path), "status");
+    snprintf(d->primary, sizeof(d->primary), "%u", primary);
+    snprintf(d->shadow, sizeof(d->shadow), "%u", shadow);
+}
+
+static enum obstacle compare_bodies(struct compare *compare, const struct rules *rules, const struct pair *pair,
+                                    struct difference_list *list)
+{
+    const struct capture *primary = &pair->primary_capture, *shadow = &pair->shadow_capture;
+    if (body_is_same(primary, shadow))
+        return OBSTACLE_NONE;
+    if (rules->ignore_body) {
+        difference_note(list, DIFFERENCE_VALUE, true, "body");
+        return OBSTACLE_NONE;
+    }
+    return body_compare(compare->body, rules, primary, shadow, list);
+}
+
+static enum obstacle look_closer(struct compare *compare, const struct rules *rules, const struct pair *pair,
+                                 struct difference_list *list)
+{
+    const struct capture *primary = &pair->primary_capture, *shadow = &pair->shadow_capture;
+
+    compare_status(rules, primary->status, shadow->status, list);
+    /* An error page differs from an answer in everything: one cause, one difference. */
+    if (list->real > 0 && primary->status / 100 != shadow->status / 100)
+        return OBSTACLE_NONE;
+    headers_compare(rules, headers_of(primary), headers_of(shadow), list);
+    return compare_bodies(compare, rules, pair, list);
+}
+
+static const struct comparison *conclude(struct comparison *result, enum judgement judgement, enum obstacle obstacle)
+{
+    result->judgement = judgement;
+    result->obstacle = obstacle;
+    return result;
+}
+
+const struct comparison *compare_pair(struct compare *compare, const struct pair *pair)
+{
+    struct comparison *result = &compare->result;
+    const struct capture *primary = &pair->primary_capture, *shadow = &pair->shadow_capture;
+
+    result->rules = NULL;
+    difference_list_reset(&result->differences, pair->route->shadow.redact);
+    enum obstacle obstacle = obstacle_of(pair);
+    if (obstacle != OBSTACLE_NONE)
+        return conclude(result, JUDGEMENT_NOT_COMPARABLE, obstacle);
+    if (primary->status == shadow->status && heads_are_same(primary, shadow) && body_is_same(primary, shadow))
+        return conclude(result, JUDGEMENT_MATCHED, OBSTACLE_NONE);
+
+    result->rules = rules_of(compare, pair->route);
+    if (result->rules == NULL)
+        return conclude(result, JUDGEMENT_NOT_COMPARABLE, OBSTACLE_MEMORY);
+    obstacle = look_closer(compare, result->rules, pair, &result->differences);
+    if (difference_list_is_real(&result->differences)) /* what was found counts, even if not all could be looked at */
+        return conclude(result, JUDGEMENT_MISMATCHED, OBSTACLE_NONE);
+    if (obstacle != OBSTACLE_NONE) {
+        difference_list_reset(&result->differences, pair->route->shadow.redact);
+        return conclude(result, JUDGEMENT_NOT_COMPARABLE, obstacle);
+    }
+    return conclude(result, result->differences.count > 0 ? JUDGEMENT_IGNORED : JUDGEMENT_MATCHED, OBSTACLE_NONE);
+}

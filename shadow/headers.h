@@ -1,0 +1,31 @@
+/*
+ * Header fields of a captured response: finding one, and comparing one with the other side's.
+ */
+#ifndef SHUNT_SHADOW_HEADERS_H
+#define SHUNT_SHADOW_HEADERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "shadow/capture.h"
+#include "shadow/difference.h"
+#include "shadow/rules.h"
+
+struct span {
+    const char *at;
+    size_t len;
+};
+
+/* The field lines of a captured head; empty when none came. */
+struct span headers_of(const struct capture *capture);
+
+/*
+ * The next line with this name at or after *from (start with 0; moves behind it), any letter case. Its value without the
+ * white space around it. False: no more.
+ */
+bool headers_find(struct span head, const char *name, size_t name_len, size_t *from, struct span *value);
+
+/* Notes the rules' headers that differ: "missing", "extra" or "value" at "header:NAME". */
+void headers_compare(const struct rules *rules, struct span primary, struct span shadow, struct difference_list *list);
+
+#endif
