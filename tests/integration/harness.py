@@ -852,6 +852,18 @@ class Metrics:
         return result
 
 
+def environment(extra=None):
+    """The environment programs under test run in: sanitizers speak up, nothing of the caller's switches shunt."""
+    env = dict(os.environ)
+    for name in ("SHUNT_PASSTHROUGH", "SHUNT_ADMIN", "SHUNT_TOKEN", "SHUNT_TOKEN_FILE"):
+        env.pop(name, None)
+    env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "detect_leaks=1") + ":quarantine_size_mb=8"
+    env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+    env.setdefault("TSAN_OPTIONS", "second_deadlock_stack=1")
+    env.update(extra or {})
+    return env
+
+
 class Shunt:
     """The program under test, with this configuration text.
 
@@ -889,17 +901,6 @@ class Shunt:
     def command(self):
         return [os.path.join(self.build, "shunt"), "--config", self.config_path, *self.arguments]
 
-    def environment(self):
-        env = dict(os.environ)
-        env.pop("SHUNT_PASSTHROUGH", None)
-        env.setdefault("ASAN_OPTIONS", "detect_leaks=1:quarantine_size_mb=8:detect_stack_use_after_return=0")
-        env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-        suppressions = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tsan.suppressions")
-        env.setdefault("TSAN_OPTIONS", "second_deadlock_stack=1" +
-                       (f":suppressions={suppressions}" if os.path.exists(suppressions) else ""))
-        env.update(self.env)
-        return env
-
     def start(self, wait=True):
         limits = self.limits
         self.events, self.lines = [], []
@@ -911,7 +912,7 @@ class Shunt:
         self.started = time.monotonic()
         with open(self.stderr_path, "ab") as stderr:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
-                                            env=self.environment(), preexec_fn=set_limits if limits else None)
+                                            env=environment(self.env), preexec_fn=set_limits if limits else None)
         self.stopped = False
         self.reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
         self.reader.start()
@@ -1014,7 +1015,7 @@ class Shunt:
         """shuntctl; returns its standard output. `code`: the exit code it must have; None: returns the process."""
         command = [os.path.join(self.build, "shuntctl"), "--admin", f"{self.admin[0]}:{self.admin[1]}" if self.admin else "127.0.0.1:1",
                    *arguments]
-        full = self.environment()
+        full = environment()
         if self.token:
             full["SHUNT_TOKEN"] = self.token
         full.update(env or {})

@@ -8,8 +8,9 @@
  *   ok | status N | delay MS | hang | reset | garbage | close    how requests are answered from now on
  *   refuse | accept       closes the listening socket and every connection; opens it again on the same port
  *   kill                  closes every connection (idle ones as well), keeps listening
- *   counts                {"requests":N,"connections":N,"open":N,"body_bytes":N,"shadows":N,"last_ns":N,"first_ns":N}
+ *   counts                {"requests":N,"connections":N,"open":N,"body_bytes":N,"shadows":N,"first_ns":N,"last_ns":N,"mark_ns":N}
  *   zero                  sets the counts to zero
+ *   mark N                sets them to zero, and mark_ns will be the time when request N has come
  *
  * The path may ask for something: /bytes/N (Content-Length), /chunked/N, /status/N, /delay/MS; anything else gets a small
  * JSON body. Every answer names this backend (X-Backend) and, for a request with a body, says how long it was and whether it
@@ -57,7 +58,7 @@ struct backend {
     enum mode mode;
     int status;
     uint64_t delay_ns;
-    uint64_t requests, connections, open, body_bytes, shadows, first_ns, last_ns;
+    uint64_t requests, connections, open, body_bytes, shadows, first_ns, last_ns, mark, mark_ns;
     char *scratch; /* READ_ROOM bytes */
     bool over;
 };
@@ -273,6 +274,8 @@ static bool head_complete(struct backend *b, struct conn *c)
     b->last_ns = now_ns();
     if (b->first_ns == 0)
         b->first_ns = b->last_ns;
+    if (b->requests == b->mark)
+        b->mark_ns = b->last_ns;
     c->is_head = strncmp(c->in, "HEAD ", 5) == 0;
     while (space != NULL && space[1 + n] != ' ' && n < sizeof(c->path) - 1)
         n++;
@@ -497,14 +500,15 @@ static void command_run(struct backend *b, char *line)
     } else if (strcmp(line, "accept") == 0) {
         if (b->listener < 0)
             listener_open(b);
-    } else if (strcmp(line, "zero") == 0) {
-        b->requests = b->connections = b->body_bytes = b->shadows = b->first_ns = b->last_ns = 0;
+    } else if (strcmp(line, "zero") == 0 || strcmp(line, "mark") == 0) {
+        b->requests = b->connections = b->body_bytes = b->shadows = b->first_ns = b->last_ns = b->mark_ns = 0;
+        b->mark = (uint64_t)number;
     } else if (strcmp(line, "counts") == 0) {
         printf("{\"requests\":%llu,\"connections\":%llu,\"open\":%llu,\"body_bytes\":%llu,\"shadows\":%llu,\"first_ns\":%llu,"
-               "\"last_ns\":%llu}\n",
+               "\"last_ns\":%llu,\"mark_ns\":%llu}\n",
                (unsigned long long)b->requests, (unsigned long long)b->connections, (unsigned long long)b->open,
                (unsigned long long)b->body_bytes, (unsigned long long)b->shadows, (unsigned long long)b->first_ns,
-               (unsigned long long)b->last_ns);
+               (unsigned long long)b->last_ns, (unsigned long long)b->mark_ns);
         fflush(stdout);
         return;
     } else {
