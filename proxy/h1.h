@@ -22,7 +22,7 @@ enum h1_result {
 };
 
 struct h1_fault {
-    uint16_t status;  /* what a client is answered: 400, 414, 431, 501, 505. A response's fault is always 502 to the client */
+    uint16_t status;  /* what a client is answered: 400, 414, 417, 431, 501, 505. A response's fault is always 502 */
     const char *name; /* for metrics and logs: "bare_lf", "content_length_conflict", ... static */
     const char *what; /* one sentence; static */
 };
@@ -58,7 +58,8 @@ struct h1_body { /* small: lives in the connection while a body is read */
     uint64_t remaining;    /* of the length, or of the chunk */
     uint32_t line_bytes;   /* of a chunk line or of the trailers so far: bounded */
     char *trailers;        /* malloc'd when there are any: validated lines "Name: value\r\n", forbidden ones left out */
-    uint32_t trailers_len;
+    uint32_t trailers_len; /* of the complete lines that are kept */
+    uint32_t trailer_line; /* bytes of the line being read, behind them */
     const struct h1_fault *fault;
 };
 
@@ -87,7 +88,9 @@ struct h1_forward {
     const struct config_headers *rules;
     struct client_address client; /* for X-Forwarded-For; length 0: "unknown" is not written, the field is left */
     bool downstream_tls;          /* X-Forwarded-Proto */
-    struct text request_id;       /* used where the rule says so (caller made it) */
+    struct text request_id;       /* used where the rule says so (caller made it); empty: the field is left as it came */
+    struct text backend_host;     /* Host for a request that names none, as HTTP/1.0 may; empty: an empty Host is sent */
+    bool shadow;                  /* a mirrored copy: X-Shunt-Shadow is added, so that nobody mirrors it again */
 };
 
 /* Upper bound of the bytes that h1_write_*() will write for this head. */

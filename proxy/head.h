@@ -32,6 +32,7 @@ struct head {
     bool is_head, is_get, is_connect, is_idempotent, is_safe; /* RFC 9110 section 9.2 */
     bool expect_continue;  /* Expect: 100-continue, HTTP/1.1 only */
     bool shunt_shadow;     /* carries X-Shunt-Shadow: somebody's mirror; not mirrored again */
+    bool te_trailers;      /* TE: trailers: the client reads trailers */
     /* responses */
     uint16_t status;
     struct text reason;
@@ -45,6 +46,11 @@ struct head {
     bool has_content_length;
     const struct field *fields;
     uint32_t field_count;
+    /*
+     * The field lines as they came, "Name: value\r\n" and so on without the empty line, when `fields` point into them: a
+     * writer then copies whole runs of lines. Empty in heads of other codecs; whoever changes `fields` empties it.
+     */
+    struct text lines;
 };
 
 #endif
