@@ -1,0 +1,76 @@
+/*
+ * Chunks: see chunk.h. Called by a worker, touches only the pool it is given.
+ */
+#include "proxy/chunk.h"
+
+#include <stdlib.h>
+
+/* Sizes with the header: heads of ordinary messages, larger heads, bodies, and what one read may bring. */
+static const struct {
+    uint32_t bytes;
+    uint32_t keep; /* at most this many free ones */
+} classes[CHUNK_CLASSES] = {
+    { 1024, 1024 },
+    { 4096, 128 },
+    { 16384, 64 },
+    { 65536 + sizeof(struct chunk), 16 },
+};
+
+static uint32_t class_for(size_t size)
+{
+    for (uint32_t i = 0; i < CHUNK_CLASSES; i++) {
+        if (size + sizeof(struct chunk) <= classes[i].bytes)
+            return i;
+    }
+    return CHUNK_CLASSES;
+}
+
+struct chunk *chunk_take(struct chunk_pool *pool, size_t size)
+{
+    uint32_t class = class_for(size);
+    struct chunk *chunk;
+    if (class < CHUNK_CLASSES && pool->free[class] != NULL) {
+        chunk = pool->free[class];
+        pool->free[class] = chunk->next;
+        pool->kept[class]--;
+    } else {
+        if (size > UINT32_MAX / 2)
+            return NULL;
+        size_t bytes = class < CHUNK_CLASSES ? classes[class].bytes : size + sizeof(struct chunk);
+        chunk = malloc(bytes);
+        if (chunk == NULL)
+            return NULL;
+        chunk->pool = pool;
+        chunk->size = (uint32_t)(bytes - sizeof(struct chunk));
+        chunk->class = class;
+    }
+    chunk->next = NULL;
+    chunk->refs = 1;
+    chunk->used = 0;
+    return chunk;
+}
+
+void chunk_recycle(struct chunk *chunk)
+{
+    struct chunk_pool *pool = chunk->pool;
+    uint32_t class = chunk->class;
+    if (class == CHUNK_CLASSES || pool->kept[class] >= classes[class].keep) {
+        free(chunk);
+        return;
+    }
+    chunk->next = pool->free[class];
+    pool->free[class] = chunk;
+    pool->kept[class]++;
+}
+
+void chunk_pool_done(struct chunk_pool *pool)
+{
+    for (uint32_t i = 0; i < CHUNK_CLASSES; i++) {
+        while (pool->free[i] != NULL) {
+            struct chunk *chunk = pool->free[i];
+            pool->free[i] = chunk->next;
+            free(chunk);
+        }
+        pool->kept[i] = 0;
+    }
+}

@@ -1,0 +1,80 @@
+/*
+ * An exchange: one request of a client and its response, from the first byte to the last, whatever codecs are on its sides.
+ *
+ * It asks the router once, sends the request to the chosen backend (again on a fresh connection, or to legacy, where that is
+ * allowed), relays the response with back-pressure, feeds the copies, and tells the router how it ended.
+ */
+#ifndef SHUNT_PROXY_EXCHANGE_H
+#define SHUNT_PROXY_EXCHANGE_H
+
+#include "proxy/codec.h"
+#include "proxy/pipe.h"
+#include "proxy/upstream.h"
+#include "router/router.h"
+
+struct mirror;
+struct view;
+struct worker;
+
+enum { EXCHANGE_MIRRORS = 2, EXCHANGE_REPLAY = 12, EXCHANGE_ID_ROOM = 40 };
+
+struct exchange {
+    struct attempt attempt;       /* the current try at a backend */
+    struct exchange *next_free;
+    struct worker *worker;
+    struct view *view;            /* counted: decision and configuration point into it */
+    struct server_stream *stream; /* NULL once the client has left or its response is complete */
+    struct decision decision;
+    struct mirror *mirror[EXCHANGE_MIRRORS]; /* borrowed: they outlive us and are told when we end */
+
+    /* The request as sent: head first, then the body's beginning while it may have to be sent again. Counted. */
+    struct slice replay[EXCHANGE_REPLAY];
+    uint32_t replay_count;
+    uint32_t replay_bytes;
+    bool replayable;              /* `replay` holds everything that came so far */
+    uint32_t method_len;          /* method and target are at the front of replay[0] */
+    uint32_t target_len;
+    struct text request_trailers; /* malloc'd copy, only while replayable */
+
+    enum side side;               /* being asked now */
+    enum framing framing;         /* of the request's body */
+    bool has_body, body_ended, body_paused;
+    bool is_head, is_idempotent, upgrade, close;
+    bool responded;               /* a final head has gone to the client */
+    bool drain_wanted;
+    bool fell_back, retried;
+    bool may_fall_back;
+    bool log;
+    uint8_t id_len;
+    uint16_t status;              /* of the side that was asked first */
+    uint16_t client_status;
+    enum outcome_kind outcome;    /* of the side that was asked first */
+    uint64_t started_us, answered_us, activity_ms;
+    uint64_t bytes_in, bytes_out;
+    uint64_t wall_ms;
+    struct pump pump;             /* while the response's body moves inside the kernel */
+    struct client_address client;
+    char request_id[EXCHANGE_ID_ROOM];
+};
+
+struct exchange_request {
+    const struct head *head;
+    struct client_address client;
+    bool tls;
+    bool draining;                /* answer with Connection: close */
+};
+
+/* Starts the exchange of a request whose head has been read; sets stream->exchange, unless it is over (answered) on return. */
+void exchange_start(struct worker *worker, struct server_stream *stream, const struct exchange_request *request);
+void exchange_body(struct exchange *ex, struct slice slice);
+void exchange_body_end(struct exchange *ex, struct text trailers);
+/* The client has left or broke the rules: everything is given up, nothing is sent. Frees the exchange. */
+void exchange_abandon(struct exchange *ex, enum outcome_kind why);
+/* The client's queue is empty again. */
+void exchange_drained(struct exchange *ex);
+/* How long until this exchange has been without progress for too long, in ms; 0: it is. Then *status is 408 when the client
+ * owes bytes and has had no answer, else 0. */
+uint64_t exchange_patience(const struct exchange *ex, unsigned *status);
+void exchanges_done(struct worker *worker);
+
+#endif

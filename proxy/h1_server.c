@@ -1,0 +1,697 @@
+/*
+ * Clients over HTTP/1.1 and 1.0: see h1_server.h. Worker thread. Reads requests strictly, frames responses, and closes so that the
+ * client gets what was sent. What to do with a request is the exchange's business.
+ *
+ * While an exchange waits for its backend nothing more is read: the next requests of a pipeline stay in the kernel's
+ * buffer, and a client that closes its side has left (NGINX and Envoy see it so, too).
+ */
+#include "proxy/h1_server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/exchange.h"
+
+enum {
+    READS_PER_EVENT = 4,
+    HEAD_CHUNK = 4000,        /* first home of an incomplete head */
+    EAGER_FLUSH = 48 * 1024,  /* a body is written out from here on without waiting for the callback's end */
+    LINGER_MS = 2000,         /* a client may take this long to read a last response and close */
+    LINGER_BYTES = 1 << 20,   /* what it may still send until then */
+    DRAIN_FRESH_MS = 500,     /* a connection without a request, when draining: one may be on its way */
+};
+
+static const struct conn_events h1_server_events;
+static const struct server_codec h1_server_codec;
+
+static struct downstream *down_of_conn(struct conn *conn)
+{
+    return (struct downstream *)((char *)conn - offsetof(struct downstream, conn));
+}
+
+static struct downstream *down_of(struct server_stream *stream)
+{
+    return (struct downstream *)((char *)stream - offsetof(struct downstream, stream));
+}
+
+static const struct config *config_of(const struct downstream *down)
+{
+    return down->conn.worker->view->config;
+}
+
+/* ---- life ---- */
+
+static void drop_parser(struct downstream *down)
+{
+    if (down->parser != NULL) {
+        worker_give_parser(down->conn.worker, down->parser);
+        down->parser = NULL;
+    }
+}
+
+static void drop_input(struct downstream *down)
+{
+    if (down->in != NULL)
+        chunk_unref(down->in);
+    down->in = NULL;
+    down->in_len = 0;
+}
+
+static void down_free(struct worker *worker, struct retired *retired)
+{
+    (void)worker;
+    free((char *)retired - offsetof(struct downstream, retired));
+}
+
+/* The socket is closed or given away. */
+static void forget(struct downstream *down)
+{
+    struct worker *worker = down->conn.worker;
+    drop_parser(down);
+    drop_input(down);
+    h1_body_done(&down->body);
+    if (down->prev != NULL)
+        down->prev->next = down->next;
+    else
+        worker->downstreams = down->next;
+    if (down->next != NULL)
+        down->next->prev = down->prev;
+    count_add(&worker->counters.downstream_active, (uint64_t)-1);
+    down->retired.free = down_free;
+    worker_retire(worker, &down->retired);
+    worker_downstream_ended(worker);
+}
+
+static void down_close(struct downstream *down)
+{
+    if (down->conn.closed)
+        return;
+    conn_close(&down->conn);
+    forget(down);
+}
+
+static void down_reset(struct downstream *down)
+{
+    if (down->conn.closed)
+        return;
+    conn_reset(&down->conn);
+    forget(down);
+}
+
+/* The client has left, or cannot be written to. */
+static void client_gone(struct downstream *down)
+{
+    struct exchange *ex = down->stream.exchange;
+    if (ex != NULL) {
+        count_add(&down->conn.worker->counters.client_gone, 1);
+        exchange_abandon(ex, OUTCOME_CLIENT_GONE);
+    }
+    down_close(down);
+}
+
+/* The last response is queued: say that it was the last, and stay until the client has had time to read it. Closing with
+ * unread input would make the kernel send a reset, which can destroy the response on its way (RFC 9112 section 9.6). */
+static void linger(struct downstream *down)
+{
+    down->phase = H1_SERVER_LINGER;
+    down->body.remaining = LINGER_BYTES; /* what we put up with */
+    drop_input(down);
+    drop_parser(down);
+    conn_shutdown_when_sent(&down->conn);
+    conn_timeout_in(&down->conn, LINGER_MS);
+    conn_wake(&down->conn);
+}
+
+static void become_idle(struct downstream *down)
+{
+    down->phase = H1_SERVER_IDLE;
+    down->is_head = false;
+    conn_timeout_in(&down->conn, config_of(down)->timeouts.idle_ms);
+    if (down->in_len > 0)
+        conn_wake(&down->conn);
+    else
+        conn_resume(&down->conn);
+}
+
+/* ---- answers of our own ---- */
+
+static size_t print_date(char *to, size_t room)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+    return gmtime_r(&now, &tm) != NULL ? strftime(to, room, "%a, %d %b %Y %H:%M:%S GMT", &tm) : 0;
+}
+
+static void answer(struct server_stream *stream, unsigned status, const char *text, bool close)
+{
+    struct downstream *down = down_of(stream);
+    if (down->conn.closed)
+        return;
+    if (status == 0) {
+        down_reset(down);
+        return;
+    }
+    close = close || down->close || !down->body_ended || down->conn.worker->draining;
+    char date[40] = "";
+    (void)print_date(date, sizeof(date));
+    char head[512];
+    int len = snprintf(head, sizeof(head),
+                       "HTTP/1.1 %u %s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                       "Content-Length: %zu\r\n%s\r\n%s%s",
+                       status, h1_reason(status), date, strlen(text) + 1, close ? "Connection: close\r\n" : "",
+                       down->is_head ? "" : text, down->is_head ? "" : "\n");
+    if (len < 0 || (size_t)len >= sizeof(head) || !conn_send_copy(&down->conn, head, (size_t)len)) {
+        down_reset(down);
+        return;
+    }
+    if (close)
+        linger(down);
+    else
+        become_idle(down);
+}
+
+/* ---- reading ---- */
+
+/* Keeps what cannot be used now; what was kept before is in front of it, or is it. */
+static bool keep_input(struct downstream *down, struct slice bytes)
+{
+    struct worker *worker = down->conn.worker;
+    if (bytes.len == 0)
+        return true;
+    if (down->in != NULL && down->in->size - down->in_len >= bytes.len) {
+        memcpy(down->in->data + down->in_len, bytes.at, bytes.len);
+    } else {
+        size_t need = (size_t)down->in_len + bytes.len;
+        struct chunk *bigger = chunk_take(&worker->chunks, need < HEAD_CHUNK ? HEAD_CHUNK : need * 2);
+        if (bigger == NULL)
+            return false;
+        if (down->in_len > 0)
+            memcpy(bigger->data, down->in->data, down->in_len);
+        memcpy(bigger->data + down->in_len, bytes.at, bytes.len);
+        if (down->in != NULL)
+            chunk_unref(down->in);
+        down->in = bigger;
+    }
+    down->in_len += bytes.len;
+    down->in->used = down->in_len;
+    return true;
+}
+
+static void bad_request(struct downstream *down, unsigned status, const char *what)
+{
+    count_add(&down->conn.worker->counters.bad_requests, 1);
+    down->close = true;
+    struct exchange *ex = down->stream.exchange;
+    bool responded = false;
+    if (ex != NULL) {
+        responded = ex->responded;
+        exchange_abandon(ex, OUTCOME_CLIENT_GONE);
+    }
+    if (responded)
+        down_reset(down);
+    else
+        answer(&down->stream, status, what, true);
+}
+
+static void no_memory(struct downstream *down)
+{
+    down->close = true;
+    struct exchange *ex = down->stream.exchange;
+    if (ex != NULL)
+        exchange_abandon(ex, OUTCOME_OVERLOADED);
+    answer(&down->stream, 503, "out of memory", true);
+}
+
+static void start_exchange(struct downstream *down)
+{
+    struct worker *worker = down->conn.worker;
+    const struct head *head = h1_parser_head(down->parser);
+    down->phase = H1_SERVER_EXCHANGE;
+    down->fresh = false;
+    down->minor = head->minor;
+    down->is_head = head->is_head;
+    down->close = !head->keep_alive;
+    down->keep_alive_10 = head->minor == 0 && head->keep_alive;
+    down->body_paused = false;
+    down->body_ended = head->framing == FRAMING_NONE || (head->framing == FRAMING_LENGTH && head->content_length == 0);
+    if (!down->body_ended)
+        h1_body_start(&down->body, head, true);
+    const struct config_timeouts *timeouts = &config_of(down)->timeouts;
+    conn_timeout_in(&down->conn, timeouts->request_body_ms < timeouts->stream_idle_ms ? timeouts->request_body_ms
+                                                                                      : timeouts->stream_idle_ms);
+    struct exchange_request request = { .head = head, .client = down->client, .draining = worker->draining };
+    struct h1_parser *parser = down->parser;
+    down->parser = NULL;
+    exchange_start(worker, &down->stream, &request);
+    worker_give_parser(worker, parser);
+}
+
+/* Takes head bytes from *bytes. False: wait for more, or this connection is done. */
+static bool read_head(struct downstream *down, struct slice *bytes)
+{
+    struct worker *worker = down->conn.worker;
+    if (down->parser == NULL) {
+        down->parser = worker_take_parser(worker);
+        if (down->parser == NULL) {
+            no_memory(down);
+            return false;
+        }
+        h1_parser_start_request(down->parser, &config_of(down)->limits);
+        if (down->phase == H1_SERVER_IDLE) {
+            down->phase = H1_SERVER_HEAD;
+            conn_timeout_in(&down->conn, config_of(down)->timeouts.request_header_ms);
+        }
+    }
+    size_t head_bytes = 0;
+    switch (h1_parser_read(down->parser, bytes->at, bytes->len, &head_bytes)) {
+    case H1_MORE:
+        worker_busy(worker);
+        return false;
+    case H1_BAD: {
+        const struct h1_fault *fault = h1_parser_fault(down->parser);
+        down->is_head = false;
+        down->body_ended = false;
+        bad_request(down, fault->status, fault->what);
+        return false;
+    }
+    case H1_DONE:
+        break;
+    }
+    bytes->at += head_bytes;
+    bytes->len -= (uint32_t)head_bytes;
+    start_exchange(down);
+    return true;
+}
+
+/* Takes body bytes from *bytes. False: everything taken, or this connection is done. */
+static bool read_body_bytes(struct downstream *down, struct slice *bytes)
+{
+    size_t consumed = 0;
+    struct text data = { NULL, 0 };
+    enum h1_body_result result = h1_body_read(&down->body, bytes->at, bytes->len, &consumed, &data);
+    bytes->at += consumed;
+    bytes->len -= (uint32_t)consumed;
+    switch (result) {
+    case H1_BODY_MORE:
+        return false;
+    case H1_BODY_DATA:
+        exchange_body(down->stream.exchange, (struct slice){ bytes->chunk, data.at, data.len });
+        return true;
+    case H1_BODY_END:
+        down->body_ended = true;
+        exchange_body_end(down->stream.exchange, (struct text){ down->body.trailers, down->body.trailers_len });
+        h1_body_done(&down->body);
+        return true;
+    case H1_BODY_BAD:
+        bad_request(down, 400, down->body.fault->what);
+        return false;
+    }
+    return false;
+}
+
+/* Works through `bytes`, which are all there is unread in memory. */
+static void take_bytes(struct downstream *down, struct slice bytes)
+{
+    struct chunk *held = chunk_ref(bytes.chunk); /* the bytes stay where they are while callbacks run */
+    for (;;) {
+        if (down->conn.closed || down->phase == H1_SERVER_LINGER)
+            break;
+        bool reading_head = down->phase != H1_SERVER_EXCHANGE;
+        if (reading_head && bytes.len == 0)
+            break;
+        bool wanted = reading_head || (!down->body_ended && !down->body_paused && down->stream.exchange != NULL);
+        if (wanted && (reading_head ? read_head(down, &bytes) : read_body_bytes(down, &bytes)))
+            continue;
+        if (!down->conn.closed && down->phase != H1_SERVER_LINGER && !keep_input(down, bytes))
+            no_memory(down);
+        break;
+    }
+    chunk_unref(held);
+}
+
+/* What was kept, as a slice that holds the chunk. */
+static struct slice take_kept(struct downstream *down)
+{
+    struct slice bytes = { down->in, down->in->data, down->in_len };
+    down->in = NULL;
+    down->in_len = 0;
+    return bytes;
+}
+
+/* New bytes behind what was kept: a head has to be contiguous. */
+static void take_new_bytes(struct downstream *down, struct slice bytes)
+{
+    if (down->in_len == 0) {
+        take_bytes(down, bytes);
+        return;
+    }
+    if (!keep_input(down, bytes)) {
+        no_memory(down);
+        return;
+    }
+    struct slice all = take_kept(down);
+    take_bytes(down, all);
+    chunk_unref(all.chunk);
+}
+
+static bool may_read(const struct downstream *down)
+{
+    return down->phase != H1_SERVER_EXCHANGE || (!down->body_ended && !down->body_paused);
+}
+
+static void discard(struct downstream *down)
+{
+    struct conn *conn = &down->conn;
+    for (int i = 0; i < READS_PER_EVENT; i++) {
+        struct slice bytes;
+        switch (conn_read(conn, &bytes)) {
+        case CONN_READ_DATA:
+            if (bytes.len >= down->body.remaining) {
+                down_close(down);
+                return;
+            }
+            down->body.remaining -= bytes.len;
+            break;
+        case CONN_READ_AGAIN:
+            return;
+        case CONN_READ_END:
+            if (conn->out.bytes == 0)
+                down_close(down);
+            return; /* half-closed: it may still read */
+        case CONN_READ_ERROR:
+            down_close(down);
+            return;
+        }
+    }
+    conn_later(conn);
+}
+
+static void on_end_of_stream(struct downstream *down)
+{
+    if (down->phase == H1_SERVER_HEAD)
+        count_add(&down->conn.worker->counters.bad_requests, 1);
+    client_gone(down);
+}
+
+static void on_readable(struct conn *conn)
+{
+    struct downstream *down = down_of_conn(conn);
+    if (down->phase == H1_SERVER_LINGER) {
+        discard(down);
+        return;
+    }
+    if (down->in_len > 0 && may_read(down) && down->parser == NULL) {
+        struct slice kept = take_kept(down);
+        take_bytes(down, kept);
+        chunk_unref(kept.chunk);
+    }
+    for (int i = 0; !conn->closed && down->phase != H1_SERVER_LINGER; i++) {
+        if (!may_read(down)) {
+            if (conn->peer_closed)
+                client_gone(down);
+            return;
+        }
+        if (i == READS_PER_EVENT) {
+            conn_later(conn);
+            return;
+        }
+        struct slice bytes;
+        switch (conn_read(conn, &bytes)) {
+        case CONN_READ_DATA:
+            count_add(&conn->worker->counters.downstream_bytes_in, bytes.len);
+            take_new_bytes(down, bytes);
+            break;
+        case CONN_READ_AGAIN:
+            return;
+        case CONN_READ_END:
+            on_end_of_stream(down);
+            return;
+        case CONN_READ_ERROR:
+            client_gone(down);
+            return;
+        }
+        if (!conn->closed && !conn->readable)
+            return;
+    }
+}
+
+/* ---- writing ---- */
+
+static void on_drained(struct conn *conn)
+{
+    struct downstream *down = down_of_conn(conn);
+    if (down->stream.exchange != NULL)
+        exchange_drained(down->stream.exchange);
+}
+
+static void on_failed(struct conn *conn, int error)
+{
+    (void)error;
+    client_gone(down_of_conn(conn));
+}
+
+static void on_exchange_timeout(struct downstream *down)
+{
+    struct exchange *ex = down->stream.exchange;
+    unsigned status = 0;
+    uint64_t patience = exchange_patience(ex, &status);
+    if (patience > 0) {
+        conn_timeout_in(&down->conn, patience);
+        return;
+    }
+    count_add(&down->conn.worker->counters.request_timeouts, 1);
+    down->close = true;
+    if (status == 0) {
+        exchange_abandon(ex, ex->body_ended ? OUTCOME_TIMEOUT : OUTCOME_CLIENT_GONE);
+        down_reset(down);
+        return;
+    }
+    exchange_abandon(ex, OUTCOME_CLIENT_GONE);
+    answer(&down->stream, status, "the request's body did not come in time", true);
+}
+
+static void on_timeout(struct conn *conn)
+{
+    struct downstream *down = down_of_conn(conn);
+    switch (down->phase) {
+    case H1_SERVER_IDLE:
+    case H1_SERVER_LINGER:
+        down_close(down);
+        break;
+    case H1_SERVER_HEAD:
+        count_add(&conn->worker->counters.request_timeouts, 1);
+        down->body_ended = false;
+        down->is_head = false;
+        down->close = true;
+        answer(&down->stream, 408, "the request's head did not come in time", true);
+        break;
+    case H1_SERVER_EXCHANGE:
+        on_exchange_timeout(down);
+        break;
+    }
+}
+
+static const struct conn_events h1_server_events = {
+    .on_readable = on_readable,
+    .on_drained = on_drained,
+    .on_failed = on_failed,
+    .on_timeout = on_timeout,
+};
+
+/* ---- what an exchange asks for ---- */
+
+static enum framing framing_for(const struct downstream *down, const struct head *head)
+{
+    if (head->framing == FRAMING_NONE || head->framing == FRAMING_LENGTH)
+        return head->framing;
+    return down->minor >= 1 ? FRAMING_CHUNKED : FRAMING_UNTIL_CLOSE;
+}
+
+static bool send_head(struct server_stream *stream, const struct head *head, const struct response_plan *plan)
+{
+    struct downstream *down = down_of(stream);
+    bool interim = head->status < 200 && head->status != 101;
+    if (interim && down->minor == 0)
+        return true; /* HTTP/1.0 knows no interim responses: RFC 9110 section 15.2 */
+    struct h1_reply reply = {
+        .rules = &config_of(down)->headers,
+        .client_minor = down->minor,
+        .extra = plan->extra,
+    };
+    if (interim || head->status == 101) {
+        reply.framing = FRAMING_NONE;
+    } else {
+        reply.framing = framing_for(down, head);
+        down->reply_framing = reply.framing;
+        down->close = down->close || plan->close || reply.framing == FRAMING_UNTIL_CLOSE;
+        reply.close = down->close;
+        reply.keep_alive_10 = down->keep_alive_10 && !down->close;
+    }
+    char *to = conn_send_reserve(&down->conn, h1_response_bound(head, &reply));
+    if (to == NULL)
+        return false;
+    conn_send_commit(&down->conn, h1_write_response(to, head, &reply));
+    return true;
+}
+
+static bool send_body(struct server_stream *stream, struct slice slice)
+{
+    struct downstream *down = down_of(stream);
+    struct conn *conn = &down->conn;
+    if (slice.len == 0)
+        return true;
+    count_add(&conn->worker->counters.downstream_bytes_out, slice.len);
+    if (down->reply_framing == FRAMING_CHUNKED) {
+        char *to = conn_send_reserve(conn, H1_CHUNK_PREFIX);
+        if (to == NULL)
+            return false;
+        conn_send_commit(conn, h1_write_chunk_prefix(to, slice.len));
+        if (!conn_send(conn, slice) || !conn_send_copy(conn, "\r\n", 2))
+            return false;
+    } else if (!conn_send(conn, slice)) {
+        return false;
+    }
+    if (conn->out.bytes >= EAGER_FLUSH)
+        (void)conn_flush(conn); /* a fault comes back when the callback ends */
+    return true;
+}
+
+static void send_end(struct server_stream *stream, struct text trailers)
+{
+    struct downstream *down = down_of(stream);
+    struct conn *conn = &down->conn;
+    if (conn->closed)
+        return;
+    if (down->reply_framing == FRAMING_CHUNKED &&
+        !(conn_send_copy(conn, "0\r\n", 3) && conn_send_copy(conn, trailers.at, trailers.len) &&
+          conn_send_copy(conn, "\r\n", 2))) {
+        down_reset(down);
+        return;
+    }
+    if (down->close || !down->body_ended || conn->worker->draining)
+        linger(down);
+    else
+        become_idle(down);
+}
+
+static void abort_response(struct server_stream *stream)
+{
+    struct downstream *down = down_of(stream);
+    if (down->conn.closed)
+        return;
+    /* A reset is the only sign that a client of a close-delimited body cannot mistake for the end. What is queued goes first. */
+    (void)conn_flush(&down->conn);
+    if (down->reply_framing == FRAMING_UNTIL_CLOSE)
+        down_reset(down);
+    else
+        down_close(down);
+}
+
+static void read_body(struct server_stream *stream, bool on)
+{
+    struct downstream *down = down_of(stream);
+    down->body_paused = !on;
+    if (!on)
+        return;
+    if (down->in_len > 0)
+        conn_wake(&down->conn);
+    else
+        conn_resume(&down->conn);
+}
+
+static size_t unsent(const struct server_stream *stream)
+{
+    return ((const struct downstream *)((const char *)stream - offsetof(struct downstream, stream)))->conn.out.bytes;
+}
+
+static void want_drained(struct server_stream *stream)
+{
+    down_of(stream)->conn.want_drained = true;
+}
+
+static struct conn *raw_conn(struct server_stream *stream)
+{
+    struct downstream *down = down_of(stream);
+    bool raw = down->conn.transport->raw && down->reply_framing != FRAMING_CHUNKED;
+    return raw ? &down->conn : NULL;
+}
+
+static void sent_raw(struct server_stream *stream, uint64_t sent)
+{
+    count_add(&down_of(stream)->conn.worker->counters.downstream_bytes_out, sent);
+}
+
+static int detach(struct server_stream *stream, struct slice *early, struct outq *queued)
+{
+    struct downstream *down = down_of(stream);
+    struct conn *conn = &down->conn;
+    *early = (struct slice){ NULL, NULL, 0 };
+    if (down->in_len > 0)
+        *early = take_kept(down);
+    *queued = conn->out;
+    memset(&conn->out, 0, sizeof(conn->out));
+    int fd = conn_detach(conn);
+    forget(down);
+    return fd;
+}
+
+static const struct server_codec h1_server_codec = {
+    .send_head = send_head,
+    .send_body = send_body,
+    .send_end = send_end,
+    .answer = answer,
+    .abort = abort_response,
+    .read_body = read_body,
+    .unsent = unsent,
+    .want_drained = want_drained,
+    .raw_conn = raw_conn,
+    .sent_raw = sent_raw,
+    .detach = detach,
+};
+
+/* ---- beginning and draining ---- */
+
+void h1_server_accept(struct worker *worker, int fd, const struct client_address *client)
+{
+    struct downstream *down = calloc(1, sizeof(*down));
+    if (down == NULL || !conn_open(&down->conn, worker, fd, &h1_server_events)) {
+        count_add(&worker->counters.connections_refused, 1);
+        free(down);
+        close(fd);
+        return;
+    }
+    down->stream.codec = &h1_server_codec;
+    down->client = *client;
+    down->fresh = true;
+    down->next = worker->downstreams;
+    if (down->next != NULL)
+        down->next->prev = down;
+    worker->downstreams = down;
+    count_add(&worker->counters.downstream_connections, 1);
+    count_add(&worker->counters.downstream_active, 1);
+    /* A client that says nothing is given as long as one that says little. */
+    conn_timeout_in(&down->conn, config_of(down)->timeouts.request_header_ms);
+    worker_busy(worker);
+}
+
+void h1_server_drain(struct downstream *down, bool now)
+{
+    if (now) {
+        client_gone(down);
+        return;
+    }
+    if (down->phase != H1_SERVER_IDLE || down->in_len > 0)
+        return; /* its response will say Connection: close */
+    /* A request may have arrived that we have not seen: it is served. */
+    down->conn.readable = true;
+    on_readable(&down->conn);
+    if (down->conn.closed || down->phase != H1_SERVER_IDLE)
+        return;
+    if (down->fresh)
+        conn_timeout_in(&down->conn, DRAIN_FRESH_MS);
+    else
+        down_close(down);
+}

@@ -1,0 +1,173 @@
+/*
+ * Accepting: see listener.h. Worker thread. A connection is taken only when it can be served: over the connection limit
+ * or out of descriptors it waits in the kernel's queue, and copies give way first.
+ */
+#include "proxy/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/h1_server.h"
+#include "proxy/tunnel.h"
+#include "proxy/worker_inside.h"
+
+enum { ACCEPTS_PER_EVENT = 64 };
+
+struct listener {
+    struct listener *next;
+    struct worker *worker;
+    struct event event;
+    uint32_t id;
+    int fd;
+    bool listening; /* the event is registered */
+};
+
+static void client_address_from(struct client_address *to, const struct sockaddr_storage *from)
+{
+    memset(to, 0, sizeof(*to));
+    if (from->ss_family == AF_INET) {
+        to->length = 4;
+        memcpy(to->bytes, &((const struct sockaddr_in *)from)->sin_addr, 4);
+    } else if (from->ss_family == AF_INET6) {
+        const struct in6_addr *address = &((const struct sockaddr_in6 *)from)->sin6_addr;
+        /* An IPv4 client on a dual-stack socket is the same client. */
+        bool mapped = IN6_IS_ADDR_V4MAPPED(address);
+        to->length = mapped ? 4 : 16;
+        memcpy(to->bytes, address->s6_addr + (mapped ? 12 : 0), to->length);
+    }
+}
+
+static void pause_accepting(struct worker *worker)
+{
+    worker->accept_paused = true;
+    for (struct listener *l = worker->listeners; l != NULL; l = l->next) {
+        if (l->listening)
+            event_del(&l->event);
+        l->listening = false;
+    }
+}
+
+static bool is_full(const struct worker *worker)
+{
+    uint64_t open = worker->counters.downstream_active + worker->tunnels_open;
+    return open >= worker_part(worker, worker->view->config->limits.connections);
+}
+
+/* False: nothing more to accept now. */
+static bool accept_one(struct listener *listener)
+{
+    struct worker *worker = listener->worker;
+    struct sockaddr_storage from;
+    socklen_t length = sizeof(from);
+    from.ss_family = AF_UNSPEC;
+    int fd = accept4(listener->fd, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        if (errno == EINTR || errno == ECONNABORTED)
+            return true;
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return false;
+        count_add(&worker->counters.accept_errors, 1);
+        if (!worker_shed_shadow(worker))
+            pause_accepting(worker);
+        return false;
+    }
+    struct client_address client;
+    client_address_from(&client, &from);
+    if (worker->view->snapshot->passthrough)
+        tunnel_passthrough(worker, fd);
+    else
+        h1_server_accept(worker, fd, &client);
+    return true;
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct listener *listener = context;
+    struct worker *worker = listener->worker;
+    worker_clock(worker);
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        if (is_full(worker)) {
+            count_add(&worker->counters.connections_refused, 1);
+            pause_accepting(worker);
+            break;
+        }
+        if (!accept_one(listener))
+            break;
+    }
+    conn_settle(worker);
+}
+
+void listener_add(struct worker *worker, uint32_t id, int fd)
+{
+    struct listener *listener = worker->draining ? NULL : calloc(1, sizeof(*listener));
+    if (listener == NULL) {
+        close(fd);
+        return;
+    }
+    listener->worker = worker;
+    listener->id = id;
+    listener->fd = fd;
+    listener->next = worker->listeners;
+    worker->listeners = listener;
+    if (event_assign(&listener->event, worker->base, fd, EV_READ | EV_PERSIST, on_accept, listener) == 0)
+        listener->listening = event_add(&listener->event, NULL) == 0;
+    /* Without the event the tick tries again. */
+    worker->accept_paused = worker->accept_paused || !listener->listening;
+}
+
+static void listener_close(struct listener *listener)
+{
+    struct worker *worker = listener->worker;
+    /* Clients whose handshake the kernel has finished for us are ours: closing now would reset them. */
+    while (!is_full(worker) && accept_one(listener))
+        ;
+    if (listener->listening)
+        event_del(&listener->event);
+    close(listener->fd);
+    free(listener);
+}
+
+void listener_remove(struct worker *worker, uint32_t id)
+{
+    for (struct listener **at = &worker->listeners; *at != NULL; at = &(*at)->next) {
+        struct listener *listener = *at;
+        if (listener->id == id) {
+            *at = listener->next;
+            listener_close(listener);
+            return;
+        }
+    }
+}
+
+void listeners_close_all(struct worker *worker)
+{
+    while (worker->listeners != NULL) {
+        struct listener *listener = worker->listeners;
+        worker->listeners = listener->next;
+        listener_close(listener);
+    }
+}
+
+void listeners_resume(struct worker *worker)
+{
+    if (!worker->accept_paused || is_full(worker))
+        return;
+    worker->accept_paused = false;
+    for (struct listener *l = worker->listeners; l != NULL; l = l->next) {
+        if (!l->listening)
+            l->listening = event_add(&l->event, NULL) == 0;
+        worker->accept_paused = worker->accept_paused || !l->listening;
+    }
+}
+
+void listeners_tick(struct worker *worker)
+{
+    if (worker->accept_paused)
+        listeners_resume(worker);
+}

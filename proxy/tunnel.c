@@ -1,0 +1,415 @@
+/*
+ * Tunnels: see tunnel.h. Worker thread. Bytes are never looked at. Small pieces are read and written, long runs are moved
+ * inside the kernel; a side that does not read stops the reading of the other.
+ */
+#include "proxy/tunnel.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/pipe.h"
+#include "proxy/upstream.h"
+
+enum {
+    BULK = 32 * 1024,         /* a read of this size announces more: move it inside the kernel */
+    TURN_BYTES = 1 << 20,     /* then others have their turn */
+    CONNECTS = 3,             /* addresses tried for a passthrough connection */
+};
+
+struct tunnel_end {
+    struct conn conn;
+    struct pump pump;         /* bytes read from here on their way to the other end */
+    bool open;                /* conn is registered */
+    bool ended;               /* the peer sends no more */
+};
+
+struct tunnel {
+    struct tunnel *next, *prev;
+    struct retired retired;
+    struct worker *worker;
+    struct tunnel_end client, backend;
+    uint64_t activity_ms;
+    uint8_t connects_left;
+    bool connecting;
+};
+
+static const struct conn_events client_events, backend_events;
+
+static struct tunnel *tunnel_of_client(struct conn *conn)
+{
+    return (struct tunnel *)((char *)conn - offsetof(struct tunnel, client.conn));
+}
+
+static struct tunnel *tunnel_of_backend(struct conn *conn)
+{
+    return (struct tunnel *)((char *)conn - offsetof(struct tunnel, backend.conn));
+}
+
+/* ---- life ---- */
+
+static void tunnel_free(struct worker *worker, struct retired *retired)
+{
+    (void)worker;
+    free((char *)retired - offsetof(struct tunnel, retired));
+}
+
+static void close_end(struct tunnel *tunnel, struct tunnel_end *end, bool reset)
+{
+    pump_close(tunnel->worker, &end->pump);
+    if (!end->open)
+        return;
+    end->open = false;
+    if (reset)
+        conn_reset(&end->conn);
+    else
+        conn_close(&end->conn);
+}
+
+static void tunnel_close(struct tunnel *tunnel, bool reset)
+{
+    struct worker *worker = tunnel->worker;
+    close_end(tunnel, &tunnel->client, reset);
+    close_end(tunnel, &tunnel->backend, reset);
+    if (tunnel->prev != NULL)
+        tunnel->prev->next = tunnel->next;
+    else
+        worker->tunnels = tunnel->next;
+    if (tunnel->next != NULL)
+        tunnel->next->prev = tunnel->prev;
+    count_add(&worker->counters.tunnels_active, (uint64_t)-1);
+    tunnel->retired.free = tunnel_free;
+    worker_retire(worker, &tunnel->retired);
+    worker->tunnels_open--;
+    worker_downstream_ended(worker);
+}
+
+static struct tunnel *tunnel_new(struct worker *worker)
+{
+    struct tunnel *tunnel = calloc(1, sizeof(*tunnel));
+    if (tunnel == NULL)
+        return NULL;
+    tunnel->worker = worker;
+    tunnel->activity_ms = worker_now_ms(worker);
+    tunnel->next = worker->tunnels;
+    if (tunnel->next != NULL)
+        tunnel->next->prev = tunnel;
+    worker->tunnels = tunnel;
+    worker->tunnels_open++;
+    count_add(&worker->counters.tunnels_active, 1);
+    return tunnel;
+}
+
+/* ---- relaying ---- */
+
+static bool sink_takes(struct conn *sink)
+{
+    if (sink->out.bytes > 0 && !conn_flush(sink))
+        return false;
+    if (sink->out.bytes == 0 && !sink->blocked)
+        return true;
+    sink->want_drained = true;
+    return false;
+}
+
+static void end_reached(struct tunnel *tunnel, struct tunnel_end *from, struct tunnel_end *to)
+{
+    from->ended = true;
+    conn_shutdown_when_sent(&to->conn);
+    if (to->ended && to->conn.out.bytes == 0 && from->conn.out.bytes == 0)
+        tunnel_close(tunnel, false);
+}
+
+/* A long run inside the kernel. False: nothing more to do now, or the tunnel is gone. */
+static bool move_bulk(struct tunnel *tunnel, struct tunnel_end *from, struct tunnel_end *to)
+{
+    uint64_t moved = 0;
+    enum pump_result result = pump_move(&from->pump, from->conn.fd, to->conn.fd, TURN_BYTES, &moved);
+    count_add(&tunnel->worker->counters.spliced_bytes, moved);
+    switch (result) {
+    case PUMP_SOURCE_EMPTY:
+        pump_close(tunnel->worker, &from->pump); /* a quiet tunnel holds no pipe */
+        from->conn.readable = from->conn.peer_closed;
+        return from->conn.peer_closed;
+    case PUMP_SINK_FULL:
+        to->conn.blocked = true;
+        to->conn.want_drained = true;
+        return false;
+    case PUMP_SOURCE_END:
+        pump_close(tunnel->worker, &from->pump);
+        end_reached(tunnel, from, to);
+        return false;
+    case PUMP_SOURCE_ERROR:
+    case PUMP_SINK_ERROR:
+        tunnel_close(tunnel, true);
+        return false;
+    case PUMP_DONE:
+        conn_later(&from->conn);
+        return false;
+    }
+    return false;
+}
+
+static void relay(struct tunnel *tunnel, struct tunnel_end *from, struct tunnel_end *to)
+{
+    tunnel->activity_ms = worker_now_ms(tunnel->worker);
+    while (!from->ended && sink_takes(&to->conn)) {
+        if (from->pump.open) {
+            if (!move_bulk(tunnel, from, to))
+                return;
+            continue;
+        }
+        struct slice bytes;
+        switch (conn_read(&from->conn, &bytes)) {
+        case CONN_READ_DATA:
+            if (!conn_send(&to->conn, bytes)) {
+                tunnel_close(tunnel, true);
+                return;
+            }
+            if (bytes.len >= BULK)
+                (void)pump_open(tunnel->worker, &from->pump); /* without a pipe it goes on as before */
+            break;
+        case CONN_READ_AGAIN:
+            return;
+        case CONN_READ_END:
+            end_reached(tunnel, from, to);
+            return;
+        case CONN_READ_ERROR:
+            tunnel_close(tunnel, true);
+            return;
+        }
+    }
+}
+
+static void on_client_readable(struct conn *conn)
+{
+    struct tunnel *tunnel = tunnel_of_client(conn);
+    if (!tunnel->connecting)
+        relay(tunnel, &tunnel->client, &tunnel->backend);
+    else if (conn->peer_closed)
+        tunnel_close(tunnel, false);
+}
+
+static void on_backend_readable(struct conn *conn)
+{
+    struct tunnel *tunnel = tunnel_of_backend(conn);
+    if (!tunnel->connecting)
+        relay(tunnel, &tunnel->backend, &tunnel->client);
+}
+
+static void after_drain(struct tunnel *tunnel, struct tunnel_end *from, struct tunnel_end *to)
+{
+    if (from->ended && to->ended && from->conn.out.bytes == 0)
+        tunnel_close(tunnel, false);
+    else
+        relay(tunnel, from, to);
+}
+
+static void on_client_drained(struct conn *conn)
+{
+    struct tunnel *tunnel = tunnel_of_client(conn);
+    after_drain(tunnel, &tunnel->backend, &tunnel->client);
+}
+
+static void on_backend_drained(struct conn *conn)
+{
+    struct tunnel *tunnel = tunnel_of_backend(conn);
+    if (!tunnel->connecting)
+        after_drain(tunnel, &tunnel->client, &tunnel->backend);
+}
+
+static void on_client_failed(struct conn *conn, int error)
+{
+    (void)error;
+    tunnel_close(tunnel_of_client(conn), true);
+}
+
+static void on_backend_failed(struct conn *conn, int error)
+{
+    (void)error;
+    tunnel_close(tunnel_of_backend(conn), true);
+}
+
+static void on_idle(struct conn *conn)
+{
+    struct tunnel *tunnel = tunnel_of_client(conn);
+    uint64_t limit = tunnel->worker->view->config->timeouts.tunnel_idle_ms;
+    uint64_t quiet = worker_now_ms(tunnel->worker) - tunnel->activity_ms;
+    if (quiet < limit)
+        conn_timeout_in(conn, limit - quiet);
+    else
+        tunnel_close(tunnel, false);
+}
+
+static void start(struct tunnel *tunnel)
+{
+    tunnel->connecting = false;
+    conn_timeout_in(&tunnel->client.conn, tunnel->worker->view->config->timeouts.tunnel_idle_ms);
+    /* Input may have been there before we were asked. */
+    tunnel->client.conn.readable = true;
+    tunnel->backend.conn.readable = true;
+    conn_wake(&tunnel->client.conn);
+    conn_wake(&tunnel->backend.conn);
+}
+
+/* ---- after an upgrade ---- */
+
+static bool adopt(struct tunnel *tunnel, struct tunnel_end *end, int fd, const struct conn_events *events,
+                  struct outq first, struct slice then)
+{
+    end->conn.out = first;
+    if (!conn_open(&end->conn, tunnel->worker, fd, events))
+        return false;
+    end->open = true;
+    bool queued = then.chunk == NULL || then.len == 0 || conn_send(&end->conn, then);
+    conn_dirty(&end->conn);
+    return queued;
+}
+
+void tunnel_join(struct worker *worker, int client_fd, struct outq to_client, struct slice from_backend, int backend_fd,
+                 struct outq to_backend, struct slice from_client)
+{
+    struct tunnel *tunnel = tunnel_new(worker);
+    if (tunnel == NULL) {
+        outq_clear(worker, &to_client);
+        outq_clear(worker, &to_backend);
+        close(client_fd);
+        close(backend_fd);
+    } else {
+        bool client = adopt(tunnel, &tunnel->client, client_fd, &client_events, to_client, from_backend);
+        bool backend = adopt(tunnel, &tunnel->backend, backend_fd, &backend_events, to_backend, from_client);
+        if (!tunnel->client.open) {
+            outq_clear(worker, &tunnel->client.conn.out);
+            close(client_fd);
+        }
+        if (!tunnel->backend.open) {
+            outq_clear(worker, &tunnel->backend.conn.out);
+            close(backend_fd);
+        }
+        if (client && backend)
+            start(tunnel);
+        else
+            tunnel_close(tunnel, true);
+    }
+    if (from_backend.chunk != NULL)
+        chunk_unref(from_backend.chunk);
+    if (from_client.chunk != NULL)
+        chunk_unref(from_client.chunk);
+}
+
+/* ---- passthrough ---- */
+
+/* Connects to the next address. False: none left, or no socket. */
+static bool connect_next(struct tunnel *tunnel)
+{
+    struct worker *worker = tunnel->worker;
+    /* Looked up each time: a reload may have come between two tries. */
+    struct upstream *upstream = upstream_find(worker->upstreams, worker->view->config->legacy, USE_LIVE);
+    while (upstream != NULL && tunnel->connects_left > 0) {
+        tunnel->connects_left--;
+        struct endpoint *endpoint = upstream_pick(upstream);
+        if (endpoint == NULL)
+            return false;
+        int fd = socket(endpoint->address.to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+            return false;
+        int one = 1;
+        if (endpoint->address.to.any.sa_family != AF_UNIX)
+            (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        memset(&tunnel->backend.conn, 0, sizeof(tunnel->backend.conn));
+        count_add(&worker->counters.upstream_connections, 1);
+        bool begun = connect(fd, &endpoint->address.to.any, endpoint->address.length) == 0 || errno == EINPROGRESS;
+        if (begun && conn_open(&tunnel->backend.conn, worker, fd, &backend_events)) {
+            tunnel->backend.open = true;
+            conn_timeout_in(&tunnel->backend.conn, worker->view->config->timeouts.connect_ms);
+            worker_busy(worker);
+            return true;
+        }
+        count_add(&worker->counters.upstream_connect_failures, 1);
+        close(fd);
+    }
+    return false;
+}
+
+/* The connection's struct is in use by the caller; the next one is made when the caller's callback has returned. */
+static void connect_failed(struct tunnel *tunnel)
+{
+    count_add(&tunnel->worker->counters.upstream_connect_failures, 1);
+    tunnel->backend.open = false;
+    conn_close(&tunnel->backend.conn);
+    if (!connect_next(tunnel))
+        tunnel_close(tunnel, true);
+}
+
+static void on_backend_writable(struct conn *conn)
+{
+    struct tunnel *tunnel = tunnel_of_backend(conn);
+    if (!tunnel->connecting) {
+        if (conn->blocked) {
+            conn->blocked = false;
+            conn->want_drained = true;
+            conn_dirty(conn);
+        }
+        return;
+    }
+    int error = 0;
+    socklen_t size = sizeof(error);
+    if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error != 0) {
+        connect_failed(tunnel);
+        return;
+    }
+    conn_timeout_off(conn);
+    start(tunnel);
+}
+
+static void on_backend_timeout(struct conn *conn)
+{
+    struct tunnel *tunnel = tunnel_of_backend(conn);
+    if (tunnel->connecting)
+        connect_failed(tunnel);
+}
+
+static const struct conn_events client_events = {
+    .on_readable = on_client_readable,
+    .on_drained = on_client_drained,
+    .on_failed = on_client_failed,
+    .on_timeout = on_idle,
+};
+
+static const struct conn_events backend_events = {
+    .on_readable = on_backend_readable,
+    .on_writable = on_backend_writable,
+    .on_drained = on_backend_drained,
+    .on_failed = on_backend_failed,
+    .on_timeout = on_backend_timeout,
+};
+
+void tunnel_passthrough(struct worker *worker, int client_fd)
+{
+    struct tunnel *tunnel = tunnel_new(worker);
+    if (tunnel == NULL) {
+        close(client_fd);
+        return;
+    }
+    count_add(&worker->counters.passthrough_connections, 1);
+    tunnel->connecting = true;
+    tunnel->connects_left = CONNECTS;
+    if (!conn_open(&tunnel->client.conn, worker, client_fd, &client_events)) {
+        close(client_fd);
+        tunnel_close(tunnel, true);
+        return;
+    }
+    tunnel->client.open = true;
+    if (!connect_next(tunnel))
+        tunnel_close(tunnel, true);
+}
+
+void tunnels_close(struct worker *worker)
+{
+    while (worker->tunnels != NULL)
+        tunnel_close(worker->tunnels, true);
+}

@@ -1,0 +1,452 @@
+/*
+ * Backends of one worker: see upstream.h. Chooses addresses, keeps the waiting line, and ejects an address that keeps failing
+ * while others work. Opens no socket itself: connections are h1_client.c's.
+ */
+#include "proxy/upstream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/h1_client.h"
+#include "proxy/worker_inside.h"
+
+struct upstream_set {
+    struct worker *worker;
+    uint32_t count;
+    struct upstream **at; /* pairs: live, shadow */
+};
+
+/* ---- endpoints ---- */
+
+static void endpoint_free_if_unused(struct endpoint *endpoint)
+{
+    if (!endpoint->gone || endpoint->open > 0)
+        return;
+    struct upstream *upstream = endpoint->upstream;
+    if (upstream != NULL) {
+        for (struct endpoint **at = &upstream->endpoints; *at != NULL; at = &(*at)->next) {
+            if (*at == endpoint) {
+                *at = endpoint->next;
+                break;
+            }
+        }
+        if (upstream->turn == endpoint)
+            upstream->turn = NULL;
+    }
+    free(endpoint);
+}
+
+void endpoint_closed(struct endpoint *endpoint)
+{
+    struct upstream *upstream = endpoint->upstream;
+    endpoint->open--;
+    if (upstream != NULL)
+        upstream->open--;
+    endpoint_free_if_unused(endpoint);
+    if (upstream != NULL)
+        upstream_release(upstream);
+}
+
+void endpoint_succeeded(struct endpoint *endpoint)
+{
+    endpoint->failures = 0;
+    endpoint->ejected_until_ms = 0;
+}
+
+void endpoint_failed(struct endpoint *endpoint)
+{
+    struct upstream *upstream = endpoint->upstream;
+    endpoint->failures++;
+    if (upstream == NULL || upstream->endpoint_count < 2 || upstream->config->eject_after == 0 ||
+        endpoint->failures < upstream->config->eject_after)
+        return;
+    struct worker *worker = upstream->worker;
+    if (endpoint->ejected_until_ms <= worker_now_ms(worker))
+        count_add(&worker->counters.upstream_ejections, 1);
+    endpoint->ejected_until_ms = worker_now_ms(worker) + upstream->config->eject_ms;
+}
+
+/* Round robin over addresses that are not ejected; when all are, over all: trying beats refusing. */
+struct endpoint *upstream_pick(struct upstream *upstream)
+{
+    if (upstream->endpoints == NULL)
+        return NULL;
+    uint64_t now_ms = worker_now_ms(upstream->worker);
+    struct endpoint *start = upstream->turn != NULL ? upstream->turn : upstream->endpoints;
+    struct endpoint *ejected = NULL, *at = start;
+    do {
+        struct endpoint *next = at->next != NULL ? at->next : upstream->endpoints;
+        if (!at->gone) {
+            if (at->ejected_until_ms <= now_ms) {
+                upstream->turn = next;
+                return at;
+            }
+            if (ejected == NULL)
+                ejected = at;
+        }
+        at = next;
+    } while (at != start);
+    if (ejected != NULL)
+        upstream->turn = ejected->next;
+    return ejected;
+}
+
+/* ---- attempts ---- */
+
+static void waiting_remove(struct attempt *attempt)
+{
+    struct upstream *upstream = attempt->upstream;
+    *(attempt->prev_waiting != NULL ? &attempt->prev_waiting->next_waiting : &upstream->first_waiting) =
+        attempt->next_waiting;
+    *(attempt->next_waiting != NULL ? &attempt->next_waiting->prev_waiting : &upstream->last_waiting) =
+        attempt->prev_waiting;
+    attempt->next_waiting = attempt->prev_waiting = NULL;
+    upstream->waiting--;
+    count_add(&upstream->worker->counters.upstream_queue, (uint64_t)-1);
+}
+
+static void waiting_add(struct attempt *attempt)
+{
+    struct upstream *upstream = attempt->upstream;
+    attempt->next_waiting = NULL;
+    attempt->prev_waiting = upstream->last_waiting;
+    *(upstream->last_waiting != NULL ? &upstream->last_waiting->next_waiting : &upstream->first_waiting) = attempt;
+    upstream->last_waiting = attempt;
+    upstream->waiting++;
+    attempt->waiting_since_ms = worker_now_ms(upstream->worker);
+    attempt->state = ATTEMPT_WAITING;
+    count_add(&upstream->worker->counters.upstream_queue, 1);
+    worker_busy(upstream->worker);
+}
+
+void attempt_fail(struct attempt *attempt, enum outcome_kind kind, const char *text)
+{
+    attempt->state = ATTEMPT_DONE;
+    attempt->failure = kind;
+    attempt->failure_text = text;
+    attempt->events->on_failed(attempt);
+}
+
+static struct h1_client *take_idle(struct upstream *upstream, struct endpoint *endpoint)
+{
+    if (endpoint->idle != NULL)
+        return endpoint->idle;
+    /* At the limit another address' kept connection serves too; below it, balance beats reuse. */
+    if (upstream->open < upstream->limit)
+        return NULL;
+    for (struct endpoint *other = upstream->endpoints; other != NULL; other = other->next) {
+        if (!other->gone && other->idle != NULL)
+            return other->idle;
+    }
+    return NULL;
+}
+
+/* Makes room below the limit by closing another address' idle connection. */
+static bool close_one_idle(struct upstream *upstream)
+{
+    for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = endpoint->next) {
+        if (endpoint->idle != NULL) {
+            h1_client_close(endpoint->idle);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Puts the attempt on a connection if one is to be had. False: it has to wait. */
+static bool place(struct attempt *attempt)
+{
+    struct upstream *upstream = attempt->upstream;
+    struct worker *worker = upstream->worker;
+    struct endpoint *endpoint = upstream_pick(upstream);
+    if (endpoint == NULL) {
+        attempt_fail(attempt, OUTCOME_CONNECT_FAILED, "the backend's name has not been resolved");
+        return true;
+    }
+    struct h1_client *idle = attempt->fresh ? NULL : take_idle(upstream, endpoint);
+    if (idle != NULL) {
+        h1_client_reuse(idle, attempt);
+        return true;
+    }
+    if (upstream->open >= upstream->limit && !(attempt->fresh && close_one_idle(upstream)))
+        return false;
+    if (h1_client_connect(endpoint, attempt))
+        return true;
+    if ((errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) &&
+        upstream->use == USE_LIVE && worker_shed_shadow(worker) && h1_client_connect(endpoint, attempt))
+        return true;
+    attempt_fail(attempt, OUTCOME_OVERLOADED, "no socket to be had");
+    return true;
+}
+
+void attempt_start(struct attempt *attempt, struct upstream *upstream)
+{
+    attempt->codec = &h1_client_codec;
+    attempt->upstream = upstream;
+    attempt->client = NULL;
+    attempt->connects_left = upstream->endpoint_count > 1 ? 2 : 0;
+    if (upstream->waiting == 0 && place(attempt))
+        return;
+    if (upstream->waiting >= upstream->queue_limit) {
+        if (upstream->use == USE_LIVE)
+            count_add(&upstream->worker->counters.upstream_queue_overflows, 1);
+        attempt_fail(attempt, OUTCOME_OVERLOADED, "all connections to the backend are in use and the queue is full");
+        return;
+    }
+    waiting_add(attempt);
+}
+
+void attempt_connect_failed(struct attempt *attempt, enum outcome_kind kind, const char *text)
+{
+    if (attempt->connects_left == 0) {
+        attempt_fail(attempt, kind, text);
+        return;
+    }
+    attempt->connects_left--;
+    if (!place(attempt))
+        waiting_add(attempt);
+}
+
+void attempt_cancel(struct attempt *attempt)
+{
+    switch (attempt->state) {
+    case ATTEMPT_WAITING:
+        waiting_remove(attempt);
+        break;
+    case ATTEMPT_CONNECTING:
+    case ATTEMPT_READY:
+    case ATTEMPT_RESPONDING:
+        attempt->codec->cancel(attempt);
+        break;
+    case ATTEMPT_IDLE:
+    case ATTEMPT_DONE:
+        break;
+    }
+    attempt->state = ATTEMPT_DONE;
+}
+
+void upstream_release(struct upstream *upstream)
+{
+    struct attempt *attempt = upstream->first_waiting;
+    if (attempt == NULL)
+        return;
+    bool room = upstream->open < upstream->limit;
+    for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL && !room; endpoint = endpoint->next)
+        room = !endpoint->gone && endpoint->idle != NULL;
+    if (!room)
+        return;
+    waiting_remove(attempt);
+    if (!place(attempt))
+        waiting_add(attempt);
+}
+
+/* ---- the set ---- */
+
+static void upstream_drop(struct upstream *upstream)
+{
+    while (upstream->first_waiting != NULL) {
+        struct attempt *attempt = upstream->first_waiting;
+        waiting_remove(attempt);
+        attempt_fail(attempt, OUTCOME_CONNECT_FAILED, "the backend has been removed");
+    }
+    struct endpoint *next;
+    for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = next) {
+        next = endpoint->next;
+        endpoint->open++; /* keep it while its connections go */
+        while (endpoint->idle != NULL)
+            h1_client_close(endpoint->idle);
+        endpoint->gone = true;
+        endpoint->upstream = NULL;
+        endpoint->open--;
+        endpoint_free_if_unused(endpoint);
+    }
+    free(upstream);
+}
+
+static bool endpoint_listed(const struct endpoint *endpoint, const struct endpoint_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (list->address[i].length == endpoint->address.length &&
+            memcmp(&list->address[i].to, &endpoint->address.to, endpoint->address.length) == 0)
+            return true;
+    }
+    return false;
+}
+
+static struct endpoint *endpoint_find(struct upstream *upstream, const struct endpoint_address *address)
+{
+    for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = endpoint->next) {
+        if (endpoint->address.length == address->length &&
+            memcmp(&endpoint->address.to, &address->to, address->length) == 0)
+            return endpoint;
+    }
+    return NULL;
+}
+
+static bool upstream_adopt(struct upstream *upstream, const struct config_backend *config,
+                           const struct config *whole, const struct endpoint_list *list)
+{
+    struct worker *worker = upstream->worker;
+    upstream->config = config;
+    uint32_t limit = config->max_connections;
+    if (upstream->use == USE_SHADOW) {
+        limit = 0;
+        for (uint32_t i = 0; i < whole->route_count; i++) {
+            if (whole->routes[i].shadow.max_connections > limit)
+                limit = whole->routes[i].shadow.max_connections;
+        }
+    }
+    upstream->limit = worker_part(worker, limit);
+    /* Copies do not queue for long: their own time runs. */
+    upstream->queue_limit = worker_part(worker, config->queue);
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct endpoint *known = endpoint_find(upstream, &list->address[i]);
+        if (known != NULL) {
+            known->gone = false;
+            continue;
+        }
+        struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
+        if (endpoint == NULL)
+            return false;
+        endpoint->upstream = upstream;
+        endpoint->address = list->address[i];
+        endpoint->next = upstream->endpoints;
+        upstream->endpoints = endpoint;
+    }
+    struct endpoint *next;
+    upstream->endpoint_count = 0;
+    for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = next) {
+        next = endpoint->next;
+        if (endpoint_listed(endpoint, list)) {
+            upstream->endpoint_count++;
+            continue;
+        }
+        endpoint->gone = true;
+        endpoint->open++;
+        while (endpoint->idle != NULL)
+            h1_client_close(endpoint->idle);
+        endpoint->open--;
+        endpoint_free_if_unused(endpoint);
+    }
+    return true;
+}
+
+struct upstream_set *upstream_set_new(struct worker *worker)
+{
+    struct upstream_set *set = calloc(1, sizeof(*set));
+    if (set != NULL)
+        set->worker = worker;
+    return set;
+}
+
+void upstream_set_free(struct upstream_set *set)
+{
+    if (set == NULL)
+        return;
+    for (uint32_t i = 0; i < set->count * UPSTREAM_USES; i++)
+        upstream_drop(set->at[i]);
+    free(set->at);
+    free(set);
+}
+
+static struct upstream *find_by_name(const struct upstream_set *set, const char *name, enum upstream_use use)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct upstream *upstream = set->at[i * UPSTREAM_USES + use];
+        if (upstream != NULL && strcmp(upstream->config->name, name) == 0)
+            return upstream;
+    }
+    return NULL;
+}
+
+bool upstream_set_update(struct upstream_set *set, const struct view *view)
+{
+    const struct config *config = view->config;
+    uint32_t count = config->backend_count;
+    struct upstream **at = calloc((size_t)count * UPSTREAM_USES + 1, sizeof(*at));
+    if (at == NULL)
+        return false;
+    /* First everything that can fail, then the change. */
+    for (uint32_t i = 0; i < count * UPSTREAM_USES; i++) {
+        const struct config_backend *backend = &config->backends[i / UPSTREAM_USES];
+        enum upstream_use use = (enum upstream_use)(i % UPSTREAM_USES);
+        if (find_by_name(set, backend->name, use) != NULL)
+            continue;
+        at[i] = calloc(1, sizeof(**at));
+        if (at[i] == NULL) {
+            for (uint32_t k = 0; k < i; k++)
+                free(at[k]);
+            free(at);
+            return false;
+        }
+        at[i]->worker = set->worker;
+        at[i]->use = use;
+    }
+    for (uint32_t i = 0; i < count * UPSTREAM_USES; i++) {
+        const struct config_backend *backend = &config->backends[i / UPSTREAM_USES];
+        if (at[i] == NULL) {
+            at[i] = find_by_name(set, backend->name, (enum upstream_use)(i % UPSTREAM_USES));
+            for (uint32_t k = 0; k < set->count * UPSTREAM_USES; k++) {
+                if (set->at[k] == at[i])
+                    set->at[k] = NULL;
+            }
+        }
+        (void)upstream_adopt(at[i], backend, config, view->snapshot->endpoints[backend->index]);
+    }
+    struct upstream **old = set->at;
+    uint32_t old_count = set->count;
+    set->at = at;
+    set->count = count;
+    for (uint32_t i = 0; i < old_count * UPSTREAM_USES; i++) {
+        if (old[i] != NULL)
+            upstream_drop(old[i]);
+    }
+    free(old);
+    for (uint32_t i = 0; i < count * UPSTREAM_USES; i++)
+        upstream_release(at[i]);
+    return true;
+}
+
+struct upstream *upstream_find(struct upstream_set *set, const struct config_backend *backend, enum upstream_use use)
+{
+    /* The common case: the backend is of the newest configuration. An exchange begun before a reload asks by name. */
+    if (backend->index < set->count) {
+        struct upstream *upstream = set->at[backend->index * UPSTREAM_USES + use];
+        if (upstream->config == backend)
+            return upstream;
+    }
+    return find_by_name(set, backend->name, use);
+}
+
+static void expire_waiting(struct upstream *upstream)
+{
+    uint64_t now_ms = worker_now_ms(upstream->worker);
+    while (upstream->first_waiting != NULL &&
+           now_ms - upstream->first_waiting->waiting_since_ms >= upstream->config->queue_timeout_ms) {
+        struct attempt *attempt = upstream->first_waiting;
+        waiting_remove(attempt);
+        if (upstream->use == USE_LIVE)
+            count_add(&upstream->worker->counters.upstream_queue_overflows, 1);
+        attempt_fail(attempt, OUTCOME_OVERLOADED, "no connection to the backend became free in time");
+    }
+}
+
+void upstream_set_tick(struct upstream_set *set)
+{
+    for (uint32_t i = 0; i < set->count * UPSTREAM_USES; i++) {
+        if (set->at[i]->first_waiting != NULL)
+            expire_waiting(set->at[i]);
+    }
+}
+
+uint32_t upstream_set_close_idle(struct upstream_set *set, enum upstream_use use)
+{
+    uint32_t closed = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct upstream *upstream = set->at[i * UPSTREAM_USES + use];
+        while (close_one_idle(upstream))
+            closed++;
+    }
+    return closed;
+}

@@ -1,0 +1,121 @@
+/*
+ * Backends as one worker sees them: addresses, kept connections, the queue of exchanges waiting for one, and attempts.
+ *
+ * Live traffic and copies have separate pools to the same backend, so that a mirror can never take a connection from a client.
+ */
+#ifndef SHUNT_PROXY_UPSTREAM_H
+#define SHUNT_PROXY_UPSTREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proxy/codec.h"
+#include "proxy/conn.h"
+#include "proxy/snapshot.h"
+#include "router/counters.h"
+
+struct h1_client;
+struct upstream_set;
+struct view;
+struct worker;
+
+enum upstream_use { USE_LIVE, USE_SHADOW, UPSTREAM_USES };
+
+/* One address of one backend. */
+struct endpoint {
+    struct upstream *upstream;
+    struct endpoint_address address;
+    struct h1_client *idle;   /* last in, first out */
+    uint32_t idle_count;
+    uint32_t open;            /* connections, idle ones included; keeps the endpoint alive */
+    uint32_t active;          /* with an attempt */
+    uint32_t failures;        /* in a row */
+    uint64_t ejected_until_ms;
+    bool gone;                /* not in the list any more: freed when open is 0 */
+    struct endpoint *next;
+};
+
+struct upstream {
+    struct worker *worker;
+    const struct config_backend *config; /* of the newest view */
+    enum upstream_use use;
+    struct endpoint *endpoints;
+    uint32_t endpoint_count;  /* not gone */
+    struct endpoint *turn;    /* next one to be tried */
+    uint32_t open;
+    uint32_t limit;           /* connections */
+    uint32_t queue_limit;
+    struct attempt *first_waiting, *last_waiting;
+    uint32_t waiting;
+};
+
+/*
+ * One try of an exchange (or of a copy) at one backend.
+ *
+ *   START --connection free--> READY --head sent--> SENT --response head--> RESPONDING --> DONE
+ *     |  \--none free--> WAITING --/                  |                        |
+ *     +------------------- failed / cancelled --------+------------------------+--------> DONE
+ */
+enum attempt_state { ATTEMPT_IDLE = 0, ATTEMPT_WAITING, ATTEMPT_CONNECTING, ATTEMPT_READY, ATTEMPT_RESPONDING, ATTEMPT_DONE };
+
+struct attempt {
+    const struct attempt_events *events;
+    const struct client_codec *codec;
+    struct upstream *upstream;
+    struct h1_client *client;     /* borrowed while a connection is ours */
+    struct attempt *next_waiting, *prev_waiting;
+    uint64_t waiting_since_ms;
+    uint64_t response_timeout_ms; /* from the request's end to the response's head */
+    enum attempt_state state;
+    enum outcome_kind failure;
+    const char *failure_text;     /* static, for the log */
+    enum framing framing;         /* of the request's body */
+    bool to_head;                 /* the request is HEAD */
+    bool fresh;                   /* never on a kept connection */
+    bool reused;                  /* is on one */
+    bool answered;                /* a byte of the response has come */
+    bool request_done, response_done;
+    uint8_t connects_left;        /* other addresses that may be tried when connecting fails */
+    char endpoint[64];            /* where it went, for the log */
+};
+
+/* Prepares and starts. May call on_ready or on_failed before it returns. `events`, `framing`, `to_head`, `fresh` and
+ * `response_timeout_ms` must be set; the rest zero. */
+void attempt_start(struct attempt *attempt, struct upstream *upstream);
+/* No event comes any more. Fine in every state. */
+void attempt_cancel(struct attempt *attempt);
+static inline bool attempt_is_under_way(const struct attempt *attempt)
+{
+    return attempt->state != ATTEMPT_IDLE && attempt->state != ATTEMPT_DONE;
+}
+static inline bool attempt_is_ready(const struct attempt *attempt)
+{
+    return attempt->state == ATTEMPT_READY || attempt->state == ATTEMPT_RESPONDING;
+}
+
+/* For connections (h1_client.c): this attempt's connection could not be made or broke. */
+void attempt_fail(struct attempt *attempt, enum outcome_kind kind, const char *text);
+/* Connecting failed, nothing has been sent: tries another address where there is one. */
+void attempt_connect_failed(struct attempt *attempt, enum outcome_kind kind, const char *text);
+
+struct upstream_set *upstream_set_new(struct worker *worker);
+void upstream_set_free(struct upstream_set *set);
+/* Adopts the backends and addresses of a new view; connections to addresses that stay are kept. False without memory: the old
+ * set stays. */
+bool upstream_set_update(struct upstream_set *set, const struct view *view);
+struct upstream *upstream_find(struct upstream_set *set, const struct config_backend *backend, enum upstream_use use);
+/* Now and then: queue timeouts. */
+void upstream_set_tick(struct upstream_set *set);
+/* Closes idle connections of a use; returns how many. */
+uint32_t upstream_set_close_idle(struct upstream_set *set, enum upstream_use use);
+
+/* An address to connect to next, or NULL when there is none. */
+struct endpoint *upstream_pick(struct upstream *upstream);
+/* A connection has become idle or has closed: the next in the queue may have its place. */
+void upstream_release(struct upstream *upstream);
+void endpoint_succeeded(struct endpoint *endpoint);
+void endpoint_failed(struct endpoint *endpoint);
+/* A connection of this endpoint has closed. */
+void endpoint_closed(struct endpoint *endpoint);
+
+#endif

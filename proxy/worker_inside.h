@@ -1,0 +1,137 @@
+/*
+ * The inside of a worker, for the modules that run on its thread. See worker.h for the outside.
+ */
+#ifndef SHUNT_PROXY_WORKER_INSIDE_H
+#define SHUNT_PROXY_WORKER_INSIDE_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proxy/chunk.h"
+#include "proxy/conn.h"
+#include "proxy/snapshot.h"
+#include "proxy/wheel.h"
+#include "proxy/worker.h"
+#include "proxy/worker_counters.h"
+
+struct access_log;
+struct comparer;
+struct downstream;
+struct exchange;
+struct h1_parser;
+struct listener;
+struct log;
+struct mirror;
+struct pair;
+struct segment;
+struct upstream_set;
+
+/* A snapshot as this worker uses it: counted without atomics by whoever still needs what is in it. */
+struct view {
+    struct worker *worker;
+    struct snapshot *snapshot;
+    const struct config *config;
+    uint32_t refs;
+};
+
+/* An object to be freed when the round is over. */
+struct retired {
+    struct retired *next;
+    void (*free)(struct worker *worker, struct retired *retired);
+};
+
+/* Idle pipes for splice(); see pipe.h. */
+enum { WORKER_PIPES = 32 };
+struct pipe_pair {
+    int in, out; /* write end, read end */
+    uint32_t capacity;
+};
+
+struct worker_message;
+
+struct worker {
+    uint32_t index, workers;
+    struct event_base *base;
+    struct event tick;
+    bool tick_is_fast;
+    bool tick_saw_work;       /* something was in flight since the last tick */
+    struct wheel wheel;
+    uint64_t now_us;          /* monotonic; as of the current callback */
+    struct view *view;        /* the newest adopted; one reference */
+    struct worker_counters counters;
+
+    struct chunk_pool chunks;
+    struct chunk *input;      /* where the next read goes */
+    struct segment *free_segments;
+    struct exchange *free_exchanges;
+    uint32_t free_exchange_count;
+    struct mirror *free_mirrors;
+    struct pair *free_pairs;
+    uint32_t free_pair_count;
+    struct h1_parser *spare_parsers[8];
+    uint32_t spare_parser_count;
+    struct pipe_pair pipes[WORKER_PIPES];
+    uint32_t pipe_count;
+    struct retired *retired;
+    struct conn *dirty, *ready;
+    struct conn *later;       /* had their share of this round; looked at in the next */
+    bool settling;
+
+    struct listener *listeners;
+    struct downstream *downstreams; /* all client connections: drain walks them */
+    struct upstream_set *upstreams;
+    uint32_t tunnels_open;
+    struct tunnel *tunnels;
+    struct mirror *mirrors;   /* under way */
+    bool accept_paused;
+    bool draining;
+    uint64_t drain_until_ms;
+
+    struct comparer *comparer;
+    struct log *log;
+    struct access_log *access_log;
+    uint64_t random[2];       /* xoroshiro128+ */
+
+    pthread_t thread;
+    bool thread_started;
+    struct event mailbox_event;
+    int mailbox_fd;
+    atomic_uint_least64_t generation;
+    atomic_bool finished;
+    struct {
+        pthread_mutex_t lock;
+        struct worker_message *first, **last;
+    } shared;
+};
+
+/* Reads the clock into worker->now_us. */
+void worker_clock(struct worker *worker);
+static inline uint64_t worker_now_ms(const struct worker *worker)
+{
+    return worker->now_us / 1000;
+}
+uint64_t worker_random(struct worker *worker);
+/* This worker's part of a bound on the whole process; at least 1 when the bound is not 0. */
+uint32_t worker_part(const struct worker *worker, uint32_t whole);
+/* Something has a deadline soon: the tick runs fast while that is so. */
+void worker_busy(struct worker *worker);
+void worker_retire(struct worker *worker, struct retired *retired);
+
+struct view *view_ref(struct view *view);
+void view_unref(struct view *view);
+
+/* A parser from the worker's few spare ones; NULL without memory. */
+struct h1_parser *worker_take_parser(struct worker *worker);
+void worker_give_parser(struct worker *worker, struct h1_parser *parser);
+
+/* Out of memory or descriptors: what the migration costs goes first. Gives up copies under way and closes idle shadow
+ * connections. True when something was freed. */
+bool worker_shed_shadow(struct worker *worker);
+/* A client connection has ended; accepting may go on, draining may be over. */
+void worker_downstream_ended(struct worker *worker);
+
+#endif
