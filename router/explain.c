@@ -43,11 +43,6 @@ static void say_key(struct sentence *sentence, const struct decision *decision)
     say(sentence, "%s%s%s", key_kinds[key->kind], key->name != NULL ? " " : "", key->name != NULL ? key->name : "");
 }
 
-static const char *side_word(enum side side)
-{
-    return side == SIDE_NEW ? "new" : "legacy";
-}
-
 static void say_cohort(struct sentence *sentence, const struct decision *decision)
 {
     say_key(sentence, decision);
@@ -97,7 +92,7 @@ static void say_reason(struct sentence *sentence, const struct decision *decisio
 static void say_mirror(struct sentence *sentence, const struct decision *decision)
 {
     if (decision->mirror == MIRROR_SENT)
-        say(sentence, " A copy goes to %s.", side_word(side_other(decision->side)));
+        say(sentence, " A copy goes to %s.", side_name(side_other(decision->side)));
     else if (decision->mirror != MIRROR_OFF)
         say(sentence, " No copy is sent (%s).", mirror_reason_name(decision->mirror));
 }
@@ -131,7 +126,7 @@ void router_explain(const struct router *router, const struct request_facts *fac
     if (decision->route != NULL)
         say(&out, "Route %s: ", decision->route->name);
     say_reason(&out, decision);
-    say(&out, ". It goes to %s%s%s.", side_word(decision->side), decision->backend != NULL ? ", backend " : "",
+    say(&out, ". It goes to %s%s%s.", side_name(decision->side), decision->backend != NULL ? ", backend " : "",
         decision->backend != NULL ? decision->backend->name : "");
     say_mirror(&out, decision);
     free(fields);

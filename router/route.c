@@ -170,7 +170,7 @@ static void assign_init(struct route *route, const struct config_route *config)
     route->assign_cookie = text_of(config->assign.cookie);
     for (int side = 0; side < SIDES; side++)
         (void)snprintf(route->assign_value[side], sizeof(route->assign_value[side]), "%s.%08x",
-                       side == SIDE_NEW ? "new" : "legacy", (unsigned)(route->seed >> 32));
+                       side_name((enum side)side), (unsigned)(route->seed >> 32));
 }
 
 bool route_init(struct route *route, const struct config_route *config)

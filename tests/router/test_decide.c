@@ -1,0 +1,438 @@
+/* The worker's half: which route, which side, mirror or not, and what is counted. */
+#include "fixture.h"
+
+#include <math.h>
+
+#define SPLIT                                                                                                          \
+    YAML_HEAD                                                                                                          \
+    "  - name: orders\n"                                                                                               \
+    "    match: { path: /orders/**, methods: [GET, HEAD] }\n"                                                          \
+    "    sticky: [ { header: X-User-Id }, { cookie: session }, client_ip ]\n"                                          \
+    "    overrides:\n"                                                                                                 \
+    "      - { header: { X-Shunt-Backend: new }, backend: new }\n"                                                     \
+    "      - { header: { X-Tenant: [acme, zoom2] }, backend: new }\n"                                                  \
+    "      - { cookie: { side: old }, backend: legacy }\n"                                                             \
+    "    percent: 25\n"                                                                                                \
+    "    shadow: { percent: 40 }\n"                                                                                    \
+    "  - name: rest\n"                                                                                                 \
+    "    match: { path: /rest/** }\n"                                                                                  \
+    "    sticky: [ random ]\n"                                                                                         \
+    "    percent: 50\n"                                                                                                \
+    "    shadow: { percent: 100, methods: [\"*\"], compare: { noise: { percent: 10 } } }\n"
+
+static void user_request(struct request *r, char id[32], uint64_t user)
+{
+    request_init(r, "GET", "/orders/7");
+    (void)snprintf(id, 32, "user-%llu", (unsigned long long)user);
+    request_add(r, "X-User-Id", id);
+}
+
+static void an_unmatched_request_goes_to_legacy(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(2, SPLIT);
+    struct request r;
+    request_init(&r, "GET", "/nothing");
+    struct decision d = decide_on(f, 1, &r);
+    assert_null(d.route);
+    assert_int_equal(d.side, SIDE_LEGACY);
+    assert_int_equal(d.reason, REASON_NO_ROUTE);
+    assert_int_equal(d.mirror, MIRROR_OFF);
+    assert_ptr_equal(d.backend, f->config[0]->legacy);
+    observe(f, 1, &d, OUTCOME_OK, 200, 500);
+    struct route_counters sum;
+    assert_true(router_counters(f->router, "-", &sum));
+    assert_int_equal(sum.side[SIDE_LEGACY].requests, 1);
+    assert_int_equal(sum.in_flight, 0);
+    fixture_free(f);
+}
+
+static void the_split_is_within_three_sigma(void **state)
+{
+    (void)state;
+    static const uint32_t percents[] = {1000, 2500, 5000};
+    struct fixture *f = fixture_new(1, SPLIT);
+    for (int p = 0; p < 3; p++) {
+        int result = command_percent(f, "orders", percents[p]);
+        assert_true(result == 0 || percents[p] == 2500);
+        double n = 20000;
+        double share = percents[p] / 10000.0;
+        uint32_t on_new = 0;
+        for (uint64_t user = 0; user < 20000; user++) {
+            struct request r;
+            char id[32];
+            user_request(&r, id, user);
+            struct decision d = decide_on(f, 0, &r);
+            on_new += d.side == SIDE_NEW;
+            observe(f, 0, &d, OUTCOME_OK, 200, 100);
+        }
+        assert_true(fabs(on_new - n * share) <= 3 * sqrt(n * share * (1 - share)));
+    }
+    fixture_free(f);
+}
+
+static void no_user_moves_back_as_the_share_grows(void **state)
+{
+    (void)state;
+    enum { USERS = 200 };
+    struct fixture *f = fixture_new(3, SPLIT);
+    bool on_new[USERS] = {false};
+    assert_int_equal(command_percent(f, "orders", 0), 0);
+    for (uint32_t share = 1; share <= SHARE_ALL; share += share < 100 ? 1 : 61) {
+        assert_int_equal(command_percent(f, "orders", share), 0);
+        for (uint64_t user = 0; user < USERS; user++) {
+            struct request r;
+            char id[32];
+            user_request(&r, id, user);
+            enum side side = decide_on(f, (uint32_t)(share % 3), &r).side;
+            assert_false(on_new[user] && side == SIDE_LEGACY);
+            on_new[user] = side == SIDE_NEW;
+        }
+    }
+    assert_int_equal(command_percent(f, "orders", SHARE_ALL), 0);
+    for (uint64_t user = 0; user < USERS; user++) {
+        struct request r;
+        char id[32];
+        user_request(&r, id, user);
+        assert_int_equal(decide_on(f, 0, &r).side, SIDE_NEW);
+    }
+    fixture_free(f);
+}
+
+static void every_worker_gives_the_same_answer(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(4, SPLIT);
+    for (uint64_t user = 0; user < 500; user++) {
+        struct request r;
+        char id[32];
+        user_request(&r, id, user);
+        struct decision first = decide_on(f, 0, &r);
+        for (uint32_t worker = 1; worker < 4; worker++) {
+            struct decision d = decide_on(f, worker, &r);
+            assert_int_equal(d.side, first.side);
+            assert_int_equal(d.cohort, first.cohort);
+            assert_ptr_not_equal(d.counters, first.counters);
+        }
+    }
+    fixture_free(f);
+}
+
+static void the_first_sticky_key_present_decides(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, SPLIT);
+    struct request r;
+    request_init(&r, "GET", "/orders");
+    struct decision by_address = decide_on(f, 0, &r);
+    assert_int_equal(by_address.sticky, 2);
+    request_add(&r, "Cookie", "a=b; session=s-1");
+    struct decision by_cookie = decide_on(f, 0, &r);
+    assert_int_equal(by_cookie.sticky, 1);
+    request_add(&r, "x-user-id", "");
+    assert_int_equal(decide_on(f, 0, &r).sticky, 1); /* an empty value is no key */
+    request_add(&r, "x-user-id", "s-1");
+    struct decision by_header = decide_on(f, 0, &r);
+    assert_int_equal(by_header.sticky, 0);
+    assert_int_equal(by_header.cohort, by_cookie.cohort); /* the value decides, not where it was */
+    assert_int_not_equal(by_header.cohort, by_address.cohort);
+    fixture_free(f);
+}
+
+static void overrides_beat_the_share(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, SPLIT);
+    struct request r;
+    assert_int_equal(command_percent(f, "orders", 0), 0);
+    request_init(&r, "GET", "/orders");
+    request_add(&r, "x-shunt-backend", "new");
+    struct decision d = decide_on(f, 0, &r);
+    assert_int_equal(d.side, SIDE_NEW);
+    assert_int_equal(d.reason, REASON_OVERRIDE);
+    assert_int_equal(d.override, 0);
+    request_init(&r, "GET", "/orders");
+    request_add(&r, "X-Tenant", "zoom2");
+    assert_int_equal(decide_on(f, 0, &r).override, 1);
+    request_init(&r, "GET", "/orders");
+    request_add(&r, "X-Tenant", "zoom");
+    assert_int_equal(decide_on(f, 0, &r).override, -1);
+    assert_int_equal(command_percent(f, "orders", SHARE_ALL), 0);
+    request_init(&r, "GET", "/orders");
+    request_add(&r, "Cookie", "side=old");
+    d = decide_on(f, 0, &r);
+    assert_int_equal(d.side, SIDE_LEGACY);
+    assert_int_equal(d.override, 2);
+    fixture_free(f);
+}
+
+static void a_rolled_back_plan_still_lets_testers_through(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, SPLIT);
+    struct request r;
+    assert_int_equal(command(f, VERB_ROLLBACK, "orders"), 0);
+    for (uint64_t user = 0; user < 200; user++) {
+        struct decision d = drive(f, 0, user, 200, 200, 100);
+        assert_int_equal(d.side, SIDE_LEGACY);
+        assert_int_equal(d.reason, REASON_ROLLED_BACK);
+    }
+    request_init(&r, "GET", "/orders");
+    request_add(&r, "X-Shunt-Backend", "new");
+    assert_int_equal(decide_on(f, 0, &r).side, SIDE_NEW);
+    fixture_free(f);
+}
+
+static void passthrough_beats_everything(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, SPLIT);
+    struct request r;
+    assert_int_equal(command_percent(f, "orders", SHARE_ALL), 0);
+    assert_true(router_passthrough(f->router, PASSTHROUGH_API, true, "operator:ann", "fire", f->wall_ms));
+    assert_false(router_passthrough(f->router, PASSTHROUGH_FILE, true, "file", NULL, f->wall_ms)); /* on already */
+    fixture_publish(f);
+    assert_true(router_view_passthrough(f->view));
+    assert_true(router_view_passthrough_raw(f->view));
+    request_init(&r, "GET", "/orders");
+    request_add(&r, "X-Shunt-Backend", "new");
+    struct decision d = decide_on(f, 0, &r);
+    assert_int_equal(d.side, SIDE_LEGACY);
+    assert_int_equal(d.reason, REASON_PASSTHROUGH);
+    assert_int_equal(d.mirror, MIRROR_PASSTHROUGH);
+    assert_false(router_passthrough(f->router, PASSTHROUGH_API, false, "operator:ann", NULL, f->wall_ms));
+    assert_true(router_passthrough_is_on(f->router)); /* the file still stands */
+    assert_true(router_passthrough(f->router, PASSTHROUGH_FILE, false, "file", NULL, f->wall_ms));
+    fixture_publish(f);
+    assert_int_equal(decide_on(f, 0, &r).side, SIDE_NEW);
+    fixture_free(f);
+}
+
+static void raw_passthrough_needs_one_legacy_for_all(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, YAML_HEAD "  - { name: a, match: { path: /a }, legacy: other, percent: 0 }\n"
+                                                 "  - { name: b, match: { path: /b }, percent: 0 }\n");
+    struct request r;
+    assert_false(router_view_passthrough_raw(f->view));
+    (void)router_passthrough(f->router, PASSTHROUGH_SIGNAL, true, "signal:USR1", NULL, f->wall_ms);
+    fixture_publish(f);
+    request_init(&r, "GET", "/a");
+    assert_string_equal(decide_on(f, 0, &r).backend->name, "other"); /* its own legacy side */
+    fixture_free(f);
+}
+
+static void mirroring_follows_share_method_and_upgrade(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, SPLIT);
+    struct request r;
+    uint32_t sent = 0;
+    uint32_t sent_and_new = 0;
+    uint32_t on_new = 0;
+    uint32_t noise = 0;
+    for (int i = 0; i < 20000; i++) {
+        char id[32];
+        user_request(&r, id, (uint64_t)i);
+        struct decision d = decide_on(f, 0, &r);
+        assert_true(d.mirror == MIRROR_SENT || d.mirror == MIRROR_RATE);
+        sent += d.mirror == MIRROR_SENT;
+        on_new += d.side == SIDE_NEW;
+        sent_and_new += d.mirror == MIRROR_SENT && d.side == SIDE_NEW;
+        assert_false(d.noise);
+    }
+    assert_true(fabs(sent - 8000.0) <= 3 * sqrt(20000 * 0.4 * 0.6));
+    /* the sample does not depend on the cohort */
+    assert_true(fabs(sent_and_new - on_new * 0.4) <= 4 * sqrt(on_new * 0.4 * 0.6));
+    struct route_counters sum;
+    assert_true(router_counters(f->router, "orders", &sum));
+    assert_int_equal(sum.mirror[MIRROR_RATE], 20000 - sent);
+    assert_int_equal(sum.mirror[MIRROR_SENT], 0); /* counted by whoever sends it */
+
+    request_init(&r, "GET", "/orders");
+    r.facts.upgrade = true;
+    assert_int_equal(decide_on(f, 0, &r).mirror, MIRROR_UPGRADE);
+    for (int i = 0; i < 10000; i++) {
+        request_init(&r, "DELETE", "/rest");
+        struct decision d = decide_on(f, 0, &r);
+        assert_int_equal(d.mirror, MIRROR_SENT);
+        noise += d.noise;
+    }
+    assert_true(fabs(noise - 1000.0) <= 3 * sqrt(10000 * 0.1 * 0.9));
+    fixture_free(f);
+}
+
+static void a_write_is_not_mirrored_unless_named(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, YAML_HEAD "  - { name: a, match: { path: /a }, percent: 0, shadow: { percent: 100 } }\n");
+    struct request r;
+    request_init(&r, "POST", "/a");
+    assert_int_equal(decide_on(f, 0, &r).mirror, MIRROR_METHOD);
+    request_init(&r, "HEAD", "/a");
+    assert_int_equal(decide_on(f, 0, &r).mirror, MIRROR_SENT);
+    fixture_free(f);
+}
+
+static void the_assignment_cookie_only_ever_keeps_on_new(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, YAML_HEAD "  - name: orders\n"
+                                                 "    match: { path: /orders }\n"
+                                                 "    sticky: [ { header: X-User-Id } ]\n"
+                                                 "    assign: { cookie: shunt_side, max_age: 1h }\n"
+                                                 "    percent: 100\n"
+                                                 "  - name: other\n"
+                                                 "    match: { path: /other }\n"
+                                                 "    sticky: [ { header: X-User-Id } ]\n"
+                                                 "    assign: { cookie: shunt_side, max_age: 1h }\n"
+                                                 "    percent: 0.01\n");
+    struct request r;
+    char cookie[64];
+    request_init(&r, "GET", "/orders");
+    request_add(&r, "X-User-Id", "ann");
+    struct decision d = decide_on(f, 0, &r);
+    assert_int_equal(d.reason, REASON_COHORT);
+    assert_true(d.set_assign_cookie);
+    (void)snprintf(cookie, sizeof(cookie), "shunt_side=%s", router_assign_value(f->view, &d));
+    request_add(&r, "Cookie", cookie);
+    d = decide_on(f, 0, &r);
+    assert_int_equal(d.side, SIDE_NEW);
+    assert_false(d.set_assign_cookie); /* it has it */
+
+    assert_int_equal(command_percent(f, "orders", 1), 0);
+    d = decide_on(f, 0, &r);
+    assert_int_equal(d.side, SIDE_NEW);
+    assert_int_equal(d.reason, REASON_ASSIGNED);
+    r.facts.path = text_of("/other");
+    assert_int_equal(decide_on(f, 0, &r).side, SIDE_LEGACY); /* another route's cookie says nothing here */
+    r.facts.path = text_of("/orders");
+    assert_int_equal(command_percent(f, "orders", 0), 0);
+    assert_int_equal(decide_on(f, 0, &r).side, SIDE_LEGACY);
+    assert_int_equal(command_percent(f, "orders", 1), 0);
+    assert_int_equal(command(f, VERB_ROLLBACK, "orders"), 0);
+    d = decide_on(f, 0, &r);
+    assert_int_equal(d.side, SIDE_LEGACY);
+    assert_int_equal(d.reason, REASON_ROLLED_BACK);
+
+    assert_int_equal(command(f, VERB_RESUME, "orders"), 0); /* the file's 100 % again */
+    request_init(&r, "GET", "/orders");
+    request_add(&r, "X-User-Id", "ann");
+    request_add(&r, "Cookie", "shunt_side=legacy");
+    assert_int_equal(decide_on(f, 0, &r).side, SIDE_NEW); /* never moves anybody back */
+    fixture_free(f);
+}
+
+static void outcomes_are_counted_on_the_side_asked_first(void **state)
+{
+    (void)state;
+    static const struct {
+        enum outcome_kind kind;
+        uint16_t status;
+        bool judged;
+        bool error;
+    } rows[] = {
+        {OUTCOME_OK, 200, true, false},         {OUTCOME_OK, 404, true, false},      {OUTCOME_OK, 500, true, true},
+        {OUTCOME_OK, 503, true, true},          {OUTCOME_CONNECT_FAILED, 0, true, true}, {OUTCOME_TIMEOUT, 0, true, true},
+        {OUTCOME_RESET, 0, true, true},         {OUTCOME_BAD_RESPONSE, 0, true, true},   {OUTCOME_OVERLOADED, 0, false, false},
+        {OUTCOME_CLIENT_GONE, 0, false, false}, {OUTCOME_CLIENT_GONE, 500, false, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fixture *f = fixture_new(1, SPLIT);
+        struct request r;
+        request_init(&r, "GET", "/orders");
+        request_add(&r, "X-Shunt-Backend", "new");
+        struct decision d = decide_on(f, 0, &r);
+        struct route_counters sum;
+        assert_true(router_counters(f->router, "orders", &sum));
+        assert_int_equal(sum.in_flight, 1);
+        observe(f, 0, &d, rows[i].kind, rows[i].status, 5000);
+        assert_true(router_counters(f->router, "orders", &sum));
+        const struct side_counters *side = &sum.side[SIDE_NEW];
+        assert_int_equal(sum.in_flight, 0);
+        assert_int_equal(side->requests, 1);
+        assert_int_equal(side->by_outcome[rows[i].kind], 1);
+        assert_int_equal(side->by_class[rows[i].status / 100], 1);
+        assert_int_equal(side->judged, rows[i].judged);
+        assert_int_equal(side->errors, rows[i].error);
+        assert_int_equal(side->error_run, rows[i].error);
+        assert_int_equal(histogram_total(&side->latency), rows[i].judged);
+        assert_int_equal(sum.side[SIDE_LEGACY].requests, 0);
+        fixture_free(f);
+    }
+}
+
+static void a_fallback_counts_what_the_client_got_and_what_the_backend_did(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, SPLIT);
+    struct request r;
+    request_init(&r, "GET", "/orders");
+    request_add(&r, "X-Shunt-Backend", "new");
+    struct decision d = decide_on(f, 0, &r);
+    struct outcome outcome = {.kind = OUTCOME_OK, .status = 502, .client_status = 200, .fell_back = true, .latency_us = 9};
+    router_observe(f->view, 0, &d, &outcome);
+    struct route_counters sum;
+    assert_true(router_counters(f->router, "orders", &sum));
+    assert_int_equal(sum.side[SIDE_NEW].by_class[2], 1);
+    assert_int_equal(sum.side[SIDE_NEW].errors, 1);
+    assert_int_equal(sum.side[SIDE_NEW].fallbacks, 1);
+    fixture_free(f);
+}
+
+static void explain_says_what_decide_does_and_counts_nothing(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(2, SPLIT);
+    char sentence[512];
+    for (uint64_t user = 0; user < 50; user++) {
+        struct request r;
+        char id[32];
+        struct decision explained;
+        user_request(&r, id, user);
+        r.facts.random = user * 7919;
+        router_explain(f->router, &r.facts, &explained, sentence, sizeof(sentence));
+        struct decision d;
+        router_decide(f->view, 0, &r.facts, &d);
+        assert_int_equal(explained.side, d.side);
+        assert_int_equal(explained.cohort, d.cohort);
+        assert_int_equal(explained.mirror, d.mirror);
+        assert_non_null(strstr(sentence, "Route orders: header x-user-id gives cohort"));
+    }
+    struct route_counters sum;
+    assert_true(router_counters(f->router, "orders", &sum));
+    assert_int_equal(sum.in_flight, 50);
+
+    /* a cookie is found though nobody marked the field, and a small room cuts the sentence off cleanly */
+    struct request r;
+    struct decision explained;
+    request_init(&r, "GET", "/orders");
+    request_add(&r, "Cookie", "session=1");
+    r.fields[0].id = FIELD_OTHER;
+    router_explain(f->router, &r.facts, &explained, sentence, 10);
+    assert_int_equal(explained.sticky, 1);
+    assert_int_equal(strlen(sentence), 9);
+    fixture_free(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_unmatched_request_goes_to_legacy),
+        cmocka_unit_test(the_split_is_within_three_sigma),
+        cmocka_unit_test(no_user_moves_back_as_the_share_grows),
+        cmocka_unit_test(every_worker_gives_the_same_answer),
+        cmocka_unit_test(the_first_sticky_key_present_decides),
+        cmocka_unit_test(overrides_beat_the_share),
+        cmocka_unit_test(a_rolled_back_plan_still_lets_testers_through),
+        cmocka_unit_test(passthrough_beats_everything),
+        cmocka_unit_test(raw_passthrough_needs_one_legacy_for_all),
+        cmocka_unit_test(mirroring_follows_share_method_and_upgrade),
+        cmocka_unit_test(a_write_is_not_mirrored_unless_named),
+        cmocka_unit_test(the_assignment_cookie_only_ever_keeps_on_new),
+        cmocka_unit_test(outcomes_are_counted_on_the_side_asked_first),
+        cmocka_unit_test(a_fallback_counts_what_the_client_got_and_what_the_backend_did),
+        cmocka_unit_test(explain_says_what_decide_does_and_counts_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
