@@ -170,7 +170,7 @@ class Recovers(BreakerCase):
         wait_until(lambda: len(self.audit_of(shunt, "breaker_half_open")) >= 4, "four trials", 30)
         load.finish()
         events = [e for e in shunt.api("GET", "/api/v1/audit?limit=500")["audit"] if e["what"] in ("breaker_open", "breaker_half_open")]
-        at = lambda e: datetime.fromisoformat(e["at"].replace("Z", "+00:00")).timestamp()
+        at = lambda e: datetime.fromisoformat(e["time"].replace("Z", "+00:00")).timestamp()
         waits = [at(b) - at(a) for a, b in zip(events, events[1:]) if a["what"] == "breaker_open" and b["what"] == "breaker_half_open"]
         for i, wait in enumerate(waits[:4]):
             self.assertGreaterEqual(wait, 0.3 * 2**i - 0.05, waits)
