@@ -194,7 +194,7 @@ static void check_stage(struct loader *loader, const struct config_route *route,
                  "the share is smaller than that of the stage before; expected at least %s", before);
     }
     if (!last && !stage->confirm && route->promotion == PROMOTION_AUTO && !says(node, "hold"))
-        fault_at(loader, "hold", node->place, "the key is missing; expected how long to stay in this stage before shunt "
+        fault_at(loader, "hold", node->place, "this key is missing; expected how long to stay in this stage before shunt "
                  "promotes by itself, such as hold: 2h");
 }
 

@@ -298,7 +298,7 @@ struct config {
 
 /* All faults of one file, in the order of their place. */
 struct config_errors {
-    char **lines;  /* "shunt.yaml:12:7: percent: 101 is above 100 %; expected 0 to 100, with up to two decimals" */
+    char **lines;  /* "shunt.yaml:8:14: routes[0].percent: 101 is too large; expected a percentage from 0% to 100%, ..." */
     size_t count;
     size_t room;
 };
@@ -319,6 +319,12 @@ void config_free(struct config *config); /* NULL is fine */
 /* The effective configuration as YAML that config_parse() accepts again, defaults filled in, secrets masked as "***" in a
  * form that says where they came from. Returns malloc'd text, or NULL without memory. */
 char *config_dump(const struct config *config);
+
+/*
+ * Does `next` differ from `running` in keys that only take effect when shunt starts again? Writes them to `names`
+ * ("listeners, admin.address", cut where `room` bytes end). Any thread.
+ */
+bool config_needs_restart(const struct config *running, const struct config *next, char *names, size_t room);
 
 /* docs/configuration.md, made from the table. Returns malloc'd text, or NULL without memory. */
 char *config_reference(void);

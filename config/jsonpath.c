@@ -15,7 +15,7 @@ static const char *step_name(const char *at, const char **why)
     size_t len = 0;
     while ((unsigned char)at[len] >= 0x80 || (at[len] != '\0' && strchr(".[]*'\" \t", at[len]) == NULL))
         len++;
-    *why = "a name is missing behind the point";
+    *why = "has no name behind a point";
     return len > 0 ? at + len : NULL;
 }
 
@@ -26,7 +26,7 @@ static const char *step_quoted(const char *at, const char **why)
     while (*at != '\0' && *at != quote)
         at += at[0] == '\\' && at[1] != '\0' ? 2 : 1;
     if (*at == '\0' || at == start) {
-        *why = "a name in [' '] is empty or not closed";
+        *why = "has a name in quotes that is empty or not closed";
         return NULL;
     }
     return at + 1;
@@ -44,7 +44,7 @@ static const char *step_bracket(const char *at, const char **why)
     if (end == NULL)
         return NULL;
     if (end == at || *end != ']' || end - at > 258) {
-        *why = "between [ and ] stands neither a number, nor *, nor a name in quotes";
+        *why = "has neither a number, nor *, nor a name in quotes between [ and ]";
         return NULL;
     }
     return end + 1;
@@ -54,7 +54,7 @@ const char *jsonpath_fault(const char *text)
 {
     const char *why = NULL;
     if (text[0] != '$')
-        return "a JSON path starts with $";
+        return "does not start with $";
     const char *at = text + 1;
     while (at != NULL && *at != '\0') {
         if (at[0] == '.' && at[1] == '.')
@@ -64,7 +64,7 @@ const char *jsonpath_fault(const char *text)
         else if (at[0] == '[')
             at = step_bracket(at + 1, &why);
         else
-            return "a step starts with . or [";
+            return "has a step that starts with neither . nor [";
     }
     return at == NULL ? why : NULL;
 }

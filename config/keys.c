@@ -426,7 +426,7 @@ static const struct config_key file_keys[] = {
     {ROW("listeners", type_sections, config, listeners), .count_at = offsetof(struct config, listener_count),
      .section = &listener_section, .min = 1, .max = 64, .flags = KEY_REQUIRED | KEY_RESTART, .help = "Where clients connect."},
     SECTION("admin", config, admin, admin_section, "The admin API, health checks and metrics."),
-    {ROW("workers", type_workers, config, workers), .fallback = "auto", .min = 1, .max = 256, .flags = KEY_RESTART,
+    {ROW("workers", type_workers, config, workers), .fallback = "auto", .min = 1, .max = 256, .flags = KEY_RESTART | KEY_AUTO,
      .help = "Threads that move bytes; `auto` is one per core of the CPU quota."},
     SECTION("access_log", config, access_log, access_log_section, "A line per request, or `off`."),
     SECTION("timeouts", config, timeouts, timeout_section, "How long shunt waits for what."),
@@ -438,4 +438,4 @@ static const struct config_key file_keys[] = {
     SECTION("state", config, state, state_section, "Where what happened is kept."),
     END_OF_KEYS,
 };
-const struct config_section config_file_section = {.heading = "The file", .keys = file_keys, .check = file_check};
+const struct config_section config_file_section = {.heading = "the file", .keys = file_keys, .check = file_check};

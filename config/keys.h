@@ -42,6 +42,7 @@ enum {
     KEY_OFF = 4,       /* the word "off" is a value too */
     KEY_SKIP_ZERO = 8, /* --dump leaves it out when it is 0 */
     KEY_LATER = 16,    /* known, and refused: not in this version */
+    KEY_AUTO = 64,     /* the word "auto" is a value too */
     KEY_DEFERRED = 32, /* the section's check fills the default in, as it depends on other keys */
 };
 

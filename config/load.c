@@ -235,10 +235,6 @@ static const struct node *fallback_node(struct loader *loader, const char *text)
 
 static void read_fallback(struct loader *loader, const struct config_key *key, void *base)
 {
-    if (key->type == &type_section) {
-        loader_read_section(loader, key->section, NULL, (char *)base + key->at);
-        return;
-    }
     if (key->fallback == NULL || (key->flags & KEY_DEFERRED) != 0)
         return;
     const struct node *node = fallback_node(loader, key->fallback);
@@ -252,14 +248,15 @@ static void read_key(struct loader *loader, const struct config_key *key, const 
 {
     const struct node_item *item = mapping == NULL ? NULL : node_find(mapping, key->name);
     size_t mark = faults_enter_key(loader->faults, key->name);
+    read_fallback(loader, key, base); /* also where the file has a value: a refused one must not upset later checks */
     if (item != NULL && (key->flags & KEY_LATER) != 0)
         loader_fault(loader, item->key_place, "%s is not in this version; expected a file without this key", key->help);
     else if (item != NULL)
         key->type->read(loader, key, item->value, base);
     else if (mapping != NULL && (key->flags & KEY_REQUIRED) != 0)
         loader_fault(loader, mapping->place, "this key is missing; expected %s", key->type->name);
-    else
-        read_fallback(loader, key, base);
+    else if (item == NULL && key->type == &type_section)
+        loader_read_section(loader, key->section, NULL, (char *)base + key->at);
     faults_leave(loader->faults, mark);
 }
 
@@ -287,17 +284,16 @@ static const char *known_keys(struct loader *loader, const struct config_section
 
 static void fault_unknown(struct loader *loader, const struct config_section *section, const struct node_item *item)
 {
-    const char *near = NULL;
     struct name_guess guess = {.wanted = item->key};
     for (const struct config_key *key = section->keys; key->name != NULL; key++)
         name_guess_try(&guess, key->name);
-    near = name_guess_best(&guess);
+    const char *near = name_guess_best(&guess);
     const char *shown = text_shown(loader->faults, item->key);
-    const char *elsewhere = near != NULL ? NULL : config_key_home(item->key);
-    if (near != NULL)
+    const char *home = config_key_home(item->key);
+    if (home != NULL)
+        loader_fault(loader, item->key_place, "the key %s does not belong here; expected it in %s", shown, home);
+    else if (near != NULL)
         loader_fault(loader, item->key_place, "the key %s is unknown; did you mean %s?", shown, near);
-    else if (elsewhere != NULL)
-        loader_fault(loader, item->key_place, "the key %s does not belong here; expected it in %s", shown, elsewhere);
     else
         loader_fault(loader, item->key_place, "the key %s is unknown; expected one of %s", shown,
                      known_keys(loader, section));

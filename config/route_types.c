@@ -112,6 +112,12 @@ const struct config_type type_token_file = {
 
 /* ---- backends ---- */
 
+/* A URL that was refused may hold a password or a token. */
+static const char *url_shown(struct faults *faults, const struct node *scalar)
+{
+    return strpbrk(scalar->text, "@?") != NULL ? "the URL" : node_shown(faults, scalar);
+}
+
 static void read_url(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
 {
     static const char expected[] = "http://HOST:PORT, http://[IPV6]:PORT or unix:/PATH";
@@ -126,7 +132,7 @@ static void read_url(struct loader *loader, const struct config_key *key, const 
     else if (why == NULL)
         faults_no_memory(loader->faults);
     else
-        loader_fault(loader, scalar->place, "%s: %s; expected %s", node_shown(loader->faults, scalar), why, expected);
+        loader_fault(loader, scalar->place, "%s: %s; expected %s", url_shown(loader->faults, scalar), why, expected);
 }
 
 const struct config_type type_url = {.name = "a URL", .read = read_url, .write = write_text};
@@ -372,7 +378,7 @@ static const struct override_place override_places[] = {
 };
 
 static const char override_expected[] =
-    "{ header: { NAME: VALUE }, backend: new } (or with cookie or query in place of header, or legacy of new)";
+    "{ header: { NAME: VALUE }, backend: new } (or with cookie or query in place of header, and legacy in place of new)";
 
 static const struct override_place *find_override_place(const char *key)
 {
@@ -428,6 +434,7 @@ static void read_override(struct loader *loader, const struct node *node, const 
 {
     const struct node *mapping = loader_mapping(loader, node, override_expected);
     bool has_side = false;
+    bool has_unknown = false;
     unsigned places = 0;
     if (mapping == NULL)
         return;
@@ -439,11 +446,12 @@ static void read_override(struct loader *loader, const struct node *node, const 
             has_side = true;
             read_override_side(loader, item->value, route, rule);
         } else if (place == NULL) {
+            has_unknown = true;
             loader_fault(loader, item->key_place, "the key %s is unknown; expected %s",
                          text_shown(loader->faults, item->key), override_expected);
         }
     }
-    if (places != 1)
+    if (places != 1 && !has_unknown)
         loader_fault(loader, mapping->place, "the rule names %s of header, cookie and query; expected exactly one",
                      places == 0 ? "none" : "several");
     if (!has_side)
@@ -582,7 +590,7 @@ static void read_text_list(struct loader *loader, const struct config_key *key, 
 
 static void read_compare_parts(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
 {
-    static const struct texts_rule rule = {.expected = "a list of what to leave out",
+    static const struct texts_rule rule = {.expected = "a list",
                                            .item_expected = "header:NAME, status, body or a JSON path such as $.meta.id",
                                            .fault = compare_part_fault};
     read_text_list(loader, key, node, base, &rule);
@@ -610,7 +618,7 @@ static void read_json_path(struct loader *loader, const struct config_key *key, 
     if (wrong == NULL)
         *KEY_FIELD(const char *, key, base) = loader_text(loader, scalar);
     else
-        loader_fault(loader, scalar->place, "%s: %s; expected a JSON path such as $.total",
+        loader_fault(loader, scalar->place, "%s %s; expected a JSON path such as $.total",
                      node_shown(loader->faults, scalar), wrong);
 }
 

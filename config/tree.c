@@ -24,6 +24,8 @@ struct builder {
     yaml_parser_t parser;
     struct faults *faults;
     struct config_arena *arena;
+    const char *text;
+    size_t length;
     struct anchor *anchors;
     uint32_t depth;
     uint32_t nodes;
@@ -175,6 +177,20 @@ struct node *node_scalar(struct config_arena *arena, const char *text, struct pl
     return node;
 }
 
+/* YAML allows no tabs there, and says so in its own words. */
+static bool line_starts_with_tab(const struct builder *builder, uint32_t line)
+{
+    const char *at = builder->text;
+    const char *end = at + builder->length;
+    for (; line > 1 && at != NULL && at < end; line--) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        at = at == NULL ? NULL : at + 1;
+    }
+    while (at != NULL && at < end && *at == ' ')
+        at++;
+    return at != NULL && at < end && *at == '\t';
+}
+
 static bool next_event(struct builder *builder, yaml_event_t *event)
 {
     if (builder->stopped)
@@ -187,12 +203,15 @@ static bool next_event(struct builder *builder, yaml_event_t *event)
         return false;
     }
     const char *problem = parser->problem != NULL ? parser->problem : "it cannot be read";
+    struct place place = place_of(&parser->problem_mark);
     faults_leave(builder->faults, 0); /* the place says more than a half-read key */
-    if (parser->context != NULL)
-        stop(builder, place_of(&parser->problem_mark), "this is no valid YAML: %s (%s that starts in line %zu)", problem,
+    if (line_starts_with_tab(builder, place.line))
+        stop(builder, place, "this line is indented with a tab; expected blanks");
+    else if (parser->context != NULL && parser->context_mark.line + 1 != place.line)
+        stop(builder, place, "this is no valid YAML: %s (%s that starts in line %zu)", problem,
              parser->context, parser->context_mark.line + 1);
     else
-        stop(builder, place_of(&parser->problem_mark), "this is no valid YAML: %s", problem);
+        stop(builder, place, "this is no valid YAML: %s", problem);
     return false;
 }
 
@@ -609,7 +628,7 @@ static const struct node *build_document(struct builder *builder)
 
 const struct node *tree_build(const char *text, size_t length, struct faults *faults)
 {
-    struct builder builder = {.faults = faults, .arena = faults->arena};
+    struct builder builder = {.faults = faults, .arena = faults->arena, .text = text, .length = length};
     if (!check_bytes(text, length, faults))
         return NULL;
     if (!yaml_parser_initialize(&builder.parser)) {

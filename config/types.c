@@ -81,7 +81,7 @@ static bool has_items(const struct config_key *key, const void *base)
 
 static void write_item_range(struct writer *writer, const struct config_key *key)
 {
-    writer_print(writer, "%.0f to %.0f of them", key->min, key->max);
+    writer_print(writer, "%.0f to %.0f items", key->min, key->max);
 }
 
 const struct config_type type_sections = {
@@ -173,7 +173,7 @@ const struct config_type type_words = {.name = "a word", .read = read_flag, .wri
 /* How the numbers of one type are read and printed; `read` keeps whole numbers below 2^53, which a double holds exactly. */
 struct number_form {
     const char *what;    /* "a duration" */
-    const char *example; /* "such as 1s500ms (with d, h, m, s or ms)" */
+    const char *example; /* behind the range: ", such as 1s500ms" */
     enum scalar_result (*read)(const char *text, double *value);
     void (*print)(double value, char out[SCALAR_TEXT_BYTES]);
 };
@@ -236,14 +236,20 @@ static void print_share_value(double value, char out[SCALAR_TEXT_BYTES])
 }
 
 static const struct number_form duration_form = {
-    "a duration", "such as 1s500ms (with d, h, m, s or ms)", read_duration_value, print_duration_value};
+    "a duration", ", such as 1s500ms (with d, h, m, s or ms)", read_duration_value, print_duration_value};
 static const struct number_form size_form = {
-    "a size", "such as 64KiB (with B, KiB, MiB or GiB)", read_size_value, print_size_value};
-static const struct number_form count_form = {"a whole number", "in digits", read_count_value, print_count_value};
+    "a size", ", such as 64KiB (with B, KiB, MiB or GiB)", read_size_value, print_size_value};
+static const struct number_form count_form = {"a whole number", "", read_count_value, print_count_value};
 static const struct number_form share_form = {
-    "a percentage", "with up to two decimals", read_share_value, print_share_value};
-static const struct number_form rate_form = {"a percentage with its %", "such as 0.5%", scalar_rate, scalar_print_rate};
-static const struct number_form ratio_form = {"a number", "such as 2 or 0.01", scalar_decimal, scalar_print_decimal};
+    "a percentage", ", with up to two decimals", read_share_value, print_share_value};
+static const struct number_form rate_form = {"a percentage with its %", ", such as 0.5%", scalar_rate, scalar_print_rate};
+static const struct number_form ratio_form = {"a number", ", such as 2 or 0.01", scalar_decimal, scalar_print_decimal};
+
+/* What to say where a word is a value too. */
+static const char *word_beside(const struct config_key *key, const char *off, const char *automatic)
+{
+    return (key->flags & KEY_OFF) != 0 ? off : (key->flags & KEY_AUTO) != 0 ? automatic : "";
+}
 
 /* "a duration from 1ms to 30d, such as 1s500ms (...)" */
 static const char *expected_number(struct loader *loader, const struct config_key *key, const struct number_form *form)
@@ -252,8 +258,8 @@ static const char *expected_number(struct loader *loader, const struct config_ke
     char most[SCALAR_TEXT_BYTES];
     form->print(key->min, least);
     form->print(key->max, most);
-    const char *text = config_arena_print(loader->faults->arena, "%s from %s to %s, %s%s", form->what, least, most,
-                                          form->example, (key->flags & KEY_OFF) != 0 ? ", or off" : "");
+    const char *text = config_arena_print(loader->faults->arena, "%s from %s to %s%s%s", form->what, least, most,
+                                          form->example, word_beside(key, ", or off", ", or auto"));
     if (text == NULL)
         faults_no_memory(loader->faults);
     return text != NULL ? text : form->what;
@@ -306,7 +312,7 @@ static void write_number_range(struct writer *writer, const struct config_key *k
     char most[SCALAR_TEXT_BYTES];
     form->print(key->min, least);
     form->print(key->max, most);
-    writer_print(writer, "%s to %s%s", least, most, (key->flags & KEY_OFF) != 0 ? ", or `off`" : "");
+    writer_print(writer, "%s to %s%s", least, most, word_beside(key, ", or `off`", ", or `auto`"));
 }
 
 /* One reader and one writer for each way the struct keeps a whole number. */
@@ -482,13 +488,13 @@ const struct config_type type_address = {.name = "an address", .read = read_addr
 
 static void read_workers(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
 {
-    if (node->kind == NODE_SCALAR && !node->broken && strcmp(node->text, "auto") == 0)
+    if ((key->flags & KEY_AUTO) != 0 && node->kind == NODE_SCALAR && !node->broken && strcmp(node->text, "auto") == 0)
         *KEY_FIELD(uint32_t, key, base) = cores_count((uint32_t)key->max);
     else
         read_count(loader, key, node, base);
 }
 
-const struct config_type type_workers = {.name = "a number or auto", .read = read_workers, .write = write_count, .write_range = write_range_of_count};
+const struct config_type type_workers = {.name = "a number", .read = read_workers, .write = write_count, .write_range = write_range_of_count};
 
 /* ---- what a later version may have ---- */
 
