@@ -63,6 +63,7 @@ class Load:
     def __init__(self, title, names, kind="get", connections=64, hung=False):
         self.title, self.names, self.kind, self.connections, self.hung = title, names, kind, connections, hung
         self.columns = ["CPU µs/request", "requests/s", "p99 ms"]
+        self.facts = []
 
     def measure(self, run):
         samples = {name: [] for name in self.names}
@@ -74,6 +75,7 @@ class Load:
             for _ in range(run.rounds):
                 for peer in running:
                     samples[peer.name].append(one_round(peer, self.kind, self.connections, run.seconds))
+            self.facts = [peer.facts() for peer in running if peer.admin is not None]
         finally:
             for peer in running:
                 peer.stop(seconds=1)
@@ -306,7 +308,8 @@ def scenario_text(scenario, figures):
         header.append("shunt's share")
         for row in rows:
             row.append(own / row[1] if row[1] > 0 else float("nan"))
-    return f"{scenario.title}\n\n{table(header, rows)}\n"
+    facts = "".join(f"\n{fact}\n" for fact in getattr(scenario, "facts", []))
+    return f"{scenario.title}\n\n{table(header, rows)}\n{facts}"
 
 
 def targets_text(figures):

@@ -4,6 +4,8 @@ A peer is started with make(name, setting): `setting` says which ports the two b
 """
 
 import os
+import re
+import urllib.request
 from dataclasses import dataclass, field
 
 from processes import Process, Trouble, free_port
@@ -49,6 +51,7 @@ listeners:
 admin: {{ address: 127.0.0.1:{admin} }}
 workers: {workers}
 access_log: off
+limits: {{ connections: 20000 }}
 backends:
   legacy: {{ url: "http://127.0.0.1:{legacy}", max_connections: 4096 }}
   new:    {{ url: "http://127.0.0.1:{new}", max_connections: 4096 }}
@@ -182,6 +185,27 @@ class Peer(Process):
         except Trouble:
             self.stop()
             raise
+
+    def facts(self):
+        """What shunt says of itself, as one sentence; nothing for the others. A breaker that tripped, or copies that were not
+        compared, would make its figures another job's."""
+        if self.admin is None:
+            return ""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=5) as answer:
+            page = answer.read().decode()
+
+        def total(name, label=""):
+            found = re.findall(rf"^{name}(?:\{{[^}}]*{label}[^}}]*\}})? ([\d.e+]+)$", page, re.MULTILINE)
+            return sum(float(value) for value in found)
+
+        requests, compared = total("shunt_requests_total"), total("shunt_comparisons_total")
+        new = total("shunt_requests_total", 'backend="new"')
+        sentence = f"{self.name}: {new / max(requests, 1):.0%} of {requests:,.0f} requests went to new"
+        if compared:
+            sentence += f", {compared / max(requests, 1):.2%} of them all were compared"
+        if not total("shunt_breaker_state", 'state="closed"'):
+            sentence += "; its breaker is open, so these figures are not of a split"
+        return sentence + "."
 
 
 def command(name, setting, port):
