@@ -19,20 +19,22 @@ struct log;
 
 enum log_level { LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 
-/* `fd` is borrowed (standard output). NULL on failure. */
+/* `fd` is borrowed (standard output); blocking or not does not matter. NULL on failure. */
 struct log *log_start(int fd);
-/* Writes out what is queued (bounded by `wait_ms`), ends the thread. */
+/* Writes out what is queued (bounded by `wait_ms`), ends the thread, frees everything. All access logs must be gone. NULL is
+ * fine. */
 void log_stop(struct log *log, uint64_t wait_ms);
 
-/* Any thread, not on the request path. `fields` may be NULL; a reference is stolen. */
+/* Any thread, not on the request path. `fields` (an object) may be NULL; a reference is stolen. NULL `log` logs nothing. */
 void log_event(struct log *log, enum log_level level, const char *event, json_t *fields);
-/* Lines dropped so far. */
+/* Lines lost so far: events that found the queue full, and lines of either kind that the descriptor refused. Access lines
+ * that found it full are counted by the worker. Any thread. */
 uint64_t log_dropped(const struct log *log);
 
 /* One worker's side: lines collect in a block that goes to the log thread when it is full or flushed. One thread only. */
 struct access_log;
-struct access_log *access_log_new(struct log *log);
-void access_log_free(struct access_log *access_log); /* flushes first */
+struct access_log *access_log_new(struct log *log); /* `log` is borrowed; NULL without memory */
+void access_log_free(struct access_log *access_log); /* flushes first; NULL is fine */
 
 struct access_record { /* all text borrowed for the call, escaped by the callee */
     uint64_t wall_ms;
@@ -51,7 +53,11 @@ struct access_record { /* all text borrowed for the call, escaped by the callee 
     uint32_t cohort;
 };
 
-/* No system call, no allocation in the steady state. False: dropped, to be counted by the caller. */
+/*
+ * No system call, no allocation in the steady state but for handing over a full block. Values of query parameters that are
+ * known to hold secrets become "***"; very long texts are cut and end in U+2026; a byte that is not UTF-8 is written as
+ * \u00XX. False: dropped, to be counted by the caller.
+ */
 bool access_log_write(struct access_log *access_log, const struct access_record *record);
 /* Hands over what has collected; the worker calls it a few times a second. */
 void access_log_flush(struct access_log *access_log);

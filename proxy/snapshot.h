@@ -59,13 +59,14 @@ struct snapshot *snapshot_new(uint64_t generation, struct config_holder *holder,
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot); /* NULL is fine; the last one frees */
 
-struct config_holder *config_holder_new(struct config *config); /* owns config from then on */
+struct config_holder *config_holder_new(struct config *config); /* owns config from then on; NULL without memory: not */
 void config_holder_ref(struct config_holder *holder);
-void config_holder_unref(struct config_holder *holder);
+void config_holder_unref(struct config_holder *holder); /* any thread; NULL is fine */
 
-struct endpoint_list *endpoint_list_new(uint32_t count); /* zeroed, one reference */
+struct endpoint_list *endpoint_list_new(uint32_t count); /* zeroed, one reference; NULL without memory */
 void endpoint_list_ref(struct endpoint_list *list);
-void endpoint_list_unref(struct endpoint_list *list);
+void endpoint_list_unref(struct endpoint_list *list); /* any thread; NULL is fine */
+/* The same addresses in the same order. */
 bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b);
 
 #endif
