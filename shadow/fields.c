@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shadow/redact.h"
+
 enum { FIELDS_FIRST_ROOM = 8, EXAMPLE_REFRESH_MS = 1000 };
 
 static const double noise_relative = 0.20, noise_absolute = 0.0003;
@@ -67,7 +69,7 @@ static void keep_example(struct field_counts *row, const struct difference *diff
     memcpy(row->path, difference->path, sizeof(row->path));
     memcpy(row->primary, difference->primary, sizeof(row->primary));
     memcpy(row->shadow, difference->shadow, sizeof(row->shadow));
-    memcpy(row->request_id, pair->request_id, sizeof(row->request_id));
+    redact_clean(row->request_id, sizeof(row->request_id), pair->request_id, strlen(pair->request_id));
 }
 
 static void count_kinds(struct field_counts *row, uint32_t kinds)

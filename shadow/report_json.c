@@ -5,11 +5,13 @@
 #include "shadow/report_row.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "shadow/redact.h"
 
 enum { SENTENCE_ROOM = 512, NUMBER_ROOM = 32 };
 
@@ -283,7 +285,9 @@ static json_t *latency_json(const struct histogram *h)
 
 json_t *report_row_json(const struct report_row *row)
 {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o, s:o}", "route", row->route,
+    char route[ROUTE_NAME_ROOM];
+    redact_clean(route, sizeof(route), row->route, strlen(row->route));
+    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o, s:o}", "route", route,
                              "primary", side_name(row->primary), "shadow", side_name(side_other(row->primary)), "since_ms",
                              (json_int_t)row->since_ms, "last_ms", (json_int_t)row->last_ms, "verdict", verdict_json(row),
                              "totals", totals_json(row), "not_comparable", obstacles_json(row), "noise", noise_json(row),

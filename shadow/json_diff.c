@@ -1,0 +1,963 @@
+/*
+ * JSON difference: see json_diff.h.
+ *
+ * Two documents are walked together. At each value the bytes are compared first, because most of two answers is the same;
+ * only what differs is taken apart. The trail from the root is kept on a stack, and is turned into text only when there is
+ * something to note. Beside the trail runs the position in the route's rule paths.
+ *
+ * The walk recurses, at most JSON_DEPTH deep. Work is bounded by a budget, because a backend could send arrays made to be
+ * expensive. Some questions ("are these two elements the same under the rules?") are asked by walking in probing mode, which
+ * notes nothing and stops at the first difference. Runs on the compare thread.
+ */
+#include "shadow/json_diff.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "shadow/redact.h"
+
+enum {
+    BUDGET = 4 * 1000 * 1000, /* values looked at in one pair, most of a second at worst */
+    BYTES_PER_UNIT = 512,     /* that may be compared with memcmp for one unit of the budget */
+    TRAIL_ROOM = JSON_DEPTH + 2,
+    MATCHING_MAX = 32,        /* elements that are matched in the best way under tolerances; above, first come first served */
+    SCRATCH_KEPT = 64 * 1024,
+};
+
+static const uint32_t none = UINT32_MAX;
+
+/* One step of the trail: a member when `name` is not `none`, else an element. */
+struct trail_step {
+    const struct json_doc *doc;
+    uint32_t name;
+    uint32_t index;
+};
+
+/* A child of a container while the children of both sides are being matched. */
+struct child {
+    uint64_t hash;    /* of a member's name, of an element's value */
+    uint32_t node;    /* a member's name node, an element's node */
+    uint32_t index;   /* its place in the container */
+    uint32_t partner; /* index into the other side's children, or `none` */
+    bool repeated;    /* a member without partner whose name the other side has, but not as often */
+};
+
+struct json_diff {
+    const struct rules *rules;
+    const struct json_doc *doc[2];
+    struct difference_list *list;
+    struct trail_step trail[TRAIL_ROOM];
+    uint32_t depth;
+    bool on_path[TRAIL_ROOM]; /* some rule applies here or below */
+    uint64_t *positions;      /* owned: `words` for each depth */
+    uint32_t words, positions_room;
+    struct child *children;   /* owned stack; regions are addressed by index because it may move */
+    uint32_t child_count, child_room;
+    char *text;               /* owned: a string with its escapes resolved */
+    size_t text_room;
+    uint64_t budget;
+    bool too_complex, no_memory;
+    bool probing, found;      /* probing: note nothing, set `found` at the first real difference */
+    bool exact;               /* hashes tell tolerated numbers apart */
+    uint32_t real;            /* differences noted */
+};
+
+struct json_diff *json_diff_new(void)
+{
+    return calloc(1, sizeof(struct json_diff));
+}
+
+void json_diff_free(struct json_diff *diff)
+{
+    if (diff == NULL)
+        return;
+    free(diff->positions);
+    free(diff->children);
+    free(diff->text);
+    free(diff);
+}
+
+static bool spend(struct json_diff *d, uint64_t units)
+{
+    if (d->budget < units) {
+        d->too_complex = true;
+        return false;
+    }
+    d->budget -= units;
+    return true;
+}
+
+/* Is there nothing more to find out? */
+static bool is_over(const struct json_diff *d)
+{
+    return d->too_complex || d->no_memory || (d->probing && d->found);
+}
+
+/* ---- the nodes ---- */
+
+static const struct json_node *node_at(const struct json_diff *d, int side, uint32_t node)
+{
+    return &d->doc[side]->nodes[node];
+}
+
+static uint32_t next_of(const struct json_diff *d, int side, uint32_t node)
+{
+    return node_at(d, side, node)->next;
+}
+
+static bool same_text(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    size_t len = json_node_length(d->doc[0], a);
+    if (len != json_node_length(d->doc[1], b))
+        return false;
+    if (!spend(d, 1 + len / BYTES_PER_UNIT))
+        return false;
+    return memcmp(json_node_text(d->doc[0], a), json_node_text(d->doc[1], b), len) == 0;
+}
+
+/* A string's bytes with escapes resolved; valid until the next call. An empty text without memory. */
+static struct text_view {
+    const char *at;
+    size_t len;
+} string_text(struct json_diff *d, const struct json_doc *doc, uint32_t node)
+{
+    const struct json_node *n = &doc->nodes[node];
+    if (!n->escaped)
+        return (struct text_view){doc->text + n->start + 1, n->count};
+    if (n->count > d->text_room) {
+        char *text = realloc(d->text, n->count);
+        if (text == NULL) {
+            d->no_memory = true;
+            return (struct text_view){"", 0};
+        }
+        d->text = text;
+        d->text_room = n->count;
+    }
+    return (struct text_view){d->text, json_string_decode(doc, node, d->text)};
+}
+
+/* ---- the trail and the rules along it ---- */
+
+static uint64_t *position_at(struct json_diff *d, uint32_t depth)
+{
+    return d->positions + (size_t)depth * d->words;
+}
+
+static void enter_member(struct json_diff *d, const struct json_doc *doc, uint32_t name)
+{
+    uint32_t from = d->depth++;
+    d->trail[d->depth] = (struct trail_step){.doc = doc, .name = name};
+    d->on_path[d->depth] = false;
+    if (!d->on_path[from])
+        return;
+    struct text_view text = string_text(d, doc, name);
+    d->on_path[d->depth] = json_path_into_member(d->rules->paths, position_at(d, from), text.at, text.len,
+                                                 position_at(d, d->depth));
+}
+
+static void enter_element(struct json_diff *d, uint32_t index)
+{
+    uint32_t from = d->depth++;
+    d->trail[d->depth] = (struct trail_step){.name = none, .index = index};
+    d->on_path[d->depth] = d->on_path[from] && json_path_into_element(d->rules->paths, position_at(d, from), index,
+                                                                      position_at(d, d->depth));
+}
+
+static void leave(struct json_diff *d)
+{
+    d->depth--;
+}
+
+/* What the rules say about the value at hand. */
+struct rules_here {
+    const struct rules *rules;
+    bool ignore, unordered;
+    const struct tolerance *tolerance;
+};
+
+static void take_rule(void *context, uint32_t id)
+{
+    struct rules_here *here = context;
+    const struct rule *rule = &here->rules->rules[id];
+    switch (rule->kind) {
+    case RULE_IGNORE:
+        here->ignore = true;
+        break;
+    case RULE_UNORDERED:
+        here->unordered = true;
+        break;
+    case RULE_TOLERANCE:
+        here->tolerance = &rule->tolerance;
+        break;
+    }
+}
+
+static struct rules_here rules_here(struct json_diff *d)
+{
+    struct rules_here here = {.rules = d->rules};
+    if (d->on_path[d->depth])
+        json_path_matches(d->rules->paths, position_at(d, d->depth), take_rule, &here);
+    return here;
+}
+
+/* ---- noting ---- */
+
+struct path_writer {
+    char *to;
+    size_t room, len;
+};
+
+static void write_text(struct path_writer *w, const char *text, size_t len)
+{
+    if (w->len + 1 < w->room)
+        w->len += redact_clean(w->to + w->len, w->room - w->len, text, len);
+}
+
+static bool is_plain_name(struct text_view name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.at[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        bool later = (c >= '0' && c <= '9') || c == '-';
+        if (!letter && !(later && i > 0))
+            return false;
+    }
+    return name.len > 0;
+}
+
+static void write_quoted_name(struct path_writer *w, struct text_view name)
+{
+    write_text(w, "['", 2);
+    for (size_t i = 0; i < name.len;) {
+        size_t plain = 0;
+        while (i + plain < name.len && name.at[i + plain] != '\'' && name.at[i + plain] != '\\')
+            plain++;
+        write_text(w, name.at + i, plain);
+        i += plain;
+        if (i < name.len) {
+            char escaped[2] = {'\\', name.at[i++]};
+            write_text(w, escaped, 2);
+        }
+    }
+    write_text(w, "']", 2);
+}
+
+static void write_name(struct path_writer *w, struct text_view name)
+{
+    if (is_plain_name(name)) {
+        write_text(w, ".", 1);
+        write_text(w, name.at, name.len);
+    } else {
+        write_quoted_name(w, name);
+    }
+}
+
+static void write_name_hint(struct path_writer *w, size_t len)
+{
+    char hint[40];
+    int n = snprintf(hint, sizeof(hint), "['<name %zu>']", len);
+    if (n > 0)
+        write_text(w, hint, (size_t)n);
+}
+
+static void write_index(struct path_writer *w, uint32_t index)
+{
+    char text[24];
+    int n = snprintf(text, sizeof(text), "[%u]", index);
+    if (n > 0)
+        write_text(w, text, (size_t)n);
+}
+
+/* The trail as a field (positions and names that are data left out), or as a path to this one place. */
+static void write_trail(struct json_diff *d, char *to, size_t room, bool as_field)
+{
+    struct path_writer w = {.to = to, .room = room};
+    write_text(&w, "$", 1);
+    for (uint32_t i = 1; i <= d->depth; i++) {
+        const struct trail_step *step = &d->trail[i];
+        if (step->name == none) {
+            if (as_field)
+                write_text(&w, "[*]", 3);
+            else
+                write_index(&w, step->index);
+            continue;
+        }
+        struct text_view name = string_text(d, step->doc, step->name);
+        bool data = redact_is_data_name(name.at, name.len);
+        if (data && as_field)
+            write_text(&w, ".*", 2);
+        else if (data && d->list->redact)
+            write_name_hint(&w, name.len);
+        else
+            write_name(&w, name);
+    }
+}
+
+static bool trail_is_secret(struct json_diff *d)
+{
+    for (uint32_t i = 1; i <= d->depth; i++) {
+        if (d->trail[i].name == none)
+            continue;
+        struct text_view name = string_text(d, d->trail[i].doc, d->trail[i].name);
+        if (redact_is_secret_name(name.at, name.len))
+            return true;
+    }
+    return false;
+}
+
+/* A value as it may stand in a report. Containers are never shown, only counted. */
+static void show_value(struct json_diff *d, int side, uint32_t node, char *to)
+{
+    const struct json_node *n = node_at(d, side, node);
+    bool container = n->type == NODE_ARRAY || n->type == NODE_OBJECT;
+    if (n->type == NODE_NULL || (!container && !d->list->redact && !trail_is_secret(d)))
+        redact_clean(to, VALUE_ROOM, json_node_text(d->doc[side], node), json_node_length(d->doc[side], node));
+    else if (container || n->type == NODE_STRING)
+        snprintf(to, VALUE_ROOM, "<%s %u>", node_type_name(n->type), n->count);
+    else
+        snprintf(to, VALUE_ROOM, "<%s>", node_type_name(n->type));
+}
+
+/* `a` and `b` are the values, `none` where a side has none. */
+static void note(struct json_diff *d, enum difference_kind kind, bool ignored, uint32_t a, uint32_t b)
+{
+    char field[FIELD_ROOM];
+
+    d->found = d->found || !ignored;
+    if (d->probing)
+        return;
+    d->real += ignored ? 0 : 1;
+    write_trail(d, field, sizeof(field), true);
+    struct difference *difference = difference_note(d->list, kind, ignored, field);
+    if (difference == NULL)
+        return;
+    write_trail(d, difference->path, sizeof(difference->path), false);
+    if (a != none)
+        show_value(d, 0, a, difference->primary);
+    if (b != none)
+        show_value(d, 1, b, difference->shadow);
+}
+
+/* ---- asking without noting ---- */
+
+static void compare_values(struct json_diff *d, uint32_t a, uint32_t b);
+static void compare_in_order(struct json_diff *d, uint32_t a, uint32_t b);
+
+/* Does this comparison find a real difference? */
+static bool probe(struct json_diff *d, void (*compare)(struct json_diff *, uint32_t, uint32_t), uint32_t a, uint32_t b)
+{
+    bool probing = d->probing, found = d->found;
+    d->probing = true;
+    d->found = false;
+    compare(d, a, b);
+    bool differs = d->found;
+    d->probing = probing;
+    d->found = found;
+    return differs;
+}
+
+static bool elements_equal(struct json_diff *d, uint32_t index, uint32_t a, uint32_t b)
+{
+    enter_element(d, index);
+    bool differs = probe(d, compare_values, a, b);
+    leave(d);
+    return !differs;
+}
+
+/* ---- hashes: equal for values that are equal under the rules, whatever the order of members ---- */
+
+static const uint64_t hash_ignored = 0; /* of a value that a rule ignores: adds nothing, so that it may also be absent */
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    __uint128_t product = (__uint128_t)(a ^ UINT64_C(0x9e3779b97f4a7c15)) * (b ^ UINT64_C(0xc2b2ae3d27d4eb4f));
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t hash_string(struct json_diff *d, int side, uint32_t node)
+{
+    struct text_view text = string_text(d, d->doc[side], node);
+    return XXH3_64bits(text.at, text.len);
+}
+
+static uint64_t hash_value(struct json_diff *d, int side, uint32_t node);
+
+static uint64_t hash_number(struct json_diff *d, int side, uint32_t node, const struct rules_here *here)
+{
+    struct decimal decimal;
+    if (here->tolerance != NULL && !d->exact)
+        return 1;
+    decimal_read(&decimal, json_node_text(d->doc[side], node), json_node_length(d->doc[side], node));
+    return decimal.huge ? XXH3_64bits(json_node_text(d->doc[side], node), json_node_length(d->doc[side], node))
+                        : decimal_hash(&decimal);
+}
+
+static uint64_t hash_array(struct json_diff *d, int side, uint32_t node, bool unordered)
+{
+    uint64_t hash = 0;
+    uint32_t element = node + 1, count = node_at(d, side, node)->count;
+    for (uint32_t i = 0; i < count && !is_over(d); i++, element = next_of(d, side, element)) {
+        enter_element(d, i);
+        uint64_t value = hash_value(d, side, element);
+        leave(d);
+        hash = unordered ? hash + mix(value, 1) : mix(hash, value);
+    }
+    return hash;
+}
+
+static uint64_t hash_object(struct json_diff *d, int side, uint32_t node)
+{
+    uint64_t hash = 0;
+    uint32_t name = node + 1, count = node_at(d, side, node)->count;
+    for (uint32_t i = 0; i < count && !is_over(d); i++, name = next_of(d, side, name + 1)) {
+        enter_member(d, d->doc[side], name);
+        uint64_t value = hash_value(d, side, name + 1);
+        leave(d);
+        if (value != hash_ignored)
+            hash += mix(hash_string(d, side, name), value);
+    }
+    return hash;
+}
+
+static uint64_t hash_value(struct json_diff *d, int side, uint32_t node)
+{
+    uint64_t hash = 0;
+    const struct json_node *n = node_at(d, side, node);
+    struct rules_here here = rules_here(d);
+
+    if (here.ignore || !spend(d, 1))
+        return hash_ignored;
+    switch ((enum node_type)n->type) {
+    case NODE_NULL:
+        break;
+    case NODE_BOOLEAN:
+        hash = (unsigned char)*json_node_text(d->doc[side], node);
+        break;
+    case NODE_NUMBER:
+        hash = hash_number(d, side, node, &here);
+        break;
+    case NODE_STRING:
+        hash = spend(d, n->count / BYTES_PER_UNIT) ? hash_string(d, side, node) : 0;
+        break;
+    case NODE_ARRAY:
+        hash = hash_array(d, side, node, here.unordered);
+        break;
+    case NODE_OBJECT:
+        hash = hash_object(d, side, node);
+        break;
+    }
+    return mix(hash, n->type + 1u) | 1; /* never hash_ignored */
+}
+
+/* ---- children, side by side ---- */
+
+/* A region of the stack of children. */
+struct region {
+    uint32_t at, count;
+};
+
+static struct child *child_at(struct json_diff *d, struct region region, uint32_t i)
+{
+    return &d->children[region.at + i];
+}
+
+/* False without memory. */
+static bool open_region(struct json_diff *d, uint32_t count, struct region *region)
+{
+    if (count > d->child_room - d->child_count) {
+        uint32_t room = d->child_count + count + d->child_room;
+        struct child *children = realloc(d->children, room * sizeof(*children));
+        if (children == NULL) {
+            d->no_memory = true;
+            return false;
+        }
+        d->children = children;
+        d->child_room = room;
+    }
+    *region = (struct region){.at = d->child_count, .count = count};
+    d->child_count += count;
+    return true;
+}
+
+static bool open_members(struct json_diff *d, int side, uint32_t object, struct region *region)
+{
+    uint32_t name = object + 1;
+    if (!spend(d, node_at(d, side, object)->count) || !open_region(d, node_at(d, side, object)->count, region))
+        return false;
+    for (uint32_t i = 0; i < region->count; i++, name = next_of(d, side, name + 1))
+        *child_at(d, *region, i) = (struct child){.hash = hash_string(d, side, name), .node = name, .index = i, .partner = none};
+    return true;
+}
+
+static bool open_elements(struct json_diff *d, int side, uint32_t array, struct region *region)
+{
+    uint32_t element = array + 1;
+    if (!open_region(d, node_at(d, side, array)->count, region))
+        return false;
+    for (uint32_t i = 0; i < region->count; i++, element = next_of(d, side, element))
+        *child_at(d, *region, i) = (struct child){.node = element, .index = i, .partner = none};
+    return true;
+}
+
+/* Hashing recurses and may move the stack of children, so this goes by index. */
+static void hash_elements(struct json_diff *d, int side, struct region region)
+{
+    for (uint32_t i = 0; i < region.count && !is_over(d); i++) {
+        enter_element(d, i);
+        uint64_t hash = hash_value(d, side, child_at(d, region, i)->node);
+        leave(d);
+        child_at(d, region, i)->hash = hash;
+    }
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct child *x = a, *y = b;
+    if (x->hash != y->hash)
+        return x->hash < y->hash ? -1 : 1;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+static int by_index(const void *a, const void *b)
+{
+    const struct child *x = a, *y = b;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+static void sort(struct json_diff *d, struct region region, int (*order)(const void *, const void *))
+{
+    if (region.count > 1)
+        qsort(child_at(d, region, 0), region.count, sizeof(struct child), order);
+}
+
+/* Gives the k-th child with a hash on one side the k-th with that hash on the other as its partner. */
+static void pair_by_hash(struct json_diff *d, struct region a, struct region b)
+{
+    uint32_t i = 0, j = 0;
+    uint64_t last = 0;
+    bool any = false;
+
+    sort(d, a, by_hash);
+    sort(d, b, by_hash);
+    while (i < a.count || j < b.count) {
+        struct child *x = i < a.count ? child_at(d, a, i) : NULL, *y = j < b.count ? child_at(d, b, j) : NULL;
+        if (x != NULL && y != NULL && x->hash == y->hash) {
+            x->partner = y->index;
+            y->partner = x->index;
+            last = x->hash;
+            any = true;
+            i++;
+            j++;
+        } else if (y == NULL || (x != NULL && x->hash < y->hash)) {
+            x->repeated = any && x->hash == last;
+            i++;
+        } else {
+            y->repeated = any && y->hash == last;
+            j++;
+        }
+    }
+    sort(d, a, by_index);
+    sort(d, b, by_index);
+}
+
+/* ---- objects ---- */
+
+/* Do both objects have the same names in the same order? Then there is nothing to sort. */
+static bool names_in_step(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    uint32_t count = node_at(d, 0, a)->count;
+    uint32_t x = a + 1, y = b + 1;
+    if (count != node_at(d, 1, b)->count || !spend(d, count))
+        return false;
+    for (uint32_t i = 0; i < count; i++, x = next_of(d, 0, x + 1), y = next_of(d, 1, y + 1))
+        if (!json_string_equal(d->doc[0], x, d->doc[1], y))
+            return false;
+    return true;
+}
+
+static void compare_members(struct json_diff *d, uint32_t x, uint32_t y)
+{
+    enter_member(d, d->doc[0], x);
+    compare_values(d, x + 1, y + 1);
+    leave(d);
+}
+
+static void compare_in_step(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    uint32_t x = a + 1, y = b + 1, count = node_at(d, 0, a)->count;
+    for (uint32_t i = 0; i < count && !is_over(d); i++, x = next_of(d, 0, x + 1), y = next_of(d, 1, y + 1))
+        compare_members(d, x, y);
+}
+
+static void note_lonely_member(struct json_diff *d, int side, const struct child *member)
+{
+    enum difference_kind kind = side == 0 ? DIFFERENCE_MISSING : DIFFERENCE_EXTRA;
+    uint32_t value = member->node + 1;
+    if (member->repeated)
+        kind = DIFFERENCE_DUPLICATE;
+    enter_member(d, d->doc[side], member->node);
+    note(d, kind, rules_here(d).ignore, side == 0 ? value : none, side == 1 ? value : none);
+    leave(d);
+}
+
+static void compare_by_name(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    struct region x = {0}, y = {0};
+    uint32_t mark = d->child_count;
+
+    if (open_members(d, 0, a, &x) && open_members(d, 1, b, &y)) {
+        pair_by_hash(d, x, y);
+        for (uint32_t i = 0; i < x.count && !is_over(d); i++) {
+            struct child member = *child_at(d, x, i);
+            if (member.partner == none)
+                note_lonely_member(d, 0, &member);
+            else
+                compare_members(d, member.node, child_at(d, y, member.partner)->node);
+        }
+        for (uint32_t i = 0; i < y.count && !is_over(d); i++) {
+            struct child member = *child_at(d, y, i);
+            if (member.partner == none)
+                note_lonely_member(d, 1, &member);
+        }
+    }
+    d->child_count = mark;
+}
+
+static void compare_objects(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    if (names_in_step(d, a, b))
+        compare_in_step(d, a, b);
+    else
+        compare_by_name(d, a, b);
+}
+
+/* ---- arrays ---- */
+
+/* Element by element; both have the same number. */
+static void compare_in_order(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    uint32_t x = a + 1, y = b + 1, count = node_at(d, 0, a)->count;
+    for (uint32_t i = 0; i < count && !is_over(d); i++, x = next_of(d, 0, x), y = next_of(d, 1, y)) {
+        enter_element(d, i);
+        compare_values(d, x, y);
+        leave(d);
+    }
+}
+
+static uint32_t places_that_differ(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    uint32_t x = a + 1, y = b + 1, count = node_at(d, 0, a)->count, differ = 0;
+    for (uint32_t i = 0; i < count && differ < 2 && !is_over(d); i++, x = next_of(d, 0, x), y = next_of(d, 1, y))
+        differ += same_text(d, x, y) ? 0 : 1;
+    return differ;
+}
+
+/* Same elements under the rules, other order? */
+static bool is_reordered(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    if (places_that_differ(d, a, b) < 2 || !probe(d, compare_in_order, a, b))
+        return false;
+    d->exact = true;
+    bool same = hash_array(d, 0, a, true) == hash_array(d, 1, b, true);
+    d->exact = false;
+    return same && !is_over(d);
+}
+
+static void note_lonely_element(struct json_diff *d, int side, const struct child *element)
+{
+    enter_element(d, element->index);
+    note(d, side == 0 ? DIFFERENCE_MISSING : DIFFERENCE_EXTRA, rules_here(d).ignore, side == 0 ? element->node : none,
+         side == 1 ? element->node : none);
+    leave(d);
+}
+
+static void note_lonely_elements(struct json_diff *d, int side, struct region region)
+{
+    for (uint32_t i = 0; i < region.count && !is_over(d); i++) {
+        struct child element = *child_at(d, region, i);
+        note_lonely_element(d, side, &element);
+    }
+}
+
+/* Elements without a partner: in the order in which they stand they are taken to be each other's, so that what differs
+ * inside them is found; the rest is missing or extra. */
+static void compare_left_over(struct json_diff *d, struct region x, struct region y)
+{
+    uint32_t both = x.count < y.count ? x.count : y.count;
+    for (uint32_t i = 0; i < both && !is_over(d); i++) {
+        enter_element(d, child_at(d, x, i)->index);
+        compare_values(d, child_at(d, x, i)->node, child_at(d, y, i)->node);
+        leave(d);
+    }
+    note_lonely_elements(d, 0, (struct region){x.at + both, x.count - both});
+    note_lonely_elements(d, 1, (struct region){y.at + both, y.count - both});
+}
+
+/* What is left of two arrays when the elements that agree at both ends are taken away. */
+static void trim_ends(struct json_diff *d, struct region *x, struct region *y)
+{
+    while (x->count > 0 && y->count > 0 && !is_over(d) &&
+           elements_equal(d, child_at(d, *x, 0)->index, child_at(d, *x, 0)->node, child_at(d, *y, 0)->node)) {
+        *x = (struct region){x->at + 1, x->count - 1};
+        *y = (struct region){y->at + 1, y->count - 1};
+    }
+    while (x->count > 0 && y->count > 0 && !is_over(d) &&
+           elements_equal(d, child_at(d, *x, x->count - 1)->index, child_at(d, *x, x->count - 1)->node,
+                          child_at(d, *y, y->count - 1)->node)) {
+        x->count--;
+        y->count--;
+    }
+}
+
+static void compare_lengths(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    struct region x = {0}, y = {0};
+    uint32_t mark = d->child_count, real = d->real;
+
+    if (open_elements(d, 0, a, &x) && open_elements(d, 1, b, &y)) {
+        trim_ends(d, &x, &y);
+        compare_left_over(d, x, y);
+        if (d->real > real)
+            note(d, DIFFERENCE_LENGTH, false, a, b);
+    }
+    d->child_count = mark;
+}
+
+/* ---- arrays as multisets ---- */
+
+/* Kuhn's algorithm: finds the element i of a class a partner, moving others if need be. */
+struct matching {
+    struct json_diff *d;
+    struct region x, y;            /* classes of equal hash, at most MATCHING_MAX each */
+    uint32_t of_y[MATCHING_MAX];   /* which of x has this y, or `none` */
+    bool tried[MATCHING_MAX];
+};
+
+static bool find_partner(struct matching *m, uint32_t i)
+{
+    for (uint32_t j = 0; j < m->y.count && !is_over(m->d); j++) {
+        const struct child *x = child_at(m->d, m->x, i), *y = child_at(m->d, m->y, j);
+        if (m->tried[j] || !elements_equal(m->d, x->index, x->node, y->node))
+            continue;
+        m->tried[j] = true;
+        if (m->of_y[j] == none || find_partner(m, m->of_y[j])) {
+            m->of_y[j] = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void match_class(struct json_diff *d, struct region x, struct region y)
+{
+    struct matching m = {.d = d, .x = x, .y = y};
+    memset(m.of_y, 0xff, sizeof(m.of_y));
+    for (uint32_t i = 0; i < x.count && !is_over(d); i++) {
+        memset(m.tried, 0, sizeof(m.tried));
+        find_partner(&m, i);
+    }
+    for (uint32_t j = 0; j < y.count; j++) {
+        if (m.of_y[j] == none)
+            continue;
+        child_at(d, y, j)->partner = child_at(d, x, m.of_y[j])->index;
+        child_at(d, x, m.of_y[j])->partner = child_at(d, y, j)->index;
+    }
+}
+
+/* A class too large for the best matching: each takes the first free partner that fits. */
+static void match_large_class(struct json_diff *d, struct region x, struct region y)
+{
+    for (uint32_t i = 0; i < x.count && !is_over(d); i++) {
+        for (uint32_t j = 0; j < y.count && !is_over(d); j++) {
+            struct child *s = child_at(d, x, i), *t = child_at(d, y, j);
+            if (t->partner != none || !elements_equal(d, s->index, s->node, t->node))
+                continue;
+            child_at(d, x, i)->partner = child_at(d, y, j)->index;
+            child_at(d, y, j)->partner = child_at(d, x, i)->index;
+            break;
+        }
+    }
+}
+
+static uint32_t class_length(struct json_diff *d, struct region region, uint64_t hash)
+{
+    uint32_t count = 0;
+    while (count < region.count && child_at(d, region, count)->hash == hash)
+        count++;
+    return count;
+}
+
+static struct region skip(struct region region, uint32_t count)
+{
+    return (struct region){region.at + count, region.count - count};
+}
+
+/* Under tolerances equal hashes only mean "perhaps equal". */
+static void pair_by_tolerance(struct json_diff *d, struct region a, struct region b)
+{
+    struct region x = a, y = b;
+    sort(d, a, by_hash);
+    sort(d, b, by_hash);
+    while (x.count > 0 && y.count > 0 && !is_over(d)) {
+        uint64_t hash = child_at(d, x, 0)->hash, other = child_at(d, y, 0)->hash;
+        uint64_t low = hash < other ? hash : other;
+        struct region s = {x.at, class_length(d, x, low)}, t = {y.at, class_length(d, y, low)};
+        if (s.count <= MATCHING_MAX && t.count <= MATCHING_MAX)
+            match_class(d, s, t);
+        else
+            match_large_class(d, s, t);
+        x = skip(x, s.count);
+        y = skip(y, t.count);
+    }
+    sort(d, a, by_index);
+    sort(d, b, by_index);
+}
+
+static struct region keep_lonely(struct json_diff *d, struct region region)
+{
+    struct region lonely = {region.at, 0};
+    for (uint32_t i = 0; i < region.count; i++)
+        if (child_at(d, region, i)->partner == none)
+            *child_at(d, lonely, lonely.count++) = *child_at(d, region, i);
+    return lonely;
+}
+
+static void compare_multisets(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    struct region x = {0}, y = {0};
+    uint32_t mark = d->child_count, real = d->real;
+    bool same_length = node_at(d, 0, a)->count == node_at(d, 1, b)->count;
+
+    if (open_elements(d, 0, a, &x) && open_elements(d, 1, b, &y)) {
+        hash_elements(d, 0, x);
+        hash_elements(d, 1, y);
+        if (d->rules->has_tolerance)
+            pair_by_tolerance(d, x, y);
+        else
+            pair_by_hash(d, x, y);
+        x = keep_lonely(d, x);
+        y = keep_lonely(d, y);
+        if (x.count == 0 && y.count == 0 && !is_over(d))
+            note(d, DIFFERENCE_ORDER, true, a, b);
+        compare_left_over(d, x, y);
+        if (!same_length && d->real > real)
+            note(d, DIFFERENCE_LENGTH, false, a, b);
+    }
+    d->child_count = mark;
+}
+
+static void compare_arrays(struct json_diff *d, uint32_t a, uint32_t b, const struct rules_here *here)
+{
+    bool same_length = node_at(d, 0, a)->count == node_at(d, 1, b)->count;
+    if (here->unordered && !(same_length && !probe(d, compare_in_order, a, b)))
+        compare_multisets(d, a, b);
+    else if (!same_length)
+        compare_lengths(d, a, b);
+    else if (!d->probing && is_reordered(d, a, b))
+        note(d, DIFFERENCE_ORDER, false, a, b);
+    else
+        compare_in_order(d, a, b);
+}
+
+/* ---- values ---- */
+
+static void compare_numbers(struct json_diff *d, uint32_t a, uint32_t b, const struct rules_here *here)
+{
+    struct decimal x, y;
+    decimal_read(&x, json_node_text(d->doc[0], a), json_node_length(d->doc[0], a));
+    decimal_read(&y, json_node_text(d->doc[1], b), json_node_length(d->doc[1], b));
+    if (decimal_equal(&x, &y))
+        return;
+    bool tolerated = here->tolerance != NULL && decimal_within(&x, &y, here->tolerance);
+    note(d, DIFFERENCE_VALUE, tolerated, a, b);
+}
+
+static void compare_values(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    const struct json_node *x = node_at(d, 0, a), *y = node_at(d, 1, b);
+    if (same_text(d, a, b) || is_over(d))
+        return;
+    struct rules_here here = rules_here(d);
+    if (here.ignore) {
+        note(d, DIFFERENCE_VALUE, true, a, b);
+        return;
+    }
+    if (x->type != y->type) {
+        note(d, DIFFERENCE_TYPE, false, a, b);
+        return;
+    }
+    switch ((enum node_type)x->type) {
+    case NODE_NULL:
+        break;
+    case NODE_BOOLEAN:
+        note(d, DIFFERENCE_VALUE, false, a, b);
+        break;
+    case NODE_NUMBER:
+        compare_numbers(d, a, b, &here);
+        break;
+    case NODE_STRING:
+        if (!json_string_equal(d->doc[0], a, d->doc[1], b))
+            note(d, DIFFERENCE_VALUE, false, a, b);
+        break;
+    case NODE_ARRAY:
+        compare_arrays(d, a, b, &here);
+        break;
+    case NODE_OBJECT:
+        compare_objects(d, a, b);
+        break;
+    }
+}
+
+/* ---- a run ---- */
+
+static bool make_positions(struct json_diff *d)
+{
+    d->words = json_path_words(d->rules->paths);
+    if (d->words <= d->positions_room)
+        return true;
+    uint64_t *positions = realloc(d->positions, (size_t)TRAIL_ROOM * d->words * sizeof(*positions));
+    if (positions == NULL)
+        return false;
+    d->positions = positions;
+    d->positions_room = d->words;
+    return true;
+}
+
+static void give_back_large_buffers(struct json_diff *d)
+{
+    if (d->child_room > SCRATCH_KEPT) {
+        free(d->children);
+        d->children = NULL;
+        d->child_room = 0;
+    }
+    if (d->text_room > SCRATCH_KEPT) {
+        free(d->text);
+        d->text = NULL;
+        d->text_room = 0;
+    }
+}
+
+enum json_diff_result json_diff_run(struct json_diff *d, const struct rules *rules, const struct json_doc *primary,
+                                    const struct json_doc *shadow, struct difference_list *list)
+{
+    d->rules = rules;
+    d->doc[0] = primary;
+    d->doc[1] = shadow;
+    d->list = list;
+    d->depth = 0;
+    d->child_count = 0;
+    d->budget = BUDGET;
+    d->too_complex = d->no_memory = d->probing = d->found = d->exact = false;
+    d->real = 0;
+    if (!make_positions(d))
+        return JSON_DIFF_NO_MEMORY;
+    d->on_path[0] = d->words > 0;
+    if (d->on_path[0])
+        json_path_root(rules->paths, position_at(d, 0));
+    compare_values(d, 0, 0);
+    give_back_large_buffers(d);
+    return d->no_memory ? JSON_DIFF_NO_MEMORY : d->too_complex ? JSON_DIFF_TOO_COMPLEX : JSON_DIFF_DONE;
+}
