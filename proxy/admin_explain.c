@@ -93,10 +93,10 @@ static json_t *sticky_used(const struct decision *decision)
 
 static json_t *decision_json(const struct decision *decision, const char *sentence)
 {
-    return json_pack("{s:s?, s:s, s:s, s:s, s:i, s:f, s:o, s:o, s:b, s:s, s:s}",                 /* */
+    return json_pack("{s:s?, s:s, s:s?, s:s, s:i, s:f, s:o, s:o, s:b, s:s, s:s}",                 /* */
                      "route", decision->route != NULL ? decision->route->name : NULL,            /* */
                      "side", side_name(decision->side),                                          /* */
-                     "backend", decision->backend->name,                                         /* */
+                     "backend", decision->backend != NULL ? decision->backend->name : NULL,      /* */
                      "reason", decision_reason_name(decision->reason),                           /* */
                      "cohort", (int)decision->cohort,                                            /* */
                      "share_percent", decision->share / 100.0,                                   /* */

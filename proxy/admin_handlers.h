@@ -31,4 +31,7 @@ void admin_explain(struct admin_request *request);
 /* Answers 404 for a route that the configuration does not have, naming those it has. */
 void admin_no_such_route(struct admin_request *request, const char *route);
 
+/* The route as router_status() shows it; a new reference, NULL when there is none of that name. */
+json_t *admin_route_json(struct control *control, const char *name);
+
 #endif

@@ -72,16 +72,11 @@ static const struct {
 } refusals[] = {
     {-EINVAL, 400, "bad_value", "see docs/admin-api.md for what is accepted"},
     {-EALREADY, 409, "already_so", "nothing has to be done"},
-    {-EPERM, 409, "not_possible_now", "see what the route is doing: shuntctl status"},
-    {-EACCES, 409, "not_possible_now", "see what the route is doing: shuntctl status"},
+    {-EPERM, 409, "not_possible_now", "GET the route to see what it is doing (shuntctl status ROUTE)"},
 };
 
 static void reply_refusal(struct admin_request *request, int error, const char *why)
 {
-    if (error == -ENOENT) {
-        admin_no_such_route(request, request->route);
-        return;
-    }
     const char *sentence = why != NULL ? why : strerror(-error);
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         if (refusals[i].error == error) {
@@ -91,6 +86,40 @@ static void reply_refusal(struct admin_request *request, int error, const char *
         }
     }
     admin_reply_error(request->http, 500, "failed", "see shunt's log", "route %s: %s", request->route, sentence);
+}
+
+/* The first gate with this verdict, borrowed from `route`; NULL when there is none. */
+static const json_t *gate_with(const json_t *route, const char *verdict)
+{
+    const json_t *gate;
+    size_t i;
+    json_array_foreach(json_object_get(json_object_get(route, "gates"), "gates"), i, gate) {
+        const char *its = json_string_value(json_object_get(gate, "verdict"));
+        if (its != NULL && strcmp(its, verdict) == 0)
+            return gate;
+    }
+    return NULL;
+}
+
+/* A promote that a gate stands in the way of: says which gate and why. False when no gate does. */
+static bool reply_gate(struct admin_request *request)
+{
+    json_t *route = admin_route_json(request->control, request->route), *body = NULL;
+    const char *verdict = json_string_value(json_object_get(json_object_get(route, "gates"), "verdict"));
+    const char *phase = json_string_value(json_object_get(route, "phase"));
+    const json_t *gate = verdict != NULL ? gate_with(route, verdict) : NULL;
+    if (gate != NULL && strcmp(verdict, "pass") != 0 && strcmp(phase, plan_phase_name(PLAN_RUNNING)) == 0)
+        body = json_pack("{s:{s:s, s:o, s:s, s:s}}", "error", "code",
+                         strcmp(verdict, "fail") == 0 ? "gate_failed" : "gate_undecided", "message",
+                         json_sprintf("route %s: gate %s: %s: %s", request->route,
+                                      json_string_value(json_object_get(gate, "gate")), verdict,
+                                      json_string_value(json_object_get(gate, "sentence"))),
+                         "remedy", "wait for evidence, or promote with force", "verdict", verdict);
+    json_decref(route);
+    if (body == NULL)
+        return false;
+    admin_reply_json(request->http, 409, body);
+    return true;
 }
 
 void admin_change_route(struct admin_request *request)
@@ -113,11 +142,12 @@ void admin_change_route(struct admin_request *request)
     }
     const char *why = NULL;
     int error = control_command(request->control, &command, &why);
-    if (error != 0) {
+    if (error == 0)
+        admin_view_route(request);
+    else if (error == -ENOENT)
+        admin_no_such_route(request, request->route);
+    else if (error != -EPERM || command.verb != VERB_PROMOTE || !reply_gate(request))
         reply_refusal(request, error, why);
-        return;
-    }
-    admin_view_route(request);
 }
 
 void admin_change_passthrough(struct admin_request *request)

@@ -33,9 +33,33 @@ static json_t *time_json(uint64_t wall_ms)
     return json_sprintf("%s.%03uZ", text, (unsigned)(wall_ms % 1000));
 }
 
-static json_t *routes_json(struct control *control)
+/* A new reference; NULL without memory. */
+static json_t *router_json(struct control *control)
 {
     return router_status(control_router(control), control_now_ms(control), control_wall_ms(control));
+}
+
+static json_t *routes_json(struct control *control)
+{
+    json_t *status = router_json(control);
+    json_t *routes = json_incref(json_object_get(status, "routes"));
+    json_decref(status);
+    return routes;
+}
+
+json_t *admin_route_json(struct control *control, const char *name)
+{
+    json_t *routes = routes_json(control), *route, *found = NULL;
+    size_t i;
+    json_array_foreach(routes, i, route) {
+        const char *its_name = json_string_value(json_object_get(route, "name"));
+        if (its_name != NULL && strcmp(its_name, name) == 0) {
+            found = json_incref(route);
+            break;
+        }
+    }
+    json_decref(routes);
+    return found;
 }
 
 void admin_no_such_route(struct admin_request *request, const char *route)
@@ -122,28 +146,36 @@ static json_t *workers_json(struct control *control)
     return object;
 }
 
+/* The process: what is not the router's. */
+static json_t *process_json(struct control *control)
+{
+    struct control_process process;
+    bool draining = control_is_draining(control);
+    control_process(control, &process);
+    return json_pack("{s:s, s:i, s:o, s:I, s:i, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o}",           /* */
+                     "version", SHUNT_VERSION,                                                     /* */
+                     "pid", (int)getpid(),                                                         /* */
+                     "started_at", time_json(process.started_wall_ms),                             /* */
+                     "uptime_ms", (json_int_t)process.uptime_ms,                                   /* */
+                     "workers", (int)process.workers,                                              /* */
+                     "ready", control_is_ready(control) && !draining,                              /* */
+                     "draining", draining,                                                         /* */
+                     "fail_open", process.fail_open,                                               /* */
+                     "config", config_json(control, &process),                                     /* */
+                     "state", state_json(control, &process),                                       /* */
+                     "listeners", control_listeners(control),                                      /* */
+                     "backends", control_backends(control),                                        /* */
+                     "counters", workers_json(control));
+}
+
 void admin_view_status(struct admin_request *request)
 {
-    struct control *control = request->control;
-    struct control_process process;
-    control_process(control, &process);
-    json_t *status = json_pack(
-        "{s:s, s:i, s:o, s:I, s:i, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",        /* */
-        "version", SHUNT_VERSION,                                                             /* */
-        "pid", (int)getpid(),                                                                 /* */
-        "started_at", time_json(process.started_wall_ms),                                     /* */
-        "uptime_ms", (json_int_t)process.uptime_ms,                                           /* */
-        "workers", (int)process.workers,                                                      /* */
-        "ready", control_is_ready(control) && !control_is_draining(control),                  /* */
-        "draining", control_is_draining(control),                                             /* */
-        "passthrough", router_passthrough_is_on(control_router(control)),                     /* */
-        "fail_open", process.fail_open,                                                       /* */
-        "config", config_json(control, &process),                                             /* */
-        "state", state_json(control, &process),                                               /* */
-        "listeners", control_listeners(control),                                              /* */
-        "backends", control_backends(control),                                                /* */
-        "counters", workers_json(control),                                                    /* */
-        "routes", routes_json(control));
+    json_t *status = process_json(request->control), *router = router_json(request->control);
+    if (status == NULL || router == NULL || json_object_update(status, router) < 0) {
+        json_decref(status);
+        status = NULL;
+    }
+    json_decref(router);
     admin_reply_json(request->http, 200, status);
 }
 
@@ -154,18 +186,9 @@ void admin_view_routes(struct admin_request *request)
 
 void admin_view_route(struct admin_request *request)
 {
-    json_t *routes = routes_json(request->control), *item, *found = NULL;
-    size_t i;
-    json_array_foreach(routes, i, item) {
-        const char *name = json_string_value(json_object_get(item, "name"));
-        if (name != NULL && strcmp(name, request->route) == 0) {
-            found = json_incref(item);
-            break;
-        }
-    }
-    json_decref(routes);
-    if (found != NULL)
-        admin_reply_json(request->http, 200, found);
+    json_t *route = admin_route_json(request->control, request->route);
+    if (route != NULL)
+        admin_reply_json(request->http, 200, route);
     else
         admin_no_such_route(request, request->route);
 }

@@ -1,0 +1,162 @@
+/*
+ * A control without workers, for tests of the admin server and the metrics page: real configuration, router, report and
+ * store (in memory), everything else as the test sets it. It defines the functions of proxy/control.h in their place.
+ */
+#ifndef SHUNT_TESTS_FAKE_CONTROL_H
+#define SHUNT_TESTS_FAKE_CONTROL_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "proxy/control.h"
+#include "router/store/store.h"
+#include "shadow/report.h"
+
+struct control {
+    struct event_base *base;
+    struct config *config;
+    struct router *router;
+    struct report *report;
+    struct store *store;
+    struct worker_counters counters;
+    struct control_process process;
+    bool ready, draining;
+    bool cannot_save;            /* control_passthrough() then fails */
+    const char *reload_fault;    /* control_reload() then fails with it */
+    char last_who[128];          /* of the last change */
+    char last_reason[512];
+};
+
+struct event_base *control_base(struct control *control)
+{
+    return control->base;
+}
+
+const struct config *control_config(struct control *control)
+{
+    return control->config;
+}
+
+struct router *control_router(struct control *control)
+{
+    return control->router;
+}
+
+struct report *control_report(struct control *control)
+{
+    return control->report;
+}
+
+struct store *control_store(struct control *control)
+{
+    return control->store;
+}
+
+uint64_t control_now_ms(const struct control *control)
+{
+    return control->process.uptime_ms;
+}
+
+uint64_t control_wall_ms(const struct control *control)
+{
+    return control->process.started_wall_ms + control->process.uptime_ms;
+}
+
+static void fake_sign(struct control *control, const char *who, const char *reason)
+{
+    snprintf(control->last_who, sizeof(control->last_who), "%s", who);
+    snprintf(control->last_reason, sizeof(control->last_reason), "%s", reason != NULL ? reason : "");
+}
+
+int control_command(struct control *control, const struct router_command *command, const char **why)
+{
+    fake_sign(control, command->who, command->reason);
+    return router_command(control->router, command, control_now_ms(control), control_wall_ms(control), why);
+}
+
+bool control_passthrough(struct control *control, bool on, const char *who, const char *reason)
+{
+    fake_sign(control, who, reason);
+    router_passthrough(control->router, PASSTHROUGH_API, on, who, reason, control_wall_ms(control));
+    return !control->cannot_save;
+}
+
+bool control_reload(struct control *control, const char *who, json_t **errors)
+{
+    fake_sign(control, who, NULL);
+    if (control->reload_fault == NULL) {
+        control->process.generation++;
+        return true;
+    }
+    *errors = json_pack("[s]", control->reload_fault);
+    return false;
+}
+
+bool control_is_ready(const struct control *control)
+{
+    return control->ready;
+}
+
+bool control_is_draining(const struct control *control)
+{
+    return control->draining;
+}
+
+void control_counters(const struct control *control, struct worker_counters *sum)
+{
+    *sum = control->counters;
+}
+
+void control_process(const struct control *control, struct control_process *process)
+{
+    *process = control->process;
+}
+
+json_t *control_listeners(const struct control *control)
+{
+    (void)control;
+    return json_pack("[s]", "127.0.0.1:8080");
+}
+
+json_t *control_backends(const struct control *control)
+{
+    (void)control;
+    return json_array();
+}
+
+/* Everything of `yaml` in use, one worker. Aborts the test when the file is bad. */
+static struct control *fake_control_new(const char *yaml)
+{
+    struct config_errors errors = {0};
+    struct control *control = calloc(1, sizeof(*control));
+    assert_non_null(control);
+    control->config = config_parse("test.yaml", yaml, strlen(yaml), &errors);
+    if (errors.count > 0)
+        fail_msg("%s", errors.lines[0]);
+    config_errors_free(&errors);
+    control->base = event_base_new();
+    control->report = report_new();
+    char *error = NULL;
+    control->store = store_open(NULL, &error);
+    static const struct router_hooks hooks = {0};
+    control->router = router_new(1, &hooks);
+    assert_non_null(control->router);
+    control->process = (struct control_process){.started_wall_ms = 1700000000000, .uptime_ms = 5000, .workers = 1};
+    assert_true(router_configure(control->router, control->config, 0, 1700000000000));
+    control->ready = true;
+    return control;
+}
+
+static void fake_control_free(struct control *control)
+{
+    router_free(control->router);
+    report_free(control->report);
+    store_close(control->store);
+    event_base_free(control->base);
+    config_free(control->config);
+    free(control);
+}
+
+#endif
