@@ -593,7 +593,17 @@ static void read_compare_parts(struct loader *loader, const struct config_key *k
     static const struct texts_rule rule = {.expected = "a list",
                                            .item_expected = "header:NAME, status, body or a JSON path such as $.meta.id",
                                            .fault = compare_part_fault};
-    read_text_list(loader, key, node, base, &rule);
+    struct texts texts = {0};
+    if (!texts_read(loader, node, &rule, &texts))
+        return;
+    for (uint32_t i = 0; i < texts.count; i++) { /* the name of a header has no case */
+        if (strncmp(texts.items[i], "header:", 7) == 0)
+            texts.items[i] = config_arena_lower(loader->arena, texts.items[i], strlen(texts.items[i]));
+        if (texts.items[i] == NULL)
+            faults_no_memory(loader->faults);
+    }
+    *KEY_FIELD(const char **, key, base) = texts.items;
+    *KEY_COUNT(key, base) = texts.count;
 }
 
 static void read_json_paths(struct loader *loader, const struct config_key *key, const struct node *node, void *base)

@@ -585,7 +585,7 @@ static bool check_bytes(const char *text, size_t length, struct faults *faults)
 {
     const unsigned char *at = (const unsigned char *)text;
     struct place place = {1, 1};
-    size_t i = length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    size_t i = 0;
     while (i < length) {
         uint32_t code = 0;
         size_t len = utf8_sequence(at + i, length - i, &code);
@@ -628,6 +628,10 @@ static const struct node *build_document(struct builder *builder)
 
 const struct node *tree_build(const char *text, size_t length, struct faults *faults)
 {
+    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark says nothing in UTF-8 */
+        text += 3;
+        length -= 3;
+    }
     struct builder builder = {.faults = faults, .arena = faults->arena, .text = text, .length = length};
     if (!check_bytes(text, length, faults))
         return NULL;
