@@ -278,6 +278,13 @@ enum conn_read conn_read(struct conn *conn, struct slice *slice)
     return result;
 }
 
+bool conn_is_broken(const struct conn *conn)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+    return getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error != 0;
+}
+
 void conn_wake(struct conn *conn)
 {
     if (conn->in_ready || conn->closed)

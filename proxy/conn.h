@@ -78,6 +78,8 @@ enum conn_read { CONN_READ_DATA, CONN_READ_AGAIN, CONN_READ_END, CONN_READ_ERROR
 enum conn_read conn_read(struct conn *conn, struct slice *slice);
 /* The same into memory of the caller. */
 enum conn_read conn_read_into(struct conn *conn, char *to, size_t room, size_t *len);
+/* The peer has reset the connection, even if bytes it sent before are still unread. One system call. */
+bool conn_is_broken(const struct conn *conn);
 /* on_readable will be called once the current callback has returned. */
 void conn_wake(struct conn *conn);
 /* The same, if there may be something to read: after a pause. */

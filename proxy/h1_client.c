@@ -383,19 +383,10 @@ static void on_readable(struct conn *conn)
 
 /* ---- connecting and writing ---- */
 
-static int socket_error(int fd)
-{
-    int error = 0;
-    socklen_t size = sizeof(error);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-        return errno;
-    return error;
-}
-
 static void on_connected(struct h1_client *client)
 {
     struct attempt *attempt = client->attempt;
-    if (socket_error(client->conn.fd) != 0) {
+    if (conn_is_broken(&client->conn)) {
         count_add(&client->conn.worker->counters.upstream_connect_failures, 1);
         fail(client, OUTCOME_CONNECT_FAILED, "the backend does not accept connections");
         return;

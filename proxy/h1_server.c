@@ -233,7 +233,8 @@ static void start_exchange(struct downstream *down)
     down->fresh = false;
     down->minor = head->minor;
     down->is_head = head->is_head;
-    down->close = !head->keep_alive;
+    down->client_closes = !head->keep_alive;
+    down->close = down->client_closes;
     down->keep_alive_10 = head->minor == 0 && head->keep_alive;
     down->body_paused = false;
     down->body_ended = head->framing == FRAMING_NONE || (head->framing == FRAMING_LENGTH && head->content_length == 0);
@@ -410,7 +411,7 @@ static void on_readable(struct conn *conn)
     }
     for (int i = 0; !conn->closed && down->phase != H1_SERVER_LINGER; i++) {
         if (!may_read(down)) {
-            if (conn->peer_closed)
+            if (conn->peer_closed || conn_is_broken(conn))
                 client_gone(down);
             return;
         }
@@ -457,7 +458,8 @@ static void on_exchange_timeout(struct downstream *down)
 {
     struct exchange *ex = down->stream.exchange;
     unsigned status = 0;
-    uint64_t patience = exchange_patience(ex, &status);
+    enum outcome_kind blame;
+    uint64_t patience = exchange_patience(ex, &status, &blame);
     if (patience > 0) {
         conn_timeout_in(&down->conn, patience);
         return;
@@ -465,7 +467,7 @@ static void on_exchange_timeout(struct downstream *down)
     count_add(&down->conn.worker->counters.request_timeouts, 1);
     down->close = true;
     if (status == 0) {
-        exchange_abandon(ex, ex->body_ended ? OUTCOME_TIMEOUT : OUTCOME_CLIENT_GONE);
+        exchange_abandon(ex, blame);
         down_reset(down);
         return;
     }
@@ -571,10 +573,16 @@ static void send_end(struct server_stream *stream, struct text trailers)
         down_reset(down);
         return;
     }
-    if (down->close || !down->body_ended || conn->worker->draining)
+    if (!down->close && down->body_ended && !conn->worker->draining) {
+        become_idle(down);
+        return;
+    }
+    /* A client that asked for the end sends nothing more: no need to wait for its goodbye. */
+    bool wait = !down->client_closes || !down->body_ended || down->in_len > 0 || conn->readable;
+    if (wait || !conn_flush(conn) || conn->out.bytes > 0)
         linger(down);
     else
-        become_idle(down);
+        down_close(down);
 }
 
 static void abort_response(struct server_stream *stream)

@@ -28,6 +28,7 @@ struct downstream {
     bool body_ended;                   /* the request's */
     bool body_paused;
     bool close;                        /* after this exchange */
+    bool client_closes;                /* it said so */
     bool is_head;
     bool keep_alive_10;
     bool fresh;                        /* no request yet */

@@ -356,9 +356,7 @@ static void on_backend_writable(struct conn *conn)
         }
         return;
     }
-    int error = 0;
-    socklen_t size = sizeof(error);
-    if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error != 0) {
+    if (conn_is_broken(conn)) {
         connect_failed(tunnel);
         return;
     }

@@ -150,7 +150,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     }
     conn_settle(worker);
     /* Fast while anything is under way or a deadline is near; slow in the quiet. */
-    bool busy = worker->tick_saw_work || worker->downstreams != NULL || worker->mirrors != NULL || worker->draining;
+    bool busy = worker->tick_saw_work || worker->exchanges_open > 0 || worker->mirrors != NULL || worker->draining;
     worker->tick_saw_work = false;
     if (!busy && worker->tick_is_fast)
         set_tick(worker, false);

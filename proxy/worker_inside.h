@@ -69,6 +69,7 @@ struct worker {
     struct segment *free_segments;
     struct exchange *free_exchanges;
     uint32_t free_exchange_count;
+    uint32_t exchanges_open;
     struct mirror *free_mirrors;
     struct pair *free_pairs;
     uint32_t free_pair_count;
@@ -95,6 +96,8 @@ struct worker {
     struct log *log;
     struct access_log *access_log;
     uint64_t random[2];       /* xoroshiro128+ */
+    char request_id_front[20]; /* of the ids made now */
+    uint32_t request_ids_left; /* with that front */
 
     pthread_t thread;
     bool thread_started;
