@@ -22,7 +22,7 @@ static const struct admin_field percent_fields[] = {
 static const struct admin_field passthrough_fields[] = {{"on", ADMIN_BOOLEAN, true, "true or false"}, WHO, {0}};
 static const struct admin_field reload_fields[] = {WHO, {0}};
 static const struct admin_field reset_fields[] = {
-    {"route", ADMIN_STRING, false, "a route's name; all routes without it"}, WHO, {0}};
+    {"route", ADMIN_STRING, false, "a route's name; all routes without it"}, {0}};
 static const struct admin_field explain_fields[] = {
     {"method", ADMIN_STRING, false, "a method, such as \"GET\""},
     {"path", ADMIN_STRING, true, "a path with or without query, such as \"/orders/7?full=1\""},
@@ -64,7 +64,7 @@ static const struct admin_endpoint endpoints[] = {
     {"/api/v1/reload", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_config, 0, reload_fields,
      "read the file again {reason, who}"},
     {"/api/v1/report/reset", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_report, 0, reset_fields,
-     "forget what comparing found {route, reason, who}"},
+     "forget what comparing found {route}"},
     {"/api/v1/explain", EVHTTP_REQ_POST, ADMIN_SECRET, admin_explain, 0, explain_fields,
      "which side a request would get, and why {method, path, headers, client}"},
 };

@@ -195,9 +195,6 @@ void admin_change_report(struct admin_request *request)
 {
     const char *route = json_string_value(json_object_get(request->body, "route"));
     struct route_counters sum;
-    struct signature signature;
-    if (!read_signature(request, &signature))
-        return;
     if (route != NULL && !router_counters(control_router(request->control), route, &sum)) {
         admin_no_such_route(request, route);
         return;

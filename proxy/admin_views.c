@@ -168,10 +168,19 @@ static json_t *process_json(struct control *control)
                      "counters", workers_json(control));
 }
 
+/* Adds what the router tells; passthrough, a switch and who holds it, becomes two plain members. */
+static bool add_router(json_t *status, json_t *router)
+{
+    json_t *passthrough = json_object_get(router, "passthrough");
+    return json_object_update_missing(status, router) == 0 &&
+           json_object_set(status, "passthrough", json_object_get(passthrough, "on")) == 0 &&
+           json_object_set(status, "passthrough_sources", json_object_get(passthrough, "sources")) == 0;
+}
+
 void admin_view_status(struct admin_request *request)
 {
     json_t *status = process_json(request->control), *router = router_json(request->control);
-    if (status == NULL || router == NULL || json_object_update(status, router) < 0) {
+    if (status == NULL || router == NULL || !add_router(status, router)) {
         json_decref(status);
         status = NULL;
     }

@@ -228,7 +228,8 @@ static void status_has_process_and_routes(void **state)
     json_t *json = json_of(f);
     assert_string_equal(json_string_value(json_object_get(json, "started_at")), "2023-11-14T22:13:20.000Z");
     assert_true(json_is_true(json_object_get(json, "ready")));
-    assert_true(json_is_false(json_object_get(json_object_get(json, "passthrough"), "on")));
+    assert_true(json_is_false(json_object_get(json, "passthrough")));
+    assert_int_equal(json_array_size(json_object_get(json, "passthrough_sources")), 0);
     assert_int_equal(json_array_size(json_object_get(json, "routes")), 2);
     assert_true(json_is_integer(json_object_get(json_object_get(json, "counters"), "downstream_requests")));
     json_decref(json);

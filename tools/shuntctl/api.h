@@ -1,0 +1,29 @@
+/*
+ * Questions to the admin API: a path, perhaps a JSON body, a JSON answer or a sentence on standard error.
+ */
+#ifndef SHUNT_SHUNTCTL_API_H
+#define SHUNT_SHUNTCTL_API_H
+
+#include <jansson.h>
+
+#include "tools/shuntctl/command.h"
+
+/*
+ * Asks with GET, or with POST when `body` (stolen) is not NULL. EXIT_DONE: *answer is a new reference. Otherwise what is
+ * wrong has been told on standard error and *answer is NULL, or, when shunt refused, its error object.
+ */
+int api_ask(struct ctl *ctl, const char *path, json_t *body, json_t **answer);
+
+/* Asks with GET for something that is not JSON; *text is malloc'd. */
+int api_ask_text(struct ctl *ctl, const char *path, char **text);
+
+/* printf for paths: each "%s" is percent-encoded. malloc'd; NULL without memory. */
+char *api_path(const char *format, const char *name);
+
+/* {"who": ..., "reason": ...} from the options; a new reference. */
+json_t *api_signature(const struct ctl *ctl);
+
+/* Prints JSON on standard output. Returns EXIT_DONE. */
+int api_print(const json_t *answer);
+
+#endif

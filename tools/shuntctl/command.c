@@ -1,0 +1,270 @@
+/*
+ * The commands in one table, their help, and the way from a command line to one of them.
+ */
+#include "tools/shuntctl/command.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct command commands[] = {
+    {"status", "[ROUTE]", 0, 1, 0, false, run_status, "which share goes where, and why",
+     "Shows the process, its backends, and for every route the phase of its plan, stage, share, breaker, traffic,\n"
+     "comparison and verdict. With ROUTE: everything about this one.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl status\n"
+     "  shuntctl status orders-read\n"
+     "  shuntctl status --json | jq '.routes[] | {name, percent}'\n"},
+    {"watch", "[ROUTE]", 0, 1, GROUP_WATCH, false, run_watch, "the same, again and again",
+     "On a terminal the view is redrawn each second until Ctrl-C; elsewhere each view is one line per route. With --json,\n"
+     "one line of JSON each. Goes on when shunt cannot be reached for a while, and says so.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl watch\n"
+     "  shuntctl watch orders-read --interval 0.2 --count 50\n"},
+    {"report", "[ROUTE]", 0, 1, GROUP_RESET, false, run_report, "what comparing found: differences, samples",
+     "Shows pairs compared, matched and different, the fields that differ and samples of them. --reset forgets what has\n"
+     "been found, so that a corrected backend starts clean; the counters of /metrics then start again, too.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl report orders-read\n"
+     "  shuntctl report --json > report.json\n"
+     "  shuntctl report orders-read --reset\n"},
+    {"verdict", "[ROUTE]", 0, 1, 0, false, run_verdict, "may the stage be left? for scripts",
+     "Says for each route whether its gates pass, with the reason. Exit code 0: all pass (or have no gates); 1: one fails;\n"
+     "3: one is undecided and none fails.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl verdict orders-read && shuntctl promote orders-read -m 'verdict pass'\n"},
+    {"promote", "ROUTE", 1, 1, GROUP_CHANGE | GROUP_FORCE, false, run_verb, "go to the next stage",
+     "Refused while a gate fails (exit code 1) or is undecided (exit code 3), unless --force is given.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl promote orders-read -m 'dashboards are quiet'\n"
+     "  shuntctl promote orders-read --force -m 'mismatches are known, TICKET-12'\n"},
+    {"pause", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "keep the share, advance no further",
+     "The breaker goes on watching.\n\nExamples:\n  shuntctl pause orders-read -m 'deploy of new at 14:00'\n"},
+    {"resume", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "go on after a pause or a rollback",
+     "After a rollback the plan begins at its first stage.\n\nExamples:\n  shuntctl resume orders-read -m 'fixed in 1.4.2'\n"},
+    {"rollback", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "all live traffic of the route to legacy, now",
+     "It stays there until someone resumes or restarts the plan.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl rollback orders-read -m 'wrong totals'\n"},
+    {"restart", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "the plan from its first stage",
+     "Examples:\n  shuntctl restart orders-read -m 'new build'\n"},
+    {"set-percent", "ROUTE PERCENT", 2, 2, GROUP_CHANGE, false, run_set_percent, "this share to new, and pause there",
+     "PERCENT is 0 to 100 with up to two decimals.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl set-percent orders-read 12.5 -m 'a closer look'\n"},
+    {"reset-breaker", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "close the breaker and forget its trips",
+     "Examples:\n  shuntctl reset-breaker orders-read -m 'it was the network'\n"},
+    {"passthrough", "on|off|status", 1, 1, GROUP_CHANGE, false, run_passthrough, "emergency: everything straight to legacy",
+     "`on` sends everything straight to legacy: no split, no shadow. `off` releases this switch; others (signal,\n"
+     "environment, file) may still hold it on, which is said. `status` exits 0 when it is off and 1 when it is on.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl passthrough on -m 'incident 4711'\n"
+     "  shuntctl passthrough off -m 'incident 4711 is over'\n"},
+    {"explain", "METHOD PATH", 2, 2, GROUP_REQUEST, false, run_explain, "which side a request would get, and why",
+     "Asks for the decision on the current state, without sending or counting anything.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl explain GET /orders/7 -H 'X-User-Id: 42'\n"
+     "  shuntctl explain GET '/orders?page=2' -H 'Cookie: session=abc' --client 192.0.2.7\n"},
+    {"routes", "", 0, 0, 0, false, run_routes, "names of the routes, one per line",
+     "Examples:\n  for r in $(shuntctl routes); do shuntctl pause $r -m 'freeze'; done\n"},
+    {"history", "[ROUTE]", 0, 1, GROUP_LIMIT, false, run_history, "newest changes of state",
+     "Examples:\n  shuntctl history orders-read\n  shuntctl history -n 5\n"},
+    {"audit", "", 0, 0, GROUP_LIMIT, false, run_audit, "newest lines of the audit trail, as kept on disk",
+     "Examples:\n  shuntctl audit -n 1000 --json > audit.json\n"},
+    {"reload", "", 0, 0, GROUP_CHANGE, false, run_reload, "read the configuration file again",
+     "A file with faults changes nothing; its faults are listed and the exit code is 1.\n\nExamples:\n  shuntctl reload\n"},
+    {"config", "", 0, 0, 0, false, run_config, "effective configuration as YAML, secrets masked",
+     "Examples:\n  shuntctl config > effective.yaml\n"},
+    {"check", "FILE", 1, 1, 0, true, run_check, "is this file good? asks no shunt",
+     "Reads the file as shunt would and lists every fault as file:line:column. Exit code 0: good; 1: faults.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl check shunt.yaml\n"},
+};
+
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static unsigned least_of(unsigned a, unsigned b, unsigned c)
+{
+    unsigned least = a < b ? a : b;
+    return least < c ? least : c;
+}
+
+/* Edits between two words (V. Levenshtein); more than any limit for long ones. */
+static unsigned distance(const char *a, const char *b)
+{
+    enum { MOST = 24 };
+    unsigned row[MOST + 1];
+    size_t length_a = strlen(a), length_b = strlen(b);
+    if (length_a > MOST || length_b > MOST)
+        return MOST;
+    for (unsigned j = 0; j <= length_b; j++)
+        row[j] = j;
+    for (unsigned i = 1; i <= length_a; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (unsigned j = 1; j <= length_b; j++) {
+            unsigned above = row[j];
+            row[j] = least_of(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[length_b];
+}
+
+const char *command_nearest(const char *name)
+{
+    const char *nearest = NULL;
+    unsigned best = 3; /* more edits than two are another word */
+    for (size_t i = 0; i < COMMANDS; i++) {
+        unsigned edits = distance(name, commands[i].name);
+        if (edits < best) {
+            best = edits;
+            nearest = commands[i].name;
+        }
+    }
+    return nearest;
+}
+
+static void print_exit_codes(FILE *out)
+{
+    fputs("\nExit codes: 0 done; 1 refused or failed; 2 wrong command line; 3 undecided, not enough evidence yet;\n"
+          "4 shunt cannot be reached.\n",
+          out);
+}
+
+void command_overview(FILE *out)
+{
+    fprintf(out, "shuntctl %s: asks and steers a running shunt over its admin address\n\n"
+                 "Usage: shuntctl [OPTIONS] COMMAND [ARGUMENTS]\n\nCommands:\n",
+            SHUNT_VERSION);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        char left[40];
+        snprintf(left, sizeof(left), "%s %s", commands[i].name, commands[i].arguments);
+        fprintf(out, "  %-26s %s\n", left, commands[i].summary);
+    }
+    fputs("\nOptions:\n", out);
+    options_help(out, GROUP_GLOBAL);
+    fputs("\n`shuntctl COMMAND --help` tells more, with examples.\n", out);
+    print_exit_codes(out);
+}
+
+void command_help(FILE *out, const struct command *command)
+{
+    fprintf(out, "shuntctl %s: %s\n\nUsage: shuntctl %s%s%s [OPTIONS]\n\n%s\nOptions:\n", command->name, command->summary,
+            command->name, command->arguments[0] != '\0' ? " " : "", command->arguments, command->details);
+    if (command->groups != 0)
+        options_help(out, command->groups);
+    options_help(out, GROUP_GLOBAL);
+    print_exit_codes(out);
+}
+
+int complain(const struct ctl *ctl, int code, const char *format, ...)
+{
+    va_list args;
+    fputs("shuntctl: ", ctl->err);
+    va_start(args, format);
+    vfprintf(ctl->err, format, args);
+    va_end(args);
+    fputc('\n', ctl->err);
+    return code;
+}
+
+/* Host, port and token, for commands that ask a shunt. */
+static int set_up_client(struct ctl *ctl)
+{
+    char *error = NULL;
+    const char *token = getenv("SHUNT_TOKEN");
+    bool good = client_init(&ctl->client, ctl->options.admin, ctl->options.timeout_ms, &error);
+    if (good && ctl->options.token_file != NULL)
+        good = client_read_token(&ctl->client, ctl->options.token_file, &error);
+    else if (good && token != NULL && token[0] != '\0')
+        good = client_set_token(&ctl->client, token, "SHUNT_TOKEN", &error);
+    if (!good)
+        complain(ctl, EXIT_USAGE, "%s", error != NULL ? error : "out of memory");
+    free(error);
+    return good ? EXIT_DONE : EXIT_USAGE;
+}
+
+static int check_words(const struct ctl *ctl, const struct command *command)
+{
+    size_t words = ctl->options.word_count - 1;
+    const char *stranger = options_stranger(&ctl->options, command->groups);
+    if (stranger != NULL)
+        return complain(ctl, EXIT_USAGE, "%s takes no --%s; try `shuntctl %s --help`", command->name, stranger,
+                        command->name);
+    if (words < command->least)
+        return complain(ctl, EXIT_USAGE, "%s needs %s; try `shuntctl %s --help`", command->name, command->arguments,
+                        command->name);
+    if (words > command->most)
+        return complain(ctl, EXIT_USAGE, "%s: \"%s\" is one argument too many; expected `shuntctl %s%s%s`",
+                        command->name, ctl->options.words[command->most + 1], command->name,
+                        command->arguments[0] != '\0' ? " " : "", command->arguments);
+    return EXIT_DONE;
+}
+
+static int run_named(struct ctl *ctl, const char *name)
+{
+    const struct command *command = command_find(name);
+    if (command == NULL) {
+        const char *nearest = command_nearest(name);
+        return nearest != NULL
+                   ? complain(ctl, EXIT_USAGE, "there is no command \"%s\"; did you mean `%s`?", name, nearest)
+                   : complain(ctl, EXIT_USAGE, "there is no command \"%s\"; `shuntctl --help` lists them", name);
+    }
+    if (ctl->options.help) {
+        command_help(stdout, command);
+        return EXIT_DONE;
+    }
+    int code = check_words(ctl, command);
+    if (code == EXIT_DONE && !command->local)
+        code = set_up_client(ctl);
+    return code != EXIT_DONE ? code : command->run(ctl, command, ctl->options.words + 1);
+}
+
+int shuntctl_run(int argc, char **argv)
+{
+    struct ctl ctl = {.err = stderr};
+    char *error = NULL;
+    if (!options_parse(&ctl.options, argc, argv, &error)) {
+        complain(&ctl, EXIT_USAGE, "%s; try `shuntctl --help`", error != NULL ? error : "out of memory");
+        free(error);
+        return EXIT_USAGE;
+    }
+    screen_init(&ctl.screen, stdout, ctl.options.no_color);
+    const struct options *options = &ctl.options;
+    bool help = options->word_count > 0 && strcmp(options->words[0], "help") == 0;
+    int code = EXIT_DONE;
+    if (options->version) {
+        printf("shuntctl %s\n", SHUNT_VERSION);
+    } else if (help && options->word_count > 1) {
+        ctl.options.help = true;
+        code = run_named(&ctl, options->words[1]);
+    } else if (options->word_count == 0 || help) {
+        command_overview(options->help || help ? stdout : stderr);
+        code = options->help || help ? EXIT_DONE : EXIT_USAGE;
+    } else {
+        code = run_named(&ctl, options->words[0]);
+    }
+    explicit_bzero(ctl.client.token, sizeof(ctl.client.token));
+    if (fflush(stdout) != 0 && code == EXIT_DONE)
+        code = complain(&ctl, EXIT_REFUSED, "standard output cannot be written");
+    return code;
+}

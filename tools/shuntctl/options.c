@@ -1,0 +1,228 @@
+/*
+ * The command line. Reads argv and the environment, changes neither, prints nothing but help.
+ */
+#include "tools/shuntctl/options.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { KIND_SWITCH, KIND_TEXT, KIND_LIST, KIND_COUNT, KIND_DURATION };
+
+static const struct flag {
+    const char *name;
+    char letter;          /* 0: none */
+    enum kind kind;
+    enum option_group group;
+    size_t at;            /* offset in struct options */
+    const char *argument; /* NULL for a switch */
+    const char *help;
+} flags[] = {
+    {"admin", 'a', KIND_TEXT, GROUP_GLOBAL, offsetof(struct options, admin), "HOST:PORT",
+     "admin address of the shunt to talk to (or SHUNT_ADMIN); default 127.0.0.1:9901"},
+    {"token-file", 0, KIND_TEXT, GROUP_GLOBAL, offsetof(struct options, token_file), "FILE",
+     "file with the admin token (or SHUNT_TOKEN_FILE, or the token itself in SHUNT_TOKEN)"},
+    {"timeout", 0, KIND_DURATION, GROUP_GLOBAL, offsetof(struct options, timeout_ms), "SECONDS",
+     "give up on an answer after this long; default 5"},
+    {"json", 0, KIND_SWITCH, GROUP_GLOBAL, offsetof(struct options, json), NULL, "print the answer as JSON, for scripts"},
+    {"no-color", 0, KIND_SWITCH, GROUP_GLOBAL, offsetof(struct options, no_color), NULL,
+     "no colours (as does NO_COLOR); there are none when the output is not a terminal"},
+    {"help", 'h', KIND_SWITCH, GROUP_GLOBAL, offsetof(struct options, help), NULL, "this text; after a command, that one's"},
+    {"version", 'V', KIND_SWITCH, GROUP_GLOBAL, offsetof(struct options, version), NULL, "print the version"},
+    {"reason", 'm', KIND_TEXT, GROUP_CHANGE, offsetof(struct options, reason), "TEXT",
+     "why, for the audit trail: one short line"},
+    {"who", 0, KIND_TEXT, GROUP_CHANGE, offsetof(struct options, who), "NAME", "who, for the audit trail; default $USER"},
+    {"force", 0, KIND_SWITCH, GROUP_FORCE, offsetof(struct options, force), NULL,
+     "past a gate that has failed or is undecided"},
+    {"limit", 'n', KIND_COUNT, GROUP_LIMIT, offsetof(struct options, limit), "N", "the newest N entries; default 100"},
+    {"count", 'c', KIND_COUNT, GROUP_WATCH, offsetof(struct options, count), "N", "end after N views"},
+    {"interval", 'i', KIND_DURATION, GROUP_WATCH, offsetof(struct options, interval_ms), "SECONDS",
+     "time between views; default 1"},
+    {"header", 'H', KIND_LIST, GROUP_REQUEST, 0, "'NAME: VALUE'", "a request header; may be repeated"},
+    {"client", 0, KIND_TEXT, GROUP_REQUEST, offsetof(struct options, client), "ADDRESS", "the client's IP address"},
+    {"reset", 0, KIND_SWITCH, GROUP_RESET, offsetof(struct options, reset), NULL,
+     "forget what has been found so far and start clean"},
+};
+
+enum { FLAGS = sizeof(flags) / sizeof(flags[0]), COUNT_MOST = 1000000000 };
+
+static void __attribute__((format(printf, 2, 3))) say(char **error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(error, format, args) < 0)
+        *error = NULL;
+    va_end(args);
+}
+
+static const struct flag *flag_by_name(const char *name, size_t length)
+{
+    for (size_t i = 0; i < FLAGS; i++)
+        if (strlen(flags[i].name) == length && memcmp(flags[i].name, name, length) == 0)
+            return &flags[i];
+    return NULL;
+}
+
+static const struct flag *flag_by_letter(char letter)
+{
+    for (size_t i = 0; i < FLAGS; i++)
+        if (letter != '\0' && flags[i].letter == letter)
+            return &flags[i];
+    return NULL;
+}
+
+static bool read_count(const char *text, uint64_t *count)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || value < 1 || value > COUNT_MOST)
+        return false;
+    *count = value;
+    return true;
+}
+
+/* Seconds, with decimals. */
+static bool read_duration(const char *text, uint64_t *ms)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end == text || (*end != '\0' && strcmp(end, "s") != 0) || !(seconds >= 0.01 && seconds <= 86400.0))
+        return false;
+    *ms = (uint64_t)(seconds * 1000.0 + 0.5);
+    return true;
+}
+
+static bool add_header(struct options *options, const char *text, char **error)
+{
+    if (options->header_count == OPTIONS_HEADERS) {
+        say(error, "-H: more than %d headers", OPTIONS_HEADERS);
+        return false;
+    }
+    if (strchr(text, ':') == NULL || text[0] == ':') {
+        say(error, "-H: \"%s\" is not a header; expected 'Name: value'", text);
+        return false;
+    }
+    options->headers[options->header_count++] = text;
+    return true;
+}
+
+static bool take_value(struct options *options, const struct flag *flag, const char *value, char **error)
+{
+    void *target = (char *)options + flag->at;
+    switch (flag->kind) {
+    case KIND_SWITCH:
+        *(bool *)target = true;
+        return true;
+    case KIND_TEXT:
+        *(const char **)target = value;
+        return true;
+    case KIND_LIST:
+        return add_header(options, value, error);
+    case KIND_COUNT:
+        if (read_count(value, target))
+            return true;
+        say(error, "--%s: \"%s\" is not a number from 1 to %d", flag->name, value, COUNT_MOST);
+        return false;
+    case KIND_DURATION:
+        if (read_duration(value, target))
+            return true;
+        say(error, "--%s: \"%s\" is not a time; expected seconds from 0.01 to 86400", flag->name, value);
+        return false;
+    }
+    return false;
+}
+
+/* Takes the flag at argv[*at], and its value, which may be the next argument. */
+static bool take_flag(struct options *options, int argc, char **argv, int *at, char **error)
+{
+    const char *text = argv[*at], *value = NULL;
+    const struct flag *flag;
+    if (text[1] == '-') {
+        size_t length = strcspn(text + 2, "=");
+        flag = flag_by_name(text + 2, length);
+        value = text[2 + length] == '=' ? text + 2 + length + 1 : NULL;
+    } else {
+        flag = flag_by_letter(text[1]);
+        value = text[2] != '\0' ? text + 2 : NULL;
+    }
+    if (flag == NULL) {
+        say(error, "unknown option %s", text);
+        return false;
+    }
+    if (flag->kind == KIND_SWITCH && value != NULL) {
+        say(error, "--%s takes no value", flag->name);
+        return false;
+    }
+    if (flag->kind != KIND_SWITCH && value == NULL) {
+        if (*at + 1 >= argc) {
+            say(error, "--%s needs %s", flag->name, flag->argument);
+            return false;
+        }
+        value = argv[++*at];
+    }
+    options->seen |= (unsigned)flag->group;
+    return take_value(options, flag, value, error);
+}
+
+static bool take_word(struct options *options, const char *word, char **error)
+{
+    if (options->word_count == OPTIONS_WORDS) {
+        say(error, "too many arguments: \"%s\"", word);
+        return false;
+    }
+    options->words[options->word_count++] = word;
+    return true;
+}
+
+static const char *environment(const char *name, const char *otherwise)
+{
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : otherwise;
+}
+
+bool options_parse(struct options *options, int argc, char **argv, char **error)
+{
+    bool only_words = false;
+    *error = NULL;
+    *options = (struct options){
+        .admin = environment("SHUNT_ADMIN", "127.0.0.1:9901"),
+        .token_file = environment("SHUNT_TOKEN_FILE", NULL),
+        .timeout_ms = 5000,
+        .interval_ms = 1000,
+    };
+    for (int i = 1; i < argc; i++) {
+        bool is_flag = !only_words && argv[i][0] == '-' && argv[i][1] != '\0';
+        if (is_flag && strcmp(argv[i], "--") == 0) {
+            only_words = true;
+        } else if (!(is_flag ? take_flag(options, argc, argv, &i, error) : take_word(options, argv[i], error))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const char *options_stranger(const struct options *options, unsigned groups)
+{
+    unsigned strange = options->seen & ~groups;
+    for (size_t i = 0; i < FLAGS; i++)
+        if ((strange & (unsigned)flags[i].group) != 0)
+            return flags[i].name;
+    return NULL;
+}
+
+void options_help(FILE *out, unsigned groups)
+{
+    for (size_t i = 0; i < FLAGS; i++) {
+        const struct flag *flag = &flags[i];
+        char left[48], letter[8] = "";
+        if (groups == GROUP_GLOBAL ? flag->group != GROUP_GLOBAL : ((unsigned)flag->group & groups) == 0)
+            continue;
+        if (flag->letter != '\0')
+            snprintf(letter, sizeof(letter), "-%c, ", flag->letter);
+        snprintf(left, sizeof(left), "%4s--%s%s%s", letter, flag->name, flag->argument != NULL ? " " : "",
+                 flag->argument != NULL ? flag->argument : "");
+        fprintf(out, "  %-26s %s\n", left, flag->help);
+    }
+}

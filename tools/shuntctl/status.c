@@ -1,0 +1,504 @@
+/*
+ * `status`, `routes`, `verdict`: the answer of GET /api/v1/status as tables for people.
+ *
+ * Drawing is apart from asking, so that it can be tested with made-up answers. Two tables, as one would be too wide: what the
+ * plans do, and what the traffic looks like. What the router says in sentences is shown as it says it.
+ */
+#include "tools/shuntctl/status.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tools/shuntctl/api.h"
+#include "tools/shuntctl/command.h"
+#include "tools/shuntctl/number.h"
+#include "tools/shuntctl/table.h"
+#include "tools/shuntctl/value.h"
+
+static const char *const sides[] = {"legacy", "new"};
+enum { SIDE_COUNT = 2 };
+
+/* ---- words ---- */
+
+static const struct {
+    const char *phase;
+    const char *word;
+    enum tone tone;
+} phases[] = {
+    {"fixed", "fixed", TONE_PLAIN},   {"running", "running", TONE_GOOD},         {"paused", "paused", TONE_WARN},
+    {"done", "done", TONE_GOOD},      {"rolled_back", "rolled back", TONE_BAD},
+};
+
+static void cell_phase(struct table *table, const char *phase)
+{
+    for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+        if (strcmp(phases[i].phase, phase) == 0) {
+            table_cell(table, phases[i].tone, phases[i].word);
+            return;
+        }
+    }
+    table_cell(table, TONE_PLAIN, phase);
+}
+
+static enum tone verdict_tone(const char *verdict)
+{
+    if (strcmp(verdict, "pass") == 0)
+        return TONE_GOOD;
+    return strcmp(verdict, "fail") == 0 ? TONE_BAD : TONE_FAINT;
+}
+
+/* "canary 2/5"; empty for a fixed share. */
+static void stage_text(const json_t *route, char *out, size_t room)
+{
+    size_t stages = json_array_size(value_at(route, "stages"));
+    out[0] = '\0';
+    if (stages > 0)
+        snprintf(out, room, "%s %llu/%zu", value_text(route, "stage"),
+                 (unsigned long long)value_count(route, "stage_index") + 1, stages);
+}
+
+/* "10 %", or "10 %, now 0 %" while breaker or passthrough take some of it away. */
+static void share_text(const json_t *route, char *out, size_t room)
+{
+    char plan[NUMBER_ROOM], now[NUMBER_ROOM];
+    double percent = value_number(route, "percent"), effective = value_number(route, "effective_percent");
+    number_percent(percent / 100.0, plan);
+    number_percent(effective / 100.0, now);
+    if (percent == effective)
+        snprintf(out, room, "%s", plan);
+    else
+        snprintf(out, room, "%s, now %s", plan, now);
+}
+
+static void breaker_text(const json_t *route, char *out, size_t room)
+{
+    const char *state = value_text(route, "breaker.state");
+    uint64_t trips = value_count(route, "breaker.trips"), most = value_count(route, "breaker.max_trips");
+    if (!value_flag(route, "breaker.enabled"))
+        snprintf(out, room, "off");
+    else if (trips == 0)
+        snprintf(out, room, "%s", state);
+    else if (most == 0)
+        snprintf(out, room, "%s, %llu trip%s", state, (unsigned long long)trips, trips == 1 ? "" : "s");
+    else
+        snprintf(out, room, "%s, trip %llu/%llu", state, (unsigned long long)trips, (unsigned long long)most);
+    for (char *at = out; *at != '\0'; at++) /* half_open */
+        if (*at == '_')
+            *at = ' ';
+}
+
+static enum tone breaker_tone(const json_t *route)
+{
+    const char *state = value_text(route, "breaker.state");
+    if (!value_flag(route, "breaker.enabled"))
+        return TONE_FAINT;
+    if (strcmp(state, "open") == 0)
+        return TONE_BAD;
+    return strcmp(state, "closed") == 0 && value_count(route, "breaker.trips") == 0 ? TONE_GOOD : TONE_WARN;
+}
+
+/* ---- verdict ---- */
+
+/* The first gate with this verdict; NULL when there is none. */
+static const json_t *gate_with(const json_t *route, const char *verdict)
+{
+    const json_t *gate;
+    size_t i;
+    json_array_foreach(value_at(route, "gates.gates"), i, gate)
+        if (value_flag(gate, "applies") && strcmp(value_text(gate, "verdict"), verdict) == 0)
+            return gate;
+    return NULL;
+}
+
+static char *print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static char *print(const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    int length = vasprintf(&text, format, args);
+    va_end(args);
+    return length < 0 ? NULL : text;
+}
+
+char *status_verdict(const json_t *route)
+{
+    const char *verdict = value_text(route, "gates.verdict");
+    if (verdict[0] == '\0')
+        return strdup("");
+    const json_t *gate = gate_with(route, verdict);
+    if (strcmp(verdict, "pass") == 0 || gate == NULL)
+        return print("%s: %s", verdict, strcmp(verdict, "pass") == 0 ? "all gates pass" : "see the gates");
+    return print("%s: %s: %s", verdict, value_text(gate, "gate"), value_text(gate, "sentence"));
+}
+
+/* What the plan waits for: "47m 12s of 2h 00m held"; empty where nothing is held. */
+static void hold_text(const json_t *route, char *out, size_t room)
+{
+    char held[NUMBER_ROOM], length[NUMBER_ROOM];
+    uint64_t length_ms = value_count(route, "hold.length_ms");
+    const char *phase = value_text(route, "phase");
+    out[0] = '\0';
+    if (length_ms == 0 || (strcmp(phase, "running") != 0 && strcmp(phase, "paused") != 0))
+        return;
+    uint64_t held_ms = value_count(route, "hold.elapsed_ms");
+    snprintf(out, room, "%s of %s held", number_duration(held_ms > length_ms ? length_ms : held_ms, held),
+             number_duration(length_ms, length));
+}
+
+/* The line below a route: verdict, hold, and why the breaker is not closed. */
+static void note_route(struct table *table, const json_t *route)
+{
+    char hold[96], cooldown[NUMBER_ROOM];
+    char *verdict = status_verdict(route), *note = NULL;
+    const char *state = value_text(route, "breaker.state");
+    const char *phase = value_text(route, "phase");
+    bool judged = strcmp(phase, "running") == 0 || strcmp(phase, "paused") == 0;
+    hold_text(route, hold, sizeof(hold));
+    if (value_flag(route, "breaker.enabled") && strcmp(state, "closed") != 0 && state[0] != '\0')
+        note = print("breaker: %s%s%s", value_text(route, "breaker.why"),
+                     strcmp(state, "open") == 0 ? "; next trial in " : "; trying",
+                     strcmp(state, "open") == 0
+                         ? number_duration(value_count(route, "breaker.cooldown_left_ms"), cooldown)
+                         : "");
+    else if (judged && verdict != NULL && (verdict[0] != '\0' || hold[0] != '\0'))
+        note = print("%s%s%s", verdict, verdict[0] != '\0' && hold[0] != '\0' ? "; " : "", hold);
+    if (note != NULL)
+        table_note(table, strcmp(state, "open") == 0 ? TONE_BAD : verdict_tone(value_text(route, "gates.verdict")), note);
+    free(note);
+    free(verdict);
+}
+
+/* ---- rates ---- */
+
+json_t *status_route(const json_t *status, const char *name)
+{
+    json_t *route;
+    size_t i;
+    json_array_foreach(value_at(status, "routes"), i, route)
+        if (strcmp(value_text(route, "name"), name) == 0)
+            return route;
+    return NULL;
+}
+
+static double value_of_side(const json_t *route, const char *format, const char *side)
+{
+    char path[64];
+    snprintf(path, sizeof(path), format, side);
+    return value_number(route, path);
+}
+
+double status_rate(const json_t *status, const json_t *route, const json_t *before, const char *side)
+{
+    const json_t *past = before != NULL ? status_route(before, value_text(route, "name")) : NULL;
+    double ms = value_number(status, "at_ms") - value_number(before, "at_ms");
+    double uptime_ms = value_number(status, "uptime_ms");
+    if (past != NULL && ms > 0 && uptime_ms >= value_number(before, "uptime_ms")) {
+        double gained = value_of_side(route, "counters.%s.requests", side) - value_of_side(past, "counters.%s.requests", side);
+        return gained > 0 ? gained * 1000.0 / ms : 0;
+    }
+    double window_ms = value_number(route, "breaker.window.length_ms");
+    if (!value_flag(route, "breaker.enabled") || window_ms <= 0)
+        return -1;
+    if (uptime_ms > 0 && uptime_ms < window_ms)
+        window_ms = uptime_ms;
+    return value_of_side(route, "breaker.window.%s.judged", side) * 1000.0 / window_ms;
+}
+
+/* ---- tables ---- */
+
+static void cell_compared(struct table *table, const json_t *route)
+{
+    char count[NUMBER_ROOM], rate[NUMBER_ROOM];
+    uint64_t compared = value_count(route, "evidence.compared"), differ = value_count(route, "evidence.mismatched");
+    if (compared == 0) {
+        table_cell(table, TONE_FAINT, "-");
+        table_cell(table, TONE_FAINT, "-");
+        return;
+    }
+    table_cell(table, TONE_PLAIN, number_count(compared, count));
+    number_percent((double)differ / (double)compared, rate);
+    if (differ == 0)
+        table_cell(table, TONE_GOOD, "0");
+    else
+        table_cellf(table, TONE_WARN, "%s (%s)", number_count(differ, count), rate);
+}
+
+static bool draw_plans(const struct screen *screen, const json_t *routes)
+{
+    static const struct table_column columns[] = {{"ROUTE", false},  {"STATE", false},   {"STAGE", false},
+                                                  {"SHARE", true},   {"SHADOW", true},   {"BREAKER", false},
+                                                  {"COMPARED", true}, {"DIFFER", false}};
+    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    const json_t *route;
+    size_t i;
+    if (table == NULL)
+        return false;
+    json_array_foreach(routes, i, route) {
+        char stage[128], share[96], breaker[96], shadow[NUMBER_ROOM];
+        stage_text(route, stage, sizeof(stage));
+        share_text(route, share, sizeof(share));
+        breaker_text(route, breaker, sizeof(breaker));
+        table_row(table);
+        table_cell(table, TONE_STRONG, value_text(route, "name"));
+        cell_phase(table, value_text(route, "phase"));
+        table_cell(table, TONE_PLAIN, stage);
+        table_cell(table, TONE_STRONG, share);
+        table_cell(table, TONE_PLAIN, number_percent(value_number(route, "shadow_percent") / 100.0, shadow));
+        table_cell(table, breaker_tone(route), breaker);
+        cell_compared(table, route);
+        note_route(table, route);
+    }
+    bool whole = table_print(table, screen, 0);
+    table_free(table);
+    return whole;
+}
+
+static void cell_rate(struct table *table, double rate)
+{
+    char text[NUMBER_ROOM];
+    table_cell(table, rate > 0 ? TONE_PLAIN : TONE_FAINT, rate < 0 ? "-" : number_rate(rate, text));
+}
+
+static void cell_errors(struct table *table, double rate, bool any)
+{
+    char text[NUMBER_ROOM];
+    table_cell(table, !any ? TONE_FAINT : rate > 0 ? TONE_WARN : TONE_PLAIN, any ? number_percent(rate, text) : "-");
+}
+
+static void cell_latency(struct table *table, const json_t *route, const char *format, const char *side)
+{
+    char text[NUMBER_ROOM];
+    double ms = value_of_side(route, format, side);
+    table_cell(table, ms > 0 ? TONE_PLAIN : TONE_FAINT, ms > 0 ? number_latency(ms * 1000.0, text) : "-");
+}
+
+static void row_traffic(struct table *table, const json_t *status, const json_t *route, const json_t *before, int side)
+{
+    char count[NUMBER_ROOM];
+    const char *name = sides[side];
+    double in_window = value_of_side(route, "breaker.window.%s.judged", name);
+    double in_stage = value_of_side(route, "evidence.%s.judged", name);
+    table_row(table);
+    table_cell(table, TONE_STRONG, side == 0 ? value_text(route, "name") : "");
+    table_cell(table, TONE_PLAIN, name);
+    cell_rate(table, status_rate(status, route, before, name));
+    cell_errors(table, value_of_side(route, "breaker.window.%s.error_rate", name), in_window > 0);
+    table_cell(table, in_stage > 0 ? TONE_PLAIN : TONE_FAINT, number_count((uint64_t)in_stage, count));
+    cell_errors(table, value_of_side(route, "evidence.%s.error_rate", name), in_stage > 0);
+    cell_latency(table, route, "evidence.%s.latency.p50_ms", name);
+    cell_latency(table, route, "evidence.%s.latency.p95_ms", name);
+    cell_latency(table, route, "evidence.%s.latency.p99_ms", name);
+}
+
+static bool draw_traffic(const struct screen *screen, const json_t *status, const json_t *before)
+{
+    static const struct table_column columns[] = {{"TRAFFIC", false}, {"SIDE", false},   {"NOW", true},
+                                                  {"ERRORS", true},   {"IN STAGE", true}, {"ERRORS", true},
+                                                  {"P50", true},      {"P95", true},      {"P99", true}};
+    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    const json_t *route;
+    size_t i;
+    if (table == NULL)
+        return false;
+    json_array_foreach(value_at(status, "routes"), i, route)
+        for (int side = 0; side < SIDE_COUNT; side++)
+            row_traffic(table, status, route, before, side);
+    bool whole = table_print(table, screen, 0);
+    table_free(table);
+    return whole;
+}
+
+/* ---- the top ---- */
+
+static void draw_list(const struct screen *screen, const char *title, const json_t *items)
+{
+    const json_t *item;
+    size_t i;
+    if (json_array_size(items) == 0)
+        return;
+    screen_print(screen, TONE_FAINT, "  %s ", title);
+    json_array_foreach(items, i, item) {
+        const char *text = json_is_string(item) ? json_string_value(item) : value_text(item, "name");
+        screen_print(screen, TONE_PLAIN, "%s%s", i > 0 ? ", " : "", text);
+    }
+    fputc('\n', screen->out);
+}
+
+static void draw_backends(const struct screen *screen, const json_t *backends)
+{
+    const json_t *backend, *address;
+    size_t i, j;
+    json_array_foreach(backends, i, backend) {
+        const json_t *addresses = value_at(backend, "addresses");
+        screen_print(screen, TONE_FAINT, "  backend ");
+        screen_print(screen, TONE_PLAIN, "%s %s", value_text(backend, "name"), value_text(backend, "url"));
+        if (json_is_array(addresses) && json_array_size(addresses) == 0)
+            screen_print(screen, TONE_BAD, " (name not resolved)");
+        json_array_foreach(addresses, j, address)
+            screen_print(screen, TONE_FAINT, "%s%s%s", j > 0 ? ", " : " (",
+                         json_is_string(address) ? json_string_value(address) : value_text(address, "address"),
+                         j + 1 == json_array_size(addresses) ? ")" : "");
+        fputc('\n', screen->out);
+    }
+}
+
+static void draw_warnings(const struct screen *screen, const json_t *status)
+{
+    const json_t *sources = value_at(status, "passthrough_sources"), *source;
+    size_t i;
+    if (value_flag(status, "passthrough")) {
+        screen_print(screen, TONE_BAD, "PASSTHROUGH IS ON: everything goes straight to legacy; no split, no shadow");
+        json_array_foreach(sources, i, source)
+            screen_print(screen, TONE_BAD, "%s%s%s", i > 0 ? ", " : " (by ", json_string_value(source),
+                         i + 1 == json_array_size(sources) ? ")" : "");
+        fputc('\n', screen->out);
+    }
+    if (value_flag(status, "fail_open"))
+        screen_print(screen, TONE_BAD, "FAIL-OPEN: the configuration file is bad; serving without it\n");
+    if (value_flag(status, "draining"))
+        screen_print(screen, TONE_WARN, "DRAINING: no new connections are taken\n");
+    if (value_count(status, "config.reload_failures") > 0 && !value_flag(status, "config.last_reload_ok"))
+        screen_print(screen, TONE_WARN, "The last reload failed: the running configuration is older than the file "
+                                        "(shuntctl check %s)\n", value_text(status, "config.file"));
+    if (value_count(status, "state.save_failures") > 0)
+        screen_print(screen, TONE_WARN, "State could not be saved %llu times; see the log\n",
+                     (unsigned long long)value_count(status, "state.save_failures"));
+}
+
+static void draw_top(const struct screen *screen, const json_t *status)
+{
+    char uptime[NUMBER_ROOM];
+    screen_print(screen, TONE_STRONG, "shunt %s", value_text(status, "version"));
+    screen_print(screen, TONE_PLAIN, ", up %s, %llu worker%s, ",
+                 number_duration(value_count(status, "uptime_ms"), uptime),
+                 (unsigned long long)value_count(status, "workers"), value_count(status, "workers") == 1 ? "" : "s");
+    screen_print(screen, value_flag(status, "ready") ? TONE_GOOD : TONE_BAD, "%s\n",
+                 value_flag(status, "ready") ? "ready" : "not ready");
+    draw_list(screen, "listening on", value_at(status, "listeners"));
+    draw_backends(screen, value_at(status, "backends"));
+    draw_warnings(screen, status);
+}
+
+bool status_draw(const struct screen *screen, const json_t *status, const json_t *before)
+{
+    const json_t *routes = value_at(status, "routes");
+    draw_top(screen, status);
+    fputc('\n', screen->out);
+    if (json_array_size(routes) == 0) {
+        screen_print(screen, TONE_FAINT, "no routes: everything goes to legacy\n");
+        return true;
+    }
+    bool whole = draw_plans(screen, routes);
+    fputc('\n', screen->out);
+    return draw_traffic(screen, status, before) && whole;
+}
+
+/* ---- lines ---- */
+
+void status_draw_lines(const struct screen *screen, const json_t *status, const json_t *before)
+{
+    char clock[16] = "", stage[128], share[96], breaker[96], legacy[NUMBER_ROOM], new[NUMBER_ROOM], compared[NUMBER_ROOM],
+         differ[NUMBER_ROOM];
+    time_t now = (time_t)(value_count(status, "at_ms") / 1000);
+    struct tm parts;
+    const json_t *route;
+    size_t i;
+    if (localtime_r(&now, &parts) != NULL)
+        strftime(clock, sizeof(clock), "%H:%M:%S", &parts);
+    json_array_foreach(value_at(status, "routes"), i, route) {
+        double rates[SIDE_COUNT] = {status_rate(status, route, before, "legacy"), status_rate(status, route, before, "new")};
+        stage_text(route, stage, sizeof(stage));
+        share_text(route, share, sizeof(share));
+        breaker_text(route, breaker, sizeof(breaker));
+        screen_print(screen, TONE_PLAIN, "%s %s %s%s%s, share %s, breaker %s, legacy %s, new %s, compared %s, differ %s%s\n",
+                     clock, value_text(route, "name"), value_text(route, "phase"), stage[0] != '\0' ? " " : "", stage,
+                     share, breaker, rates[0] < 0 ? "-" : number_rate(rates[0], legacy),
+                     rates[1] < 0 ? "-" : number_rate(rates[1], new),
+                     number_count(value_count(route, "evidence.compared"), compared),
+                     number_count(value_count(route, "evidence.mismatched"), differ),
+                     value_flag(status, "passthrough") ? ", PASSTHROUGH" : "");
+    }
+}
+
+/* ---- commands ---- */
+
+int run_status(struct ctl *ctl, const struct command *command, const char *const *words)
+{
+    json_t *answer = NULL;
+    char *path = words[0] != NULL ? api_path("/api/v1/routes/%s", words[0]) : strdup("/api/v1/status");
+    int code = api_ask(ctl, path, NULL, &answer);
+    (void)command;
+    if (code == EXIT_DONE && ctl->options.json)
+        code = api_print(answer);
+    else if (code == EXIT_DONE && !(words[0] != NULL ? status_draw_route(&ctl->screen, answer)
+                                                     : status_draw(&ctl->screen, answer, NULL)))
+        code = complain(ctl, EXIT_REFUSED, "out of memory");
+    json_decref(answer);
+    free(path);
+    return code;
+}
+
+int run_routes(struct ctl *ctl, const struct command *command, const char *const *words)
+{
+    json_t *answer = NULL;
+    const json_t *route;
+    size_t i;
+    int code = api_ask(ctl, "/api/v1/routes", NULL, &answer);
+    (void)command;
+    (void)words;
+    if (code == EXIT_DONE && ctl->options.json)
+        code = api_print(answer);
+    else if (code == EXIT_DONE)
+        json_array_foreach(value_at(answer, "routes"), i, route)
+            screen_print(&ctl->screen, TONE_PLAIN, "%s\n", value_text(route, "name"));
+    json_decref(answer);
+    return code;
+}
+
+static int verdict_code(const char *verdict)
+{
+    if (strcmp(verdict, "fail") == 0)
+        return EXIT_REFUSED;
+    return strcmp(verdict, "undecided") == 0 ? EXIT_UNDECIDED : EXIT_DONE;
+}
+
+static int draw_verdicts(const struct ctl *ctl, const json_t *routes)
+{
+    bool failed = false, undecided = false;
+    const json_t *route;
+    size_t i;
+    json_array_foreach(routes, i, route) {
+        char *sentence = status_verdict(route);
+        int code = verdict_code(value_text(route, "gates.verdict"));
+        failed |= code == EXIT_REFUSED;
+        undecided |= code == EXIT_UNDECIDED;
+        if (!ctl->options.json) {
+            screen_print(&ctl->screen, TONE_STRONG, "%s: ", value_text(route, "name"));
+            screen_print(&ctl->screen, verdict_tone(value_text(route, "gates.verdict")), "%s\n",
+                         sentence != NULL && sentence[0] != '\0' ? sentence : "no gates: a fixed share");
+        }
+        free(sentence);
+    }
+    return failed ? EXIT_REFUSED : undecided ? EXIT_UNDECIDED : EXIT_DONE;
+}
+
+int run_verdict(struct ctl *ctl, const struct command *command, const char *const *words)
+{
+    json_t *answer = NULL;
+    char *path = words[0] != NULL ? api_path("/api/v1/routes/%s", words[0]) : strdup("/api/v1/routes");
+    int code = api_ask(ctl, path, NULL, &answer);
+    (void)command;
+    if (code == EXIT_DONE) {
+        json_t *routes = words[0] != NULL ? json_pack("[O]", answer) : json_incref(value_at(answer, "routes"));
+        if (ctl->options.json)
+            api_print(routes);
+        code = draw_verdicts(ctl, routes);
+        json_decref(routes);
+    }
+    json_decref(answer);
+    free(path);
+    return code;
+}
