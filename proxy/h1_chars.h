@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "router/request.h"
 
@@ -52,40 +55,90 @@ static inline bool h1_is_text(char c)
     return ((uint8_t)c >= 0x20 && c != 0x7f) || c == '\t';
 }
 
-/* Marks, in its top bit, every byte of a word that is a control other than HTAB, or perhaps is one: bytes behind the first
- * marked one may be marked wrongly, the first never is. HTAB is marked too. */
-static inline uint64_t h1_mark_controls(uint64_t word)
+/*
+ * Most bytes of a head stand in a name, a value or the target. These three loops run over them, 16 at a time where the
+ * machine has SSE2, and stop at the first byte that needs a closer look, or at `end`; they never read behind it.
+ */
+
+/* Behind the letters, digits, "-" and other token bytes of a method or name. */
+static inline const char *h1_skip_token(const char *at, const char *end);
+/* Behind the bytes of a request target. */
+static inline const char *h1_skip_target(const char *at, const char *end);
+/* At a byte below 0x20 or DEL. */
+static inline const char *h1_find_control(const char *at, const char *end);
+
+#ifdef __SSE2__
+/* A bit for each byte of the 16 that is not a letter or "-". */
+static inline unsigned h1_mark_unusual(const char *at)
 {
-    const uint64_t ones = 0x0101010101010101u;
-    return ((word - ones * 0x20) | ((word ^ ones * 0x7f) - ones)) & ~word & ones * 0x80;
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i from_a = _mm_sub_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    __m128i letters = _mm_cmpeq_epi8(_mm_min_epu8(from_a, _mm_set1_epi8(25)), from_a);
+    __m128i usual = _mm_or_si128(letters, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
+    return (unsigned)_mm_movemask_epi8(usual) ^ 0xffffu;
 }
 
-/* The first control byte other than HTAB, or `end`: field values and reason phrases end there (RFC 9110 section 5.5). Eight
- * bytes at a time. */
+/* A bit for each byte of the 16 that is at most `most`, or DEL, or `also`. */
+static inline unsigned h1_mark_low(const char *at, char most, char also)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(most)), bytes);
+    __m128i other = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(also)));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, other));
+}
+#endif
+
+static inline const char *h1_skip_token(const char *at, const char *end)
+{
+#ifdef __SSE2__
+    while (end - at >= 16) {
+        unsigned marks = h1_mark_unusual(at);
+        if (marks == 0) {
+            at += 16;
+            continue;
+        }
+        at += __builtin_ctz(marks);
+        if (!h1_is(*at, H1_TOKEN))
+            return at;
+        at++;
+    }
+#endif
+    return h1_skip(at, end, H1_TOKEN);
+}
+
+static inline const char *h1_skip_target(const char *at, const char *end)
+{
+#ifdef __SSE2__
+    for (; end - at >= 16; at += 16) {
+        unsigned marks = h1_mark_low(at, 0x20, '#');
+        if (marks != 0)
+            return at + __builtin_ctz(marks);
+    }
+#endif
+    return h1_skip(at, end, H1_TARGET);
+}
+
+static inline const char *h1_find_control(const char *at, const char *end)
+{
+#ifdef __SSE2__
+    for (; end - at >= 16; at += 16) {
+        unsigned marks = h1_mark_low(at, 0x1f, 0x7f);
+        if (marks != 0)
+            return at + __builtin_ctz(marks);
+    }
+#endif
+    while (at < end && (uint8_t)*at >= 0x20 && *at != 0x7f)
+        at++;
+    return at;
+}
+
+/* The first control byte other than HTAB, or `end`: field values and reason phrases end there (RFC 9110 section 5.5). */
 static inline const char *h1_skip_text(const char *at, const char *end)
 {
-    for (;;) {
-        while (end - at >= 8) {
-            uint64_t word;
-            memcpy(&word, at, sizeof(word));
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-            word = __builtin_bswap64(word);
-#endif
-            uint64_t marks = h1_mark_controls(word);
-            if (marks != 0) {
-                at += __builtin_ctzll(marks) / 8;
-                break;
-            }
-            at += 8;
-        }
-        while (at < end && h1_is_text(*at)) {
-            at++;
-            if (end - at >= 8)
-                break;
-        }
-        if (at == end || !h1_is_text(*at))
-            return at;
-    }
+    at = h1_find_control(at, end);
+    while (at < end && *at == '\t')
+        at = h1_find_control(at + 1, end);
+    return at;
 }
 
 /* A comma-separated list is walked with this: the next element without blanks, empty ones too. False at the end. */

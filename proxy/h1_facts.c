@@ -28,6 +28,10 @@ static bool fail(enum h1_fault_id *fault, enum h1_fault_id id)
 
 static bool add_connection(struct h1_facts *facts, struct text value, enum h1_fault_id *fault)
 {
+    if (text_equals_fold(value, "keep-alive", 10)) { /* as nearly always */
+        facts->keep_alive = true;
+        return true;
+    }
     struct h1_list list = h1_list_of(value);
     struct text option;
     while (h1_list_next(&list, &option)) {
@@ -68,7 +72,10 @@ static bool add_length(struct head *head, struct field *field, enum h1_fault_id 
     }
     head->has_content_length = true;
     head->content_length = length;
-    field->hop_by_hop = value.len > 1 && value.at[0] == '0'; /* leading zeros look octal to some: written anew, without */
+    if (value.len > 1 && value.at[0] == '0') { /* leading zeros look octal to some: written anew, without */
+        field->hop_by_hop = true;
+        head->plain = false;
+    }
     return true;
 }
 
@@ -180,8 +187,10 @@ static void nominate(struct head *head, struct field *fields, struct text option
         return;
     for (uint32_t i = 0; i < head->field_count; i++) {
         struct field *field = &fields[i];
-        if (field->name.len == option.len && strncasecmp(field->name.at, option.at, option.len) == 0)
+        if (field->name.len == option.len && strncasecmp(field->name.at, option.at, option.len) == 0) {
             field->hop_by_hop = true;
+            head->plain = false;
+        }
     }
 }
 

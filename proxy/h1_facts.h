@@ -23,7 +23,7 @@ struct h1_facts {
     uint16_t options;               /* elements of all Connection fields */
 };
 
-/* A complete field with an id; in the order of the head. Sets hop_by_hop in a Content-Length that is not in the plain form.
+/* A complete field of H1_JUDGED; in the order of the head. Sets hop_by_hop in a Content-Length that is not in the plain form.
  * False with *fault when it is wrong by itself or with those before. */
 bool h1_facts_add(struct h1_facts *facts, struct head *head, struct field *field, enum h1_fault_id *fault);
 

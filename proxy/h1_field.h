@@ -19,6 +19,11 @@ typedef uint32_t h1_field_set;
     (H1_SET(FIELD_CONNECTION) | H1_SET(FIELD_KEEP_ALIVE) | H1_SET(FIELD_PROXY_CONNECTION) | H1_SET(FIELD_TE) |         \
      H1_SET(FIELD_TRANSFER_ENCODING) | H1_SET(FIELD_UPGRADE))
 
+/* Fields that h1_facts_add() has something to say about. */
+#define H1_JUDGED                                                                                                      \
+    (H1_SET(FIELD_HOST) | H1_SET(FIELD_CONNECTION) | H1_SET(FIELD_CONTENT_LENGTH) | H1_SET(FIELD_TRANSFER_ENCODING) |  \
+     H1_SET(FIELD_EXPECT) | H1_SET(FIELD_UPGRADE) | H1_SET(FIELD_TE) | H1_SET(FIELD_SHUNT_SHADOW))
+
 static inline bool h1_in_set(enum field_id id, h1_field_set set)
 {
     return (set >> id & 1) != 0;

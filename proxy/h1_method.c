@@ -61,6 +61,8 @@ static const struct h1_method methods[] = {
 
 const struct h1_method *h1_method_find(struct text name)
 {
+    if (name.len == 3 && memcmp(name.at, "GET", 3) == 0)
+        return &methods[0];
     for (const struct h1_method *m = methods; m < methods + sizeof(methods) / sizeof(methods[0]); m++)
         if (m->len == name.len && memcmp(m->name, name.at, m->len) == 0)
             return m;

@@ -75,7 +75,7 @@ static void start(struct h1_parser *parser, const struct config_limits *limits)
     parser->empty_lines = 0;
     parser->fault = NULL;
     parser->facts = (struct h1_facts){0};
-    parser->head = (struct head){0};
+    parser->head = (struct head){.plain = true};
 }
 
 void h1_parser_start_request(struct h1_parser *parser, const struct config_limits *limits)
@@ -153,7 +153,7 @@ static bool know_method(struct h1_parser *parser)
 static bool take_method(struct h1_parser *parser, const char **at, const char *end)
 {
     struct text *method = &parser->head.method;
-    *at = h1_skip(*at, end, H1_TOKEN);
+    *at = h1_skip_token(*at, end);
     method->len = (uint32_t)(*at - method->at);
     if (method->len > H1_METHOD_ROOM)
         return fail(parser, H1_FAULT_METHOD_UNKNOWN);
@@ -179,7 +179,7 @@ static bool know_target(struct h1_parser *parser)
 static bool take_target(struct h1_parser *parser, const char **at, const char *end)
 {
     struct text *target = &parser->head.target;
-    *at = h1_skip(*at, end, H1_TARGET);
+    *at = h1_skip_target(*at, end);
     target->len = (uint32_t)(*at - target->at);
     if (target->len > parser->limits->uri_bytes)
         return fail(parser, H1_FAULT_TARGET_TOO_LONG);
@@ -248,11 +248,16 @@ static bool take_version(struct h1_parser *parser, const char **at, const char *
 static bool take_status_line(struct h1_parser *parser, const char **at, const char *base, const char *end)
 {
     size_t length = (size_t)(end - base);
-    size_t i = match_version(base, length);
-    if (i < VERSION_LENGTH && i < length)
-        return fail(parser, H1_FAULT_STATUS_LINE);
-    if (i == VERSION_LENGTH && !know_version(parser, base))
-        return false;
+    size_t i = VERSION_LENGTH;
+    if (length >= VERSION_LENGTH && memcmp(base, "HTTP/1.1", VERSION_LENGTH) == 0) {
+        parser->head.minor = 1;
+    } else {
+        i = match_version(base, length);
+        if (i < VERSION_LENGTH && i < length)
+            return fail(parser, H1_FAULT_STATUS_LINE);
+        if (i == VERSION_LENGTH && !know_version(parser, base))
+            return false;
+    }
     for (; i < length && i < STATUS_LINE_START; i++)
         if (i == VERSION_LENGTH ? base[i] != ' ' : !h1_is(base[i], H1_DIGIT))
             return fail(parser, H1_FAULT_STATUS_LINE);
@@ -303,10 +308,11 @@ static bool take_lf(struct h1_parser *parser, const char **at, const char *end)
 static bool take_field_start(struct h1_parser *parser, const char *at)
 {
     uint32_t count = parser->head.field_count;
-    if (h1_is_blank(*at))
+    if (!h1_is(*at, H1_TOKEN)) {
+        if (!h1_is_blank(*at))
+            return fail(parser, h1_name_fault(*at, true));
         return fail(parser, count == 0 ? H1_FAULT_SPACE_BEFORE_FIELD : H1_FAULT_OBS_FOLD);
-    if (!h1_is(*at, H1_TOKEN))
-        return fail(parser, h1_name_fault(*at, true));
+    }
     if (count >= parser->fields_max)
         return fail(parser, H1_FAULT_FIELDS_TOO_MANY);
     parser->fields[count].name.at = at;
@@ -314,83 +320,122 @@ static bool take_field_start(struct h1_parser *parser, const char *at)
     return true;
 }
 
-/* The value ends at `end`, where its CR stands. */
-static bool take_field(struct h1_parser *parser, struct field *field, const char *end)
+/* The name and the value's start are known, and its line ends at `cr`. */
+static inline __attribute__((always_inline)) bool take_field(struct h1_parser *parser, struct field *field, const char *cr)
 {
-    while (end > field->value.at && h1_is_blank(end[-1]))
-        end--;
+    struct head *head = &parser->head;
+    const char *end = cr;
+    if (h1_is_blank(cr[-1])) { /* before an empty value stands the colon */
+        head->plain = false;
+        while (end > field->value.at && h1_is_blank(end[-1]))
+            end--;
+    }
     field->value.len = (uint32_t)(end - field->value.at);
-    field->id = h1_field_id(field->name.at, field->name.len);
-    field->hop_by_hop = h1_in_set(field->id, H1_HOP_BY_HOP);
-    parser->head.field_count++;
+    enum field_id id = h1_field_id(field->name.at, field->name.len);
+    h1_field_set bit = H1_SET(id);
+    field->id = id;
+    field->hop_by_hop = (bit & H1_HOP_BY_HOP) != 0;
+    head->present |= bit;
+    head->field_count++;
     enum h1_fault_id fault;
-    if (field->id == FIELD_OTHER || h1_facts_add(&parser->facts, &parser->head, field, &fault))
+    if ((bit & H1_JUDGED) == 0 || h1_facts_add(&parser->facts, head, field, &fault))
         return true;
     return fail(parser, fault);
 }
 
-/* Field lines and the empty line behind them. */
+/*
+ * Field lines that are there as a whole and look right; stops before the first that is not or does not, and before the empty
+ * line, and leaves that to take_fields(), which knows of partial lines and faults. Nearly every line is taken here.
+ */
+static bool take_whole_lines(struct h1_parser *parser, const char **at, const char *end)
+{
+    const char *line = *at;
+    struct field *field = &parser->fields[parser->head.field_count];
+    struct field *last = &parser->fields[parser->fields_max];
+    bool sound = true;
+    for (; sound && field < last && end - line >= 4 && h1_is(*line, H1_TOKEN); field++) {
+        const char *colon = h1_skip_token(line + 1, end);
+        if (end - colon < 4 || *colon != ':')
+            break;
+        const char *value = colon + 2;
+        if (colon[1] != ' ' || h1_is_blank(*value)) {
+            value = h1_skip_blanks(colon + 1, end);
+            parser->head.plain = false;
+        }
+        const char *cr = h1_skip_text(value, end);
+        if (end - cr < 2 || cr[0] != '\r' || cr[1] != '\n')
+            break;
+        field->name = (struct text){line, (uint32_t)(colon - line)};
+        field->value.at = value;
+        sound = take_field(parser, field, cr);
+        line = cr + 2;
+    }
+    *at = line;
+    return sound;
+}
+
+/* The line whose value has ended; true when the machine goes on. */
+static bool end_value(struct h1_parser *parser, struct field *field, const char *cr)
+{
+    if (*cr != '\r')
+        return fail(parser, h1_text_fault(*cr));
+    return take_field(parser, field, cr);
+}
+
+/* Field lines in pieces of any size, and the empty line behind them. */
 static bool take_fields(struct h1_parser *parser, const char **at, const char *end)
 {
-    const char *p = *at;
-    struct field *field = &parser->fields[parser->head.field_count];
-    bool complete = false;
     for (;;) {
+        const char *p = *at;
+        struct field *field = &parser->fields[parser->head.field_count];
         switch (parser->state) {
         case H1_LINE:
-            if (p == end)
-                goto out;
+            if (!take_whole_lines(parser, at, end) || *at == end)
+                return false;
+            p = *at;
             if (*p == '\r') {
-                p++;
                 parser->state = H1_END_LF;
-                continue;
+                ++*at;
+                break;
             }
             if (!take_field_start(parser, p))
-                goto out;
-            field = &parser->fields[parser->head.field_count];
-            parser->state = H1_NAME; /* fall through */
+                return false;
+            parser->state = H1_NAME;
+            break;
         case H1_NAME:
-            p = h1_skip(p, end, H1_TOKEN);
+            *at = p = h1_skip_token(p, end);
             if (p == end)
-                goto out;
-            if (*p != ':') {
-                fail(parser, h1_name_fault(*p, false));
-                goto out;
-            }
+                return false;
+            if (*p != ':')
+                return fail(parser, h1_name_fault(*p, false));
             field->name.len = (uint32_t)(p - field->name.at);
-            p++;
-            parser->state = H1_BLANKS; /* fall through */
+            parser->state = H1_BLANKS;
+            ++*at;
+            break;
         case H1_BLANKS:
-            p = h1_skip_blanks(p, end);
+            *at = p = h1_skip_blanks(p, end);
             if (p == end)
-                goto out;
+                return false;
             field->value.at = p;
-            parser->state = H1_VALUE; /* fall through */
+            parser->head.plain &= p == field->name.at + field->name.len + 2 && p[-1] == ' ';
+            parser->state = H1_VALUE;
+            break;
         case H1_VALUE:
-            p = h1_skip_text(p, end);
-            if (p == end)
-                goto out;
-            if (*p != '\r') {
-                fail(parser, h1_text_fault(*p));
-                goto out;
-            }
-            if (!take_field(parser, field, p))
-                goto out;
-            p++;
-            parser->state = H1_VALUE_LF; /* fall through */
+            *at = p = h1_skip_text(p, end);
+            if (p == end || !end_value(parser, field, p))
+                return false;
+            parser->state = H1_VALUE_LF;
+            ++*at;
+            break;
         case H1_VALUE_LF:
-            if (!take_lf(parser, &p, end))
-                goto out;
+            if (!take_lf(parser, at, end))
+                return false;
             parser->state = H1_LINE;
-            continue;
+            break;
         default: /* H1_END_LF */
-            complete = take_lf(parser, &p, end);
-            goto out;
+            return take_lf(parser, at, end);
         }
     }
-out:
-    *at = p;
-    return complete;
 }
 
 /* ---- reading ---- */

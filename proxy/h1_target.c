@@ -103,9 +103,10 @@ bool h1_host_is_valid(struct text host)
         return true;
     if (*at++ != ':')
         return false;
-    uint32_t port = 0; /* an empty port is allowed: RFC 3986 section 3.2.3 */
-    for (; at < end && h1_is(*at, H1_DIGIT); at++)
-        if ((port = port * 10 + (uint32_t)(*at - '0')) > 65535)
-            return false;
-    return at == end;
+    /* an empty port is allowed: RFC 3986 section 3.2.3; leading zeros beyond five digits are not */
+    uint32_t port = 0;
+    const char *digits = at;
+    while (at < end && h1_is(*at, H1_DIGIT))
+        port = port * 10 + (uint32_t)(*at++ - '0');
+    return at == end && at - digits <= 5 && port <= 65535;
 }

@@ -55,7 +55,12 @@ static char *put_ipv4(char *to, const uint8_t *bytes)
     for (int i = 0; i < 4; i++) {
         if (i > 0)
             *to++ = '.';
-        to = put_number(to, bytes[i]);
+        unsigned byte = bytes[i];
+        if (byte >= 100)
+            *to++ = (char)('0' + byte / 100);
+        if (byte >= 10)
+            *to++ = (char)('0' + byte / 10 % 10);
+        *to++ = (char)('0' + byte % 10);
     }
     return to;
 }
@@ -129,27 +134,21 @@ static inline bool is_forwarded(struct copying *copying, const struct field *fie
     return forwarded;
 }
 
-/* How many fields from `i` on are forwarded and stand on neighbouring lines of the form "Name: value\r\n". Two bytes between
- * name and value are the colon and one blank, two between value and name are CR LF; that is so only inside head->lines. */
-static uint32_t count_run(struct copying *copying, const struct head *head, uint32_t i)
+/* Lines in the plain form are copied as they are, in runs between those that are left out. */
+static char *put_plain_lines(char *to, const struct head *head, struct copying *copying)
 {
-    uint32_t start = i;
-    const struct field *fields = head->fields;
-    for (; i < head->field_count; i++) {
-        const struct field *field = &fields[i];
-        if (!is_forwarded(copying, field) || field->value.at != field->name.at + field->name.len + 2)
-            break;
-        if (i > start && field->name.at != field[-1].value.at + field[-1].value.len + 2)
-            break;
+    const char *from = head->lines.at;
+    const h1_field_set drop = copying->drop;
+    copying->kept = head->present & ~drop;
+    copying->left = head->present & drop;
+    const struct field *field = head->fields;
+    for (uint32_t i = copying->left != 0 ? head->field_count : 0; i > 0; i--, field++) {
+        if (!h1_in_set(field->id, drop))
+            continue;
+        to = put(to, from, (size_t)(field->name.at - from));
+        from = field->value.at + field->value.len + 2;
     }
-    return i - start;
-}
-
-static char *put_run(char *to, const struct field *first, const struct field *last)
-{
-    const char *end = last->value.at + last->value.len;
-    to = put(to, first->name.at, (size_t)(end - first->name.at));
-    return PUT(to, "\r\n");
+    return put(to, from, (size_t)(head->lines.at + head->lines.len - from));
 }
 
 static char *put_field(char *to, const struct field *field)
@@ -162,19 +161,11 @@ static char *put_field(char *to, const struct field *field)
 
 static char *put_fields(char *to, const struct head *head, struct copying *copying)
 {
-    bool contiguous = head->lines.len > 0;
-    for (uint32_t i = 0; i < head->field_count;) {
-        const struct field *field = &head->fields[i];
-        uint32_t run = contiguous ? count_run(copying, head, i) : 0;
-        if (run > 0) {
-            to = put_run(to, field, field + run - 1);
-            i += run;
-            continue;
-        }
-        if (is_forwarded(copying, field))
-            to = put_field(to, field);
-        i++;
-    }
+    if (head->plain && head->lines.len > 0)
+        return put_plain_lines(to, head, copying);
+    for (uint32_t i = 0; i < head->field_count; i++)
+        if (is_forwarded(copying, &head->fields[i]))
+            to = put_field(to, &head->fields[i]);
     return to;
 }
 
@@ -193,6 +184,8 @@ static char *put_values(char *to, const struct head *head, enum field_id id)
 
 static size_t fields_bound(const struct head *head)
 {
+    if (head->lines.len > 0)
+        return (size_t)head->lines.len + head->field_count; /* a blank behind the colon may be added */
     size_t bound = 0;
     for (uint32_t i = 0; i < head->field_count; i++)
         bound += (size_t)head->fields[i].name.len + head->fields[i].value.len + 4;

@@ -51,6 +51,8 @@ struct head {
      * writer then copies whole runs of lines. Empty in heads of other codecs; whoever changes `fields` empties it.
      */
     struct text lines;
+    uint32_t present; /* with `lines`: bit 1 << enum field_id for each id among the fields */
+    bool plain;       /* with `lines`: each is "Name: value\r\n" with one blank, and none is hop-by-hop by nomination */
 };
 
 #endif
