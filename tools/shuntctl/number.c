@@ -35,13 +35,26 @@ char *number_rate(double per_second, char out[NUMBER_ROOM])
     return out;
 }
 
+/* "12.50" as "12.5", "12.00" as "12". */
+static void trim_zeros(char *text)
+{
+    size_t length = strlen(text);
+    while (strchr(text, '.') != NULL && (text[length - 1] == '0' || text[length - 1] == '.'))
+        text[--length] = '\0';
+}
+
 char *number_percent(double fraction, char out[NUMBER_ROOM])
 {
+    enum { DECIMALS_MOST = 12 };
     double percent = fraction * 100.0;
-    if (percent == 0.0)
-        snprintf(out, NUMBER_ROOM, "0 %%");
-    else
-        snprintf(out, NUMBER_ROOM, fabs(percent) < 0.1 ? "%.2g %%" : "%.3g %%", percent);
+    int decimals = 2;
+    if (percent > 0.0 && percent < 0.1) /* two digits that are not zeros */
+        decimals = (int)fmin(DECIMALS_MOST, 1.0 - floor(log10(percent)));
+    else if (percent > 99.99 && percent < 100.0) /* not all, so not "100 %" */
+        percent = 99.99;
+    snprintf(out, NUMBER_ROOM - 2, "%.*f", decimals, percent);
+    trim_zeros(out);
+    strcat(out, " %");
     return out;
 }
 
@@ -59,7 +72,7 @@ char *number_latency(double us, char out[NUMBER_ROOM])
 char *number_duration(uint64_t ms, char out[NUMBER_ROOM])
 {
     uint64_t s = ms / 1000;
-    if (ms < 1000)
+    if (ms > 0 && ms < 1000)
         snprintf(out, NUMBER_ROOM, "%" PRIu64 "ms", ms);
     else if (s < 60)
         snprintf(out, NUMBER_ROOM, "%" PRIu64 "s", s);

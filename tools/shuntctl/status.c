@@ -295,9 +295,9 @@ static void row_traffic(struct table *table, const json_t *status, const json_t 
 
 static bool draw_traffic(const struct screen *screen, const json_t *status, const json_t *before)
 {
-    static const struct table_column columns[] = {{"TRAFFIC", false}, {"SIDE", false},   {"NOW", true},
-                                                  {"ERRORS", true},   {"IN STAGE", true}, {"ERRORS", true},
-                                                  {"P50", true},      {"P95", true},      {"P99", true}};
+    static const struct table_column columns[] = {{"TRAFFIC", false},   {"SIDE", false},    {"NOW", true},
+                                                  {"ERRORS NOW", true}, {"IN STAGE", true}, {"ERRORS", true},
+                                                  {"P50", true},        {"P95", true},      {"P99", true}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
     const json_t *route;
     size_t i;
