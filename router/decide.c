@@ -147,6 +147,7 @@ static void decide_route(const struct router_view *view, const struct view_route
     struct tally_slot *slot = &row->tally->slots[worker];
     decision->route = row->route->config;
     decision->counters = &slot->counters;
+    decision->epoch = row->epoch;
     if (view->passthrough) {
         decide_passthrough(row, decision);
     } else {
@@ -254,26 +255,28 @@ static void count_side(struct side_counters *side, const struct outcome *outcome
     histogram_add(&side->latency, outcome->latency_us);
 }
 
-static void count_new(const struct view_route *row, uint32_t worker, const struct decision *decision, bool judged, bool error)
+static void count_new(const struct decision *decision, bool judged, bool error)
 {
-    struct tally_slot *slot = &row->tally->slots[worker];
-    uint32_t limit = row->route->config->breaker.consecutive_errors;
+    struct tally_slot *slot = tally_slot_of(decision->counters);
+    uint32_t limit = decision->route->breaker.consecutive_errors;
     if (judged)
-        count_run(&slot->counters.side[SIDE_NEW], slot, row->epoch, limit, error);
+        count_run(&slot->counters.side[SIDE_NEW], slot, decision->epoch, limit, error);
     if (decision->trial)
-        count_trial(slot, row->epoch, judged, error);
+        count_trial(slot, decision->epoch, judged, error);
 }
 
 void router_observe(const struct router_view *view, uint32_t worker, const struct decision *decision,
                     const struct outcome *outcome)
 {
     assert(worker < view->workers && (unsigned)outcome->kind < OUTCOME_KINDS);
+    (void)view;
+    (void)worker; /* without assertions: the decision has all it takes */
     struct side_counters *side = &decision->counters->side[decision->side];
     bool judged = outcome_meaning[outcome->kind].judged;
     bool error = outcome_meaning[outcome->kind].error || (judged && outcome->status >= 500);
     count_sub(&decision->counters->in_flight, 1);
     if (decision->side == SIDE_NEW)
-        count_new(&view->routes[decision->route->index], worker, decision, judged, error);
+        count_new(decision, judged, error);
     count_side(side, outcome, judged, error);
     /* Last, and released: control takes it for the sign that everything above has been written (tally_ended()). */
     __atomic_store_n(&side->requests, count_read(&side->requests) + 1, __ATOMIC_RELEASE);

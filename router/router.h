@@ -49,6 +49,7 @@ struct decision {
     bool set_assign_cookie;           /* answer carries Set-Cookie for route->assign */
     uint32_t cohort;                  /* 0..SHARE_ALL-1; below the share means new */
     uint32_t share;                   /* of SHARE_ALL, in force for this decision */
+    uint32_t epoch;                   /* of the breaker; router_observe() reads it */
     int32_t override;                 /* index of the rule, or -1 */
     int32_t sticky;                   /* index of the sticky key used, or -1 */
     struct route_counters *counters;  /* this worker's; also of "no route" (then of the route named "-") */
@@ -67,6 +68,10 @@ struct outcome {
     uint64_t latency_us;
 };
 
+/*
+ * Same worker as decided; `view` may be the decision's or a later one, but what the decision points to must still live: hold
+ * the decision's view until then.
+ */
 void router_observe(const struct router_view *view, uint32_t worker, const struct decision *decision,
                     const struct outcome *outcome);
 

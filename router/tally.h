@@ -28,6 +28,12 @@ struct tally {
     struct tally_slot *slots;
 };
 
+/* The slot these counters are part of: its first member. */
+static inline struct tally_slot *tally_slot_of(struct route_counters *counters)
+{
+    return (struct tally_slot *)counters;
+}
+
 struct trial_totals {
     uint64_t most_taken; /* by one worker */
     uint64_t succeeded;
