@@ -66,7 +66,7 @@ static bool read_single(struct loader *loader, const struct node *node, struct c
 static bool read_values(struct loader *loader, const struct node *node, struct config_field_match *match)
 {
     static const struct texts_rule rule = {
-        .expected = "a value, a list of values, or \"*\" for any value", .item_expected = "a value that is not empty"};
+        .expected = "a value, a list of values, or \"*\" for any value", .item_expected = "a value", .may_be_empty = true};
     if (node->kind != NODE_LIST)
         return read_single(loader, node, match);
     struct texts texts = {0};

@@ -55,14 +55,9 @@ static const char *errno_text(int error)
     return text != NULL ? text : "unknown error";
 }
 
-/* Reads at most `room` bytes. Returns the length, or -1 with *why. One byte more than allowed shows a file that is too large. */
-static ssize_t read_file(const char *path, char *out, size_t room, const char **why)
+/* Reads at most `room` bytes and closes. Returns the length, or -1 with *why. */
+static ssize_t read_all(int fd, char *out, size_t room, const char **why)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        *why = errno_text(errno);
-        return -1;
-    }
     size_t len = 0;
     while (len < room) {
         ssize_t got = read(fd, out + len, room - len);
@@ -79,6 +74,32 @@ static ssize_t read_file(const char *path, char *out, size_t room, const char **
     }
     (void)close(fd);
     return (ssize_t)len;
+}
+
+/* Room for one byte more than is allowed shows a file that is too large. */
+static ssize_t read_file(const char *path, char *out, size_t room, const char **why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        return read_all(fd, out, room, why);
+    *why = errno_text(errno);
+    return -1;
+}
+
+/* The same of a regular file only: a pipe in the place of a secret would stop a reload for ever. */
+static ssize_t read_regular_file(const char *path, char *out, size_t room, const char **why)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        *why = errno_text(errno);
+        return -1;
+    }
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+        return read_all(fd, out, room, why);
+    *why = "it is no regular file";
+    (void)close(fd);
+    return -1;
 }
 
 const char *loader_resolve(struct loader *loader, const char *path)
@@ -106,9 +127,10 @@ const char *loader_secret(struct loader *loader, const char *path, struct place 
     const char *full = loader_resolve(loader, path);
     if (full == NULL)
         return NULL;
-    ssize_t got = read_file(full, content, sizeof(content), &why);
+    ssize_t got = read_regular_file(full, content, sizeof(content), &why);
     if (got < 0) {
-        loader_fault(loader, place, "the file %s cannot be read: %s", text_shown(loader->faults, full), why);
+        loader_fault(loader, place, "the file %s cannot be read: %s; expected a file with one line",
+                     text_shown(loader->faults, full), why);
         return NULL;
     }
     size_t len = (size_t)got;

@@ -98,7 +98,7 @@ static void read_token_file(struct loader *loader, const struct config_key *key,
         return;
     }
     const char *path = loader_resolve(loader, scalar->text);
-    const char *origin = quoted(loader, scalar->raw);
+    const char *origin = scalar->origin != NULL ? scalar->origin : quoted(loader, scalar->raw);
     if (path == NULL || origin == NULL)
         return;
     if (!config_secret_add(loader->config, path, origin))

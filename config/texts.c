@@ -27,7 +27,7 @@ static bool read_item(struct loader *loader, const struct node *node, const stru
     const struct node *scalar = loader_scalar(loader, node, rule->item_expected);
     if (scalar == NULL)
         return false;
-    const char *wrong = empty_fault(scalar->text);
+    const char *wrong = rule->may_be_empty ? NULL : empty_fault(scalar->text);
     if (wrong == NULL && rule->fault != NULL)
         wrong = rule->fault(scalar->text);
     if (wrong != NULL) {

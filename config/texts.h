@@ -14,8 +14,9 @@ typedef const char *texts_fault(const char *text);
 struct texts_rule {
     const char *expected;      /* of the list: "a list of header names" */
     const char *item_expected; /* of one item */
-    texts_fault *fault;        /* NULL: any text that is not empty */
-    bool lower;                /* kept in lower case, and equal without regard to case */
+    texts_fault *fault;        /* NULL: any text */
+    bool may_be_empty;
+    bool lower; /* kept in lower case, and equal without regard to case */
 };
 
 struct texts {

@@ -14,6 +14,8 @@
 
 #include <yaml.h>
 
+#include "config/names.h"
+
 struct anchor {
     struct anchor *next;
     const char *name;
@@ -391,7 +393,11 @@ static const struct node *build_scalar(struct builder *builder, const yaml_event
         return NULL;
     }
     if (expanded.replaced)
-        node->origin = node->raw;
+        node->origin = config_yaml_quote(builder->arena, node->raw);
+    if (expanded.replaced && node->origin == NULL) {
+        no_memory(builder);
+        return NULL;
+    }
     return node;
 }
 

@@ -1,0 +1,83 @@
+/*
+ * Restart: which changes of a file a reload cannot make.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "config/config.h"
+
+#define LISTEN   "listeners: [ { address: 127.0.0.1:8080 } ]\n"
+#define BACKENDS "backends: { legacy: { url: \"http://a\" }, new: { url: \"http://b\" } }\n"
+
+static struct config *parse(const char *text)
+{
+    struct config_errors errors = {0};
+    struct config *config = config_parse("a.yaml", text, strlen(text), &errors);
+    assert_non_null(config);
+    return config;
+}
+
+static void names_are(const char *before, const char *after, const char *expected)
+{
+    char names[128];
+    struct config *running = parse(before);
+    struct config *next = parse(after);
+    bool differs = config_needs_restart(running, next, names, sizeof(names));
+    assert_string_equal(names, expected);
+    assert_true(differs == (expected[0] != '\0'));
+    config_free(running);
+    config_free(next);
+}
+
+static void routes_and_timeouts_are_reloaded(void **state)
+{
+    (void)state;
+    names_are(LISTEN BACKENDS "workers: 1\n", LISTEN BACKENDS "workers: 1\n", "");
+    names_are(LISTEN BACKENDS "workers: 1\n",
+              LISTEN "backends: { legacy: { url: \"http://c\" }, new: { url: \"http://b\" } }\nworkers: 1\n"
+                     "routes: [ { name: a } ]\ntimeouts: { idle: 1s }\naccess_log: off\n",
+              "");
+}
+
+static void sockets_threads_and_state_need_a_restart(void **state)
+{
+    (void)state;
+    names_are(LISTEN BACKENDS "workers: 1\n", "listeners: [ { address: 127.0.0.1:8081 } ]\n" BACKENDS "workers: 2\n",
+              "listeners, workers");
+    names_are(LISTEN BACKENDS "admin: { address: 127.0.0.1:1 }\n", LISTEN BACKENDS "admin: { address: 127.0.0.1:2 }\n",
+              "admin.address");
+    names_are(LISTEN BACKENDS, LISTEN BACKENDS "admin: { address: 127.0.0.1:2 }\n", "admin");
+    names_are(LISTEN BACKENDS "state: { directory: /a }\n", LISTEN BACKENDS, "state");
+    names_are(LISTEN BACKENDS "state: { directory: /a }\n", LISTEN BACKENDS "state: { directory: /b }\n",
+              "state.directory");
+}
+
+static void names_are_cut_where_the_room_ends(void **state)
+{
+    char names[8];
+    struct config *running = parse(LISTEN BACKENDS "workers: 1\n");
+    struct config *next = parse("listeners: [ { address: 127.0.0.1:1 } ]\n" BACKENDS "workers: 2\n");
+    (void)state;
+    assert_true(config_needs_restart(running, next, names, sizeof(names)));
+    assert_string_equal(names, "listene");
+    assert_true(config_needs_restart(running, next, names, 0));
+    config_free(running);
+    config_free(next);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(routes_and_timeouts_are_reloaded),
+        cmocka_unit_test(sockets_threads_and_state_need_a_restart),
+        cmocka_unit_test(names_are_cut_where_the_room_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
