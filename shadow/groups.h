@@ -17,7 +17,7 @@ struct group {
     uint64_t pairs;
     uint64_t last_ms;                  /* wall clock of the newest pair */
     uint32_t count;
-    uint16_t fields[GROUP_FIELDS_MAX]; /* rows of struct fields, ascending */
+    uint16_t fields[GROUP_FIELDS_MAX]; /* rows of struct field_map, ascending */
 };
 
 struct groups {

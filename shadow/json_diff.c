@@ -207,13 +207,22 @@ static struct rules_here rules_here(struct json_diff *d)
 
 struct path_writer {
     char *to;
-    size_t room, len;
+    size_t room, len; /* room leaves place for the ellipsis */
+    bool cut;
 };
+
+static const char ellipsis[] = "...";
 
 static void write_text(struct path_writer *w, const char *text, size_t len)
 {
-    if (w->len + 1 < w->room)
+    if (w->cut)
+        return;
+    if (len < w->room - w->len) {
         w->len += redact_clean(w->to + w->len, w->room - w->len, text, len);
+        return;
+    }
+    w->cut = true;
+    memcpy(w->to + w->len, ellipsis, sizeof(ellipsis));
 }
 
 static bool is_plain_name(struct text_view name)
@@ -274,7 +283,7 @@ static void write_index(struct path_writer *w, uint32_t index)
 /* The trail as a field (positions and names that are data left out), or as a path to this one place. */
 static void write_trail(struct json_diff *d, char *to, size_t room, bool as_field)
 {
-    struct path_writer w = {.to = to, .room = room};
+    struct path_writer w = {.to = to, .room = room - sizeof(ellipsis) + 1};
     write_text(&w, "$", 1);
     for (uint32_t i = 1; i <= d->depth; i++) {
         const struct trail_step *step = &d->trail[i];

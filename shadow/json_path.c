@@ -69,7 +69,7 @@ static bool expected(struct reader *r, const char *what)
 
 static bool is_name_byte(unsigned char c)
 {
-    return isalnum(c) || c == '_' || c == '-' || c >= 0x80;
+    return c > ' ' && c != 0x7f && strchr(".[]*'\"", c) == NULL;
 }
 
 static bool take_name(struct reader *r, struct step *step, const char *from, size_t len)

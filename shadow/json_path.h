@@ -1,8 +1,9 @@
 /*
  * Rule paths into JSON: compiled once for a route, then followed side by side while two documents are walked.
  *
- * A subset of JSONPath (RFC 9535): $ .name ['name'] ["name"] [3] [*] .* ..name ..* ..['name']. Names outside quotes take
- * letters, digits, "_", "-", and any non-ASCII character; in quotes a backslash takes the next character as it is.
+ * A subset of JSONPath (RFC 9535): $ .name ['name'] ["name"] [3] [*] .* ..name ..* ..['name']. Names outside quotes are
+ * anything without blanks and . [ ] * ' " (so "@type" and "$ref" are names); in quotes a backslash takes the next character
+ * as it is.
  * A set of paths is one automaton: where the walk stands is a set of bits, one for each step that may come next, so the
  * cost of a member does not depend on how often the same prefix was written down.
  */

@@ -57,7 +57,7 @@ static void row_reset(struct report_row *row)
 
     memcpy(route, row->route, sizeof(route));
     drop_samples(row);
-    fields_done(&row->fields);
+    field_map_done(&row->fields);
     groups_done(&row->groups);
     json_decref(row->refused);
     memset(row, 0, sizeof(*row));
@@ -132,10 +132,12 @@ static struct report_row *row_of(struct report *report, const struct pair *pair)
 static void count_noise_pair(struct report_row *row, const struct pair *pair, const struct comparison *comparison)
 {
     const struct difference_list *list = &comparison->differences;
+    bool others = list->beyond > 0;
     row->noise_judged[comparison->judgement]++;
     for (uint32_t i = 0; i < list->count; i++)
-        if (!list->at[i].ignored)
-            fields_count(&row->fields, &list->at[i], FIELD_NOISE, pair);
+        if (!list->at[i].ignored && field_map_count(&row->fields, &list->at[i], FIELD_NOISE, pair) == FIELD_OTHER_ROW)
+            others = true;
+    row->fields.other.noise += others;
 }
 
 static bool all_are_noise(const struct report_row *row, const uint16_t *fields, uint32_t count)
@@ -159,21 +161,22 @@ static void count_differences(struct report_row *row, const struct pair *pair, c
     const struct difference_list *list = &comparison->differences;
     uint16_t fields[DIFFERENCES_MAX];
     uint32_t count = 0;
-    bool others = list->beyond > 0;
+    bool others = list->beyond > 0, ignored_others = false;
 
     for (uint32_t i = 0; i < list->count; i++) {
         const struct difference *d = &list->at[i];
-        uint32_t field = fields_count(&row->fields, d, d->ignored ? FIELD_IGNORED : FIELD_DIFFERING, pair);
+        uint32_t field = field_map_count(&row->fields, d, d->ignored ? FIELD_IGNORED : FIELD_DIFFERING, pair);
         if (d->ignored)
-            continue;
-        if (field == FIELD_OTHER_ROW)
+            ignored_others = ignored_others || field == FIELD_OTHER_ROW;
+        else if (field == FIELD_OTHER_ROW)
             others = true;
         else
             fields[count++] = (uint16_t)field;
     }
+    row->fields.other.ignored += ignored_others;
+    row->fields.other.differing += others;
     if (comparison->judgement != JUDGEMENT_MISMATCHED)
         return;
-    row->fields.other.differing += others;
     count_group(row, pair, fields, count, !others);
 }
 

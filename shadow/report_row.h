@@ -8,7 +8,7 @@
 
 #include "router/histogram.h"
 #include "shadow/compare.h"
-#include "shadow/fields.h"
+#include "shadow/field_map.h"
 #include "shadow/groups.h"
 
 enum { ROUTE_NAME_ROOM = 128, SAMPLES_MAX = 1000 };
@@ -22,7 +22,7 @@ struct report_row {
     uint64_t obstacles[OBSTACLES];         /* of judged[JUDGEMENT_NOT_COMPARABLE] */
     uint64_t ungrouped;                    /* mismatched pairs that found no group */
     uint64_t ungrouped_noise;              /* of these, those whose every field was noise when they came */
-    struct fields fields;
+    struct field_map fields;
     struct groups groups;
     struct histogram latency[2];           /* of answers that were compared: the primary's, the shadow's */
     json_t **samples;                      /* owned ring of owned objects, NULL where not filled yet */

@@ -3,7 +3,7 @@
  * a reset, so that groups.c may remember them by index; a backend that makes up a new member name with every answer fills the
  * map once and is counted in "(other)" from then on.
  */
-#include "shadow/fields.h"
+#include "shadow/field_map.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,14 +15,14 @@ enum { FIELDS_FIRST_ROOM = 8, EXAMPLE_REFRESH_MS = 1000 };
 
 static const double noise_relative = 0.20, noise_absolute = 0.0003;
 
-void fields_done(struct fields *fields)
+void field_map_done(struct field_map *fields)
 {
     free(fields->rows);
     memset(fields, 0, sizeof(*fields));
 }
 
 /* The row of this name, or of the free slot where it would go. */
-static uint32_t find_slot(const struct fields *fields, uint64_t hash, const char *name)
+static uint32_t find_slot(const struct field_map *fields, uint64_t hash, const char *name)
 {
     uint32_t slot = (uint32_t)(hash % FIELD_SLOTS);
     while (fields->slots[slot] != 0) {
@@ -34,7 +34,7 @@ static uint32_t find_slot(const struct fields *fields, uint64_t hash, const char
     return slot;
 }
 
-static bool make_room(struct fields *fields)
+static bool make_room(struct field_map *fields)
 {
     if (fields->count < fields->room)
         return true;
@@ -47,7 +47,7 @@ static bool make_room(struct fields *fields)
     return true;
 }
 
-static uint32_t row_of(struct fields *fields, uint64_t hash, const char *name)
+static uint32_t row_of(struct field_map *fields, uint64_t hash, const char *name)
 {
     uint32_t slot = find_slot(fields, hash, name);
     if (fields->slots[slot] != 0)
@@ -78,11 +78,13 @@ static void count_kinds(struct field_counts *row, uint32_t kinds)
         row->by_kind[kind] += kinds >> kind & 1u;
 }
 
-uint32_t fields_count(struct fields *fields, const struct difference *difference, enum field_count what,
+uint32_t field_map_count(struct field_map *fields, const struct difference *difference, enum field_count what,
                       const struct pair *pair)
 {
     uint32_t index = row_of(fields, difference->hash, difference->field);
-    struct field_counts *row = index == FIELD_OTHER_ROW ? &fields->other : &fields->rows[index];
+    if (index == FIELD_OTHER_ROW)
+        return index;
+    struct field_counts *row = &fields->rows[index];
     switch (what) {
     case FIELD_DIFFERING:
         row->differing++;

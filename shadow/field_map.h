@@ -1,8 +1,8 @@
 /*
  * Fields that differed, over many pairs: a bounded map from field to counts, with an "(other)" row for what found no room.
  */
-#ifndef SHUNT_SHADOW_FIELDS_H
-#define SHUNT_SHADOW_FIELDS_H
+#ifndef SHUNT_SHADOW_FIELD_MAP_H
+#define SHUNT_SHADOW_FIELD_MAP_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,10 +26,10 @@ struct field_counts {
     char request_id[PAIR_ID_ROOM];
 };
 
-struct fields {
+struct field_map {
     struct field_counts *rows; /* owned */
     uint32_t count, room;
-    struct field_counts other; /* counts what differed in fields without a row: at most one per pair */
+    struct field_counts other; /* pairs that differed in fields without a row; the caller counts here, once for a pair */
     uint16_t slots[FIELD_SLOTS]; /* open addressing: row + 1, 0 is free */
 };
 
@@ -37,10 +37,11 @@ struct fields {
 enum field_count { FIELD_DIFFERING, FIELD_IGNORED, FIELD_NOISE };
 
 /* A zeroed struct is empty. Frees the rows and leaves it empty. */
-void fields_done(struct fields *fields);
+void field_map_done(struct field_map *fields);
 
-/* Counts one difference of one pair; returns the row's index, FIELD_OTHER_ROW when there was no room (or no memory). */
-uint32_t fields_count(struct fields *fields, const struct difference *difference, enum field_count what,
+/* Counts one difference of one pair; returns the row's index. FIELD_OTHER_ROW: there was no room (or no memory) for the
+ * field, nothing is counted. */
+uint32_t field_map_count(struct field_map *fields, const struct difference *difference, enum field_count what,
                       const struct pair *pair);
 
 /*

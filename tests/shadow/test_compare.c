@@ -1,0 +1,418 @@
+/*
+ * The judge against a labelled corpus: every pair in tests/shadow/corpus must be judged as its author labelled it, with
+ * exactly the fields named there. The format is described in corpus/README.md.
+ */
+#include "tests/shadow/pairs.h"
+
+#include <dirent.h>
+
+enum { EXPECTED_MAX = 64, TEXT_MAX = 256 };
+
+struct expected_field {
+    char field[TEXT_MAX];
+    char kind[32];
+    bool ignored;
+    bool seen;
+};
+
+struct labelled {
+    const char *file;
+    char name[TEXT_MAX];
+    struct test_route route;
+    struct pair *pair;
+    char judgement[32], obstacle[32];
+    struct expected_field fields[EXPECTED_MAX];
+    uint32_t field_count;
+    char *texts[RULES_ROOM * 4]; /* owned copies that the route borrows */
+    uint32_t text_count;
+    bool default_headers;
+};
+
+struct tally {
+    struct compare *compare;
+    uint32_t cases, mistakes;
+};
+
+static void label_start(struct labelled *l, const char *file, const char *name)
+{
+    memset(l, 0, sizeof(*l));
+    l->file = file;
+    snprintf(l->name, sizeof(l->name), "%s", name);
+    test_route_init(&l->route, "corpus");
+    l->pair = test_pair(&l->route);
+    l->default_headers = true;
+}
+
+static void label_end(struct labelled *l)
+{
+    pair_free(l->pair);
+    for (uint32_t i = 0; i < l->text_count; i++)
+        free(l->texts[i]);
+}
+
+static const char *keep(struct labelled *l, const char *text)
+{
+    assert_true(l->text_count < RULES_ROOM * 4);
+    char *copy = strdup(text);
+    assert_non_null(copy);
+    l->texts[l->text_count++] = copy;
+    return copy;
+}
+
+static void mistake(const struct labelled *l, struct tally *tally, const char *what, const char *detail)
+{
+    print_error("%s: \"%s\": %s %s\n", l->file, l->name, what, detail);
+    tally->mistakes++;
+}
+
+/* ---- checking ---- */
+
+static struct expected_field *find_expected(struct labelled *l, const struct difference *d)
+{
+    for (uint32_t i = 0; i < l->field_count; i++) {
+        struct expected_field *e = &l->fields[i];
+        if (e->ignored == d->ignored && strcmp(e->field, d->field) == 0 &&
+            (e->kind[0] == '\0' || strcmp(e->kind, difference_kind_name(d->kind)) == 0))
+            return e;
+    }
+    return NULL;
+}
+
+static void check_fields(struct labelled *l, struct tally *tally, const struct comparison *comparison)
+{
+    for (uint32_t i = 0; i < comparison->differences.count; i++) {
+        const struct difference *d = &comparison->differences.at[i];
+        struct expected_field *expected = find_expected(l, d);
+        if (expected == NULL) {
+            char found[FIELD_ROOM + 64];
+            snprintf(found, sizeof(found), "%s %s%s", d->field, difference_kind_name(d->kind), d->ignored ? " (ignored)" : "");
+            mistake(l, tally, "found a difference that is not labelled:", found);
+        } else {
+            expected->seen = true;
+        }
+    }
+    for (uint32_t i = 0; i < l->field_count; i++)
+        if (!l->fields[i].seen)
+            mistake(l, tally, "did not find:", l->fields[i].field);
+}
+
+static void check(struct labelled *l, struct tally *tally)
+{
+    if (l->default_headers) {
+        test_route_header(&l->route, "content-type");
+        test_route_header(&l->route, "location");
+    }
+    const struct comparison *comparison = compare_pair(tally->compare, l->pair);
+    tally->cases++;
+    if (strcmp(judgement_name(comparison->judgement), l->judgement) != 0)
+        mistake(l, tally, "judged", judgement_name(comparison->judgement));
+    if (l->obstacle[0] != '\0' && strcmp(obstacle_name(comparison->obstacle), l->obstacle) != 0)
+        mistake(l, tally, "obstacle", obstacle_name(comparison->obstacle));
+    check_fields(l, tally, comparison);
+}
+
+/* ---- reading ---- */
+
+static const char *after(const char *line, const char *word)
+{
+    size_t len = strlen(word);
+    return strncmp(line, word, len) == 0 && (line[len] == ' ' || line[len] == '\0') ? line + len + (line[len] == ' ') : NULL;
+}
+
+static void expect_field(struct labelled *l, const char *text, bool ignored)
+{
+    assert_true(l->field_count < EXPECTED_MAX);
+    struct expected_field *e = &l->fields[l->field_count++];
+    e->ignored = ignored;
+    const char *kind = ignored ? NULL : strrchr(text, ' ');
+    snprintf(e->field, sizeof(e->field), "%.*s", kind == NULL ? (int)strlen(text) : (int)(kind - text), text);
+    if (kind != NULL)
+        snprintf(e->kind, sizeof(e->kind), "%s", kind + 1);
+}
+
+static void tolerate(struct labelled *l, const char *text, enum config_tolerance_kind kind)
+{
+    char *path;
+    double amount = strtod(text, &path);
+    test_route_tolerate(&l->route, keep(l, path + 1), kind, amount);
+}
+
+static void read_directive(struct labelled *l, const char *line)
+{
+    const char *rest;
+    if ((rest = after(line, "ignore")) != NULL)
+        test_route_ignore(&l->route, keep(l, rest));
+    else if ((rest = after(line, "unordered")) != NULL)
+        test_route_unordered(&l->route, keep(l, rest));
+    else if ((rest = after(line, "absolute")) != NULL)
+        tolerate(l, rest, TOLERANCE_ABSOLUTE);
+    else if ((rest = after(line, "relative")) != NULL)
+        tolerate(l, rest, TOLERANCE_RELATIVE);
+    else if ((rest = after(line, "header")) != NULL) {
+        l->default_headers = false;
+        test_route_header(&l->route, keep(l, rest));
+    } else if (after(line, "status_class") != NULL)
+        l->route.route.shadow.compare.status_class = true;
+    else if ((rest = after(line, "max_body")) != NULL)
+        l->route.route.shadow.max_body = strtoul(rest, NULL, 10);
+    else if ((rest = after(line, "want")) != NULL)
+        sscanf(rest, "%31s %31s", l->judgement, l->obstacle);
+    else if ((rest = after(line, "differs")) != NULL)
+        expect_field(l, rest, false);
+    else if ((rest = after(line, "ignores")) != NULL)
+        expect_field(l, rest, true);
+    else
+        fail_msg("%s: \"%s\": unknown line: %s", l->file, l->name, line);
+}
+
+struct answer {
+    unsigned status;
+    enum outcome_kind kind;
+    bool escaped, failed;
+    char head[4096];
+    char *body;
+    size_t len, room;
+};
+
+static void answer_add(struct answer *a, const char *at, size_t len)
+{
+    if (a->len + len > a->room) {
+        a->room = (a->len + len) * 2 + 64;
+        a->body = realloc(a->body, a->room);
+        assert_non_null(a->body);
+    }
+    memcpy(a->body + a->len, at, len);
+    a->len += len;
+}
+
+/* \xNN, \n, \r, \\ , and \repeat{N,TEXT}. */
+static void answer_add_escaped(struct answer *a, const char *line)
+{
+    while (*line != '\0') {
+        unsigned code, times;
+        int taken = 0;
+        char text[128];
+        if (sscanf(line, "\\x%2x%n", &code, &taken) == 1 && taken > 0) {
+            char byte = (char)code;
+            answer_add(a, &byte, 1);
+            line += taken;
+        } else if (sscanf(line, "\\repeat{%u,%127[^}]}%n", &times, text, &taken) == 2 && taken > 0) {
+            for (unsigned i = 0; i < times; i++)
+                answer_add(a, text, strlen(text));
+            line += taken;
+        } else if (line[0] == '\\' && line[1] != '\0' && strchr("nr\\", line[1]) != NULL) {
+            answer_add(a, line[1] == 'n' ? "\n" : line[1] == 'r' ? "\r" : "\\", 1);
+            line += 2;
+        } else {
+            answer_add(a, line++, 1);
+        }
+    }
+}
+
+static void answer_start(struct answer *a, const char *line)
+{
+    static const struct {
+        const char *word;
+        enum outcome_kind kind;
+    } kinds[] = {
+        {"connect_failed", OUTCOME_CONNECT_FAILED}, {"timeout", OUTCOME_TIMEOUT},         {"reset", OUTCOME_RESET},
+        {"bad_response", OUTCOME_BAD_RESPONSE},     {"overloaded", OUTCOME_OVERLOADED}, {"client_gone", OUTCOME_CLIENT_GONE},
+    };
+    a->status = (unsigned)strtoul(line, NULL, 10);
+    a->escaped = strstr(line, "escaped") != NULL;
+    a->failed = strstr(line, "no_memory") != NULL;
+    a->kind = OUTCOME_OK;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strstr(line, kinds[i].word) != NULL)
+            a->kind = kinds[i].kind;
+    a->head[0] = '\0';
+    a->len = 0;
+}
+
+static void answer_finish(struct answer *a, struct capture *capture, size_t max_body)
+{
+    size_t half = a->len / 2;
+    capture_reset(capture, max_body);
+    capture_head(capture, a->status, a->head, strlen(a->head));
+    if (a->len > 0) { /* in two pieces, as it may stream */
+        capture_body(capture, a->body, half);
+        capture_body(capture, a->body + half, a->len - half);
+    }
+    capture_end(capture, a->kind, 1500);
+    capture->failed = a->failed;
+}
+
+enum place { OUTSIDE, DIRECTIVES, HEAD, BODY };
+
+struct corpus_reader {
+    struct tally *tally;
+    struct labelled label;
+    struct answer answer;
+    struct capture *capture; /* that `answer` is for */
+    enum place place;
+    uint32_t body_lines;
+    uint32_t blank_lines; /* those at the end of a body are not part of it */
+};
+
+static void close_answer(struct corpus_reader *r)
+{
+    if (r->capture != NULL)
+        answer_finish(&r->answer, r->capture, r->label.route.route.shadow.max_body);
+    r->capture = NULL;
+}
+
+static void close_case(struct corpus_reader *r)
+{
+    if (r->place == OUTSIDE)
+        return;
+    close_answer(r);
+    check(&r->label, r->tally);
+    label_end(&r->label);
+    r->place = OUTSIDE;
+}
+
+static void open_answer(struct corpus_reader *r, const char *line)
+{
+    const char *primary = after(line, "--- primary"), *shadow = after(line, "--- shadow");
+    close_answer(r);
+    assert_true(primary != NULL || shadow != NULL);
+    r->capture = primary != NULL ? &r->label.pair->primary_capture : &r->label.pair->shadow_capture;
+    answer_start(&r->answer, primary != NULL ? primary : shadow);
+    r->place = HEAD;
+    r->body_lines = 0;
+    r->blank_lines = 0;
+}
+
+static void read_line(struct corpus_reader *r, const char *file, char *line)
+{
+    if (strncmp(line, "=== ", 4) == 0) {
+        close_case(r);
+        label_start(&r->label, file, line + 4);
+        r->place = DIRECTIVES;
+    } else if (strncmp(line, "--- ", 4) == 0) {
+        open_answer(r, line);
+    } else if (r->place == DIRECTIVES && line[0] != '#' && line[0] != '\0') {
+        read_directive(&r->label, line);
+    } else if (r->place == HEAD && line[0] == '\0') {
+        r->place = BODY;
+    } else if (r->place == HEAD) {
+        size_t len = strlen(r->answer.head);
+        snprintf(r->answer.head + len, sizeof(r->answer.head) - len, "%s\r\n", line);
+    } else if (r->place == BODY && line[0] == '\0') {
+        r->blank_lines++;
+    } else if (r->place == BODY) {
+        r->blank_lines += r->body_lines++ > 0 ? 1 : 0;
+        for (; r->blank_lines > 0; r->blank_lines--)
+            answer_add(&r->answer, "\n", 1);
+        if (r->answer.escaped)
+            answer_add_escaped(&r->answer, line);
+        else
+            answer_add(&r->answer, line, strlen(line));
+    }
+}
+
+static void read_corpus(struct tally *tally, const char *path)
+{
+    struct corpus_reader r = {.tally = tally};
+    char *line = NULL;
+    size_t room = 0;
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    for (ssize_t len = getline(&line, &room, file); len >= 0; len = getline(&line, &room, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        read_line(&r, path, line);
+    }
+    close_case(&r);
+    free(line);
+    free(r.answer.body);
+    fclose(file);
+}
+
+static void judges_every_labelled_pair(void **state)
+{
+    static const char folder[] = "tests/shadow/corpus";
+    struct tally tally = {.compare = compare_new()};
+    struct dirent *entry;
+    DIR *directory = opendir(folder);
+
+    (void)state;
+    assert_non_null(tally.compare);
+    assert_non_null(directory);
+    while ((entry = readdir(directory)) != NULL) {
+        char path[512];
+        if (strstr(entry->d_name, ".pairs") == NULL)
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        read_corpus(&tally, path);
+    }
+    closedir(directory);
+    compare_free(tally.compare);
+    print_message("%u labelled pairs, %u mistakes\n", tally.cases, tally.mistakes);
+    assert_true(tally.cases >= 80);
+    assert_int_equal(tally.mistakes, 0);
+}
+
+/* A route is freed, another one is made at the same address: its rules count, not those compiled before. */
+static void new_rules_at_an_old_address(void **state)
+{
+    struct compare *compare = compare_new();
+    struct test_route route;
+    test_route_init(&route, "r");
+    test_route_ignore(&route, "$.a");
+    struct pair *pair = test_json_pair(&route, "{\"a\":1,\"b\":1}", "{\"a\":2,\"b\":1}");
+
+    (void)state;
+    assert_non_null(compare);
+    assert_int_equal(compare_pair(compare, pair)->judgement, JUDGEMENT_IGNORED);
+    test_route_init(&route, "r");
+    test_route_ignore(&route, "$.b");
+    assert_int_equal(compare_pair(compare, pair)->judgement, JUDGEMENT_MISMATCHED);
+    route.ignore[0] = "$.a";
+    assert_int_equal(compare_pair(compare, pair)->judgement, JUDGEMENT_IGNORED);
+    pair_free(pair);
+    compare_free(compare);
+}
+
+static void compiles_rules_once(void **state)
+{
+    struct compare *compare = compare_new();
+    struct test_route route;
+    test_route_init(&route, "r");
+    test_route_ignore(&route, "$.a");
+    struct pair *pair = test_json_pair(&route, "{\"a\":1}", "{\"a\":2}");
+
+    (void)state;
+    assert_non_null(compare);
+    const struct rules *first = compare_pair(compare, pair)->rules;
+    assert_non_null(first);
+    assert_ptr_equal(compare_pair(compare, pair)->rules, first);
+    pair_free(pair);
+    compare_free(compare);
+}
+
+static void equal_bytes_need_no_rules(void **state)
+{
+    struct compare *compare = compare_new();
+    struct test_route route;
+    test_route_init(&route, "r");
+    struct pair *pair = test_json_pair(&route, "{not even JSON", "{not even JSON");
+
+    (void)state;
+    assert_non_null(compare);
+    const struct comparison *comparison = compare_pair(compare, pair);
+    assert_int_equal(comparison->judgement, JUDGEMENT_MATCHED);
+    assert_null(comparison->rules);
+    pair_free(pair);
+    compare_free(compare);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(judges_every_labelled_pair),
+        cmocka_unit_test(new_rules_at_an_old_address),
+        cmocka_unit_test(compiles_rules_once),
+        cmocka_unit_test(equal_bytes_need_no_rules),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
