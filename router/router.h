@@ -186,9 +186,32 @@ bool router_restore(struct router *router, const json_t *state, uint64_t now_ms,
 /* Grows with every change that router_save() would show, evidence of a running stage left out. */
 uint64_t router_revision(const struct router *router);
 
-/* For status and metrics: one JSON object per route (name, phase, stage, share, shadow, hold elapsed and left, breaker,
- * gates with verdict and sentence, counters of both sides with rates and p50/p95/p99), new reference. */
+/*
+ * For status and metrics, new reference. Fields are only ever added. Percentages are numbers of 0 to 100, rates and limits
+ * fractions, times milliseconds; what is not known is null.
+ *
+ *   { "at_ms": wall clock, "revision": N, "passthrough": { "on": false, "sources": ["api"] },
+ *     "routes": [ ROUTE, ... in the file's order ], "unrouted": { "counters": COUNTERS } }
+ *
+ *   ROUTE:    { "name", "legacy": backend, "new": backend, "phase": plan_phase_name(), "percent": the plan's share,
+ *               "effective_percent": what breaker and passthrough leave of it, "shadow_percent", "since_wall_ms": when the
+ *               stage or share began, "evidence": EVIDENCE since then, "breaker": BREAKER, "counters": COUNTERS,
+ *               and only with stages:
+ *               "stage": name, "stage_index", "promotion": "auto" | "manual",
+ *               "stages": [ { "name", "percent", "shadow", "hold_ms", "confirm", "current" }, ... ],
+ *               "hold": { "length_ms", "elapsed_ms", "left_ms" },
+ *               "gates": { "verdict": "pass" | "fail" | "undecided", "gates": [ GATE, ... ] } }
+ *   GATE:     { "gate": name, "applies", "verdict", "sentence", and when measured "value", "low", "high", "limit" }
+ *   EVIDENCE: { "legacy": SIDE, "new": SIDE, "compared", "mismatched" }, SIDE: { "judged", "errors", "error_rate", "latency" }
+ *   BREAKER:  { "enabled", "state": breaker_state_name(), "trips", "max_trips", "why": of the last change, "in_state_ms",
+ *               "cooldown_left_ms", "trial_succeeded", "trial_requests",
+ *               "window": { "length_ms", "legacy": W, "new": W } }, W: { "judged", "errors", "error_rate", "p95_ms" }
+ *   COUNTERS: { "legacy": C, "new": C, "mirror": { mirror_reason_name(): count, ..., "now_in_flight" }, "in_flight" }
+ *         C:  { "requests", "judged", "errors", "error_rate", "fallbacks", "classes": { "none", "1xx", ... "5xx" },
+ *               "outcomes": { outcome_kind_name(): count, ... }, "latency": { "p50_ms", "p95_ms", "p99_ms" } or null }
+ */
 json_t *router_status(const struct router *router, uint64_t now_ms, uint64_t wall_ms);
+/* The newest events, at most 200, oldest first: { "sequence", "at_ms", "route", "what", "who", "why", "from", "to" }; new reference. */
 json_t *router_history(const struct router *router, const char *route /* NULL: all */);
 
 /* Sums of all workers for the route; false when there is none of that name ("-" is the requests without a route). */
