@@ -45,26 +45,36 @@ static void row(struct table *table, const char *name, const char *value)
     table_cell(table, TONE_PLAIN, value);
 }
 
+/* Where the caller stands among the cohorts, and with which key; of no meaning without a route. */
+static void rows_cohort(struct table *table, const json_t *answer)
+{
+    char cohort[96], share[NUMBER_ROOM];
+    number_percent(value_number(answer, "share_percent") / 100.0, share);
+    snprintf(cohort, sizeof(cohort), "%llu of 10,000; the share is %s", (unsigned long long)value_count(answer, "cohort"),
+             share);
+    if (value_text(answer, "sticky")[0] != '\0')
+        row(table, "sticky key", value_text(answer, "sticky"));
+    row(table, "cohort", cohort);
+}
+
 static int draw(const struct ctl *ctl, const json_t *answer)
 {
     static const struct table_column columns[] = {{"", false}, {"", false}};
     struct table *table = table_new(columns, 2);
     if (table == NULL)
         return complain(ctl, EXIT_REFUSED, "out of memory");
-    char cohort[96], share[NUMBER_ROOM];
     const char *route = value_text(answer, "route");
-    number_percent(value_number(answer, "share_percent") / 100.0, share);
-    snprintf(cohort, sizeof(cohort), "%llu of 10,000; the share is %s", (unsigned long long)value_count(answer, "cohort"),
-             share);
     screen_wrap(&ctl->screen, TONE_STRONG, 0, value_text(answer, "sentence"));
     row(table, "route", route[0] != '\0' ? route : "none");
     row(table, "side", value_text(answer, "side"));
     row(table, "backend", value_text(answer, "backend"));
     row(table, "reason", value_text(answer, "reason"));
-    if (value_text(answer, "sticky")[0] != '\0')
-        row(table, "sticky key", value_text(answer, "sticky"));
-    row(table, "cohort", cohort);
-    row(table, "mirrored", value_flag(answer, "mirrored") ? "yes" : value_text(answer, "mirror"));
+    if (route[0] != '\0')
+        rows_cohort(table, answer);
+    table_row(table);
+    table_cell(table, TONE_FAINT, "mirrored");
+    table_cellf(table, TONE_PLAIN, "%s%s", value_flag(answer, "mirrored") ? "yes" : "no: ",
+                value_flag(answer, "mirrored") ? "" : value_text(answer, "mirror"));
     bool whole = table_print(table, &ctl->screen, 2);
     table_free(table);
     return whole ? EXIT_DONE : complain(ctl, EXIT_REFUSED, "out of memory");

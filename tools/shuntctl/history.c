@@ -49,8 +49,10 @@ static char *change_text(const json_t *event)
         char a[40], b[40];
         if (json_equal(before, after) || json_is_array(after) || json_is_object(after))
             continue;
-        fprintf(out, "%s%s %s -> %s", ftell(out) > 0 ? ", " : "", name, word(before, a, sizeof(a)),
-                word(after, b, sizeof(b)));
+        fprintf(out, "%s%s ", ftell(out) > 0 ? ", " : "", name);
+        if (before != NULL)
+            fprintf(out, "%s -> ", word(before, a, sizeof(a)));
+        fputs(word(after, b, sizeof(b)), out);
     }
     if (fclose(out) != 0) {
         free(text);

@@ -91,22 +91,31 @@ unsigned screen_columns(const char *text)
     return columns;
 }
 
+/* Bytes of `text` that fit in `columns`, up to a blank where there is one; at least a word. */
+static size_t line_bytes(const char *text, unsigned columns)
+{
+    size_t fits = 0;
+    unsigned used = 0;
+    for (const char *at = text; *at != '\0';) {
+        size_t blanks = strspn(at, " "), word = strcspn(at + blanks, " ");
+        for (size_t i = 0; i < blanks + word; i++)
+            used += ((unsigned char)at[i] & 0xc0) != 0x80;
+        if (used > columns && fits > 0)
+            break;
+        at += blanks + word;
+        fits = (size_t)(at - text);
+    }
+    return fits;
+}
+
 void screen_wrap(const struct screen *screen, enum tone tone, unsigned indent, const char *text)
 {
-    char *copy = strdup(text), *rest = copy;
-    unsigned column = 0;
-    if (copy == NULL)
-        return;
-    for (char *word; (word = strtok_r(rest, " \n", &rest)) != NULL;) {
-        unsigned length = screen_columns(word);
-        if (column > 0 && column + 1 + length > screen->width) {
-            fputc('\n', screen->out);
-            column = 0;
-        }
-        fprintf(screen->out, "%*s", column == 0 ? (int)indent : 1, "");
-        screen_write(screen, tone, word);
-        column += (column == 0 ? indent : 1) + length;
+    unsigned columns = screen->width > indent ? screen->width - indent : 1;
+    while (*(text += strspn(text, " ")) != '\0') {
+        size_t bytes = line_bytes(text, columns);
+        fprintf(screen->out, "%*s", (int)indent, "");
+        screen_print(screen, tone, "%.*s", (int)bytes, text);
+        fputc('\n', screen->out);
+        text += bytes;
     }
-    fputc('\n', screen->out);
-    free(copy);
 }

@@ -178,12 +178,21 @@ static bool print_line(const struct table *table, const struct screen *screen, u
     return true;
 }
 
+static bool has_titles(const struct table *table)
+{
+    for (unsigned column = 0; column < table->count; column++)
+        if (table->columns[column].title[0] != '\0')
+            return true;
+    return false;
+}
+
 bool table_print(const struct table *table, const struct screen *screen, unsigned indent)
 {
     bool whole = !table->failed;
     if (table->rows == 0)
         return whole;
-    whole &= print_line(table, screen, indent, SIZE_MAX);
+    if (has_titles(table))
+        whole &= print_line(table, screen, indent, SIZE_MAX);
     for (size_t row = 0; row < table->rows; row++) {
         const struct cell *note = cell_at(table, row, table->count);
         whole &= print_line(table, screen, indent, row);
