@@ -19,6 +19,7 @@
 enum {
     HIGH_WATER = 128 * 1024,  /* unsent bytes that stop the reading on the other side */
     REPLAY_BYTES = 64 * 1024, /* of a body kept for another try */
+    RAW_TURN = 1024 * 1024,   /* moved inside the kernel before others have their turn */
     FREE_EXCHANGES = 512,
 };
 
@@ -684,9 +685,10 @@ static bool on_raw(struct attempt *attempt)
         hold_response_back(ex);
         return true;
     }
-    uint64_t moved = 0;
-    enum pump_result result =
-        pump_move(&ex->pump, source->fd, sink->fd, attempt->codec->raw_remaining(attempt), &moved);
+    uint64_t moved = 0, most = attempt->codec->raw_remaining(attempt);
+    if (most > RAW_TURN)
+        most = RAW_TURN;
+    enum pump_result result = pump_move(&ex->pump, source->fd, sink->fd, most, &moved);
     ex->activity_ms = worker_now_ms(ex->worker);
     ex->bytes_out += moved;
     count_add(&ex->worker->counters.spliced_bytes, moved);
@@ -707,6 +709,7 @@ static bool on_raw(struct attempt *attempt)
         end_without_response(ex, OUTCOME_RESET, 502, failures[OUTCOME_RESET].text);
         return true;
     case PUMP_DONE:
+        conn_later(source);
         break;
     }
     attempt->codec->moved_raw(attempt, moved);

@@ -18,6 +18,7 @@
 enum {
     BULK = 32 * 1024,         /* a read of this size announces more: move it inside the kernel */
     TURN_BYTES = 1 << 20,     /* then others have their turn */
+    TURN_READS = 8,           /* likewise */
     CONNECTS = 3,             /* addresses tried for a passthrough connection */
 };
 
@@ -157,7 +158,11 @@ static bool move_bulk(struct tunnel *tunnel, struct tunnel_end *from, struct tun
 static void relay(struct tunnel *tunnel, struct tunnel_end *from, struct tunnel_end *to)
 {
     tunnel->activity_ms = worker_now_ms(tunnel->worker);
-    while (!from->ended && sink_takes(&to->conn)) {
+    for (int reads = 0; !from->ended && sink_takes(&to->conn); reads++) {
+        if (reads == TURN_READS) {
+            conn_later(&from->conn);
+            return;
+        }
         if (from->pump.open) {
             if (!move_bulk(tunnel, from, to))
                 return;
