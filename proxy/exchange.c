@@ -709,7 +709,8 @@ static bool on_raw(struct attempt *attempt)
         end_without_response(ex, OUTCOME_RESET, 502, failures[OUTCOME_RESET].text);
         return true;
     case PUMP_DONE:
-        conn_later(source);
+        if (moved < attempt->codec->raw_remaining(attempt))
+            conn_later(source);
         break;
     }
     attempt->codec->moved_raw(attempt, moved);
