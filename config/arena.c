@@ -1,8 +1,8 @@
 /*
  * Arena: a list of blocks, handed out from the newest one's front, freed all at once.
  *
- * Used while a file is loaded and by whoever holds the tree afterwards (who only reads it). Takes its blocks from calloc(),
- * so that what it hands out is zero.
+ * Used while a file is loaded and by whoever holds the tree afterwards (who only reads it). Takes its blocks from
+ * calloc(), so that what it hands out is zero.
  */
 #include "config/arena.h"
 

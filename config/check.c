@@ -1,8 +1,8 @@
 /*
  * Checks: what must hold between keys, asked once a section's own keys are read.
  *
- * Called by the loader through the table of sections. Each check looks at the node for what the file said and at the struct
- * for what came of it, and copes with values that were refused before it.
+ * Called by the loader through the table of sections. Each check looks at the node for what the file said and at the
+ * struct for what came of it, and copes with values that were refused before it.
  */
 #include "config/check.h"
 
@@ -52,7 +52,8 @@ void admin_check(struct loader *loader, const struct node *node, void *base)
     admin->enabled = true;
     if (admin->address.text == NULL || says(node, "token_file") || scalar_is_loopback(&admin->address))
         return;
-    fault_at(loader, "address", place_of(node, "address"), "%s can be reached from other machines and there is no "
+    fault_at(loader, "address", place_of(node, "address"),
+             "%s can be reached from other machines and there is no "
              "token_file; expected an address of this machine such as 127.0.0.1:9901, or a token_file",
              text_shown(loader->faults, admin->address.text));
 }
@@ -142,8 +143,10 @@ static void fill_side(struct loader *loader, const struct node *node, struct con
             route->side[side] = &config->backends[i];
     }
     if (route->side[side] == NULL && (side != SIDE_LEGACY || config->legacy != NULL))
-        fault_at(loader, side_name(side), node->place, "there is no backend named %s; expected one under backends, or the "
-                 "name of another here", side_name(side));
+        fault_at(loader, side_name(side), node->place,
+                 "there is no backend named %s; expected one under backends, or the "
+                 "name of another here",
+                 side_name(side));
 }
 
 static bool stage_name_is_taken(const struct config_route *route, uint32_t index, const char *name)
@@ -174,14 +177,16 @@ static void check_stage_name(struct loader *loader, const struct config_route *r
 {
     for (uint32_t i = 0; i < index; i++) {
         if (route->stages[i].name != NULL && strcmp(route->stages[i].name, route->stages[index].name) == 0) {
-            fault_at(loader, "name", place_of(node, "name"), "%s is the name of an earlier stage too; expected another one",
+            fault_at(loader, "name", place_of(node, "name"),
+                     "%s is the name of an earlier stage too; expected another one",
                      text_shown(loader->faults, route->stages[index].name));
             return;
         }
     }
 }
 
-static void check_stage(struct loader *loader, const struct config_route *route, uint32_t index, const struct node *node)
+static void check_stage(struct loader *loader, const struct config_route *route, uint32_t index,
+                        const struct node *node)
 {
     const struct config_stage *stage = &route->stages[index];
     bool last = index + 1 == route->stage_count;
@@ -194,7 +199,8 @@ static void check_stage(struct loader *loader, const struct config_route *route,
                  "the share is smaller than that of the stage before; expected at least %s", before);
     }
     if (!last && !stage->confirm && route->promotion == PROMOTION_AUTO && !says(node, "hold"))
-        fault_at(loader, "hold", node->place, "this key is missing; expected how long to stay in this stage before shunt "
+        fault_at(loader, "hold", node->place,
+                 "this key is missing; expected how long to stay in this stage before shunt "
                  "promotes by itself, such as hold: 2h");
 }
 
@@ -226,10 +232,12 @@ static void check_shares(struct loader *loader, const struct node *node)
     if (!says(node, "stages"))
         return;
     if (says(node, "percent"))
-        fault_at(loader, "percent", place_of(node, "percent"), "the route has stages too; expected one of percent and "
+        fault_at(loader, "percent", place_of(node, "percent"),
+                 "the route has stages too; expected one of percent and "
                  "stages");
     if (shadow != NULL && says(shadow->value, "percent"))
-        fault_at(loader, "shadow.percent", place_of(shadow->value, "percent"), "the route has stages, which say what is "
+        fault_at(loader, "shadow.percent", place_of(shadow->value, "percent"),
+                 "the route has stages, which say what is "
                  "mirrored; expected shadow: 100 in a stage instead");
 }
 
@@ -284,7 +292,8 @@ static void check_route_reach(struct loader *loader, const struct config_route *
         fault_at(loader, "match", place_of(node, "match"),
                  "no request can reach this route: the route %s in line %" PRIu32
                  " comes first and matches all that this one would; expected the narrower route first",
-                 routes[i].name != NULL ? text_shown(loader->faults, routes[i].name) : "without a name", routes[i].line);
+                 routes[i].name != NULL ? text_shown(loader->faults, routes[i].name) : "without a name",
+                 routes[i].line);
         return;
     }
 }

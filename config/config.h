@@ -1,9 +1,9 @@
 /*
  * The configuration: one YAML file as one immutable tree.
  *
- * config_load() builds it, everybody else only reads it, from any thread. It knows no other room: no sockets, no loop, no
- * threads. All memory of one tree dies together in config_free(). The keys, their units, ranges and defaults are rows of the
- * table in keys.c; the loader, --dump and docs/configuration.md all read that table.
+ * config_load() builds it, everybody else only reads it, from any thread. It knows no other room: no sockets, no loop,
+ * no threads. All memory of one tree dies together in config_free(). The keys, their units, ranges and defaults are
+ * rows of the table in keys.c; the loader, --dump and docs/configuration.md all read that table.
  */
 #ifndef SHUNT_CONFIG_CONFIG_H
 #define SHUNT_CONFIG_CONFIG_H
@@ -30,7 +30,9 @@ static inline enum side side_other(enum side side)
 }
 
 /* Shares of traffic are counted in steps of 0.01 %: 10,000 is everything. */
-enum { SHARE_ALL = 10000 };
+enum {
+    SHARE_ALL = 10000
+};
 
 /* A percentage that was not given. */
 #define RATE_UNSET (-1.0)
@@ -54,7 +56,7 @@ struct config_admin {
     const char *token_file;
 };
 
-struct config_timeouts { /* all in milliseconds */
+struct config_timeouts {        /* all in milliseconds */
     uint64_t request_header_ms; /* from a request's first byte to its complete head: 408 */
     uint64_t request_body_ms;   /* without progress while a body is awaited from the client: 408 */
     uint64_t idle_ms;           /* kept client connection without a request */
@@ -79,26 +81,26 @@ enum config_header_rule {
     HEADER_OFF,    /* leave exactly as it came */
 };
 
-struct config_headers { /* what shunt writes into requests and responses it forwards */
-    bool via;                                   /* RFC 9110 section 7.6.3, both directions */
-    enum config_header_rule x_forwarded_for;    /* append | set | off */
-    enum config_header_rule x_forwarded_proto;  /* set | keep | off */
-    enum config_header_rule x_forwarded_host;   /* set | keep | off */
-    enum config_header_rule x_request_id;       /* set | keep | off */
+struct config_headers {                        /* what shunt writes into requests and responses it forwards */
+    bool via;                                  /* RFC 9110 section 7.6.3, both directions */
+    enum config_header_rule x_forwarded_for;   /* append | set | off */
+    enum config_header_rule x_forwarded_proto; /* set | keep | off */
+    enum config_header_rule x_forwarded_host;  /* set | keep | off */
+    enum config_header_rule x_request_id;      /* set | keep | off */
 };
 
 struct config_backend {
     const char *name;
     const char *url; /* as written */
     struct config_address address;
-    uint32_t index;             /* position in config.backends */
-    uint32_t max_connections;   /* of the whole process; each worker may hold its part */
-    uint32_t queue;             /* exchanges that may wait for a connection, whole process */
-    uint64_t queue_timeout_ms;  /* 503 after it */
-    uint64_t idle_timeout_ms;   /* kept upstream connection without an exchange */
-    uint64_t dns_refresh_ms;    /* how often a name is looked up again */
-    uint32_t eject_after;       /* consecutive failures that eject one address of several; 0 never */
-    uint64_t eject_ms;          /* for how long */
+    uint32_t index;            /* position in config.backends */
+    uint32_t max_connections;  /* of the whole process; each worker may hold its part */
+    uint32_t queue;            /* exchanges that may wait for a connection, whole process */
+    uint64_t queue_timeout_ms; /* 503 after it */
+    uint64_t idle_timeout_ms;  /* kept upstream connection without an exchange */
+    uint64_t dns_refresh_ms;   /* how often a name is looked up again */
+    uint32_t eject_after;      /* consecutive failures that eject one address of several; 0 never */
+    uint64_t eject_ms;         /* for how long */
 };
 
 /* NAME: VALUE or NAME: [VALUE, ...]; no values means "present". */
@@ -132,7 +134,7 @@ struct config_match {
     const char *host; /* lower case, without port; "*.example.com" matches one or more labels; NULL matches all */
     struct config_path *path; /* NULL matches all */
     const char **methods;
-    uint32_t method_count; /* 0 matches all */
+    uint32_t method_count;              /* 0 matches all */
     struct config_field_match *headers; /* all must match */
     uint32_t header_count;
     struct config_field_match *query; /* all must match; compared after percent-decoding */
@@ -159,38 +161,44 @@ struct config_override {
     enum side side;
 };
 
-enum config_promotion { PROMOTION_MANUAL, PROMOTION_AUTO };
-
-struct config_stage {
-    const char *name;    /* given, or made from the share: "25%" */
-    uint32_t percent;    /* of SHARE_ALL: live traffic to new */
-    uint32_t shadow;     /* of SHARE_ALL: mirrored to the other side */
-    uint64_t hold_ms;
-    bool confirm;        /* a person must promote out of this stage */
+enum config_promotion {
+    PROMOTION_MANUAL,
+    PROMOTION_AUTO
 };
 
-struct config_gates { /* rates are fractions (0.02 is 2 %); RATE_UNSET where the gate is not asked for */
-    uint64_t min_requests;       /* on each side that must have traffic in the stage */
-    double error_rate_increase;  /* new minus legacy */
-    double p95_increase;         /* relative: new / legacy - 1 */
-    double mismatch_rate;        /* of compared pairs */
-    double confidence;           /* 0.99 */
+struct config_stage {
+    const char *name; /* given, or made from the share: "25%" */
+    uint32_t percent; /* of SHARE_ALL: live traffic to new */
+    uint32_t shadow;  /* of SHARE_ALL: mirrored to the other side */
+    uint64_t hold_ms;
+    bool confirm; /* a person must promote out of this stage */
+};
+
+struct config_gates {           /* rates are fractions (0.02 is 2 %); RATE_UNSET where the gate is not asked for */
+    uint64_t min_requests;      /* on each side that must have traffic in the stage */
+    double error_rate_increase; /* new minus legacy */
+    double p95_increase;        /* relative: new / legacy - 1 */
+    double mismatch_rate;       /* of compared pairs */
+    double confidence;          /* 0.99 */
 };
 
 struct config_breaker {
     bool enabled;
     uint64_t window_ms;
-    uint64_t min_requests;      /* on new within the window */
-    double error_rate;          /* absolute; RATE_UNSET: not watched */
-    double error_rate_increase; /* over legacy in the same window; RATE_UNSET: not watched */
-    double p95_ratio;           /* new / legacy; RATE_UNSET: not watched */
+    uint64_t min_requests;       /* on new within the window */
+    double error_rate;           /* absolute; RATE_UNSET: not watched */
+    double error_rate_increase;  /* over legacy in the same window; RATE_UNSET: not watched */
+    double p95_ratio;            /* new / legacy; RATE_UNSET: not watched */
     uint32_t consecutive_errors; /* 0: not watched */
-    uint64_t cooldown_ms;       /* doubles with each trip in a row */
-    uint32_t max_trips;         /* then rolled back until a person resumes; 0: never */
-    uint32_t trial_requests;    /* successes a half-open trial needs */
+    uint64_t cooldown_ms;        /* doubles with each trip in a row */
+    uint32_t max_trips;          /* then rolled back until a person resumes; 0: never */
+    uint32_t trial_requests;     /* successes a half-open trial needs */
 };
 
-enum config_tolerance_kind { TOLERANCE_ABSOLUTE, TOLERANCE_RELATIVE };
+enum config_tolerance_kind {
+    TOLERANCE_ABSOLUTE,
+    TOLERANCE_RELATIVE
+};
 
 struct config_tolerance {
     const char *path;
@@ -199,7 +207,7 @@ struct config_tolerance {
 };
 
 struct config_compare {
-    bool status_class; /* compare 2xx with 2xx only; default is the exact status */
+    bool status_class;    /* compare 2xx with 2xx only; default is the exact status */
     const char **headers; /* response headers compared, lower case; default: content-type, location */
     uint32_t header_count;
     const char **ignore; /* "header:NAME", "status", "body", or a JSON path */
@@ -208,21 +216,22 @@ struct config_compare {
     uint32_t tolerance_count;
     const char **unordered; /* JSON paths of arrays compared as multisets */
     uint32_t unordered_count;
-    uint32_t noise_percent; /* of SHARE_ALL: mirrored requests that also go a second time to the primary's own backend */
+    uint32_t
+        noise_percent; /* of SHARE_ALL: mirrored requests that also go a second time to the primary's own backend */
 };
 
 struct config_shadow {
     const char **methods; /* upper case; "*" alone names all */
     uint32_t method_count;
     bool all_methods;
-    uint32_t percent;        /* of SHARE_ALL, for a route with a fixed share; stages have their own */
-    uint64_t timeout_ms;     /* from the copy's start to its response's end */
-    uint32_t max_in_flight;  /* copies under way, whole process */
-    size_t max_body;         /* of a response kept for comparing; beyond it length and digest */
-    size_t max_buffer;       /* request bytes a slow copy may fall behind; over it the copy is given up */
+    uint32_t percent;         /* of SHARE_ALL, for a route with a fixed share; stages have their own */
+    uint64_t timeout_ms;      /* from the copy's start to its response's end */
+    uint32_t max_in_flight;   /* copies under way, whole process */
+    size_t max_body;          /* of a response kept for comparing; beyond it length and digest */
+    size_t max_buffer;        /* request bytes a slow copy may fall behind; over it the copy is given up */
     uint32_t max_connections; /* to each mirrored backend, whole process */
-    uint32_t samples;        /* differing pairs kept for the report */
-    bool redact;             /* values in samples are replaced; true unless samples.values is full */
+    uint32_t samples;         /* differing pairs kept for the report */
+    bool redact;              /* values in samples are replaced; true unless samples.values is full */
     struct config_compare compare;
 };
 
@@ -240,7 +249,7 @@ struct config_fallback {
     bool all_methods;
 };
 
-struct config_assign { /* optional assignment cookie: the side a client got is kept by the client */
+struct config_assign {  /* optional assignment cookie: the side a client got is kept by the client */
     const char *cookie; /* NULL: none */
     uint64_t max_age_ms;
 };
@@ -257,8 +266,8 @@ struct config_route {
     struct config_override *overrides;
     uint32_t override_count;
     struct config_stage *stages;
-    uint32_t stage_count;  /* 0: fixed share */
-    uint32_t percent;      /* of SHARE_ALL, when stage_count is 0 */
+    uint32_t stage_count; /* 0: fixed share */
+    uint32_t percent;     /* of SHARE_ALL, when stage_count is 0 */
     enum config_promotion promotion;
     struct config_gates gates;
     struct config_breaker breaker;
@@ -298,7 +307,8 @@ struct config {
 
 /* All faults of one file, in the order of their place. */
 struct config_errors {
-    char **lines;  /* "shunt.yaml:8:14: routes[0].percent: 101 is too large; expected a percentage from 0% to 100%, ..." */
+    char *
+        *lines; /* "shunt.yaml:8:14: routes[0].percent: 101 is too large; expected a percentage from 0% to 100%, ..." */
     size_t count;
     size_t room;
 };
@@ -306,18 +316,20 @@ struct config_errors {
 void config_errors_free(struct config_errors *errors);
 
 /*
- * Reads and validates `path`. Returns a tree the caller frees with config_free(), or NULL with at least one line in *errors
- * (zero it first; the caller frees it with config_errors_free() in either case). Blocks on file I/O only: any thread.
+ * Reads and validates `path`. Returns a tree the caller frees with config_free(), or NULL with at least one line in
+ * *errors (zero it first; the caller frees it with config_errors_free() in either case). Blocks on file I/O only: any
+ * thread.
  */
 struct config *config_load(const char *path, struct config_errors *errors);
 
-/* The same for text in memory; `name` stands in messages for the file, and relative `{file: ...}` paths start at its folder. */
+/* The same for text in memory; `name` stands in messages for the file, and relative `{file: ...}` paths start at its
+ * folder. */
 struct config *config_parse(const char *name, const char *text, size_t length, struct config_errors *errors);
 
 void config_free(struct config *config); /* NULL is fine */
 
-/* The effective configuration as YAML that config_parse() accepts again, defaults filled in, secrets masked as "***" in a
- * form that says where they came from. Returns malloc'd text, or NULL without memory. */
+/* The effective configuration as YAML that config_parse() accepts again, defaults filled in, secrets masked as "***" in
+ * a form that says where they came from. Returns malloc'd text, or NULL without memory. */
 char *config_dump(const struct config *config);
 
 /*

@@ -1,9 +1,9 @@
 /*
  * Cores: the number behind `workers: auto`.
  *
- * Asked once per load. A container sees all cores of its node, but its quota stops it after its share of each period: more
- * workers than that share only wait for each other. Reads /proc/self/cgroup and the control group's files; whatever cannot
- * be read sets no limit.
+ * Asked once per load. A container sees all cores of its node, but its quota stops it after its share of each period:
+ * more workers than that share only wait for each other. Reads /proc/self/cgroup and the control group's files;
+ * whatever cannot be read sets no limit.
  */
 #include "config/cores.h"
 
@@ -14,7 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_ROOM = 4096, LINE_ROOM = 4352 };
+enum {
+    PATH_ROOM = 4096,
+    LINE_ROOM = 4352
+};
 
 static uint32_t quotient(uint64_t quota, uint64_t period)
 {
@@ -105,7 +108,8 @@ static uint32_t line_cores(char *line)
     if (controllers[0] == '\0')
         return group_cores("/sys/fs/cgroup", group);
     if (strcmp(controllers, "cpu") == 0 || strncmp(controllers, "cpu,", 4) == 0 || strstr(controllers, ",cpu") != NULL)
-        return smaller_limit(group_cores("/sys/fs/cgroup/cpu", group), group_cores("/sys/fs/cgroup/cpu,cpuacct", group));
+        return smaller_limit(group_cores("/sys/fs/cgroup/cpu", group),
+                             group_cores("/sys/fs/cgroup/cpu,cpuacct", group));
     return 0;
 }
 

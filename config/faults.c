@@ -1,8 +1,8 @@
 /*
  * Faults: every mistake of a file, told at once.
  *
- * The tree builder and the loader add to it and go on, so that a person sees all mistakes in one run. Sorting happens at the
- * end, as the loader walks its table and not the file.
+ * The tree builder and the loader add to it and go on, so that a person sees all mistakes in one run. Sorting happens
+ * at the end, as the loader walks its table and not the file.
  */
 #include "config/faults.h"
 

@@ -1,8 +1,8 @@
 /*
  * The faults of one file: collected in any order, told in the order of their place.
  *
- * It also carries the path of the key being looked at ("routes[0].stages[1].percent"), as every fault names it. One loader
- * owns one of these; its memory is the loader's scratch arena.
+ * It also carries the path of the key being looked at ("routes[0].stages[1].percent"), as every fault names it. One
+ * loader owns one of these; its memory is the loader's scratch arena.
  */
 #ifndef SHUNT_CONFIG_FAULTS_H
 #define SHUNT_CONFIG_FAULTS_H

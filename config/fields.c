@@ -1,8 +1,8 @@
 /*
  * Fields: reading and writing what a route or an override asks of headers, cookies and query parameters.
  *
- * Header names are kept in lower case, as they are compared without regard to case (RFC 9110 section 5.1); cookie and query
- * names are exact.
+ * Header names are kept in lower case, as they are compared without regard to case (RFC 9110 section 5.1); cookie and
+ * query names are exact.
  */
 #include "config/fields.h"
 
@@ -34,8 +34,8 @@ static bool read_name(struct loader *loader, const struct node_item *item, enum 
     };
     const char *wrong = name_fault(item->key, place);
     if (wrong != NULL) {
-        loader_fault(loader, item->key_place, "the name %s %s; expected %s", text_shown(loader->faults, item->key), wrong,
-                     expected[place]);
+        loader_fault(loader, item->key_place, "the name %s %s; expected %s", text_shown(loader->faults, item->key),
+                     wrong, expected[place]);
         return false;
     }
     size_t len = strlen(item->key);
@@ -65,8 +65,9 @@ static bool read_single(struct loader *loader, const struct node *node, struct c
 
 static bool read_values(struct loader *loader, const struct node *node, struct config_field_match *match)
 {
-    static const struct texts_rule rule = {
-        .expected = "a value, a list of values, or \"*\" for any value", .item_expected = "a value", .may_be_empty = true};
+    static const struct texts_rule rule = {.expected = "a value, a list of values, or \"*\" for any value",
+                                           .item_expected = "a value",
+                                           .may_be_empty = true};
     if (node->kind != NODE_LIST)
         return read_single(loader, node, match);
     struct texts texts = {0};
@@ -95,8 +96,8 @@ bool fields_read_one(struct loader *loader, const struct node_item *item, enum f
 }
 
 /* Two spellings of one header would be two keys of the mapping. */
-static void check_spelling(struct loader *loader, const struct node_item *item, const struct config_field_match *matches,
-                           uint32_t count)
+static void check_spelling(struct loader *loader, const struct node_item *item,
+                           const struct config_field_match *matches, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (strcmp(matches[i].name, matches[count].name) == 0)

@@ -8,7 +8,11 @@
 #include "config/writer.h"
 
 /* What a name may be and how it is kept, by where the field stands. */
-enum field_place { FIELD_HEADER, FIELD_COOKIE, FIELD_QUERY };
+enum field_place {
+    FIELD_HEADER,
+    FIELD_COOKIE,
+    FIELD_QUERY
+};
 
 /* One match of the pair `item`. False after a fault. */
 bool fields_read_one(struct loader *loader, const struct node_item *item, enum field_place place,

@@ -1,5 +1,6 @@
 /*
- * JSON paths: a check of their form, so that a slip is told with its line and not by a difference that is never ignored.
+ * JSON paths: a check of their form, so that a slip is told with its line and not by a difference that is never
+ * ignored.
  */
 #include "config/jsonpath.h"
 

@@ -1,8 +1,8 @@
 /*
  * Keys: the one place that says what the file may hold.
  *
- * Read from the bottom (the whole file) to the top (the innermost sections). A default is written as a person would write
- * it, and is read through the same reader as the file. To add a key: a field in config.h, a row here, and
+ * Read from the bottom (the whole file) to the top (the innermost sections). A default is written as a person would
+ * write it, and is read through the same reader as the file. To add a key: a field in config.h, a row here, and
  * `shunt --reference > docs/configuration.md`.
  */
 #include "config/keys.h"
@@ -10,6 +10,9 @@
 #include "config/check.h"
 #include "config/config.h"
 #include "config/types.h"
+
+/* A row reads best on as few lines as it needs. */
+/* clang-format off */
 
 /* ---- rows, by the type of their value ---- */
 
@@ -20,33 +23,33 @@ static const double YEAR = 365.0 * DAY;
 #define ROW(key, kind, record, field) .name = (key), .type = &(kind), .at = offsetof(struct record, field)
 #define END_OF_KEYS {.name = NULL}
 
-#define NUMBER(key, kind, record, field, by_default, least, most, text)                                                  \
+#define NUMBER(key, kind, record, field, by_default, least, most, text)                                                \
     {ROW(key, kind, record, field), .fallback = (by_default), .min = (least), .max = (most), .help = (text)}
-#define DURATION(key, record, field, by_default, least, most, text)                                                      \
+#define DURATION(key, record, field, by_default, least, most, text)                                                    \
     NUMBER(key, type_duration, record, field, by_default, least, most, text)
-#define COUNT(key, record, field, by_default, least, most, text)                                                         \
+#define COUNT(key, record, field, by_default, least, most, text)                                                       \
     NUMBER(key, type_count, record, field, by_default, least, most, text)
-#define COUNT64(key, record, field, by_default, least, most, text)                                                       \
+#define COUNT64(key, record, field, by_default, least, most, text)                                                     \
     NUMBER(key, type_count64, record, field, by_default, least, most, text)
-#define SIZE(key, record, field, by_default, least, most, text)                                                          \
+#define SIZE(key, record, field, by_default, least, most, text)                                                        \
     NUMBER(key, type_size, record, field, by_default, least, most, text)
-#define SHARE(key, record, field, by_default, text)                                                                      \
+#define SHARE(key, record, field, by_default, text)                                                                    \
     NUMBER(key, type_share, record, field, by_default, 0, SHARE_ALL, text)
-#define RATE(key, record, field, by_default, least, most, text)                                                          \
-    {ROW(key, type_rate, record, field), .fallback = (by_default), .min = (least), .max = (most), .flags = KEY_OFF,      \
+#define RATE(key, record, field, by_default, least, most, text)                                                        \
+    {ROW(key, type_rate, record, field), .fallback = (by_default), .min = (least), .max = (most), .flags = KEY_OFF,    \
      .help = (text)}
-#define WORD(key, kind, record, field, by_default, words, text)                                                          \
+#define WORD(key, kind, record, field, by_default, words, text)                                                        \
     {ROW(key, kind, record, field), .fallback = (by_default), .choices = (words), .help = (text)}
-#define LIST(key, kind, record, field, count_field, by_default, text)                                                    \
-    {ROW(key, kind, record, field), .count_at = offsetof(struct record, count_field), .fallback = (by_default),          \
+#define LIST(key, kind, record, field, count_field, by_default, text)                                                  \
+    {ROW(key, kind, record, field), .count_at = offsetof(struct record, count_field), .fallback = (by_default),        \
      .help = (text)}
-#define METHODS(record, by_default, text)                                                                                \
-    {ROW("methods", type_methods, record, methods), .count_at = offsetof(struct record, method_count),                   \
+#define METHODS(record, by_default, text)                                                                              \
+    {ROW("methods", type_methods, record, methods), .count_at = offsetof(struct record, method_count),                 \
      .flag_at = offsetof(struct record, all_methods), .fallback = (by_default), .help = (text)}
-#define SECTION(key, record, field, table, text)                                                                         \
+#define SECTION(key, record, field, table, text)                                                                       \
     {ROW(key, type_section, record, field), .section = &(table), .help = (text)}
-#define SECTIONS(key, record, field, count_field, table, least, most, text)                                              \
-    {ROW(key, type_sections, record, field), .count_at = offsetof(struct record, count_field), .section = &(table),      \
+#define SECTIONS(key, record, field, count_field, table, least, most, text)                                            \
+    {ROW(key, type_sections, record, field), .count_at = offsetof(struct record, count_field), .section = &(table),    \
      .min = (least), .max = (most), .help = (text)}
 #define LATER(key, what) {.name = (key), .type = &type_later, .flags = KEY_LATER, .help = (what)}
 
@@ -81,8 +84,8 @@ static const struct config_key admin_keys[] = {
     {ROW("address", type_address, config_admin, address), .flags = KEY_REQUIRED | KEY_RESTART,
      .help = "Where the admin API, health checks and metrics answer. Port 0 lets the kernel choose one and says so."},
     {ROW("token_file", type_token_file, config_admin, token_file),
-     .help = "A file with the token that changes need; relative to the folder of this file. Required where other machines "
-             "can reach the address."},
+     .help = "A file with the token that changes need; relative to the folder of this file. Required where other "
+             "machines can reach the address."},
     END_OF_KEYS,
 };
 static const struct config_section admin_section = {
@@ -164,10 +167,12 @@ static const struct config_key backend_keys[] = {
           "Connections of the whole process to this backend."),
     COUNT("queue", config_backend, queue, "1024", 0, 1000000,
           "Exchanges that may wait for a connection; more get 503 at once."),
-    DURATION("queue_timeout", config_backend, queue_timeout_ms, "1s", 1, HOUR, "How long one waits before it gets 503."),
+    DURATION("queue_timeout", config_backend, queue_timeout_ms, "1s", 1, HOUR,
+             "How long one waits before it gets 503."),
     DURATION("idle_timeout", config_backend, idle_timeout_ms, "30s", 1, DAY,
              "A kept connection without an exchange is closed; keep it below the backend's own."),
-    DURATION("dns_refresh", config_backend, dns_refresh_ms, "30s", 100, DAY, "How often a host name is looked up again."),
+    DURATION("dns_refresh", config_backend, dns_refresh_ms, "30s", 100, DAY,
+             "How often a host name is looked up again."),
     COUNT("eject_after", config_backend, eject_after, "5", 0, 1000000,
           "Failures in a row that leave out one of several addresses of a name; 0 never does."),
     DURATION("eject_for", config_backend, eject_ms, "10s", 1, DAY, "How long such an address is left out."),
@@ -176,8 +181,8 @@ static const struct config_key backend_keys[] = {
 };
 static const struct config_section backend_section = {
     .heading = "backends.NAME",
-    .intro = "Names are free, but one must be `legacy`: it answers requests without a route, and everything in passthrough. "
-             "Routes use `legacy` and `new` unless they name others.",
+    .intro = "Names are free, but one must be `legacy`: it answers requests without a route, and everything in "
+             "passthrough. Routes use `legacy` and `new` unless they name others.",
     .keys = backend_keys,
     .size = sizeof(struct config_backend),
 };
@@ -212,8 +217,8 @@ static const struct config_key assign_keys[] = {
 };
 static const struct config_section assign_section = {
     .heading = "routes[].assign",
-    .intro = "Lets the client keep the side it got in a cookie, for clients without another key. Without this section no "
-             "cookie is set.",
+    .intro = "Lets the client keep the side it got in a cookie, for clients without another key. Without this "
+             "section no cookie is set.",
     .keys = assign_keys,
     .is_set = assign_is_set,
 };
@@ -225,8 +230,8 @@ static const struct config_key stage_keys[] = {
      .help = "Live traffic to new. Never smaller than in the stage before."},
     SHARE("shadow", config_stage, shadow, "0%", "Traffic mirrored to the side that does not answer it."),
     DURATION("hold", config_stage, hold_ms, "0s", 0, YEAR,
-             "How long the gates must have passed before the next stage. Required where shunt promotes by itself; the last "
-             "stage may leave it out."),
+             "How long the gates must have passed before the next stage. Required where shunt promotes by itself; "
+             "the last stage may leave it out."),
     WORD("confirm", type_flag, config_stage, confirm, "false", yes_no,
          "A person must promote out of this stage, also with `promotion: auto`."),
     END_OF_KEYS,
@@ -343,7 +348,8 @@ static const struct config_key shadow_keys[] = {
          "Request bytes a slow copy may fall behind before it is given up."),
     COUNT("max_connections", config_shadow, max_connections, "256", 1, 1000000,
           "Connections for copies to each mirrored backend, apart from those of live traffic."),
-    {.name = "samples", .type = &type_section, .section = &sample_section, .help = "What the report shows of differences."},
+    {.name = "samples", .type = &type_section, .section = &sample_section,
+     .help = "What the report shows of differences."},
     SECTION("compare", config_shadow, compare, compare_section, "When two responses are the same."),
     END_OF_KEYS,
 };
@@ -362,8 +368,8 @@ static const struct config_key fallback_keys[] = {
 };
 static const struct config_section fallback_section = {
     .heading = "routes[].fallback",
-    .intro = "Asks legacy when new fails a request, so that the client does not see it. Without this section a failure is "
-             "the client's answer.",
+    .intro = "Asks legacy when new fails a request, so that the client does not see it. Without this section a "
+             "failure is the client's answer.",
     .keys = fallback_keys,
     .turn_off = fallback_turn_off,
     .is_set = fallback_is_set,
@@ -378,16 +384,17 @@ static const struct config_key route_keys[] = {
     {ROW("new", type_backend_name, config_route, side[SIDE_NEW]), .fallback = "new", .flags = KEY_DEFERRED,
      .help = "The backend that it moves to."},
     LIST("sticky", type_sticky, config_route, sticky, sticky_count, "[client_ip]",
-         "What decides a request's cohort, the first one present: `{ header: NAME }`, `{ cookie: NAME }`, `{ query: NAME }`, "
-         "and last `client_ip` or `random`."),
+         "What decides a request's cohort, the first one present: `{ header: NAME }`, `{ cookie: NAME }`, "
+         "`{ query: NAME }`, and last `client_ip` or `random`."),
     SECTION("assign", config_route, assign, assign_section, "An assignment cookie."),
     LIST("overrides", type_overrides, config_route, overrides, override_count, NULL,
-         "Requests with a fixed side, the first rule that matches: `{ header: { NAME: VALUE }, backend: new }`; `cookie` and "
-         "`query` work alike, and `[VALUE, VALUE]` lists several."),
+         "Requests with a fixed side, the first rule that matches: `{ header: { NAME: VALUE }, backend: new }`; "
+         "`cookie` and `query` work alike, and `[VALUE, VALUE]` lists several."),
     SECTIONS("stages", config_route, stages, stage_count, stage_section, 1, 64,
              "The plan. State outside the file remembers which stage it is in."),
     {ROW("percent", type_share, config_route, percent), .fallback = "0%", .min = 0, .max = SHARE_ALL,
-     .flags = KEY_SKIP_ZERO, .help = "A fixed share of live traffic to new instead of stages; follows the file on every reload."},
+     .flags = KEY_SKIP_ZERO,
+     .help = "A fixed share of live traffic to new instead of stages; follows the file on every reload."},
     WORD("promotion", type_choice, config_route, promotion, "manual", promotions,
          "`auto` goes to the next stage once a stage has held and its gates pass."),
     SECTION("gates", config_route, gates, gate_section, "What must be true to leave a stage."),
@@ -398,8 +405,8 @@ static const struct config_key route_keys[] = {
 };
 static const struct config_section route_section = {
     .heading = "routes[]",
-    .intro = "Requests that migrate together; the first route that matches takes a request, and one that matches none goes "
-             "to `legacy`.",
+    .intro = "Requests that migrate together; the first route that matches takes a request, and one that matches "
+             "none goes to `legacy`.",
     .keys = route_keys,
     .size = sizeof(struct config_route),
     .check = route_check,
@@ -424,9 +431,11 @@ static const struct config_section state_section = {
 
 static const struct config_key file_keys[] = {
     {ROW("listeners", type_sections, config, listeners), .count_at = offsetof(struct config, listener_count),
-     .section = &listener_section, .min = 1, .max = 64, .flags = KEY_REQUIRED | KEY_RESTART, .help = "Where clients connect."},
+     .section = &listener_section, .min = 1, .max = 64, .flags = KEY_REQUIRED | KEY_RESTART,
+     .help = "Where clients connect."},
     SECTION("admin", config, admin, admin_section, "The admin API, health checks and metrics."),
-    {ROW("workers", type_workers, config, workers), .fallback = "auto", .min = 1, .max = 256, .flags = KEY_RESTART | KEY_AUTO,
+    {ROW("workers", type_workers, config, workers), .fallback = "auto", .min = 1, .max = 256,
+     .flags = KEY_RESTART | KEY_AUTO,
      .help = "Threads that move bytes; `auto` is one per core of the CPU quota."},
     SECTION("access_log", config, access_log, access_log_section, "A line per request, or `off`."),
     SECTION("timeouts", config, timeouts, timeout_section, "How long shunt waits for what."),

@@ -1,8 +1,8 @@
 /*
  * The table of keys: everything the file may say, one row per key.
  *
- * The loader, --dump, the reference page and the check of a reload walk these rows; none of them knows a key by name. A row
- * names its type, and a type knows how to read and write one value.
+ * The loader, --dump, the reference page and the check of a reload walk these rows; none of them knows a key by name. A
+ * row names its type, and a type knows how to read and write one value.
  */
 #ifndef SHUNT_CONFIG_KEYS_H
 #define SHUNT_CONFIG_KEYS_H
@@ -49,12 +49,12 @@ enum {
 struct config_key {
     const char *name; /* NULL ends a table */
     const struct config_type *type;
-    size_t at;       /* of the value in the section's struct */
-    size_t count_at; /* lists: of their uint32_t count */
-    size_t flag_at;  /* methods: of the bool that means all of them */
+    size_t at;            /* of the value in the section's struct */
+    size_t count_at;      /* lists: of their uint32_t count */
+    size_t flag_at;       /* methods: of the bool that means all of them */
     const char *fallback; /* the default, as the file would say it; NULL: none */
-    double min, max; /* inclusive, in the type's unit: ms, bytes, of SHARE_ALL, fraction, items of a list */
-    const struct config_choice *choices; /* NULL word ends them */
+    double min, max;      /* inclusive, in the type's unit: ms, bytes, of SHARE_ALL, fraction, items of a list */
+    const struct config_choice *choices;  /* NULL word ends them */
     const struct config_section *section; /* of a nested value */
     unsigned flags;
     const char *help; /* one sentence; of a KEY_LATER what it is */
@@ -64,12 +64,12 @@ struct config_section {
     const char *heading; /* in the reference */
     const char *intro;   /* paragraphs in front of its table, or NULL */
     const struct config_key *keys;
-    size_t size; /* of the struct, for lists of it */
-    void (*prepare)(void *base);                                                   /* before any key, or NULL */
-    void (*turn_off)(void *base);                                                  /* the word "off", or NULL */
-    bool (*is_off)(const void *base);                                              /* goes with turn_off */
-    bool (*is_set)(const void *base);                                              /* NULL: always */
-    void (*check)(struct loader *loader, const struct node *node, void *base);     /* when it stands in the file, or NULL */
+    size_t size;                                                               /* of the struct, for lists of it */
+    void (*prepare)(void *base);                                               /* before any key, or NULL */
+    void (*turn_off)(void *base);                                              /* the word "off", or NULL */
+    bool (*is_off)(const void *base);                                          /* goes with turn_off */
+    bool (*is_set)(const void *base);                                          /* NULL: always */
+    void (*check)(struct loader *loader, const struct node *node, void *base); /* when it stands in the file, or NULL */
 };
 
 /* The value a row speaks of, and its count and flag, in the struct at `base`. */

@@ -1,9 +1,9 @@
 /*
  * Loader: a file's text, through its tree, into one `struct config`.
  *
- * Called by whoever starts or reloads, on any thread; it reads the file, the files of secrets and the environment, and opens
- * nothing else. It walks the table of keys (keys.c) and knows no key itself. A fault never ends the walk, so that all of
- * them are told at once; the tree of a file with faults is thrown away.
+ * Called by whoever starts or reloads, on any thread; it reads the file, the files of secrets and the environment, and
+ * opens nothing else. It walks the table of keys (keys.c) and knows no key itself. A fault never ends the walk, so that
+ * all of them are told at once; the tree of a file with faults is thrown away.
  */
 #include "config/loader.h"
 
@@ -29,9 +29,15 @@ void *loader_take(struct loader *loader, size_t count, size_t size)
     return taken;
 }
 
+/* Remembers a text that --dump must mask. A file has few of them, so that looking one up may be slow. */
 static const char *keep(struct loader *loader, const char *text, const struct node *scalar)
 {
-    if (text == NULL || (scalar->origin != NULL && !config_secret_add(loader->config, text, scalar->origin)))
+    bool secret = text != NULL && scalar->origin != NULL;
+    if (secret && ++loader->secrets == LOADER_SECRETS + 1)
+        loader_fault(loader, scalar->place, "more than %d values come from variables and files; expected fewer",
+                     LOADER_SECRETS);
+    if (text == NULL ||
+        (secret && loader->secrets <= LOADER_SECRETS && !config_secret_add(loader->config, text, scalar->origin)))
         faults_no_memory(loader->faults);
     return text;
 }
@@ -136,10 +142,10 @@ const char *loader_secret(struct loader *loader, const char *path, struct place 
     size_t len = (size_t)got;
     if (len > 0 && len <= TREE_SCALAR_BYTES && content[len - 1] == '\n')
         len -= len > 1 && content[len - 2] == '\r' ? 2 : 1;
-    const char *wrong = len == 0                           ? "is empty"
-                        : len > TREE_SCALAR_BYTES          ? "is too large"
+    const char *wrong = len == 0                        ? "is empty"
+                        : len > TREE_SCALAR_BYTES       ? "is too large"
                         : !is_secret_text(content, len) ? "holds a control byte or more than one line"
-                                                           : NULL;
+                                                        : NULL;
     const char *text = NULL;
     if (wrong != NULL) {
         loader_fault(loader, place, "the file %s %s; expected one line of at most %d bytes",
@@ -187,7 +193,8 @@ static void fault_of_kind(struct loader *loader, const struct node *node, const 
     if (node->kind == NODE_SCALAR && node->empty)
         loader_fault(loader, node->place, "there is no value; expected %s", expected);
     else if (node->kind == NODE_SCALAR)
-        loader_fault(loader, node->place, "%s is a single value; expected %s", node_shown(loader->faults, node), expected);
+        loader_fault(loader, node->place, "%s is a single value; expected %s", node_shown(loader->faults, node),
+                     expected);
     else
         loader_fault(loader, node->place, "this is %s; expected %s", node_kind_name(node), expected);
 }
@@ -321,7 +328,8 @@ static void fault_unknown(struct loader *loader, const struct config_section *se
                      known_keys(loader, section));
 }
 
-static void read_keys(struct loader *loader, const struct config_section *section, const struct node *mapping, void *base)
+static void read_keys(struct loader *loader, const struct config_section *section, const struct node *mapping,
+                      void *base)
 {
     for (const struct config_key *key = section->keys; key->name != NULL; key++)
         read_key(loader, key, mapping, base);

@@ -13,10 +13,15 @@
 #include "config/keys.h"
 #include "config/tree.h"
 
+enum {
+    LOADER_SECRETS = 1000
+}; /* values that may come from the environment and from files */
+
 struct loader {
     struct config *config;
     struct config_arena *arena; /* the configuration's */
     struct faults *faults;      /* its arena is the scratch of loading */
+    uint32_t secrets;           /* kept so far */
     const char *folder;         /* of the file, with a slash at its end, or "" */
 };
 
@@ -25,8 +30,8 @@ void loader_read_section(struct loader *loader, const struct config_section *sec
                          void *base);
 
 /*
- * The single value of `node`: itself, or the content of the file it names with { file: PATH }. NULL after a fault, which
- * says "expected `expected`".
+ * The single value of `node`: itself, or the content of the file it names with { file: PATH }. NULL after a fault,
+ * which says "expected `expected`".
  */
 const struct node *loader_scalar(struct loader *loader, const struct node *node, const char *expected);
 
@@ -42,8 +47,8 @@ void *loader_take(struct loader *loader, size_t count, size_t size);
 const char *loader_text(struct loader *loader, const struct node *scalar);
 const char *loader_lower(struct loader *loader, const struct node *scalar);
 
-/* Content of a small file: a secret. The path is relative to the configuration's folder; one line break at its end is cut
- * off. NULL after a fault at `place`. Memory of the configuration. */
+/* Content of a small file: a secret. The path is relative to the configuration's folder; one line break at its end is
+ * cut off. NULL after a fault at `place`. Memory of the configuration. */
 const char *loader_secret(struct loader *loader, const char *path, struct place place);
 /* The path that loader_secret() opens; NULL after noting that there is no memory. */
 const char *loader_resolve(struct loader *loader, const char *path);

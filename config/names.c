@@ -22,7 +22,9 @@ bool name_is_token(const char *name)
     return len > 0 && len <= NAME_BYTES * 4 && strspn(name, LETTERS_DIGITS "!#$%&'*+-.^_`|~") == len;
 }
 
-enum { GUESS_BYTES = 32 };
+enum {
+    GUESS_BYTES = 32
+};
 
 static size_t least(size_t a, size_t b)
 {
@@ -66,7 +68,7 @@ const char *name_guess_best(const struct name_guess *guess)
 {
     size_t allowed = strlen(guess->wanted) < 4 ? 1 : (strlen(guess->wanted) + 2) / 3;
     return guess->best != NULL && guess->distance <= allowed && guess->distance < strlen(guess->best) ? guess->best
-                                                                                                       : NULL;
+                                                                                                      : NULL;
 }
 
 static void find_homes(const struct config_section *section, const char *key, const char **home, unsigned *homes)

@@ -9,7 +9,9 @@
 
 #include "config/arena.h"
 
-enum { NAME_BYTES = 64 }; /* of routes, backends, stages */
+enum {
+    NAME_BYTES = 64
+}; /* of routes, backends, stages */
 
 /* 1 to NAME_BYTES letters, digits, "_", "." and "-"; and "-" alone is kept for requests without a route. */
 bool name_is_valid(const char *name);

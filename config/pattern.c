@@ -1,8 +1,8 @@
 /*
  * Patterns: reading them, and proving that a later route can never be reached.
  *
- * Used by the loader only; the router has its own walk over the segments. A proof looks at two routes at a time: a route
- * that several earlier ones cover together is not found, and never is a reachable one refused.
+ * Used by the loader only; the router has its own walk over the segments. A proof looks at two routes at a time: a
+ * route that several earlier ones cover together is not found, and never is a reachable one refused.
  */
 #include "config/pattern.h"
 
@@ -11,7 +11,8 @@
 
 /* ---- paths ---- */
 
-/* Bytes a request's path can hold (RFC 3986 section 3.3), and those seen in practice that shunt forwards as they are. */
+/* Bytes a request's path can hold (RFC 3986 section 3.3), and those seen in practice that shunt forwards as they are.
+ */
 static bool is_path_byte(char c)
 {
     unsigned char byte = (unsigned char)c;
@@ -135,7 +136,8 @@ static bool is_bracketed_ipv6(const char *text)
 const char *pattern_host_fault(const char *text)
 {
     if (text[0] == '[')
-        return is_bracketed_ipv6(text) ? NULL : "this is no IPv6 address in [ ], and a host is matched without its port";
+        return is_bracketed_ipv6(text) ? NULL
+                                       : "this is no IPv6 address in [ ], and a host is matched without its port";
     if (strchr(text, ':') != NULL)
         return "a host is matched without its port";
     if (strncmp(text, "*.", 2) == 0)
@@ -186,8 +188,7 @@ static bool methods_cover(const struct config_match *wide, const struct config_m
 {
     if (wide->method_count == 0)
         return true;
-    return narrow->method_count > 0 &&
-           all_in(wide->methods, wide->method_count, narrow->methods, narrow->method_count);
+    return narrow->method_count > 0 && all_in(wide->methods, wide->method_count, narrow->methods, narrow->method_count);
 }
 
 /* Whoever meets `narrow` meets `wide`: the same field, and no value that `wide` would not take. */

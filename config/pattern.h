@@ -9,12 +9,16 @@
 #include "config/arena.h"
 #include "config/config.h"
 
-enum { PATTERN_SEGMENTS = 64, PATTERN_FIELDS = 32 };
+enum {
+    PATTERN_SEGMENTS = 64,
+    PATTERN_FIELDS = 32
+};
 
 /*
- * Splits a path pattern at its slashes, the one in front excluded: "/" is one empty segment, "/a/" is "a" and an empty one,
- * "/a/" with two stars behind it is "a" and SEGMENT_REST. NULL with *why (static text) for a bad pattern, or with *why NULL
- * without memory.
+ * Splits a path pattern at its slashes, the one in front excluded: "/" is one empty segment, "/a/" is "a" and an empty
+ * one,
+ * "/a/" with two stars behind it is "a" and SEGMENT_REST. NULL with *why (static text) for a bad pattern, or with *why
+ * NULL without memory.
  */
 struct config_path *pattern_path(struct config_arena *arena, const char *text, const char **why);
 
@@ -22,8 +26,8 @@ struct config_path *pattern_path(struct config_arena *arena, const char *text, c
 const char *pattern_host_fault(const char *text);
 
 /*
- * Does `wide` match every request that `narrow` matches? True only where it is proved from the patterns alone; false may
- * also mean that nobody knows.
+ * Does `wide` match every request that `narrow` matches? True only where it is proved from the patterns alone; false
+ * may also mean that nobody knows.
  */
 bool pattern_covers(const struct config_match *wide, const struct config_match *narrow);
 

@@ -2,8 +2,8 @@
  * The reference page: docs/configuration.md, from the table of keys.
  *
  * Called by `shunt --reference`. What a table cannot say (how values are written, how faults are told, a whole example)
- * stands here as text; everything about a key comes from its row. The examples are those of config/examples/, and a test
- * holds them together.
+ * stands here as text; everything about a key comes from its row. The examples are those of config/examples/, and a
+ * test holds them together.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -13,13 +13,12 @@
 #include "config/types.h"
 #include "config/writer.h"
 
-static const char smallest_file[] =
-    "listeners:\n"
-    "  - address: 127.0.0.1:8080\n"
-    "backends:\n"
-    "  legacy: { url: \"http://127.0.0.1:3001\" }\n"
-    "  new:    { url: \"http://127.0.0.1:3002\" }\n"
-    "routes: [ { name: everything, percent: 10 } ]\n";
+static const char smallest_file[] = "listeners:\n"
+                                    "  - address: 127.0.0.1:8080\n"
+                                    "backends:\n"
+                                    "  legacy: { url: \"http://127.0.0.1:3001\" }\n"
+                                    "  new:    { url: \"http://127.0.0.1:3002\" }\n"
+                                    "routes: [ { name: everything, percent: 10 } ]\n";
 
 static const char full_file[] =
     "listeners:\n"
@@ -36,7 +35,8 @@ static const char full_file[] =
     "routes:\n"
     "  - name: orders-read\n"
     "    match: { path: /orders/**, methods: [GET, HEAD] }\n"
-    "    sticky: [ { header: X-User-Id }, { cookie: session }, client_ip ]   # the first one present decides the cohort\n"
+    "    sticky: [ { header: X-User-Id }, { cookie: session }, client_ip ]   # the first one present decides the "
+    "cohort\n"
     "    overrides:\n"
     "      - { header: { X-Shunt-Backend: new }, backend: new }              # testers\n"
     "      - { header: { X-Tenant: [acme-sandbox, zoom2] }, backend: new }   # canary tenants\n"
@@ -46,8 +46,10 @@ static const char full_file[] =
     "      - { percent: 25, hold: 2h }\n"
     "      - { percent: 50, hold: 2h }\n"
     "      - { percent: 100, shadow: 10, hold: 48h }                         # legacy is now the mirror\n"
-    "    promotion: auto                                                     # or manual; a stage may say confirm: true\n"
-    "    gates:   { min_requests: 500, error_rate_increase: 2%, p95_increase: 20%, mismatch_rate: 0.01%, confidence: 99% }\n"
+    "    promotion: auto                                                     # or manual; a stage may say confirm: "
+    "true\n"
+    "    gates:   { min_requests: 500, error_rate_increase: 2%, p95_increase: 20%, mismatch_rate: 0.01%, confidence: "
+    "99% }\n"
     "    breaker: { window: 60s, min_requests: 50, error_rate: 5%, error_rate_increase: 2%, p95_ratio: 2.0,\n"
     "               consecutive_errors: 10, cooldown: 30s, max_trips: 3 }\n"
     "    shadow:\n"
@@ -69,24 +71,27 @@ static const char full_file[] =
     "state:\n"
     "  directory: shunt-state           # survives a restart and kill -9; without it state lives in memory\n";
 
-static const char opening[] =
-    "# Configuration\n"
-    "\n"
-    "<!-- Made from the table of keys in config/keys.c by `shunt --reference > docs/configuration.md`: edit it there. -->\n"
-    "\n"
-    "shunt reads one YAML file. Only `listeners` and `backends` are required; this is a whole migration, one request in ten\n"
-    "to the new backend:\n"
-    "\n"
-    "```yaml\n";
+static const char opening[] = "# Configuration\n"
+                              "\n"
+                              "<!-- Made from the table of keys in config/keys.c by `shunt --reference > "
+                              "docs/configuration.md`: edit it there. -->\n"
+                              "\n"
+                              "shunt reads one YAML file. Only `listeners` and `backends` are required; this is a "
+                              "whole migration, one request in ten\n"
+                              "to the new backend:\n"
+                              "\n"
+                              "```yaml\n";
 
 static const char how_to_write[] =
     "```\n"
     "\n"
-    "`shunt --check FILE` says whether a file is good. `shunt --dump FILE` prints it with every default filled in. A bad file\n"
+    "`shunt --check FILE` says whether a file is good. `shunt --dump FILE` prints it with every default filled in. A "
+    "bad file\n"
     "is refused as a whole, and all its faults are told at once, in the order of their place:\n"
     "\n"
     "```\n"
-    "shunt.yaml:8:14: routes[0].percent: 101 is too large; expected a percentage from 0% to 100%, with up to two decimals\n"
+    "shunt.yaml:8:14: routes[0].percent: 101 is too large; expected a percentage from 0% to 100%, with up to two "
+    "decimals\n"
     "shunt.yaml:9:5: routes[0]: the key \"stciky\" is unknown; did you mean sticky?\n"
     "```\n"
     "\n"
@@ -103,20 +108,24 @@ static const char how_to_write[] =
     "| percentage | a number with up to two decimals; the `%` may be left out | `10`, `12.5%`, `0.01%` |\n"
     "| rate in % | a number with its `%` | `2%`, `0.01%` |\n"
     "| number | digits; where a row gives decimals, with a point | `500`, `2.0` |\n"
-    "| name | 1 to 64 letters, digits, `_`, `.` and `-`; `-` alone is kept for requests without a route | `orders-read` |\n"
+    "| name | 1 to 64 letters, digits, `_`, `.` and `-`; `-` alone is kept for requests without a route | "
+    "`orders-read` |\n"
     "| JSON path | `$`, then any of `.name`, `['name']`, `[3]`, `[*]`, `.*`, `..name` | `$.items[*].updated_at` |\n"
     "\n"
     "A value can come from the environment or from a file, which is how secrets stay out of the configuration:\n"
     "\n"
     "- `${NAME}` in a value becomes that environment variable; one that is not set is a fault. `$${` stands for the\n"
     "  characters `${`; a `$` before anything else is itself.\n"
-    "- `{ file: PATH }` in place of a value becomes the content of that file without the line break at its end. A relative\n"
+    "- `{ file: PATH }` in place of a value becomes the content of that file without the line break at its end. A "
+    "relative\n"
     "  path starts at the folder of the configuration file.\n"
     "\n"
     "`--dump` and the admin API show where such a text came from, and not the text.\n"
     "\n"
-    "YAML anchors and aliases work (`stages: &plan [...]`, `stages: *plan`) as long as they unfold into no more than 10,000\n"
-    "values. Merge keys (`<<`), tags and several documents in one file are refused, and so are duplicate and unknown keys. A\n"
+    "YAML anchors and aliases work (`stages: &plan [...]`, `stages: *plan`) as long as they unfold into no more than "
+    "10,000\n"
+    "values. Merge keys (`<<`), tags and several documents in one file are refused, and so are duplicate and unknown "
+    "keys. A\n"
     "file has at most 1 MiB.\n"
     "\n";
 
@@ -127,13 +136,12 @@ static const char before_full[] =
     "\n"
     "```yaml\n";
 
-static const char ending[] =
-    "```\n"
-    "\n"
-    "## Not in this version\n"
-    "\n"
-    "These keys are known and refused, so that nobody relies on what is not there:\n"
-    "\n";
+static const char ending[] = "```\n"
+                             "\n"
+                             "## Not in this version\n"
+                             "\n"
+                             "These keys are known and refused, so that nobody relies on what is not there:\n"
+                             "\n";
 
 /* ---- cells ---- */
 
@@ -239,6 +247,7 @@ char *config_reference(void)
     writer_raw(&writer, full_file);
     writer_raw(&writer, ending);
     later_keys(&writer, &config_file_section);
-    writer_raw(&writer, "- `h2` in `listeners[].protocols`: HTTP/2\n- `https://` in `backends.NAME.url`: TLS to backends\n");
+    writer_raw(&writer,
+               "- `h2` in `listeners[].protocols`: HTTP/2\n- `https://` in `backends.NAME.url`: TLS to backends\n");
     return writer_take(&writer);
 }

@@ -1,8 +1,8 @@
 /*
  * Restart: which keys of a new file take effect only when shunt starts again.
  *
- * Asked by whoever reloads, to say so in the log. Compares what --dump would write of the rows marked KEY_RESTART, so that
- * a new key needs nothing here.
+ * Asked by whoever reloads, to say so in the log. Compares what --dump would write of the rows marked KEY_RESTART, so
+ * that a new key needs nothing here.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +23,8 @@ struct comparison {
 static void note(struct comparison *comparison, const char *heading, const char *name)
 {
     size_t left = comparison->room - comparison->len;
-    int wrote = snprintf(comparison->names + comparison->len, left, "%s%s%s%s", comparison->differs ? ", " : "", heading,
-                         heading[0] == '\0' ? "" : ".", name);
+    int wrote = snprintf(comparison->names + comparison->len, left, "%s%s%s%s", comparison->differs ? ", " : "",
+                         heading, heading[0] == '\0' ? "" : ".", name);
     comparison->differs = true;
     if (wrote > 0)
         comparison->len += (size_t)wrote < left ? (size_t)wrote : left - (left > 0 ? 1 : 0);

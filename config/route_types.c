@@ -61,7 +61,8 @@ static void write_protocols(struct writer *writer, const struct config_key *key,
     writer_texts(writer, only, 1);
 }
 
-const struct config_type type_protocols = {.name = "a list of protocols", .read = read_protocols, .write = write_protocols};
+const struct config_type type_protocols = {
+    .name = "a list of protocols", .read = read_protocols, .write = write_protocols};
 
 /* ---- admin.token_file ---- */
 
@@ -93,7 +94,8 @@ static void read_token_file(struct loader *loader, const struct config_key *key,
     if (token == NULL)
         return;
     if (!is_bearer_token(token)) {
-        loader_fault(loader, scalar->place, "the token in the file holds a blank or a byte beyond ASCII; expected one "
+        loader_fault(loader, scalar->place,
+                     "the token in the file holds a blank or a byte beyond ASCII; expected one "
                      "word of visible characters");
         return;
     }
@@ -145,8 +147,10 @@ static void read_backend(struct loader *loader, const struct config_key *key, co
     if (backend->name == NULL)
         faults_no_memory(loader->faults);
     if (!name_is_valid(item->key))
-        loader_fault(loader, item->key_place, "%s is no name for a backend; expected 1 to 64 letters, digits, \"_\", "
-                     "\".\" and \"-\", but not \"-\" alone", text_shown(loader->faults, item->key));
+        loader_fault(loader, item->key_place,
+                     "%s is no name for a backend; expected 1 to 64 letters, digits, \"_\", "
+                     "\".\" and \"-\", but not \"-\" alone",
+                     text_shown(loader->faults, item->key));
     loader_read_section(loader, key->section, item->value, backend);
     faults_leave(loader->faults, mark);
 }
@@ -169,7 +173,8 @@ static void read_backends(struct loader *loader, const struct config_key *key, c
             config->legacy = backend;
     }
     if (config->legacy == NULL)
-        loader_fault(loader, mapping->place, "there is no backend named legacy; expected one, as it answers requests "
+        loader_fault(loader, mapping->place,
+                     "there is no backend named legacy; expected one, as it answers requests "
                      "without a route and everything in passthrough");
 }
 
@@ -191,7 +196,8 @@ static void write_backends(struct writer *writer, const struct config_key *key, 
 const struct config_type type_backends = {
     .name = "a mapping of names to backends", .read = read_backends, .write = write_backends};
 
-static const struct config_backend *find_backend(const struct config *config, const char *name, struct name_guess *guess)
+static const struct config_backend *find_backend(const struct config *config, const char *name,
+                                                 struct name_guess *guess)
 {
     for (uint32_t i = 0; i < config->backend_count; i++) {
         if (config->backends[i].name != NULL && strcmp(config->backends[i].name, name) == 0)
@@ -228,7 +234,9 @@ const struct config_type type_backend_name = {
 
 /* ---- routes[].sticky ---- */
 
-enum { STICKY_MOST = 8 };
+enum {
+    STICKY_MOST = 8
+};
 
 struct sticky_word {
     const char *word;
@@ -261,8 +269,10 @@ static bool read_sticky_name(struct loader *loader, const struct sticky_word *wo
     bool good = word->kind == STICKY_QUERY ? scalar->text[0] != '\0' && strlen(scalar->text) <= NAME_BYTES * 4
                                            : name_is_token(scalar->text);
     if (!good) {
-        loader_fault(loader, scalar->place, "%s cannot be a name of a %s; expected letters, digits and "
-                     "!#$%%&'*+-.^_`|~", node_shown(loader->faults, scalar), word->word);
+        loader_fault(loader, scalar->place,
+                     "%s cannot be a name of a %s; expected letters, digits and "
+                     "!#$%%&'*+-.^_`|~",
+                     node_shown(loader->faults, scalar), word->word);
         return false;
     }
     sticky->name = word->kind == STICKY_HEADER ? loader_lower(loader, scalar) : loader_text(loader, scalar);
@@ -298,7 +308,8 @@ static void check_sticky_order(struct loader *loader, const struct config_sticky
 {
     for (uint32_t i = 0; i < index; i++) {
         if (is_last_resort(&list[i])) {
-            loader_fault(loader, node->place, "this is never looked at, as client_ip and random are always there; "
+            loader_fault(loader, node->place,
+                         "this is never looked at, as client_ip and random are always there; "
                          "expected them last");
             return;
         }
@@ -363,7 +374,9 @@ const struct config_type type_sticky = {.name = "a list", .read = read_sticky, .
 
 /* ---- routes[].overrides ---- */
 
-enum { OVERRIDES_MOST = 256 };
+enum {
+    OVERRIDES_MOST = 256
+};
 
 struct override_place {
     const char *key;
@@ -377,8 +390,8 @@ static const struct override_place override_places[] = {
     {"query", STICKY_QUERY, FIELD_QUERY},
 };
 
-static const char override_expected[] =
-    "{ header: { NAME: VALUE }, backend: new } (or with cookie or query in place of header, and legacy in place of new)";
+static const char override_expected[] = "{ header: { NAME: VALUE }, backend: new } (or with cookie or query in place "
+                                        "of header, and legacy in place of new)";
 
 static const struct override_place *find_override_place(const char *key)
 {
@@ -424,8 +437,8 @@ static void read_override_match(struct loader *loader, const struct override_pla
     if (mapping != NULL && mapping->count == 1)
         (void)fields_read_one(loader, mapping->items, place->place, &rule->match);
     else if (mapping != NULL)
-        loader_fault(loader, mapping->place, "there are %" PRIu32 " names; expected one, and another rule for another name",
-                     mapping->count);
+        loader_fault(loader, mapping->place,
+                     "there are %" PRIu32 " names; expected one, and another rule for another name", mapping->count);
     faults_leave(loader->faults, mark);
 }
 
@@ -464,8 +477,10 @@ static void read_overrides(struct loader *loader, const struct config_key *key, 
     if (list == NULL)
         return;
     if (list->count > OVERRIDES_MOST) {
-        loader_fault(loader, list->place, "the list has %" PRIu32 " rules; expected at most %d (one rule may list many "
-                     "values)", list->count, OVERRIDES_MOST);
+        loader_fault(loader, list->place,
+                     "the list has %" PRIu32 " rules; expected at most %d (one rule may list many "
+                     "values)",
+                     list->count, OVERRIDES_MOST);
         return;
     }
     struct config_override *rules = loader_take(loader, list->count, sizeof(*rules));
@@ -507,8 +522,8 @@ static void read_stage_name(struct loader *loader, const struct config_key *key,
     if (len > 0 && len <= NAME_BYTES && strspn(scalar->text, letters) == len && strcmp(scalar->text, "-") != 0)
         *KEY_FIELD(const char *, key, base) = loader_text(loader, scalar);
     else
-        loader_fault(loader, scalar->place, "%s is no name for a stage; expected %s", node_shown(loader->faults, scalar),
-                     expected);
+        loader_fault(loader, scalar->place, "%s is no name for a stage; expected %s",
+                     node_shown(loader->faults, scalar), expected);
 }
 
 const struct config_type type_stage_name = {
@@ -517,7 +532,10 @@ const struct config_type type_stage_name = {
 /* ---- routes[].fallback.on ---- */
 
 static const struct config_choice fallback_words[] = {
-    {"connect", FALLBACK_CONNECT}, {"timeout", FALLBACK_TIMEOUT}, {"5xx", FALLBACK_5XX}, {"reset", FALLBACK_RESET},
+    {"connect", FALLBACK_CONNECT},
+    {"timeout", FALLBACK_TIMEOUT},
+    {"5xx", FALLBACK_5XX},
+    {"reset", FALLBACK_RESET},
     {NULL, 0},
 };
 
@@ -591,7 +609,8 @@ static void read_text_list(struct loader *loader, const struct config_key *key, 
 static void read_compare_parts(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
 {
     static const struct texts_rule rule = {.expected = "a list",
-                                           .item_expected = "header:NAME, status, body or a JSON path such as $.meta.id",
+                                           .item_expected =
+                                               "header:NAME, status, body or a JSON path such as $.meta.id",
                                            .fault = compare_part_fault};
     struct texts texts = {0};
     if (!texts_read(loader, node, &rule, &texts))

@@ -28,8 +28,8 @@ static const struct unit printed_durations[] = {
 };
 
 static const struct unit sizes[] = {
-    {"GiB", 1ULL << 30}, {"MiB", 1ULL << 20}, {"KiB", 1ULL << 10}, {"GB", 1000000000}, {"MB", 1000000},
-    {"kB", 1000},        {"KB", 1000},        {"B", 1},
+    {"GiB", 1ULL << 30}, {"MiB", 1ULL << 20}, {"KiB", 1ULL << 10}, {"GB", 1000000000},
+    {"MB", 1000000},     {"kB", 1000},        {"KB", 1000},        {"B", 1},
 };
 
 static const struct unit *unit_at(const char *text, const struct unit *units, size_t count)
@@ -143,7 +143,9 @@ void scalar_print_size(uint64_t bytes, char out[SCALAR_TEXT_BYTES])
     (void)snprintf(out, SCALAR_TEXT_BYTES, "%" PRIu64 "B", bytes);
 }
 
-enum { DECIMAL_DIGITS = 9 }; /* few enough for a double to hold and to print again without a rest */
+enum {
+    DECIMAL_DIGITS = 9
+}; /* few enough for a double to hold and to print again without a rest */
 
 struct decimal {
     uint64_t digits; /* all of them, without the point */

@@ -1,5 +1,6 @@
 /*
- * The small values a file holds, from text and back to text: durations, sizes, shares, decimals, addresses, backend URLs.
+ * The small values a file holds, from text and back to text: durations, sizes, shares, decimals, addresses, backend
+ * URLs.
  *
  * Pure functions, any thread. Every reader takes the whole text or nothing and writes its result only on success.
  */
@@ -21,7 +22,9 @@ enum scalar_result {
     SCALAR_TOO_FINE,  /* more decimals than are kept */
 };
 
-enum { SCALAR_TEXT_BYTES = 64 }; /* enough for what any scalar_print_*() writes */
+enum {
+    SCALAR_TEXT_BYTES = 64
+}; /* enough for what any scalar_print_*() writes */
 
 /* "1h30m": whole numbers with d, h, m, s, ms, each unit once and largest first; a bare 0 is allowed. Milliseconds. */
 enum scalar_result scalar_duration(const char *text, uint64_t *ms);
@@ -46,12 +49,13 @@ void scalar_print_decimal(double value, char out[SCALAR_TEXT_BYTES]);
 enum scalar_result scalar_count(const char *text, uint64_t *count);
 
 /*
- * "HOST:PORT", "[V6]:PORT" or "unix:/PATH". `*why` (static text) says what is wrong. Text is copied into the arena; false
- * with *why NULL means without memory.
+ * "HOST:PORT", "[V6]:PORT" or "unix:/PATH". `*why` (static text) says what is wrong. Text is copied into the arena;
+ * false with *why NULL means without memory.
  */
 bool scalar_address(struct config_arena *arena, const char *text, struct config_address *address, const char **why);
 
-/* "http://HOST[:PORT]", "http://[V6][:PORT]", "unix:/PATH" or "http+unix:/PATH"; port 80 when there is none. As above. */
+/* "http://HOST[:PORT]", "http://[V6][:PORT]", "unix:/PATH" or "http+unix:/PATH"; port 80 when there is none. As above.
+ */
 bool scalar_backend_url(struct config_arena *arena, const char *text, struct config_address *address, const char **why);
 
 /* Can only processes of this machine reach it? True for 127.0.0.0/8, ::1, "localhost" and unix sockets. */

@@ -1,8 +1,8 @@
 /*
  * Secrets: a list of texts by address, kept with the configuration that owns them.
  *
- * The loader adds while it reads; --dump asks. A value is a secret by where it came from, not by which key it belongs to, so
- * that a new key cannot be forgotten here.
+ * The loader adds while it reads; --dump asks. A value is a secret by where it came from, not by which key it belongs
+ * to, so that a new key cannot be forgotten here.
  */
 #include "config/secret.h"
 

@@ -22,7 +22,8 @@ static bool is_in(const struct texts *texts, const char *text)
     return false;
 }
 
-static bool read_item(struct loader *loader, const struct node *node, const struct texts_rule *rule, struct texts *texts)
+static bool read_item(struct loader *loader, const struct node *node, const struct texts_rule *rule,
+                      struct texts *texts)
 {
     const struct node *scalar = loader_scalar(loader, node, rule->item_expected);
     if (scalar == NULL)
@@ -39,7 +40,8 @@ static bool read_item(struct loader *loader, const struct node *node, const stru
     if (text == NULL)
         return false;
     if (is_in(texts, text)) {
-        loader_fault(loader, scalar->place, "%s stands here twice; expected it once", node_shown(loader->faults, scalar));
+        loader_fault(loader, scalar->place, "%s stands here twice; expected it once",
+                     node_shown(loader->faults, scalar));
         return false;
     }
     texts->items[texts->count++] = text;
@@ -52,7 +54,8 @@ bool texts_read(struct loader *loader, const struct node *node, const struct tex
     if (list == NULL)
         return false;
     if (list->count > TEXTS_MOST) {
-        loader_fault(loader, list->place, "the list has %" PRIu32 " items; expected at most %d", list->count, TEXTS_MOST);
+        loader_fault(loader, list->place, "the list has %" PRIu32 " items; expected at most %d", list->count,
+                     TEXTS_MOST);
         return false;
     }
     struct texts read = {.items = loader_take(loader, list->count, sizeof(*read.items))};

@@ -6,7 +6,9 @@
 
 #include "config/loader.h"
 
-enum { TEXTS_MOST = 256 }; /* items of one list */
+enum {
+    TEXTS_MOST = 256
+}; /* items of one list */
 
 /* What is wrong with an item, or NULL. */
 typedef const char *texts_fault(const char *text);

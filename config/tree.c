@@ -1,9 +1,10 @@
 /*
  * Tree: YAML events into nodes.
  *
- * Called by the loader only. Works on libyaml's events and not on its documents: a document has lost the second of two equal
- * keys, and its composer unfolds whatever it is told to. Recursion is bounded by TREE_DEPTH; the events arrive one by one,
- * so that a hostile text is left as soon as it crosses a bound. Reads the environment, and nothing else outside its input.
+ * Called by the loader only. Works on libyaml's events and not on its documents: a document has lost the second of two
+ * equal keys, and its composer unfolds whatever it is told to. Recursion is bounded by TREE_DEPTH; the events arrive
+ * one by one, so that a hostile text is left as soon as it crosses a bound. Reads the environment, and nothing else
+ * outside its input.
  */
 #include "config/tree.h"
 
@@ -29,6 +30,7 @@ struct builder {
     const char *text;
     size_t length;
     struct anchor *anchors;
+    uint32_t anchor_count;
     uint32_t depth;
     uint32_t nodes;
     uint32_t alias_nodes;
@@ -47,8 +49,8 @@ static void no_memory(struct builder *builder)
     faults_no_memory(builder->faults);
 }
 
-__attribute__((format(printf, 3, 4))) static void stop(struct builder *builder, struct place place,
-                                                       const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void stop(struct builder *builder, struct place place, const char *format,
+                                                       ...)
 {
     va_list args;
     va_start(args, format);
@@ -123,7 +125,9 @@ const char *node_kind_name(const struct node *node)
 
 const char *text_shown(struct faults *faults, const char *text)
 {
-    enum { SHOWN = 40 };
+    enum {
+        SHOWN = 40
+    };
     char out[SHOWN * 4 + 1];
     size_t used = 0;
     size_t at = 0;
@@ -140,7 +144,8 @@ const char *text_shown(struct faults *faults, const char *text)
         at--;
     }
     out[used] = '\0';
-    bool number = out[0] >= '0' && out[0] <= '9' && out[strspn(out, "0123456789.%abcdefghijklmnopqrstuvwxyzKMGTBi")] == '\0';
+    bool number =
+        out[0] >= '0' && out[0] <= '9' && out[strspn(out, "0123456789.%abcdefghijklmnopqrstuvwxyzKMGTBi")] == '\0';
     const char *format = number ? "%s%s" : "\"%s%s\"";
     const char *shown = config_arena_print(faults->arena, format, out, cut ? "..." : "");
     if (shown == NULL) {
@@ -210,8 +215,8 @@ static bool next_event(struct builder *builder, yaml_event_t *event)
     if (line_starts_with_tab(builder, place.line))
         stop(builder, place, "this line is indented with a tab; expected blanks");
     else if (parser->context != NULL && parser->context_mark.line + 1 != place.line)
-        stop(builder, place, "this is no valid YAML: %s (%s that starts in line %zu)", problem,
-             parser->context, parser->context_mark.line + 1);
+        stop(builder, place, "this is no valid YAML: %s (%s that starts in line %zu)", problem, parser->context,
+             parser->context_mark.line + 1);
     else
         stop(builder, place, "this is no valid YAML: %s", problem);
     return false;
@@ -234,10 +239,14 @@ static struct node *new_node(struct builder *builder, enum node_kind kind, struc
 
 /* ---- anchors and aliases ---- */
 
-static struct anchor *remember_anchor(struct builder *builder, const yaml_char_t *name)
+static struct anchor *remember_anchor(struct builder *builder, const yaml_char_t *name, struct place place)
 {
     if (name == NULL)
         return NULL;
+    if (++builder->anchor_count > TREE_ANCHORS) {
+        stop(builder, place, "there are more than %d anchors; expected fewer", TREE_ANCHORS);
+        return NULL;
+    }
     struct anchor *anchor = config_arena_take(builder->arena, 1, sizeof(*anchor));
     const char *copy = config_arena_text(builder->arena, (const char *)name, strlen((const char *)name));
     if (anchor == NULL || copy == NULL) {
@@ -259,8 +268,8 @@ static const struct node *resolve_alias(struct builder *builder, const char *nam
         return NULL;
     }
     if (anchor->node == NULL) {
-        stop(builder, place, "the alias *%s stands inside its own anchor; expected a value that does not contain itself",
-             name);
+        stop(builder, place,
+             "the alias *%s stands inside its own anchor; expected a value that does not contain itself", name);
         return NULL;
     }
     builder->alias_nodes += anchor->node->weight;
@@ -313,7 +322,8 @@ static const char *expand_variable(struct builder *builder, const char *at, stru
 {
     size_t len = variable_name_length(at);
     if (len == 0 || at[len] != '}') {
-        faults_add(builder->faults, place, "${ is not followed by a variable's name and }; expected ${NAME}, or $${ for "
+        faults_add(builder->faults, place,
+                   "${ is not followed by a variable's name and }; expected ${NAME}, or $${ for "
                    "the characters themselves");
         return NULL;
     }
@@ -324,15 +334,18 @@ static const char *expand_variable(struct builder *builder, const char *at, stru
     }
     const char *value = getenv(name);
     if (value == NULL) {
-        faults_add(builder->faults, place, "the environment variable %s is not set; expected it in the environment of "
-                   "shunt", text_shown(builder->faults, name));
+        faults_add(builder->faults, place,
+                   "the environment variable %s is not set; expected it in the environment of "
+                   "shunt",
+                   text_shown(builder->faults, name));
         return NULL;
     }
     size_t value_len = strlen(value);
     const char *bad = bad_bytes(value, value_len);
     builder->variable_bytes += value_len;
     if (bad != NULL) {
-        faults_add(builder->faults, place, "the environment variable %s holds %s; expected one line of text", name, bad);
+        faults_add(builder->faults, place, "the environment variable %s holds %s; expected one line of text", name,
+                   bad);
         return NULL;
     }
     if (builder->variable_bytes > TREE_VARIABLE_BYTES || !expansion_append(out, value, value_len)) {
@@ -460,10 +473,12 @@ static bool check_key(struct builder *builder, const struct node *mapping, const
         faults_add(builder->faults, place, "the key %s holds %s; expected a plain name",
                    text_shown(builder->faults, key), bad);
     else if (strcmp(key, "<<") == 0 && event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
-        faults_add(builder->faults, place, "the merge key << is not supported; expected every key written out, or an "
+        faults_add(builder->faults, place,
+                   "the merge key << is not supported; expected every key written out, or an "
                    "alias for a whole value");
     else if ((before = node_find(mapping, key)) != NULL)
-        faults_add(builder->faults, place, "the key %s stands here a second time; expected it once, as in line %" PRIu32,
+        faults_add(builder->faults, place,
+                   "the key %s stands here a second time; expected it once, as in line %" PRIu32,
                    text_shown(builder->faults, key), before->key_place.line);
     else if (mapping->count >= TREE_MAPPING_KEYS)
         stop(builder, place, "the mapping has more than %d keys; expected fewer", TREE_MAPPING_KEYS);
@@ -492,8 +507,8 @@ static bool build_pair(struct builder *builder, struct node *node, const yaml_ev
     bool keep = check_key(builder, node, event, &skip);
     if (!keep && !skip)
         return false;
-    const char *key = config_arena_text(builder->arena, (const char *)event->data.scalar.value,
-                                        event->data.scalar.length);
+    const char *key =
+        config_arena_text(builder->arena, (const char *)event->data.scalar.value, event->data.scalar.length);
     if (key == NULL) {
         no_memory(builder);
         return false;
@@ -571,7 +586,7 @@ static const struct node *build_node(struct builder *builder, const yaml_event_t
     if (parts.tag != NULL)
         faults_add(builder->faults, place, "the tag %s has no meaning here; expected a value without one",
                    text_shown(builder->faults, (const char *)parts.tag));
-    struct anchor *anchor = remember_anchor(builder, parts.anchor);
+    struct anchor *anchor = remember_anchor(builder, parts.anchor, place);
     const struct node *node = NULL;
     if (builder->stopped)
         return NULL;

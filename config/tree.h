@@ -1,9 +1,9 @@
 /*
  * A YAML text as a tree of nodes that know their place.
  *
- * What the configuration has no use for is refused here: several documents, tags, merge keys, duplicate keys, keys that are
- * not plain names, control bytes, and aliases that contain themselves or unfold into too much. ${NAME} in values becomes
- * the environment's value here.
+ * What the configuration has no use for is refused here: several documents, tags, merge keys, duplicate keys, keys that
+ * are not plain names, control bytes, and aliases that contain themselves or unfold into too much. ${NAME} in values
+ * becomes the environment's value here.
  */
 #ifndef SHUNT_CONFIG_TREE_H
 #define SHUNT_CONFIG_TREE_H
@@ -16,16 +16,21 @@
 #include "config/faults.h"
 
 enum {
-    TREE_FILE_BYTES = 1 << 20,    /* of a configuration file */
-    TREE_DEPTH = 32,              /* lists and mappings inside each other */
-    TREE_NODES = 100000,          /* as written */
-    TREE_ALIAS_NODES = 10000,     /* that aliases add */
-    TREE_MAPPING_KEYS = 1024,     /* of one mapping */
-    TREE_SCALAR_BYTES = 8192,     /* of one value */
+    TREE_FILE_BYTES = 1 << 20, /* of a configuration file */
+    TREE_DEPTH = 32,           /* lists and mappings inside each other */
+    TREE_NODES = 100000,       /* as written */
+    TREE_ANCHORS = 1000,
+    TREE_ALIAS_NODES = 10000,      /* that aliases add */
+    TREE_MAPPING_KEYS = 1024,      /* of one mapping */
+    TREE_SCALAR_BYTES = 8192,      /* of one value */
     TREE_VARIABLE_BYTES = 1 << 20, /* that variables add in all */
 };
 
-enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAPPING };
+enum node_kind {
+    NODE_SCALAR,
+    NODE_LIST,
+    NODE_MAPPING
+};
 
 /* One item of a list (no key) or one pair of a mapping. */
 struct node_item {
@@ -38,14 +43,14 @@ struct node_item {
 struct node {
     enum node_kind kind;
     struct place place;
-    bool empty;            /* scalar: nothing, ~ or null */
-    bool broken;           /* a fault was told already: readers stay silent */
-    const char *text;      /* scalar: with variables replaced */
-    const char *raw;       /* scalar: as written */
-    const char *origin;    /* where a value that may be secret came from, as YAML; NULL when it stands in the file */
+    bool empty;         /* scalar: nothing, ~ or null */
+    bool broken;        /* a fault was told already: readers stay silent */
+    const char *text;   /* scalar: with variables replaced */
+    const char *raw;    /* scalar: as written */
+    const char *origin; /* where a value that may be secret came from, as YAML; NULL when it stands in the file */
     struct node_item *items;
     uint32_t count;
-    uint32_t weight;       /* nodes in here, this one included, aliases unfolded */
+    uint32_t weight; /* nodes in here, this one included, aliases unfolded */
 };
 
 /*

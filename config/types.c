@@ -1,8 +1,8 @@
 /*
  * Types: how each kind of value is read from a node and written for --dump.
  *
- * Called through the table of keys only. A reader that finds a fault tells it, with what was expected, and leaves the value
- * alone. The range of a row is inclusive and in the unit the struct holds.
+ * Called through the table of keys only. A reader that finds a fault tells it, with what was expected, and leaves the
+ * value alone. The range of a row is inclusive and in the unit the struct holds.
  */
 #include "config/types.h"
 
@@ -36,8 +36,7 @@ static void write_section(struct writer *writer, const struct config_key *key, c
     writer->indent--;
 }
 
-const struct config_type type_section = {
-    .name = "a mapping of keys", .read = read_section, .write = write_section};
+const struct config_type type_section = {.name = "a mapping of keys", .read = read_section, .write = write_section};
 
 static void read_sections(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
 {
@@ -45,8 +44,8 @@ static void read_sections(struct loader *loader, const struct config_key *key, c
     if (list == NULL)
         return;
     if (list->count < (uint32_t)key->min || list->count > (uint32_t)key->max) {
-        loader_fault(loader, list->place, "the list has %" PRIu32 " items; expected %.0f to %.0f", list->count, key->min,
-                     key->max);
+        loader_fault(loader, list->place, "the list has %" PRIu32 " items; expected %.0f to %.0f", list->count,
+                     key->min, key->max);
         return;
     }
     char *items = loader_take(loader, list->count, key->section->size);
@@ -84,8 +83,11 @@ static void write_item_range(struct writer *writer, const struct config_key *key
     writer_print(writer, "%.0f to %.0f items", key->min, key->max);
 }
 
-const struct config_type type_sections = {
-    .name = "a list of mappings", .read = read_sections, .write = write_sections, .is_set = has_items, .write_range = write_item_range};
+const struct config_type type_sections = {.name = "a list of mappings",
+                                          .read = read_sections,
+                                          .write = write_sections,
+                                          .is_set = has_items,
+                                          .write_range = write_item_range};
 
 /* ---- words ---- */
 
@@ -122,8 +124,9 @@ static const struct config_choice *read_word(struct loader *loader, const struct
         name_guess_try(&guess, choice->word);
     }
     const char *near = name_guess_best(&guess);
-    loader_fault(loader, scalar->place, "%s is none of its words; expected %s%s%s%s", node_shown(loader->faults, scalar),
-                 expected, near != NULL ? "; did you mean " : "", near != NULL ? near : "", near != NULL ? "?" : "");
+    loader_fault(loader, scalar->place, "%s is none of its words; expected %s%s%s%s",
+                 node_shown(loader->faults, scalar), expected, near != NULL ? "; did you mean " : "",
+                 near != NULL ? near : "", near != NULL ? "?" : "");
     return NULL;
 }
 
@@ -151,7 +154,8 @@ static void write_choice(struct writer *writer, const struct config_key *key, co
     writer_value(writer, word_of(key, value));
 }
 
-const struct config_type type_choice = {.name = "a word", .read = read_choice, .write = write_choice, .write_range = write_words};
+const struct config_type type_choice = {
+    .name = "a word", .read = read_choice, .write = write_choice, .write_range = write_words};
 
 static void read_flag(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
 {
@@ -165,12 +169,15 @@ static void write_flag(struct writer *writer, const struct config_key *key, cons
     writer_value(writer, word_of(key, *KEY_CONST_FIELD(bool, key, base) ? 1 : 0));
 }
 
-const struct config_type type_flag = {.name = "a word", .read = read_flag, .write = write_flag, .write_range = write_words};
-const struct config_type type_words = {.name = "a word", .read = read_flag, .write = write_flag, .write_range = write_words};
+const struct config_type type_flag = {
+    .name = "a word", .read = read_flag, .write = write_flag, .write_range = write_words};
+const struct config_type type_words = {
+    .name = "a word", .read = read_flag, .write = write_flag, .write_range = write_words};
 
 /* ---- numbers ---- */
 
-/* How the numbers of one type are read and printed; `read` keeps whole numbers below 2^53, which a double holds exactly. */
+/* How the numbers of one type are read and printed; `read` keeps whole numbers below 2^53, which a double holds
+ * exactly. */
 struct number_form {
     const char *what;    /* "a duration" */
     const char *example; /* behind the range: ", such as 1s500ms" */
@@ -235,14 +242,15 @@ static void print_share_value(double value, char out[SCALAR_TEXT_BYTES])
     scalar_print_share((uint32_t)value, out);
 }
 
-static const struct number_form duration_form = {
-    "a duration", ", such as 1s500ms (with d, h, m, s or ms)", read_duration_value, print_duration_value};
-static const struct number_form size_form = {
-    "a size", ", such as 64KiB (with B, KiB, MiB or GiB)", read_size_value, print_size_value};
+static const struct number_form duration_form = {"a duration", ", such as 1s500ms (with d, h, m, s or ms)",
+                                                 read_duration_value, print_duration_value};
+static const struct number_form size_form = {"a size", ", such as 64KiB (with B, KiB, MiB or GiB)", read_size_value,
+                                             print_size_value};
 static const struct number_form count_form = {"a whole number", "", read_count_value, print_count_value};
-static const struct number_form share_form = {
-    "a percentage", ", with up to two decimals", read_share_value, print_share_value};
-static const struct number_form rate_form = {"a percentage with its %", ", such as 0.5%", scalar_rate, scalar_print_rate};
+static const struct number_form share_form = {"a percentage", ", with up to two decimals", read_share_value,
+                                              print_share_value};
+static const struct number_form rate_form = {"a percentage with its %", ", such as 0.5%", scalar_rate,
+                                             scalar_print_rate};
 static const struct number_form ratio_form = {"a number", ", such as 2 or 0.01", scalar_decimal, scalar_print_decimal};
 
 /* What to say where a word is a value too. */
@@ -316,24 +324,24 @@ static void write_number_range(struct writer *writer, const struct config_key *k
 }
 
 /* One reader and one writer for each way the struct keeps a whole number. */
-#define WHOLE_NUMBER(name, ctype, form)                                                                                  \
-    static void read_##name(struct loader *loader, const struct config_key *key, const struct node *node, void *base)    \
-    {                                                                                                                    \
-        double value;                                                                                                    \
-        if (read_number(loader, key, &(form), node, &value))                                                             \
-            *KEY_FIELD(ctype, key, base) = (ctype)value;                                                                     \
-    }                                                                                                                    \
-    static void write_##name(struct writer *writer, const struct config_key *key, const void *base)                      \
-    {                                                                                                                    \
-        write_number(writer, &(form), (double)*KEY_CONST_FIELD(ctype, key, base));                                           \
-    }                                                                                                                    \
-    static void write_range_of_##name(struct writer *writer, const struct config_key *key)                               \
-    {                                                                                                                    \
-        write_number_range(writer, key, &(form));                                                                        \
-    }                                                                                                                    \
-    static bool name##_is_set(const struct config_key *key, const void *base)                                            \
-    {                                                                                                                    \
-        return (key->flags & KEY_SKIP_ZERO) == 0 || *KEY_CONST_FIELD(ctype, key, base) != 0;                                 \
+#define WHOLE_NUMBER(name, ctype, form)                                                                                \
+    static void read_##name(struct loader *loader, const struct config_key *key, const struct node *node, void *base)  \
+    {                                                                                                                  \
+        double value;                                                                                                  \
+        if (read_number(loader, key, &(form), node, &value))                                                           \
+            *KEY_FIELD(ctype, key, base) = (ctype)value;                                                               \
+    }                                                                                                                  \
+    static void write_##name(struct writer *writer, const struct config_key *key, const void *base)                    \
+    {                                                                                                                  \
+        write_number(writer, &(form), (double)*KEY_CONST_FIELD(ctype, key, base));                                     \
+    }                                                                                                                  \
+    static void write_range_of_##name(struct writer *writer, const struct config_key *key)                             \
+    {                                                                                                                  \
+        write_number_range(writer, key, &(form));                                                                      \
+    }                                                                                                                  \
+    static bool name##_is_set(const struct config_key *key, const void *base)                                          \
+    {                                                                                                                  \
+        return (key->flags & KEY_SKIP_ZERO) == 0 || *KEY_CONST_FIELD(ctype, key, base) != 0;                           \
     }
 
 WHOLE_NUMBER(duration, uint64_t, duration_form)
@@ -342,10 +350,10 @@ WHOLE_NUMBER(count, uint32_t, count_form)
 WHOLE_NUMBER(count64, uint64_t, count_form)
 WHOLE_NUMBER(share, uint32_t, share_form)
 
-#define NUMBER_TYPE(title, kind)                                                                                         \
-    {                                                                                                                    \
-        .name = (title), .read = read_##kind, .write = write_##kind, .is_set = kind##_is_set,                            \
-        .write_range = write_range_of_##kind,                                                                            \
+#define NUMBER_TYPE(title, kind)                                                                                       \
+    {                                                                                                                  \
+        .name = (title), .read = read_##kind, .write = write_##kind, .is_set = kind##_is_set,                          \
+        .write_range = write_range_of_##kind,                                                                          \
     }
 
 const struct config_type type_duration = NUMBER_TYPE("a duration", duration);
@@ -460,7 +468,8 @@ static void read_token(struct loader *loader, const struct config_key *key, cons
 
 const struct config_type type_text = {.name = "a text", .read = read_text, .write = write_text, .is_set = text_is_set};
 const struct config_type type_name = {.name = "a name", .read = read_name, .write = write_text, .is_set = text_is_set};
-const struct config_type type_token = {.name = "a name", .read = read_token, .write = write_text, .is_set = text_is_set};
+const struct config_type type_token = {
+    .name = "a name", .read = read_token, .write = write_text, .is_set = text_is_set};
 
 /* ---- addresses ---- */
 
@@ -469,7 +478,8 @@ static void read_address(struct loader *loader, const struct config_key *key, co
     static const char expected[] = "HOST:PORT, [IPV6]:PORT or unix:/PATH";
     const struct node *scalar = loader_scalar(loader, node, expected);
     const char *why = NULL;
-    if (scalar == NULL || scalar_address(loader->arena, scalar->text, KEY_FIELD(struct config_address, key, base), &why))
+    if (scalar == NULL ||
+        scalar_address(loader->arena, scalar->text, KEY_FIELD(struct config_address, key, base), &why))
         return;
     if (why == NULL)
         faults_no_memory(loader->faults);
@@ -494,7 +504,8 @@ static void read_workers(struct loader *loader, const struct config_key *key, co
         read_count(loader, key, node, base);
 }
 
-const struct config_type type_workers = {.name = "a number", .read = read_workers, .write = write_count, .write_range = write_range_of_count};
+const struct config_type type_workers = {
+    .name = "a number", .read = read_workers, .write = write_count, .write_range = write_range_of_count};
 
 /* ---- what a later version may have ---- */
 

@@ -29,7 +29,7 @@ extern const struct config_type type_later;    /* refused: not in this version *
 /* http_types.c: what requests are matched by */
 extern const struct config_type type_host;
 extern const struct config_type type_path;
-extern const struct config_type type_methods;      /* pointer, count, and "*" */
+extern const struct config_type type_methods;       /* pointer, count, and "*" */
 extern const struct config_type type_match_methods; /* the same without a flag: all of them is an empty list */
 extern const struct config_type type_header_fields; /* NAME: VALUE, NAME: [VALUE, ...] or NAME: "*" */
 extern const struct config_type type_query_fields;

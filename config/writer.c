@@ -1,8 +1,8 @@
 /*
  * Writer: YAML lines in the order of the table of keys, and --dump, which is all of them.
  *
- * Own code and not libyaml's emitter, because the output is for people: lists of words stay on one line, the order is the
- * table's, and a secret is written as where it came from.
+ * Own code and not libyaml's emitter, because the output is for people: lists of words stay on one line, the order is
+ * the table's, and a secret is written as where it came from.
  */
 #include "config/writer.h"
 

@@ -47,7 +47,8 @@ static void there_is_always_one(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(cpu_max_is_rounded_up), cmocka_unit_test(cfs_files_are_rounded_up),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(cpu_max_is_rounded_up),
+                                       cmocka_unit_test(cfs_files_are_rounded_up),
                                        cmocka_unit_test(there_is_always_one)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

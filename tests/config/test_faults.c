@@ -14,23 +14,24 @@
 
 #include "config/config.h"
 #include "config/faults.h"
+#include "config/tree.h"
 
 /* Five good lines; the text behind them starts in line 6. */
-#define BASE(text)                                                                                                       \
-    "listeners:\n  - address: 127.0.0.1:8080\nbackends:\n"                                                               \
+#define BASE(text)                                                                                                     \
+    "listeners:\n  - address: 127.0.0.1:8080\nbackends:\n"                                                             \
     "  legacy: { url: \"http://127.0.0.1:3001\" }\n  new: { url: \"http://127.0.0.1:3002\" }\n" text
 /* A route whose further keys start in line 8, column 5. */
 #define ROUTE(text)     BASE("routes:\n  - name: r\n    " text "\n")
 #define LISTENER(value) "listeners:\n  - address: " value "\nbackends:\n  legacy: { url: \"http://127.0.0.1:3001\" }\n"
 #define BACKEND(value)  "listeners:\n  - address: 127.0.0.1:8080\nbackends:\n  legacy: { url: " value " }\n"
 
-#define TEN(text)    text text text text text text text text text text
-#define OPEN40       TEN("[[[[") TEN("]]]]")
-#define X65          TEN("xxxxxx") "xxxxx"
-#define X107         TEN("xxxxxxxxxx") "xxxxxxx"
-#define PATH65       TEN("/a/a/a/a/a/a") "/a/a/a/a/a"
-#define STAGES5      "{ percent: 1 }, { percent: 1 }, { percent: 1 }, { percent: 1 }, { percent: 1 }, "
-#define STAGES65     TEN(STAGES5) STAGES5 STAGES5 STAGES5
+#define TEN(text) text text text text text text text text text text
+#define OPEN40    TEN("[[[[") TEN("]]]]")
+#define X65       TEN("xxxxxx") "xxxxx"
+#define X107      TEN("xxxxxxxxxx") "xxxxxxx"
+#define PATH65    TEN("/a/a/a/a/a/a") "/a/a/a/a/a"
+#define STAGES5   "{ percent: 1 }, { percent: 1 }, { percent: 1 }, { percent: 1 }, { percent: 1 }, "
+#define STAGES65  TEN(STAGES5) STAGES5 STAGES5 STAGES5
 
 struct bad_file {
     const char *name;
@@ -40,6 +41,7 @@ struct bad_file {
     const char *said; /* what the line says behind the place: its beginning, or a part of it after "..." */
 };
 
+/* clang-format off */
 static const struct bad_file bad_files[] = {
     {"empty", 1, 1,
      "",
@@ -907,6 +909,8 @@ static const struct bad_file bad_files[] = {
      "routes[1].match: no request can reach this route: the route \"wide\" in line 7 comes first and"},
 };
 
+/* clang-format on */
+
 static void is_refused_once_at(const struct bad_file *bad, const char *text, size_t length)
 {
     char place[64];
@@ -945,8 +949,9 @@ static void nul_byte_is_refused(void **state)
 
 static void every_truncation_is_refused_or_read(void **state)
 {
-    static const char text[] = ROUTE("match: { path: /a/**, headers: { X-A: [b, \"c\"] } }\n    stages: [ { percent: 12.5% } ]\n"
-                                     "    overrides: [ { header: { A: b }, backend: new } ]");
+    static const char text[] =
+        ROUTE("match: { path: /a/**, headers: { X-A: [b, \"c\"] } }\n    stages: [ { percent: 12.5% } ]\n"
+              "    overrides: [ { header: { A: b }, backend: new } ]");
     (void)state;
     for (size_t length = 0; length < sizeof(text); length++) {
         struct config_errors errors = {0};
@@ -965,8 +970,8 @@ static void all_faults_are_told_in_the_order_of_their_place(void **state)
                                "backends:\n"
                                "  legacy: { url: \"https://127.0.0.1\" }\n"
                                "rotues: []\n";
-    static const char *const places[] = {"b.yaml:1:12: ", "b.yaml:2:10: ", "b.yaml:3:19: ",
-                                         "b.yaml:3:30: ", "b.yaml:5:18: ", "b.yaml:6:1: "};
+    static const char *const places[] = {
+        "b.yaml:1:12: ", "b.yaml:2:10: ", "b.yaml:3:19: ", "b.yaml:3:30: ", "b.yaml:5:18: ", "b.yaml:6:1: "};
     struct config_errors errors = {0};
     (void)state;
     assert_null(config_parse("b.yaml", text, strlen(text), &errors));
@@ -988,6 +993,65 @@ static void very_many_faults_are_counted(void **state)
     assert_int_equal(errors.count, FAULT_LIMIT + 1);
     /* listeners and backends are missing too */
     assert_string_equal(errors.lines[FAULT_LIMIT], "b.yaml: 52 more faults are not shown");
+    config_errors_free(&errors);
+}
+
+/* The only fault of `text` is at this place and starts with these words. */
+static void is_refused(const char *text, unsigned line, unsigned column, const char *said)
+{
+    const struct bad_file bad = {said, line, column, text, said};
+    is_refused_once_at(&bad, text, strlen(text));
+}
+
+static void too_many_anchors_are_refused(void **state)
+{
+    static char text[32 * 1024];
+    size_t len = (size_t)snprintf(text, sizeof(text), "listeners: [ ");
+    (void)state;
+    for (unsigned i = 0; i <= TREE_ANCHORS; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "&a%04u x,\n", i);
+    (void)snprintf(text + len, sizeof(text) - len, "x ]\n");
+    is_refused(text, TREE_ANCHORS + 1, 1, "listeners[1000]: there are more than 1000 anchors; expected fewer");
+}
+
+static void too_many_keys_and_values_are_refused(void **state)
+{
+    static char text[512 * 1024];
+    size_t len = 0;
+    (void)state;
+    for (unsigned i = 0; i <= TREE_MAPPING_KEYS; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "k%u: 1\n", i);
+    struct config_errors errors = {0};
+    assert_null(config_parse("b.yaml", text, len, &errors));
+    assert_string_equal(errors.lines[0], "b.yaml:1025:1: the mapping has more than 1024 keys; expected fewer");
+    config_errors_free(&errors);
+    len = (size_t)snprintf(text, sizeof(text), "listeners: [");
+    for (unsigned i = 0; i <= TREE_NODES; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "x,");
+    assert_null(config_parse("b.yaml", text, len, &errors));
+    assert_string_equal(
+        errors.lines[0],
+        "b.yaml:1:200009: listeners[99998]: the file has more than 100000 values; expected a smaller file");
+    config_errors_free(&errors);
+}
+
+static void too_many_secrets_are_refused(void **state)
+{
+    static char text[64 * 1024];
+    size_t len = (size_t)snprintf(text, sizeof(text), BASE("routes:\n"));
+    struct config_errors errors = {0};
+    (void)state;
+    for (unsigned i = 0; i < 11; i++) {
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "  - name: r%u\n    match: { path: /%u, query: { q: [",
+                                i, i);
+        for (unsigned j = 0; j < 95; j++)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "\"${HOME}%u\",", j);
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "] } }\n");
+    }
+    assert_int_equal(setenv("HOME", "/root", 0), 0);
+    assert_null(config_parse("b.yaml", text, len, &errors));
+    assert_int_equal(errors.count, 1);
+    assert_non_null(strstr(errors.lines[0], "more than 1000 values come from variables and files"));
     config_errors_free(&errors);
 }
 
@@ -1041,6 +1105,9 @@ int main(void)
         cmocka_unit_test(every_truncation_is_refused_or_read),
         cmocka_unit_test(all_faults_are_told_in_the_order_of_their_place),
         cmocka_unit_test(very_many_faults_are_counted),
+        cmocka_unit_test(too_many_anchors_are_refused),
+        cmocka_unit_test(too_many_keys_and_values_are_refused),
+        cmocka_unit_test(too_many_secrets_are_refused),
         cmocka_unit_test(passwords_in_a_refused_url_are_not_told),
         cmocka_unit_test(values_of_variables_are_not_told),
         cmocka_unit_test(a_long_key_path_is_cut),

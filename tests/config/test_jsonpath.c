@@ -15,7 +15,8 @@
 
 static void good_paths_are_taken(void **state)
 {
-    static const char *const good[] = {"$", "$.a", "$.a.b", "$['a']", "$[\"a b\"]", "$[*]", "$[3]", "$..a", "$.*", "$.a[*].b[0]['c'].d",
+    static const char *const good[] = {"$",    "$.a",        "$.a.b",         "$['a']",  "$[\"a b\"]",
+                                       "$[*]", "$[3]",       "$..a",          "$.*",     "$.a[*].b[0]['c'].d",
                                        "$..*", "$['a\\'b']", "$.caf\xc3\xa9", "$.a-b_c", "$[0][1]"};
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -26,8 +27,9 @@ static void good_paths_are_taken(void **state)
 
 static void bad_paths_are_refused(void **state)
 {
-    static const char *const bad[] = {"", "a", ".a", "$a", "$.", "$..", "$...a", "$[", "$[]", "$[a]", "$[-1]", "$[1", "$['']", "$['a", "$['a'",
-                                      "$[*", "$.a b", "$ .a", "$.a[1:2]", "$[?(@.a)]", "$.a.", "$$.a", "$['a\\"};
+    static const char *const bad[] = {"",      "a",    ".a",       "$a",        "$.",    "$..",  "$...a", "$[",
+                                      "$[]",   "$[a]", "$[-1]",    "$[1",       "$['']", "$['a", "$['a'", "$[*",
+                                      "$.a b", "$ .a", "$.a[1:2]", "$[?(@.a)]", "$.a.",  "$$.a", "$['a\\"};
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         if (jsonpath_fault(bad[i]) == NULL)

@@ -72,7 +72,8 @@ static void every_row_is_whole(void **state)
     assert_true(walk.keys >= 90);
 }
 
-/* A default goes through the same reader as a value of the file, so a file that says all defaults is as good as none. */
+/* A default goes through the same reader as a value of the file, so a file that says all defaults is as good as none.
+ */
 static void defaults_can_be_written_into_the_file(void **state)
 {
     static const char text[] = "listeners: [ { address: 127.0.0.1:1 } ]\nbackends: { legacy: { url: \"http://a\" } }\n"

@@ -16,8 +16,8 @@
 #include "config/config.h"
 #include "config/tree.h"
 
-#define BASE                                                                                                             \
-    "listeners:\n  - address: 127.0.0.1:8080\nbackends:\n"                                                               \
+#define BASE                                                                                                           \
+    "listeners:\n  - address: 127.0.0.1:8080\nbackends:\n"                                                             \
     "  legacy: { url: \"http://127.0.0.1:3001\" }\n  new: { url: \"http://127.0.0.1:3002\" }\n"
 
 static struct config *parse_as(const char *name, const char *text)
@@ -136,48 +136,49 @@ static void bare_route_has_every_default(void **state)
 
 static void every_route_key_lands_in_its_field(void **state)
 {
-    struct config *config =
-        parse(BASE "  other: { url: \"unix:/run/o.sock\", max_connections: 7, queue: 0, queue_timeout: 2s, idle_timeout: 3s,\n"
-                   "           dns_refresh: 4s, eject_after: 0, eject_for: 6s }\n"
-                   "routes:\n"
-                   "  - name: r\n"
-                   "    match:\n"
-                   "      host: \"*.Example.COM\"\n"
-                   "      path: /a/*/b/**\n"
-                   "      methods: [GET, PROPFIND]\n"
-                   "      headers: { X-Tenant: [acme, zoom], X-Any: \"*\", X-One: one }\n"
-                   "      query: { Version: 2 }\n"
-                   "    new: other\n"
-                   "    sticky: [ { header: X-User-Id }, { cookie: Session }, { query: User }, random ]\n"
-                   "    assign: { cookie: shunt, max_age: 7d }\n"
-                   "    overrides:\n"
-                   "      - { cookie: { beta: \"1\" }, backend: other }\n"
-                   "      - { query: { side: \"*\" }, backend: legacy }\n"
-                   "    stages:\n"
-                   "      - { name: look, percent: 0, shadow: 12.25, hold: 1h30m, confirm: true }\n"
-                   "      - { percent: 25% }\n"
-                   "      - { percent: 25% }\n"
-                   "    promotion: manual\n"
-                   "    gates: { min_requests: 5, error_rate_increase: off, p95_increase: 150%, mismatch_rate: 0.01%,\n"
-                   "             confidence: 95% }\n"
-                   "    breaker: { window: 1s, min_requests: 6, error_rate: off, error_rate_increase: 0%, p95_ratio: 1.25,\n"
-                   "               consecutive_errors: 0, cooldown: 7s, max_trips: 0, trial_requests: 8 }\n"
-                   "    shadow:\n"
-                   "      methods: [\"*\"]\n"
-                   "      timeout: 9s\n"
-                   "      max_in_flight: 10\n"
-                   "      max_body: 11KiB\n"
-                   "      max_buffer: 12KiB\n"
-                   "      max_connections: 13\n"
-                   "      samples: { keep: 14, values: full }\n"
-                   "      compare:\n"
-                   "        status: class\n"
-                   "        headers: [ETag]\n"
-                   "        ignore: [ \"header:Date\", status, \"$['a b'][*].c\", \"$..id\" ]\n"
-                   "        tolerance: [ { path: \"$.a\", absolute: 0.5 }, { path: \"$.b[3]\", relative: 2% } ]\n"
-                   "        unordered: [ \"$.*\" ]\n"
-                   "        noise: { percent: 5 }\n"
-                   "    fallback: { on: [connect, reset], methods: [\"*\"] }\n");
+    struct config *config = parse(
+        BASE
+        "  other: { url: \"unix:/run/o.sock\", max_connections: 7, queue: 0, queue_timeout: 2s, idle_timeout: 3s,\n"
+        "           dns_refresh: 4s, eject_after: 0, eject_for: 6s }\n"
+        "routes:\n"
+        "  - name: r\n"
+        "    match:\n"
+        "      host: \"*.Example.COM\"\n"
+        "      path: /a/*/b/**\n"
+        "      methods: [GET, PROPFIND]\n"
+        "      headers: { X-Tenant: [acme, zoom], X-Any: \"*\", X-One: one }\n"
+        "      query: { Version: 2 }\n"
+        "    new: other\n"
+        "    sticky: [ { header: X-User-Id }, { cookie: Session }, { query: User }, random ]\n"
+        "    assign: { cookie: shunt, max_age: 7d }\n"
+        "    overrides:\n"
+        "      - { cookie: { beta: \"1\" }, backend: other }\n"
+        "      - { query: { side: \"*\" }, backend: legacy }\n"
+        "    stages:\n"
+        "      - { name: look, percent: 0, shadow: 12.25, hold: 1h30m, confirm: true }\n"
+        "      - { percent: 25% }\n"
+        "      - { percent: 25% }\n"
+        "    promotion: manual\n"
+        "    gates: { min_requests: 5, error_rate_increase: off, p95_increase: 150%, mismatch_rate: 0.01%,\n"
+        "             confidence: 95% }\n"
+        "    breaker: { window: 1s, min_requests: 6, error_rate: off, error_rate_increase: 0%, p95_ratio: 1.25,\n"
+        "               consecutive_errors: 0, cooldown: 7s, max_trips: 0, trial_requests: 8 }\n"
+        "    shadow:\n"
+        "      methods: [\"*\"]\n"
+        "      timeout: 9s\n"
+        "      max_in_flight: 10\n"
+        "      max_body: 11KiB\n"
+        "      max_buffer: 12KiB\n"
+        "      max_connections: 13\n"
+        "      samples: { keep: 14, values: full }\n"
+        "      compare:\n"
+        "        status: class\n"
+        "        headers: [ETag]\n"
+        "        ignore: [ \"header:Date\", status, \"$['a b'][*].c\", \"$..id\" ]\n"
+        "        tolerance: [ { path: \"$.a\", absolute: 0.5 }, { path: \"$.b[3]\", relative: 2% } ]\n"
+        "        unordered: [ \"$.*\" ]\n"
+        "        noise: { percent: 5 }\n"
+        "    fallback: { on: [connect, reset], methods: [\"*\"] }\n");
     const struct config_backend *other = &config->backends[2];
     const struct config_route *route = &config->routes[0];
     (void)state;
@@ -270,15 +271,16 @@ static void every_route_key_lands_in_its_field(void **state)
 
 static void top_level_keys_land_in_their_fields(void **state)
 {
-    struct config *config = parse(BASE "admin: { address: \"[::1]:0\" }\n"
-                                       "workers: 3\n"
-                                       "access_log: { sample: 0.5% }\n"
-                                       "timeouts: { request_header: 1s, request_body: 2s, idle: 3s, connect: 4s, response: 5s,\n"
-                                       "            stream_idle: 6s, tunnel_idle: 7s, drain: 8s }\n"
-                                       "limits: { header_bytes: 16KiB, header_count: 50, uri_bytes: 4KiB, connections: 9 }\n"
-                                       "headers: { via: off, x_forwarded_for: set, x_forwarded_proto: keep,\n"
-                                       "           x_forwarded_host: off, x_request_id: set }\n"
-                                       "state: { directory: /var/lib/shunt }\n");
+    struct config *config =
+        parse(BASE "admin: { address: \"[::1]:0\" }\n"
+                   "workers: 3\n"
+                   "access_log: { sample: 0.5% }\n"
+                   "timeouts: { request_header: 1s, request_body: 2s, idle: 3s, connect: 4s, response: 5s,\n"
+                   "            stream_idle: 6s, tunnel_idle: 7s, drain: 8s }\n"
+                   "limits: { header_bytes: 16KiB, header_count: 50, uri_bytes: 4KiB, connections: 9 }\n"
+                   "headers: { via: off, x_forwarded_for: set, x_forwarded_proto: keep,\n"
+                   "           x_forwarded_host: off, x_request_id: set }\n"
+                   "state: { directory: /var/lib/shunt }\n");
     (void)state;
     assert_true(config->admin.enabled);
     assert_string_equal(config->admin.address.host, "::1");
@@ -307,8 +309,9 @@ static void top_level_keys_land_in_their_fields(void **state)
 
 static void off_turns_sections_off(void **state)
 {
-    struct config *config = parse(BASE "access_log: off\n"
-                                       "routes: [ { name: r, breaker: off, fallback: off, match: { methods: [\"*\"] } } ]\n");
+    struct config *config =
+        parse(BASE "access_log: off\n"
+                   "routes: [ { name: r, breaker: off, fallback: off, match: { methods: [\"*\"] } } ]\n");
     (void)state;
     assert_int_equal(config->access_log.sample, 0);
     assert_false(config->routes[0].breaker.enabled);
@@ -351,9 +354,10 @@ static void reachable_routes_are_accepted(void **state)
 
 static void aliases_are_resolved(void **state)
 {
-    struct config *config = parse(BASE "routes:\n"
-                                       "  - { name: a, match: { path: /a }, stages: &plan [ { percent: 1 }, { percent: 2 } ] }\n"
-                                       "  - { name: b, match: { path: /b }, stages: *plan }\n");
+    struct config *config =
+        parse(BASE "routes:\n"
+                   "  - { name: a, match: { path: /a }, stages: &plan [ { percent: 1 }, { percent: 2 } ] }\n"
+                   "  - { name: b, match: { path: /b }, stages: *plan }\n");
     (void)state;
     assert_int_equal(config->routes[1].stage_count, 2);
     assert_int_equal(config->routes[1].stages[1].percent, 200);
@@ -386,7 +390,8 @@ static void bad_variable_values_are_refused(void **state)
         assert_int_equal(setenv("SHUNT_TEST_BAD", bad[i], 1), 0);
         assert_null(config_parse("b.yaml", text, strlen(text), &errors));
         assert_int_equal(errors.count, 1);
-        assert_non_null(strstr(errors.lines[0], "b.yaml:6:21: state.directory: the environment variable SHUNT_TEST_BAD"));
+        assert_non_null(
+            strstr(errors.lines[0], "b.yaml:6:21: state.directory: the environment variable SHUNT_TEST_BAD"));
         config_errors_free(&errors);
     }
     char *huge = malloc(TREE_SCALAR_BYTES + 2);
@@ -438,10 +443,11 @@ static void token_and_secrets_come_from_files_beside_the_configuration(void **st
     (void)state;
     (void)snprintf(name, sizeof(name), "%s/shunt.yaml", folder.path);
     write_file(&folder, "token", "s3cret\r\n", 8);
-    struct config *config = parse_as(name, BASE "admin: { address: \"0.0.0.0:0\", token_file: token }\n"
-                                                "routes:\n"
-                                                "  - name: r\n"
-                                                "    overrides: [ { header: { X-Key: { file: token } }, backend: new } ]\n");
+    struct config *config =
+        parse_as(name, BASE "admin: { address: \"0.0.0.0:0\", token_file: token }\n"
+                            "routes:\n"
+                            "  - name: r\n"
+                            "    overrides: [ { header: { X-Key: { file: token } }, backend: new } ]\n");
     assert_string_equal(config->admin.token, "s3cret");
     assert_memory_equal(config->admin.token_file, folder.path, strlen(folder.path));
     assert_string_equal(config->routes[0].overrides[0].match.values[0], "s3cret");

@@ -94,7 +94,7 @@ static void quotes_are_those_of_yaml(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slips_are_recognised),   cmocka_unit_test(names_have_few_characters),
+        cmocka_unit_test(slips_are_recognised),     cmocka_unit_test(names_have_few_characters),
         cmocka_unit_test(tokens_are_those_of_http), cmocka_unit_test(only_keys_of_one_section_have_a_home),
         cmocka_unit_test(quotes_are_those_of_yaml),
     };

@@ -22,12 +22,12 @@ struct duration_case {
 static void durations_are_read_and_printed(void **state)
 {
     static const struct duration_case cases[] = {
-        {"0", 0, "0s"},           {"0s", 0, "0s"},
-        {"1ms", 1, "1ms"},        {"1500ms", 1500, "1s500ms"},
-        {"10s", 10000, "10s"},    {"60s", 60000, "1m"},
-        {"5m", 300000, "5m"},     {"1h30m", 5400000, "1h30m"},
-        {"24h", 86400000, "1d"},  {"1d1h1m1s1ms", 90061001, "1d1h1m1s1ms"},
-        {"0s5ms", 5, "5ms"},      {"213503982334d", UINT64_C(213503982334) * 86400000, "213503982334d"},
+        {"0", 0, "0s"},          {"0s", 0, "0s"},
+        {"1ms", 1, "1ms"},       {"1500ms", 1500, "1s500ms"},
+        {"10s", 10000, "10s"},   {"60s", 60000, "1m"},
+        {"5m", 300000, "5m"},    {"1h30m", 5400000, "1h30m"},
+        {"24h", 86400000, "1d"}, {"1d1h1m1s1ms", 90061001, "1d1h1m1s1ms"},
+        {"0s5ms", 5, "5ms"},     {"213503982334d", UINT64_C(213503982334) * 86400000, "213503982334d"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -50,11 +50,21 @@ struct refused {
 static void bad_durations_are_refused(void **state)
 {
     static const struct refused cases[] = {
-        {"", SCALAR_MALFORMED},     {"s", SCALAR_MALFORMED},     {"5", SCALAR_NO_UNIT},
-        {"1s5", SCALAR_NO_UNIT},    {"1s0", SCALAR_NO_UNIT},     {"1x", SCALAR_MALFORMED},
-        {"1s1m", SCALAR_MALFORMED}, {"1s1s", SCALAR_MALFORMED},  {"1.5s", SCALAR_MALFORMED},
-        {" 1s", SCALAR_MALFORMED},  {"1s ", SCALAR_MALFORMED},   {"+1s", SCALAR_MALFORMED},
-        {"-1s", SCALAR_MALFORMED},  {"1S", SCALAR_MALFORMED},    {"99999999999999999999s", SCALAR_TOO_LARGE},
+        {"", SCALAR_MALFORMED},
+        {"s", SCALAR_MALFORMED},
+        {"5", SCALAR_NO_UNIT},
+        {"1s5", SCALAR_NO_UNIT},
+        {"1s0", SCALAR_NO_UNIT},
+        {"1x", SCALAR_MALFORMED},
+        {"1s1m", SCALAR_MALFORMED},
+        {"1s1s", SCALAR_MALFORMED},
+        {"1.5s", SCALAR_MALFORMED},
+        {" 1s", SCALAR_MALFORMED},
+        {"1s ", SCALAR_MALFORMED},
+        {"+1s", SCALAR_MALFORMED},
+        {"-1s", SCALAR_MALFORMED},
+        {"1S", SCALAR_MALFORMED},
+        {"99999999999999999999s", SCALAR_TOO_LARGE},
         {"213503982335d", SCALAR_TOO_LARGE},
     };
     (void)state;
@@ -68,9 +78,16 @@ static void bad_durations_are_refused(void **state)
 static void sizes_are_read_and_printed(void **state)
 {
     static const struct duration_case cases[] = {
-        {"0", 0, "0B"},           {"1B", 1, "1B"},          {"1023B", 1023, "1023B"}, {"1KiB", 1024, "1KiB"},
-        {"1kB", 1000, "1000B"},   {"1KB", 1000, "1000B"},   {"1MB", 1000000, "1000000B"},
-        {"64KiB", 65536, "64KiB"}, {"1024KiB", 1 << 20, "1MiB"}, {"3GiB", UINT64_C(3) << 30, "3GiB"},
+        {"0", 0, "0B"},
+        {"1B", 1, "1B"},
+        {"1023B", 1023, "1023B"},
+        {"1KiB", 1024, "1KiB"},
+        {"1kB", 1000, "1000B"},
+        {"1KB", 1000, "1000B"},
+        {"1MB", 1000000, "1000000B"},
+        {"64KiB", 65536, "64KiB"},
+        {"1024KiB", 1 << 20, "1MiB"},
+        {"3GiB", UINT64_C(3) << 30, "3GiB"},
         {"2GB", 2000000000, "1953125KiB"},
     };
     (void)state;
@@ -87,9 +104,9 @@ static void sizes_are_read_and_printed(void **state)
 static void bad_sizes_are_refused(void **state)
 {
     static const struct refused cases[] = {
-        {"", SCALAR_MALFORMED},       {"1024", SCALAR_NO_UNIT},      {"1K", SCALAR_MALFORMED},
-        {"1kiB", SCALAR_MALFORMED},   {"1KiBB", SCALAR_MALFORMED},   {"1MiB1KiB", SCALAR_MALFORMED},
-        {"1.5MiB", SCALAR_MALFORMED}, {"-1B", SCALAR_MALFORMED},     {"99999999999GiB", SCALAR_TOO_LARGE},
+        {"", SCALAR_MALFORMED},       {"1024", SCALAR_NO_UNIT},    {"1K", SCALAR_MALFORMED},
+        {"1kiB", SCALAR_MALFORMED},   {"1KiBB", SCALAR_MALFORMED}, {"1MiB1KiB", SCALAR_MALFORMED},
+        {"1.5MiB", SCALAR_MALFORMED}, {"-1B", SCALAR_MALFORMED},   {"99999999999GiB", SCALAR_TOO_LARGE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -102,14 +119,21 @@ static void bad_sizes_are_refused(void **state)
 static void shares_are_steps_of_a_hundredth(void **state)
 {
     static const struct duration_case cases[] = {
-        {"0", 0, "0%"},          {"100", SHARE_ALL, "100%"}, {"100%", SHARE_ALL, "100%"}, {"12.5", 1250, "12.5%"},
-        {"12.50%", 1250, "12.5%"}, {"0.01%", 1, "0.01%"},    {"99.99", 9999, "99.99%"},   {"1.000%", 100, "1%"},
+        {"0", 0, "0%"},
+        {"100", SHARE_ALL, "100%"},
+        {"100%", SHARE_ALL, "100%"},
+        {"12.5", 1250, "12.5%"},
+        {"12.50%", 1250, "12.5%"},
+        {"0.01%", 1, "0.01%"},
+        {"99.99", 9999, "99.99%"},
+        {"1.000%", 100, "1%"},
         {"007", 700, "7%"},
     };
     static const struct refused bad[] = {
-        {"", SCALAR_MALFORMED},     {"%", SCALAR_MALFORMED},    {"1%%", SCALAR_MALFORMED},  {"1 %", SCALAR_MALFORMED},
-        {".5", SCALAR_MALFORMED},   {"5.", SCALAR_MALFORMED},   {"1.2.3", SCALAR_MALFORMED}, {"0.001", SCALAR_TOO_FINE},
-        {"1e2", SCALAR_MALFORMED},  {"nan", SCALAR_MALFORMED},  {"0x1", SCALAR_MALFORMED},  {"-1", SCALAR_MALFORMED},
+        {"", SCALAR_MALFORMED},           {"%", SCALAR_MALFORMED},         {"1%%", SCALAR_MALFORMED},
+        {"1 %", SCALAR_MALFORMED},        {".5", SCALAR_MALFORMED},        {"5.", SCALAR_MALFORMED},
+        {"1.2.3", SCALAR_MALFORMED},      {"0.001", SCALAR_TOO_FINE},      {"1e2", SCALAR_MALFORMED},
+        {"nan", SCALAR_MALFORMED},        {"0x1", SCALAR_MALFORMED},       {"-1", SCALAR_MALFORMED},
         {"9999999999", SCALAR_TOO_LARGE}, {"999999999", SCALAR_TOO_LARGE},
     };
     (void)state;
@@ -158,9 +182,10 @@ static void rates_need_their_sign(void **state)
 
 static void rates_and_decimals_print_to_themselves(void **state)
 {
-    static const char *const texts[] = {"0%",    "0.01%",    "0.1%",      "0.5%",     "1%",      "2%",         "5%",
-                                        "7%",    "14%",      "29%",       "33.3333%", "57%",     "99.9999%",   "100%",
-                                        "1000%", "99.9999999%", "0.000000001%", "12345.6789%", "999999999%"};
+    static const char *const texts[] = {"0%",          "0.01%",        "0.1%",        "0.5%",      "1%",
+                                        "2%",          "5%",           "7%",          "14%",       "29%",
+                                        "33.3333%",    "57%",          "99.9999%",    "100%",      "1000%",
+                                        "99.9999999%", "0.000000001%", "12345.6789%", "999999999%"};
     (void)state;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         char out[SCALAR_TEXT_BYTES];
@@ -230,9 +255,9 @@ static void backend_urls_are_taken_apart(void **state)
 
 static void loopback_is_what_only_this_machine_reaches(void **state)
 {
-    static const char *const inside[] = {"127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1", "LOCALHOST:1", "unix:/a",
-                                         "[::ffff:127.0.0.1]:1"};
-    static const char *const outside[] = {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "localhost.example.com:1",
+    static const char *const inside[] = {"127.0.0.1:1", "127.9.9.9:1",         "[::1]:1", "localhost:1", "LOCALHOST:1",
+                                         "unix:/a",     "[::ffff:127.0.0.1]:1"};
+    static const char *const outside[] = {"0.0.0.0:1",           "[::]:1",     "10.0.0.1:1", "localhost.example.com:1",
                                           "[::ffff:10.0.0.1]:1", "128.0.0.1:1"};
     struct config_arena *arena = config_arena_new();
     struct config_address address;

@@ -80,27 +80,29 @@ int __wrap_yaml_parser_parse(yaml_parser_t *parser, yaml_event_t *event)
     return 0;
 }
 
-static const char good[] = "listeners: [ { address: 127.0.0.1:8080, protocols: [http/1.1] } ]\n"
-                           "admin: { address: 127.0.0.1:9901 }\n"
-                           "backends:\n"
-                           "  legacy: { url: \"http://127.0.0.1:3001\" }\n"
-                           "  new: { url: \"http://${SHUNT_TEST_HOST}:3002\" }\n"
-                           "routes:\n"
-                           "  - name: a\n"
-                           "    match: { host: a.b, path: /a/**, methods: [GET], headers: { X-A: [b, c] }, query: { d: e } }\n"
-                           "    sticky: [ { header: X-A }, client_ip ]\n"
-                           "    overrides: [ { header: { X-A: \"${SHUNT_TEST_HOST}\" }, backend: new } ]\n"
-                           "    stages: &s [ { percent: 1 }, { percent: 1 } ]\n"
-                           "    shadow: { compare: { ignore: [ \"header:date\", \"$.a\" ], tolerance: [ { path: \"$.b\", absolute: 1 } ] } }\n"
-                           "    fallback: { on: [connect] }\n"
-                           "  - { name: b, stages: *s }\n"
-                           "state: { directory: /tmp }\n";
+static const char good[] =
+    "listeners: [ { address: 127.0.0.1:8080, protocols: [http/1.1] } ]\n"
+    "admin: { address: 127.0.0.1:9901 }\n"
+    "backends:\n"
+    "  legacy: { url: \"http://127.0.0.1:3001\" }\n"
+    "  new: { url: \"http://${SHUNT_TEST_HOST}:3002\" }\n"
+    "routes:\n"
+    "  - name: a\n"
+    "    match: { host: a.b, path: /a/**, methods: [GET], headers: { X-A: [b, c] }, query: { d: e } }\n"
+    "    sticky: [ { header: X-A }, client_ip ]\n"
+    "    overrides: [ { header: { X-A: \"${SHUNT_TEST_HOST}\" }, backend: new } ]\n"
+    "    stages: &s [ { percent: 1 }, { percent: 1 } ]\n"
+    "    shadow: { compare: { ignore: [ \"header:date\", \"$.a\" ], tolerance: [ { path: \"$.b\", absolute: 1 } ] } }\n"
+    "    fallback: { on: [connect] }\n"
+    "  - { name: b, stages: *s }\n"
+    "state: { directory: /tmp }\n";
 
-static const char bad[] = "listeners: [ { address: nowhere } ]\n"
-                          "workerss: 3\n"
-                          "backends: { legacy: { url: \"https://a\", queue: many }, new: { url: \"http://${SHUNT_TEST_NONE}\" } }\n"
-                          "routes: [ { name: a }, { name: a, sticky: [ body ], match: { path: a }, new: nwe } ]\n"
-                          "headers: { via: maybe }\n";
+static const char bad[] =
+    "listeners: [ { address: nowhere } ]\n"
+    "workerss: 3\n"
+    "backends: { legacy: { url: \"https://a\", queue: many }, new: { url: \"http://${SHUNT_TEST_NONE}\" } }\n"
+    "routes: [ { name: a }, { name: a, sticky: [ body ], match: { path: a }, new: nwe } ]\n"
+    "headers: { via: maybe }\n";
 
 /* True once no allocation was left to fail. */
 static bool parse_with_failure(const char *text, unsigned at)

@@ -16,8 +16,8 @@
 #include "config/config.h"
 #include "config/writer.h"
 
-#define BASE                                                                                                             \
-    "listeners:\n  - address: 127.0.0.1:8080\nbackends:\n"                                                               \
+#define BASE                                                                                                           \
+    "listeners:\n  - address: 127.0.0.1:8080\nbackends:\n"                                                             \
     "  legacy: { url: \"http://127.0.0.1:3001\" }\n  new: { url: \"http://127.0.0.1:3002\" }\n"
 
 static struct config *parse(const char *name, const char *text)
@@ -122,7 +122,8 @@ static void everything_dumps_to_itself(void **state)
         "      max_body: 0B\n",
         "        values: full\n",
         "        headers: []\n        ignore: [body, \"header:x-a\", \"$['a\\\"b']\"]\n",
-        "          - path: \"$.a\"\n            relative: 0.07%\n          - path: \"$.b\"\n            absolute: 0.1\n",
+        "          - path: \"$.a\"\n            relative: 0.07%\n          - path: \"$.b\"\n            absolute: "
+        "0.1\n",
         "      on: [5xx, reset]\n      methods: [\"*\"]\n",
         "    breaker: off\n    shadow:\n      percent: 3%\n",
         "state:\n  directory: \"/var/lib/my state\"\n",
@@ -211,8 +212,10 @@ static void text_grows_as_needed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(smallest_file_dumps_every_default), cmocka_unit_test(everything_dumps_to_itself),
-        cmocka_unit_test(examples_dump_to_themselves),       cmocka_unit_test(secrets_are_masked),
+        cmocka_unit_test(smallest_file_dumps_every_default),
+        cmocka_unit_test(everything_dumps_to_itself),
+        cmocka_unit_test(examples_dump_to_themselves),
+        cmocka_unit_test(secrets_are_masked),
         cmocka_unit_test(text_grows_as_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
