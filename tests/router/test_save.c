@@ -1,0 +1,376 @@
+/* What survives a restart: everything router_save() writes, and nothing it did not. */
+#include "fixture.h"
+
+#define ROUTES                                                                                                         \
+    YAML_HEAD                                                                                                          \
+    "  - name: orders\n"                                                                                               \
+    "    match: { path: /orders/** }\n"                                                                                \
+    "    sticky: [ { header: X-User-Id } ]\n"                                                                          \
+    "    promotion: auto\n"                                                                                            \
+    "    gates: { min_requests: 100, error_rate_increase: 50%, p95_increase: off, mismatch_rate: 5% }\n"               \
+    "    breaker: { consecutive_errors: 5, error_rate: off, error_rate_increase: off, p95_ratio: off, cooldown: 30s }\n" \
+    "    stages:\n"                                                                                                    \
+    "      - { name: shadow, percent: 0, shadow: 100, hold: 60s }\n"                                                   \
+    "      - { name: canary, percent: 50, shadow: 100, hold: 60s }\n"                                                  \
+    "      - { name: all, percent: 100, hold: 60s }\n"                                                                 \
+    "  - { name: rest, match: { path: /rest }, percent: 25 }\n"
+
+static json_t *saved(const struct fixture *f)
+{
+    json_t *state = router_save(f->router, f->now_ms, f->wall_ms);
+    assert_non_null(state);
+    return state;
+}
+
+/* Another process: its monotonic clock starts anew, the wall clock went on by `away_ms`. */
+static struct fixture *restarted(const struct fixture *before, const json_t *state, uint64_t away_ms)
+{
+    struct fixture *f = fixture_empty(before->workers);
+    char *why = NULL;
+    f->now_ms = 500;
+    f->wall_ms = before->wall_ms + away_ms;
+    assert_true(router_restore(f->router, state, f->now_ms, f->wall_ms, &why));
+    assert_null(why);
+    f->last_sequence = before->last_sequence;
+    fixture_configure(f, ROUTES);
+    return f;
+}
+
+static void traffic(struct fixture *f, uint32_t count, uint16_t new_status)
+{
+    static uint64_t user;
+    for (uint32_t i = 0; i < count; i++)
+        (void)drive(f, 0, ++user, 200, new_status, 1000);
+}
+
+static void everything_comes_back(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTES);
+    assert_int_equal(command_force(f, "orders"), 0);
+    assert_int_equal(command_percent(f, "rest", 1234), 0);
+    (void)router_passthrough(f->router, PASSTHROUGH_API, true, "operator:ann", "why not", f->wall_ms);
+    (void)router_passthrough(f->router, PASSTHROUGH_FILE, true, "file", NULL, f->wall_ms);
+    traffic(f, 500, 200);
+    f->pairs = (struct comparison_totals){400, 3};
+    json_t *state1 = saved(f);
+    struct fixture *g = restarted(f, state1, 1000);
+    json_t *state2 = router_save(g->router, g->now_ms, f->wall_ms);
+    assert_true(json_equal(state1, state2)); /* with the same wall clock the two are the same */
+    assert_int_equal(g->event_count, 0);
+    assert_int_equal(state_of(g, "orders").percent, 5000);
+    assert_int_equal(state_of(g, "rest").percent, 1234);
+    assert_true(router_passthrough_is_on(g->router));
+    assert_true(router_passthrough(g->router, PASSTHROUGH_API, false, "operator:ann", NULL, g->wall_ms)); /* the only one kept */
+    json_decref(state1);
+    json_decref(state2);
+    fixture_free(f);
+    fixture_free(g);
+}
+
+static void hold_and_evidence_go_on_counting(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTES);
+    assert_int_equal(command_force(f, "orders"), 0);
+    traffic(f, 400, 200);
+    f->pairs = (struct comparison_totals){80, 0};
+    fixture_wait(f, 50000);
+    json_t *text = saved(f);
+    struct fixture *g = restarted(f, text, 86400000); /* a day away does not count as held */
+    g->pairs = (struct comparison_totals){80, 0};     /* counted since this process began */
+    fixture_wait(g, 10000 - TICK_MS);
+    assert_int_equal(state_of(g, "orders").stage, 1);
+    fixture_wait(g, 1000);
+    assert_int_equal(state_of(g, "orders").stage, 2); /* 80 + 80 pairs and 400 requests were enough */
+    json_decref(text);
+    fixture_free(f);
+    fixture_free(g);
+}
+
+static void an_open_breaker_stays_open_for_what_is_left(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTES);
+    assert_int_equal(command_force(f, "orders"), 0);
+    traffic(f, 100, 500);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(state_of(f, "orders").breaker, BREAKER_OPEN);
+    fixture_wait(f, 10000);
+    json_t *text = saved(f);
+    struct fixture *g = restarted(f, text, 5000);
+    assert_int_equal(state_of(g, "orders").breaker, BREAKER_OPEN);
+    assert_int_equal(state_of(g, "orders").trips, 1);
+    for (uint64_t user = 0; user < 50; user++)
+        assert_int_equal(drive(g, 0, user, 200, 200, 1).side, SIDE_LEGACY);
+    fixture_wait(g, 15000 - TICK_MS);
+    assert_int_equal(state_of(g, "orders").breaker, BREAKER_OPEN);
+    fixture_wait(g, TICK_MS);
+    assert_int_equal(state_of(g, "orders").breaker, BREAKER_HALF_OPEN);
+
+    json_t *half = saved(g); /* half open comes back open, with a trial at once */
+    struct fixture *h = restarted(g, half, 0);
+    assert_int_equal(state_of(h, "orders").breaker, BREAKER_OPEN);
+    fixture_wait(h, TICK_MS);
+    assert_int_equal(state_of(h, "orders").breaker, BREAKER_HALF_OPEN);
+
+    struct fixture *back = fixture_empty(1); /* a wall clock that went back */
+    char *why = NULL;
+    assert_true(router_restore(back->router, text, 1, 1000, &why));
+    back->last_sequence = f->last_sequence;
+    fixture_configure(back, ROUTES);
+    assert_int_equal(state_of(back, "orders").breaker, BREAKER_OPEN);
+    fixture_skip(back, 20000);
+    assert_int_equal(state_of(back, "orders").breaker, BREAKER_HALF_OPEN);
+    json_decref(text);
+    json_decref(half);
+    fixture_free(f);
+    fixture_free(g);
+    fixture_free(h);
+    fixture_free(back);
+}
+
+static void rolled_back_comes_back_rolled_back(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTES);
+    assert_int_equal(command(f, VERB_ROLLBACK, "orders"), 0);
+    assert_int_equal(command(f, VERB_ROLLBACK, "rest"), 0);
+    json_t *text = saved(f);
+    struct fixture *g = restarted(f, text, 1000);
+    assert_int_equal(state_of(g, "orders").phase, PLAN_ROLLED_BACK);
+    assert_int_equal(state_of(g, "rest").phase, PLAN_ROLLED_BACK);
+    assert_int_equal(state_of(g, "rest").percent, 0);
+    json_decref(text);
+    fixture_free(f);
+    fixture_free(g);
+}
+
+static void an_edited_file_meets_the_saved_plan_as_a_reload_does(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTES);
+    assert_int_equal(command_force(f, "orders"), 0);
+    json_t *text = saved(f);
+    struct fixture *g = fixture_empty(1);
+    char *why = NULL;
+    assert_true(router_restore(g->router, text, 1, f->wall_ms, &why));
+    g->last_sequence = f->last_sequence;
+    fixture_configure(g, YAML_HEAD "  - name: orders\n    match: { path: /orders }\n"
+                                   "    stages: [ { name: canary, percent: 80 }, { name: all, percent: 100 } ]\n"
+                                   "  - { name: rest, match: { path: /rest }, percent: 30 }\n");
+    assert_int_equal(state_of(g, "orders").stage, 0);
+    assert_int_equal(state_of(g, "orders").percent, 5000); /* not up to 80 % */
+    assert_int_equal(state_of(g, "rest").percent, 3000);   /* a fixed share follows the file */
+    assert_int_equal(count_events(g, "reload"), 1);
+    json_decref(text);
+    fixture_free(f);
+    fixture_free(g);
+}
+
+static void routes_not_in_the_file_are_kept_for_later(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTES);
+    assert_int_equal(command_percent(f, "rest", 1234), 0);
+    json_t *text = saved(f);
+    struct fixture *g = fixture_empty(1);
+    char *why = NULL;
+    assert_true(router_restore(g->router, text, 1, f->wall_ms, &why));
+    g->last_sequence = f->last_sequence;
+    fixture_configure(g, YAML_HEAD "  - { name: other, match: { path: /o }, percent: 1 }\n");
+    json_t *again = saved(g);
+    assert_non_null(json_object_get(json_object_get(again, "routes"), "rest"));
+    struct fixture *h = restarted(g, again, 1000);
+    assert_int_equal(state_of(h, "rest").percent, 1234);
+    json_decref(text);
+    json_decref(again);
+    fixture_free(f);
+    fixture_free(g);
+    fixture_free(h);
+}
+
+static void the_revision_grows_with_changes_only(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTES);
+    uint64_t revision = router_revision(f->router);
+    traffic(f, 100, 200);
+    fixture_wait(f, 10000);
+    assert_int_equal(router_revision(f->router), revision);
+    assert_int_equal(command(f, VERB_PAUSE, "orders"), 0);
+    assert_true(router_revision(f->router) > revision);
+    fixture_free(f);
+}
+
+static void restoring_after_the_first_configuration_is_refused(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTES);
+    json_t *text = saved(f);
+    char *why = NULL;
+    assert_false(router_restore(f->router, text, f->now_ms, f->wall_ms, &why));
+    assert_non_null(strstr(why, "before the first configuration"));
+    free(why);
+    json_decref(text);
+    fixture_free(f);
+}
+
+/* ---- damage ---- */
+
+static json_t *rich_state(void)
+{
+    struct fixture *f = fixture_new(1, ROUTES);
+    assert_int_equal(command_force(f, "orders"), 0);
+    traffic(f, 100, 500);
+    fixture_wait(f, 100);
+    f->pairs = (struct comparison_totals){10, 1};
+    (void)router_passthrough(f->router, PASSTHROUGH_SIGNAL, true, "signal:USR1", NULL, f->wall_ms);
+    json_t *state = saved(f);
+    fixture_free(f);
+    return state;
+}
+
+/* Whatever was restored must be a router one can use; refused, it must be as new and say why. */
+static void try_to_use(const json_t *state)
+{
+    struct fixture *f = fixture_empty(1);
+    char *why = NULL;
+    if (router_restore(f->router, state, f->now_ms, f->wall_ms, &why)) {
+        assert_null(why);
+        const json_t *sequence = json_object_get(state, "sequence");
+        f->last_sequence = (uint64_t)json_integer_value(sequence);
+    } else {
+        assert_non_null(why);
+        assert_non_null(strstr(why, "state: "));
+        assert_false(router_passthrough_is_on(f->router));
+        free(why);
+    }
+    fixture_configure(f, ROUTES);
+    for (int i = 0; i < 20; i++)
+        (void)drive(f, 0, (uint64_t)i, 200, 500, 1000);
+    fixture_skip(f, 100);
+    fixture_skip(f, 100000);
+    struct router_route_state orders = state_of(f, "orders");
+    assert_true(orders.percent <= SHARE_ALL && orders.stage < 3);
+    json_t *again = saved(f);
+    json_t *status = router_status(f->router, f->now_ms, f->wall_ms);
+    assert_non_null(status);
+    json_decref(status);
+    json_decref(again);
+    fixture_free(f);
+}
+
+static const char *const odd_values[] = {
+    "null", "true", "-1", "0", "1", "10000", "10001", "9223372036854775807", "-9223372036854775808", "1.5", "1e308",
+    "\"\"", "\"running\"", "\"fixed\"", "\"rolled_back\"", "\"half_open\"", "\"nonsense\"", "[]", "{}", "[[0,1]]",
+    "[[464,1]]", "[[465,1]]", "[[-1,1]]", "[[0]]", "{\"phase\":\"running\"}", "[{}]", "[1,2,3]",
+};
+
+static uint32_t mutate_all(json_t *root, json_t *at);
+
+static uint32_t mutate_place(json_t *root, json_t *parent, const char *key, size_t index)
+{
+    json_t *value = json_incref(key != NULL ? json_object_get(parent, key) : json_array_get(parent, index));
+    uint32_t tried = 0;
+    for (size_t i = 0; i < sizeof(odd_values) / sizeof(odd_values[0]); i++) {
+        json_t *odd = json_loads(odd_values[i], JSON_DECODE_ANY, NULL);
+        assert_non_null(odd);
+        assert_int_equal(key != NULL ? json_object_set_new(parent, key, odd) : json_array_set_new(parent, index, odd), 0);
+        try_to_use(root);
+        tried++;
+    }
+    if (key != NULL) {
+        (void)json_object_del(parent, key);
+        try_to_use(root);
+        tried++;
+        assert_int_equal(json_object_set(parent, key, value), 0);
+    } else {
+        assert_int_equal(json_array_set(parent, index, value), 0);
+    }
+    tried += mutate_all(root, value);
+    json_decref(value);
+    return tried;
+}
+
+/* Every field of the state, each replaced by every odd value and left out once. */
+static uint32_t mutate_all(json_t *root, json_t *at)
+{
+    uint32_t tried = 0;
+    if (json_is_array(at)) {
+        for (size_t i = 0; i < json_array_size(at) && i < 2; i++)
+            tried += mutate_place(root, at, NULL, i);
+    } else if (json_is_object(at)) {
+        const char *keys[64];
+        size_t count = 0;
+        const char *key;
+        json_t *value;
+        json_object_foreach(at, key, value) keys[count++] = key;
+        char *copies[64];
+        for (size_t i = 0; i < count; i++)
+            copies[i] = strdup(keys[i]);
+        for (size_t i = 0; i < count; i++) {
+            tried += mutate_place(root, at, copies[i], 0);
+            free(copies[i]);
+        }
+    }
+    return tried;
+}
+
+static void no_damaged_field_does_harm(void **state)
+{
+    (void)state;
+    json_t *root = rich_state();
+    assert_true(mutate_all(root, root) > 1000);
+    try_to_use(root);
+    json_decref(root);
+}
+
+static void what_is_not_an_object_is_refused(void **state)
+{
+    (void)state;
+    try_to_use(NULL);
+    for (size_t i = 0; i < sizeof(odd_values) / sizeof(odd_values[0]); i++) {
+        json_t *odd = json_loads(odd_values[i], JSON_DECODE_ANY, NULL);
+        try_to_use(odd);
+        json_decref(odd);
+    }
+}
+
+static void damage_is_named_by_its_place(void **state)
+{
+    (void)state;
+    json_t *root = rich_state();
+    struct fixture *f = fixture_empty(1);
+    char *why = NULL;
+    json_t *orders = json_object_get(json_object_get(root, "routes"), "orders");
+    assert_int_equal(json_object_set_new(orders, "percent", json_integer(10001)), 0);
+    assert_false(router_restore(f->router, root, f->now_ms, f->wall_ms, &why));
+    assert_string_equal(why, "state: routes: orders: phase, stage or one of their numbers is missing or out of range");
+    free(why);
+    why = NULL;
+    assert_int_equal(json_object_set_new(root, "version", json_integer(2)), 0);
+    assert_false(router_restore(f->router, root, f->now_ms, f->wall_ms, &why));
+    assert_string_equal(why, "state: version: expected 1");
+    free(why);
+    json_decref(root);
+    fixture_free(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_comes_back),
+        cmocka_unit_test(hold_and_evidence_go_on_counting),
+        cmocka_unit_test(an_open_breaker_stays_open_for_what_is_left),
+        cmocka_unit_test(rolled_back_comes_back_rolled_back),
+        cmocka_unit_test(an_edited_file_meets_the_saved_plan_as_a_reload_does),
+        cmocka_unit_test(routes_not_in_the_file_are_kept_for_later),
+        cmocka_unit_test(the_revision_grows_with_changes_only),
+        cmocka_unit_test(restoring_after_the_first_configuration_is_refused),
+        cmocka_unit_test(no_damaged_field_does_harm),
+        cmocka_unit_test(what_is_not_an_object_is_refused),
+        cmocka_unit_test(damage_is_named_by_its_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
