@@ -653,8 +653,8 @@ class Script(Peer):
 class EchoBackend(Peer):
     """After an upgrade (or at once, raw=True) sends back every byte, and closes its half when the other end closed its own."""
 
-    def __init__(self, raw=False, answer=b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
-                 address=None):
+    def __init__(self, raw=False, answer=b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                 b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n", address=None):
         self.is_raw, self.answer = raw, answer
         super().__init__(self._echo, address)
 
@@ -1172,6 +1172,7 @@ class Case(unittest.TestCase):
     def setUp(self):
         self.shunts = []
         self.peers = []
+        self.clients = []  # closed before shunt is asked to end, which waits for what is in flight
         self.directory = tempfile.mkdtemp(prefix="shunt-test-")
 
     def shunt(self, config, **options):
@@ -1180,6 +1181,11 @@ class Case(unittest.TestCase):
         shunt = Shunt(config, **options)
         self.shunts.append(shunt)
         return shunt
+
+    def client(self, shunt, **options):
+        client = shunt.client(**options)
+        self.clients.append(client)
+        return client
 
     def peer(self, peer):
         self.peers.append(peer)
@@ -1203,6 +1209,8 @@ class Case(unittest.TestCase):
         if failed:
             for shunt in self.shunts:
                 print(f"\n==== {self.id()}: shunt {shunt.process.pid}\n{shunt.output()}", file=sys.stderr)
+        for client in self.clients:
+            client.close()
         for shunt in self.shunts:
             try:
                 if not shunt.stopped:

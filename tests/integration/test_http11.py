@@ -112,9 +112,10 @@ class Framing(Case):
     def test_http_10_backend(self):
         backend = self.script(r"read request; send `HTTP/1.0 200 OK\r\n\r\nold`; close")
         shunt = self.shunt(config(backend))
-        with shunt.client() as client:
-            for _ in range(2):
-                self.assertEqual(client.get().body, b"old")
+        for _ in range(2):
+            with shunt.client() as client:
+                reply = client.get()
+                self.assertEqual((reply.body, reply.truncated), (b"old", False))
 
     def test_head_204_and_304_have_no_body_and_keep_their_fields(self):
         answers = {"/head": b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\nETag: \"x\"\r\n\r\n",
@@ -470,8 +471,11 @@ class Streaming(Case):
             reply = client.head()
             self.assertEqual(reply.status, 200)
             for i in range(20):
-                self.assertEqual(client.read_until(b"\r\n"), b"3e8\r\n")
-                client.read_exact(1002)
+                back = 0
+                while back < 1000:  # in chunks of whatever size
+                    size = int(client.read_until(b"\r\n"), 16)
+                    client.read_exact(size + 2)
+                    back += size
                 if i < 19:
                     client.send(b"y" * 1000)
             client.read_until(b"0\r\n\r\n")

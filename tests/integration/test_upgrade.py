@@ -6,13 +6,12 @@ import threading
 
 from harness import Case, EchoBackend, config, main, wait_until
 
-ASK = "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\n\r\n"
+ASK = "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
 
 class Upgrade(Case):
     def opened(self, shunt, ask=ASK):
-        client = shunt.client()
-        self.addCleanup(client.close)
+        client = self.client(shunt)
         client.send(ask)
         reply = client.head()
         self.assertEqual(reply.status, 101)
@@ -25,7 +24,7 @@ class Upgrade(Case):
         self.assertEqual((reply.get("upgrade"), reply.get("connection").lower()), ("websocket", "upgrade"))
         seen = backend.requests[0]
         self.assertEqual((seen.get("upgrade"), seen.get("connection").lower()), ("websocket", "upgrade"))
-        self.assertEqual(seen.get("sec-websocket-key"), "dGhlIHNhbXBsZQ==")
+        self.assertEqual(seen.get("sec-websocket-key"), "dGhlIHNhbXBsZSBub25jZQ==")
 
     def test_every_byte_comes_back(self):
         shunt = self.shunt(config(self.peer(EchoBackend())))

@@ -12,8 +12,7 @@ class DeadConnections(Case):
     def kept(self, script_after):
         backend = self.script([r"read request; " + OK + "; read head; " + script_after, r"read request; " + OK + "; loop"])
         shunt = self.shunt(config(backend, workers=1))
-        client = shunt.client()
-        self.addCleanup(client.close)
+        client = self.client(shunt)
         self.assertEqual(client.get("/1").status, 200)
         return backend, shunt, client
 
