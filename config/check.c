@@ -338,13 +338,79 @@ static void check_listeners(struct loader *loader, const struct node *list)
     faults_leave(loader->faults, mark);
 }
 
+static bool is_any_address(const struct config_address *address)
+{
+    return address->host != NULL && (strcmp(address->host, "0.0.0.0") == 0 || strcmp(address->host, "::") == 0);
+}
+
+/* Would who connects to `target` arrive at `listener`? True only where the texts prove it. */
+static bool leads_to(const struct config_address *target, const struct config_address *listener)
+{
+    if (target->text == NULL || listener->text == NULL)
+        return false;
+    if (target->unix_path != NULL || listener->unix_path != NULL)
+        return target->unix_path != NULL && listener->unix_path != NULL &&
+               strcmp(target->unix_path, listener->unix_path) == 0;
+    if (target->port != listener->port || listener->port == 0)
+        return false;
+    return strcasecmp(target->host, listener->host) == 0 ||
+           (is_any_address(listener) && (scalar_is_loopback(target) || is_any_address(target)));
+}
+
+static const struct config_listener *listener_at(const struct config *config, const struct config_address *address)
+{
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        if (leads_to(address, &config->listeners[i].address))
+            return &config->listeners[i];
+    }
+    return NULL;
+}
+
+/* A backend that is shunt itself would be asked for ever. */
+static void check_backend_loops(struct loader *loader, const struct node *backends)
+{
+    const struct config *config = loader->config;
+    size_t mark = faults_enter_key(loader->faults, "backends");
+    const struct node_item *item = backends->items;
+    for (uint32_t i = 0; i < config->backend_count && item != NULL; i++, item = item->next) {
+        const struct config_listener *listener = listener_at(config, &config->backends[i].address);
+        if (listener == NULL)
+            continue;
+        size_t name_mark = faults_enter_key(loader->faults, item->key);
+        fault_at(loader, "url", place_of(item->value, "url"),
+                 "this is shunt's own listener %s, so requests would go round "
+                 "for ever; expected the address of the backend",
+                 text_shown(loader->faults, listener->address.text));
+        faults_leave(loader->faults, name_mark);
+    }
+    faults_leave(loader->faults, mark);
+}
+
+static void check_admin_address(struct loader *loader, const struct node *admin)
+{
+    const struct config *config = loader->config;
+    const struct config_listener *listener = listener_at(config, &config->admin.address);
+    if (listener == NULL)
+        return;
+    size_t mark = faults_enter_key(loader->faults, "admin");
+    fault_at(loader, "address", place_of(admin, "address"), "the listener %s has this address; expected another one",
+             text_shown(loader->faults, listener->address.text));
+    faults_leave(loader->faults, mark);
+}
+
 void file_check(struct loader *loader, const struct node *node, void *base)
 {
     const struct config *config = base;
+    const struct node_item *admin = node_find(node, "admin");
+    const struct node_item *backends = node_find(node, "backends");
     const struct node_item *routes = node_find(node, "routes");
     const struct node_item *listeners = node_find(node, "listeners");
     if (listeners != NULL && listeners->value->kind == NODE_LIST && listeners->value->count == config->listener_count)
         check_listeners(loader, listeners->value);
     if (routes != NULL && routes->value->kind == NODE_LIST && routes->value->count == config->route_count)
         check_routes(loader, routes->value);
+    if (backends != NULL && backends->value->kind == NODE_MAPPING)
+        check_backend_loops(loader, backends->value);
+    if (admin != NULL)
+        check_admin_address(loader, admin->value);
 }

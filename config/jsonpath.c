@@ -5,6 +5,7 @@
 #include "config/jsonpath.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 /* A step reader returns what stands behind the step, or NULL with *why. */
@@ -33,6 +34,19 @@ static const char *step_quoted(const char *at, const char **why)
     return at + 1;
 }
 
+static const char *step_index(const char *at, const char **why)
+{
+    uint64_t index = 0;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        index = index * 10 + (uint64_t)(*at - '0');
+        if (index > UINT32_MAX) {
+            *why = "has an index above 4294967295";
+            return NULL;
+        }
+    }
+    return at;
+}
+
 static const char *step_bracket(const char *at, const char **why)
 {
     const char *end = at;
@@ -41,7 +55,7 @@ static const char *step_bracket(const char *at, const char **why)
     else if (*at == '*')
         end = at + 1;
     else
-        end = at + strspn(at, "0123456789");
+        end = step_index(at, why);
     if (end == NULL)
         return NULL;
     if (end == at || *end != ']' || end - at > 258) {
@@ -51,15 +65,22 @@ static const char *step_bracket(const char *at, const char **why)
     return end + 1;
 }
 
+enum {
+    STEPS = 63
+};
+
 const char *jsonpath_fault(const char *text)
 {
     const char *why = NULL;
+    unsigned steps = 0;
     if (text[0] != '$')
         return "does not start with $";
     const char *at = text + 1;
     while (at != NULL && *at != '\0') {
+        if (++steps > STEPS)
+            return "has more than 63 steps";
         if (at[0] == '.' && at[1] == '.')
-            at = step_name(at + 2, &why);
+            at = at[2] == '[' ? step_bracket(at + 3, &why) : step_name(at + 2, &why);
         else if (at[0] == '.')
             at = step_name(at + 1, &why);
         else if (at[0] == '[')

@@ -85,7 +85,7 @@ static const char opening[] = "# Configuration\n"
 static const char how_to_write[] =
     "```\n"
     "\n"
-    "`shunt --check FILE` says whether a file is good. `shunt --dump FILE` prints it with every default filled in. A "
+    "`shunt --check` says whether a file is good. `shunt --dump` prints it with every default filled in. A "
     "bad file\n"
     "is refused as a whole, and all its faults are told at once, in the order of their place:\n"
     "\n"

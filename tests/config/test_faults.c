@@ -852,6 +852,18 @@ static const struct bad_file bad_files[] = {
     {"fallback_unknown", 8, 23,
      ROUTE("fallback: { on: [ 4xx ] }"),
      "routes[0].fallback.on[0]: 4xx is no known failure; expected connect, timeout, 5xx or reset"},
+    {"backend_is_the_listener", 4, 18,
+     BACKEND("\"http://127.0.0.1:8080\""),
+     "backends.legacy.url: this is shunt's own listener \"127.0.0.1:8080\", so requests would go round for ever"},
+    {"backend_is_the_listener_of_all_addresses", 4, 18,
+     "listeners:\n  - address: 0.0.0.0:8080\nbackends:\n  legacy: { url: \"http://localhost:8080\" }\n",
+     "backends.legacy.url: this is shunt's own listener \"0.0.0.0:8080\", so requests would go round for ever"},
+    {"backend_is_the_unix_listener", 4, 18,
+     "listeners:\n  - address: unix:/run/a\nbackends:\n  legacy: { url: \"http+unix:/run/a\" }\n",
+     "backends.legacy.url: this is shunt's own listener \"unix:/run/a\", so requests would go round for ever"},
+    {"admin_is_the_listener", 6, 19,
+     BASE("admin: { address: 127.0.0.1:8080 }\n"),
+     "admin.address: the listener \"127.0.0.1:8080\" has this address; expected another one"},
     {"unreachable_after_all", 8, 28,
      BASE("routes:\n"
       "  - { name: wide, percent: 1 }\n"

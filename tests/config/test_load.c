@@ -352,6 +352,17 @@ static void reachable_routes_are_accepted(void **state)
     config_free(config);
 }
 
+static void neighbours_of_the_listener_are_accepted(void **state)
+{
+    struct config *config = parse(
+        "listeners: [ { address: \"0.0.0.0:8080\" }, { address: \"127.0.0.1:0\" }, { address: \"127.0.0.1:0\" } ]\n"
+        "admin: { address: 127.0.0.1:0 }\n"
+        "backends: { legacy: { url: \"http://10.0.0.1:8080\" }, new: { url: \"unix:/0.0.0.0:8080\" } }\n");
+    (void)state;
+    assert_int_equal(config->listener_count, 3);
+    config_free(config);
+}
+
 static void aliases_are_resolved(void **state)
 {
     struct config *config =
@@ -587,6 +598,7 @@ int main(void)
         cmocka_unit_test(off_turns_sections_off),
         cmocka_unit_test(mirrored_route_gets_the_mismatch_gate),
         cmocka_unit_test(reachable_routes_are_accepted),
+        cmocka_unit_test(neighbours_of_the_listener_are_accepted),
         cmocka_unit_test(aliases_are_resolved),
         cmocka_unit_test(variables_are_replaced),
         cmocka_unit_test(bad_variable_values_are_refused),

@@ -122,8 +122,8 @@ static void everything_dumps_to_itself(void **state)
         "      max_body: 0B\n",
         "        values: full\n",
         "        headers: []\n        ignore: [body, \"header:x-a\", \"$['a\\\"b']\"]\n",
-        "          - path: \"$.a\"\n            relative: 0.07%\n          - path: \"$.b\"\n            absolute: "
-        "0.1\n",
+        "          - path: \"$.a\"\n            relative: 0.07%\n",
+        "          - path: \"$.b\"\n            absolute: 0.1\n",
         "      on: [5xx, reset]\n      methods: [\"*\"]\n",
         "    breaker: off\n    shadow:\n      percent: 3%\n",
         "state:\n  directory: \"/var/lib/my state\"\n",
