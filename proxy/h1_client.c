@@ -371,7 +371,7 @@ static void on_readable(struct conn *conn)
                                                        : "the backend closed the connection without a response");
             return;
         case CONN_READ_ERROR:
-            on_end_of_stream(client, "the backend reset the connection");
+            fail(client, OUTCOME_RESET, "the backend reset the connection"); /* a reset ends no body properly */
             return;
         }
         if (conn->closed || client->attempt != attempt)
