@@ -72,7 +72,7 @@ UNUSED_OK static void fixture_config_released(void *context, const struct config
 {
     struct fixture *f = context;
     (void)config;
-    f->released++;
+    __atomic_add_fetch(&f->released, 1, __ATOMIC_RELAXED); /* workers may let go of the last view */
 }
 
 UNUSED_OK static const char *last_event(const struct fixture *f)
