@@ -1,9 +1,9 @@
 /*
  * The admin server: listens, guards the door, finds the endpoint, reads the body, calls the handler.
  *
- * Runs on the control thread's loop over evhttp. evhttp has no limit of its own on heads, bodies and patience, so all three are
- * set here; it answers what is not HTTP by itself. What endpoints do is in admin_views.c, admin_verbs.c and admin_explain.c;
- * which there are, in admin_endpoints.c.
+ * Runs on the control thread's loop over evhttp. evhttp has no limit of its own on heads, bodies and patience, so all
+ * three are set here; it answers what is not HTTP by itself. What endpoints do is in admin_views.c, admin_verbs.c and
+ * admin_explain.c; which there are, in admin_endpoints.c.
  */
 #include "proxy/admin.h"
 
@@ -42,8 +42,8 @@ struct admin {
     struct evhttp *http;
     int port;
     bool loopback;
-    char *host;              /* of admin.address at start */
-    char *token;             /* at start; stays in force beyond loopback, whatever a reload says */
+    char *host;  /* of admin.address at start */
+    char *token; /* at start; stays in force beyond loopback, whatever a reload says */
 };
 
 static bool is_loopback(const struct sockaddr *address)
@@ -78,13 +78,15 @@ static int listen_at(const struct addrinfo *found, bool *loopback)
 
 static int port_of(int fd)
 {
-    struct sockaddr_storage address;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } address = {0};
     socklen_t length = sizeof(address);
-    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+    if (getsockname(fd, &address.any, &length) < 0)
         return -1;
-    if (address.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
-    return ntohs(((struct sockaddr_in *)&address)->sin_port);
+    return ntohs(address.any.sa_family == AF_INET6 ? address.in6.sin6_port : address.in.sin_port);
 }
 
 static void __attribute__((format(printf, 2, 3))) say(char **error, const char *format, ...)
@@ -184,7 +186,8 @@ static bool read_body(struct admin_request *request)
 static void handle(struct admin_request *request, const char *query)
 {
     if (query != NULL && evhttp_parse_query_str(query, &request->query) < 0) {
-        admin_reply_error(request->http, 400, "bad_query", "percent-encode names and values", "the query cannot be read");
+        admin_reply_error(request->http, 400, "bad_query", "percent-encode names and values",
+                          "the query cannot be read");
         return;
     }
     if (request->endpoint->method != EVHTTP_REQ_POST || read_body(request))

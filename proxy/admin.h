@@ -12,8 +12,8 @@ struct control;
 
 /*
  * Listens at config->address and serves on control_base(control). Control thread only. `control` is borrowed until
- * admin_stop(); `config` only for the call: a token changed by a reload is read from control_config() with each request.
- * On failure returns NULL and a malloc'd sentence naming place, fault and remedy in *error.
+ * admin_stop(); `config` only for the call: a token changed by a reload is read from control_config() with each
+ * request. On failure returns NULL and a malloc'd sentence naming place, fault and remedy in *error.
  */
 struct admin *admin_start(struct control *control, const struct config_admin *config, char **error);
 

@@ -33,15 +33,19 @@ static bool are_headers(json_t *value)
     json_t *item;
     if (json_is_object(value)) {
         json_object_foreach(value, name, item)
+        {
             if (!json_is_string(item))
                 return false;
+        }
         return true;
     }
     if (!json_is_array(value))
         return false;
     json_array_foreach(value, i, item)
+    {
         if (!is_pair(item))
             return false;
+    }
     return true;
 }
 
@@ -73,7 +77,8 @@ static bool check_members(json_t *body, const struct admin_field *fields, char *
 {
     const char *name;
     json_t *value;
-    json_object_foreach(body, name, value) {
+    json_object_foreach(body, name, value)
+    {
         const struct admin_field *field = field_named(fields, name);
         if (field == NULL) {
             char known[256];

@@ -10,8 +10,8 @@
 #include "proxy/admin_request.h"
 
 /*
- * Reads `length` bytes at `at`; no bytes at all mean {}. Returns an object whose members are all in `fields` and of their type (a
- * new reference), or NULL with a malloc'd sentence in *error (NULL without memory).
+ * Reads `length` bytes at `at`; no bytes at all mean {}. Returns an object whose members are all in `fields` and of
+ * their type (a new reference), or NULL with a malloc'd sentence in *error (NULL without memory).
  */
 json_t *admin_body_read(const char *at, size_t length, const struct admin_field *fields, char **error);
 

@@ -1,5 +1,6 @@
 /*
- * All endpoints of the admin server in one table: its dispatcher, the index page, the Allow field and the body checks read it.
+ * All endpoints of the admin server in one table: its dispatcher, the index page, the Allow field and the body checks
+ * read it.
  */
 #include "proxy/admin_request.h"
 
@@ -11,15 +12,20 @@
 #include "router/router.h"
 
 #define WHO                                                                                                            \
-    {"who", ADMIN_STRING, false, "a name for the audit trail, of at most 64 bytes"},                                   \
-    {"reason", ADMIN_STRING, false, "a text for the audit trail, of at most 500 bytes"}
+    {                                                                                                                  \
+        "who", ADMIN_STRING, false, "a name for the audit trail, of at most 64 bytes"                                  \
+    }
+#define REASON                                                                                                         \
+    {                                                                                                                  \
+        "reason", ADMIN_STRING, false, "a text for the audit trail, of at most 500 bytes"                              \
+    }
 
-static const struct admin_field verb_fields[] = {WHO, {0}};
+static const struct admin_field verb_fields[] = {WHO, REASON, {0}};
 static const struct admin_field promote_fields[] = {
-    {"force", ADMIN_BOOLEAN, false, "true to go past a gate that has not passed"}, WHO, {0}};
+    {"force", ADMIN_BOOLEAN, false, "true to go past a gate that has not passed"}, WHO, REASON, {0}};
 static const struct admin_field percent_fields[] = {
-    {"percent", ADMIN_NUMBER, true, "a number from 0 to 100 with up to two decimals"}, WHO, {0}};
-static const struct admin_field passthrough_fields[] = {{"on", ADMIN_BOOLEAN, true, "true or false"}, WHO, {0}};
+    {"percent", ADMIN_NUMBER, true, "a number from 0 to 100 with up to two decimals"}, WHO, REASON, {0}};
+static const struct admin_field passthrough_fields[] = {{"on", ADMIN_BOOLEAN, true, "true or false"}, WHO, REASON, {0}};
 static const struct admin_field reload_fields[] = {WHO, {0}};
 static const struct admin_field reset_fields[] = {
     {"route", ADMIN_STRING, false, "a route's name; all routes without it"}, {0}};
@@ -62,14 +68,16 @@ static const struct admin_endpoint endpoints[] = {
     {"/api/v1/passthrough", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_passthrough, 0, passthrough_fields,
      "everything straight to legacy, or back {on, reason, who}"},
     {"/api/v1/reload", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_config, 0, reload_fields,
-     "read the file again {reason, who}"},
+     "read the file again {who}"},
     {"/api/v1/report/reset", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_report, 0, reset_fields,
      "forget what comparing found {route}"},
     {"/api/v1/explain", EVHTTP_REQ_POST, ADMIN_SECRET, admin_explain, 0, explain_fields,
      "which side a request would get, and why {method, path, headers, client}"},
 };
 
-enum { ENDPOINTS = sizeof(endpoints) / sizeof(endpoints[0]) };
+enum {
+    ENDPOINTS = sizeof(endpoints) / sizeof(endpoints[0])
+};
 
 static int hex_digit(char c)
 {

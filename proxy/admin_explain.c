@@ -47,9 +47,14 @@ static struct field *read_fields(json_t *headers, struct request_facts *facts)
     json_t *item;
     size_t i;
     json_object_foreach(headers, name, item)
+    {
         add_field(facts, fields, name, json_string_value(item));
+    }
     json_array_foreach(headers, i, item)
-        add_field(facts, fields, json_string_value(json_array_get(item, 0)), json_string_value(json_array_get(item, 1)));
+    {
+        add_field(facts, fields, json_string_value(json_array_get(item, 0)),
+                  json_string_value(json_array_get(item, 1)));
+    }
     facts->fields = fields;
     return fields;
 }
@@ -80,7 +85,7 @@ static void read_target(const char *path, struct request_facts *facts)
 static json_t *sticky_used(const struct decision *decision)
 {
     static const char *const kinds[] = {
-        [STICKY_HEADER] = "header", [STICKY_COOKIE] = "cookie",   [STICKY_QUERY] = "query",
+        [STICKY_HEADER] = "header",       [STICKY_COOKIE] = "cookie", [STICKY_QUERY] = "query",
         [STICKY_CLIENT_IP] = "client_ip", [STICKY_RANDOM] = "random",
     };
     if (decision->route == NULL || decision->sticky < 0 || (uint32_t)decision->sticky >= decision->route->sticky_count)
@@ -93,18 +98,13 @@ static json_t *sticky_used(const struct decision *decision)
 
 static json_t *decision_json(const struct decision *decision, const char *sentence)
 {
-    return json_pack("{s:s?, s:s, s:s?, s:s, s:i, s:f, s:o, s:o, s:b, s:s, s:s}",                 /* */
-                     "route", decision->route != NULL ? decision->route->name : NULL,            /* */
-                     "side", side_name(decision->side),                                          /* */
-                     "backend", decision->backend != NULL ? decision->backend->name : NULL,      /* */
-                     "reason", decision_reason_name(decision->reason),                           /* */
-                     "cohort", (int)decision->cohort,                                            /* */
-                     "share_percent", decision->share / 100.0,                                   /* */
-                     "sticky", sticky_used(decision),                                            /* */
-                     "override", decision->override < 0 ? json_null() : json_integer(decision->override), /* */
-                     "mirrored", decision->mirror == MIRROR_SENT,                                /* */
-                     "mirror", mirror_reason_name(decision->mirror),                             /* */
-                     "sentence", sentence);
+    return json_pack(
+        "{s:s?, s:s, s:s?, s:s, s:i, s:f, s:o, s:o, s:b, s:s, s:s}", "route",
+        decision->route != NULL ? decision->route->name : NULL, "side", side_name(decision->side), "backend",
+        decision->backend != NULL ? decision->backend->name : NULL, "reason", decision_reason_name(decision->reason),
+        "cohort", (int)decision->cohort, "share_percent", decision->share / 100.0, "sticky", sticky_used(decision),
+        "override", decision->override < 0 ? json_null() : json_integer(decision->override), "mirrored",
+        decision->mirror == MIRROR_SENT, "mirror", mirror_reason_name(decision->mirror), "sentence", sentence);
 }
 
 void admin_explain(struct admin_request *request)

@@ -16,9 +16,9 @@ static const struct admin_fault unauthorized = {
 static const struct admin_fault strange_host = {
     403, "host_refused", "the Host field names neither an address, nor localhost, nor the host of admin.address",
     "use the address itself, such as http://127.0.0.1:9901, or configure admin.token_file"};
-static const struct admin_fault strange_origin = {
-    403, "origin_refused", "a web page of another origin asked for a change",
-    "use shuntctl or a program that is not a browser"};
+static const struct admin_fault strange_origin = {403, "origin_refused",
+                                                  "a web page of another origin asked for a change",
+                                                  "use shuntctl or a program that is not a browser"};
 
 /* Time depends on the length of what was sent, never on how much of it is right. */
 static bool token_equals(const char *sent, const char *token)

@@ -1,5 +1,6 @@
 /*
- * One admin request on its way through the handlers, and the table row that describes an endpoint. Internal to admin*.c.
+ * One admin request on its way through the handlers, and the table row that describes an endpoint. Internal to
+ * admin*.c.
  */
 #ifndef SHUNT_PROXY_ADMIN_REQUEST_H
 #define SHUNT_PROXY_ADMIN_REQUEST_H
@@ -20,7 +21,12 @@ enum {
 };
 
 /* A member that a JSON body may have. */
-enum admin_field_type { ADMIN_BOOLEAN, ADMIN_NUMBER, ADMIN_STRING, ADMIN_HEADERS /* object or array of pairs */ };
+enum admin_field_type {
+    ADMIN_BOOLEAN,
+    ADMIN_NUMBER,
+    ADMIN_STRING,
+    ADMIN_HEADERS /* object or array of pairs */
+};
 
 struct admin_field {
     const char *name;
@@ -36,25 +42,26 @@ enum admin_access {
 };
 
 struct admin_endpoint {
-    const char *path; /* "{route}" stands for one segment */
+    const char *path;            /* "{route}" stands for one segment */
     enum evhttp_cmd_type method; /* GET answers HEAD as well */
     enum admin_access access;
     void (*handle)(struct admin_request *request); /* answers exactly once */
-    int argument;                     /* the handler's */
-    const struct admin_field *fields; /* of a POST's body, ended by a NULL name; NULL: none are read */
+    int argument;                                  /* the handler's */
+    const struct admin_field *fields;              /* of a POST's body, ended by a NULL name; NULL: none are read */
     const char *help;
 };
 
 struct admin_request {
-    struct control *control;               /* borrowed */
-    struct evhttp_request *http;           /* borrowed: evhttp frees it once it is answered */
+    struct control *control;     /* borrowed */
+    struct evhttp_request *http; /* borrowed: evhttp frees it once it is answered */
     const struct admin_endpoint *endpoint;
-    char route[ADMIN_ROUTE_ROOM];          /* "{route}" of the path, decoded */
-    struct evkeyvalq query;                /* owned by serve() in admin.c */
-    json_t *body;                          /* POST: always an object, its members checked; else NULL */
+    char route[ADMIN_ROUTE_ROOM]; /* "{route}" of the path, decoded */
+    struct evkeyvalq query;       /* owned by serve() in admin.c */
+    json_t *body;                 /* POST: always an object, its members checked; else NULL */
 };
 
-/* The row for this path and method. NULL when there is none; *allow then has the methods the path knows, or is empty. */
+/* The row for this path and method. NULL when there is none; *allow then has the methods the path knows, or is empty.
+ */
 const struct admin_endpoint *admin_endpoint_find(const char *path, enum evhttp_cmd_type method, char *route,
                                                  char allow[32]);
 /* The list of endpoints as text for people; malloc'd, NULL without memory. */

@@ -1,8 +1,8 @@
 /*
  * The endpoints that change something: plan verbs, passthrough, reload, forgetting the report.
  *
- * Each turns a checked JSON body into one call of control.h, which saves, publishes and audits; nothing is changed here. Who asked
- * is always "operator:...", so that nobody can sign as the plan or the breaker.
+ * Each turns a checked JSON body into one call of control.h, which saves, publishes and audits; nothing is changed
+ * here. Who asked is always "operator:...", so that nobody can sign as the plan or the breaker.
  */
 #include "proxy/admin_handlers.h"
 
@@ -15,7 +15,10 @@
 #include "proxy/control.h"
 #include "shadow/report.h"
 
-enum { WHO_BYTES = 64, REASON_BYTES = 500 };
+enum {
+    WHO_BYTES = 64,
+    REASON_BYTES = 500
+};
 
 struct signature {
     char who[sizeof("operator:") + WHO_BYTES];
@@ -72,6 +75,7 @@ static const struct {
 } refusals[] = {
     {-EINVAL, 400, "bad_value", "see docs/admin-api.md for what is accepted"},
     {-EALREADY, 409, "already_so", "nothing has to be done"},
+    {-EIO, 500, "not_saved", "see shunt's log and the state directory's free space"},
     {-EPERM, 409, "not_possible_now", "GET the route to see what it is doing (shuntctl status ROUTE)"},
 };
 
@@ -93,7 +97,8 @@ static const json_t *gate_with(const json_t *route, const char *verdict)
 {
     const json_t *gate;
     size_t i;
-    json_array_foreach(json_object_get(json_object_get(route, "gates"), "gates"), i, gate) {
+    json_array_foreach(json_object_get(json_object_get(route, "gates"), "gates"), i, gate)
+    {
         const char *its = json_string_value(json_object_get(gate, "verdict"));
         if (its != NULL && strcmp(its, verdict) == 0)
             return gate;
@@ -164,10 +169,10 @@ void admin_change_passthrough(struct admin_request *request)
         return;
     }
     /* Off here does not mean off: a signal, the environment or a file may still hold it on. */
-    admin_reply_json(request->http, 200,
-                     json_pack("{s:b, s:b, s:s}", "passthrough", now, "requested", on, "note",
-                               now && !on ? "still on: another switch holds it (signal, environment, file or fail-open)"
-                                          : ""));
+    admin_reply_json(
+        request->http, 200,
+        json_pack("{s:b, s:b, s:s}", "passthrough", now, "requested", on, "note",
+                  now && !on ? "still on: another switch holds it (signal, environment, file or fail-open)" : ""));
 }
 
 void admin_change_config(struct admin_request *request)
@@ -187,8 +192,7 @@ void admin_change_config(struct admin_request *request)
     admin_reply_json(request->http, 422,
                      json_pack("{s:{s:s, s:s, s:s, s:o}}", "error", "code", "bad_config", "message",
                                "the file has faults; the running configuration stays", "remedy",
-                               "correct the file and reload again", "errors",
-                               errors != NULL ? errors : json_array()));
+                               "correct the file and reload again", "errors", errors != NULL ? errors : json_array()));
 }
 
 void admin_change_report(struct admin_request *request)

@@ -18,7 +18,10 @@
 #include "router/store/store.h"
 #include "shadow/report.h"
 
-enum { LIST_DEFAULT = 100, LIST_MOST = 10000 };
+enum {
+    LIST_DEFAULT = 100,
+    LIST_MOST = 10000
+};
 
 /* RFC 3339, UTC, milliseconds; JSON null for 0 (never). */
 static json_t *time_json(uint64_t wall_ms)
@@ -51,7 +54,8 @@ json_t *admin_route_json(struct control *control, const char *name)
 {
     json_t *routes = routes_json(control), *route, *found = NULL;
     size_t i;
-    json_array_foreach(routes, i, route) {
+    json_array_foreach(routes, i, route)
+    {
         const char *its_name = json_string_value(json_object_get(route, "name"));
         if (its_name != NULL && strcmp(its_name, name) == 0) {
             found = json_incref(route);
@@ -70,13 +74,15 @@ void admin_no_such_route(struct admin_request *request, const char *route)
     FILE *out = open_memstream(&names, &length);
     if (out != NULL) {
         json_array_foreach(routes, i, item)
+        {
             fprintf(out, "%s%s", i > 0 ? ", " : "routes are: ", json_string_value(json_object_get(item, "name")));
+        }
         fclose(out);
     }
     json_decref(routes);
     admin_reply_error(request->http, 404, "no_such_route",
-                      names != NULL && length > 0 ? names : "the configuration has no routes", "there is no route \"%s\"",
-                      route);
+                      names != NULL && length > 0 ? names : "the configuration has no routes",
+                      "there is no route \"%s\"", route);
     free(names);
 }
 
@@ -118,21 +124,17 @@ void admin_view_metrics(struct admin_request *request)
 static json_t *config_json(struct control *control, const struct control_process *process)
 {
     const struct config *config = control_config(control);
-    return json_pack("{s:s?, s:I, s:I, s:I, s:o, s:b}",                                     /* */
-                     "file", config != NULL ? config->file : NULL,                          /* */
-                     "generation", (json_int_t)process->generation,                         /* */
-                     "reloads", (json_int_t)process->reloads,                               /* */
-                     "reload_failures", (json_int_t)process->reload_failures,               /* */
-                     "last_reload_at", time_json(process->last_reload_wall_ms),             /* */
+    return json_pack("{s:s?, s:I, s:I, s:I, s:o, s:b}", "file", config != NULL ? config->file : NULL, "generation",
+                     (json_int_t)process->generation, "reloads", (json_int_t)process->reloads, "reload_failures",
+                     (json_int_t)process->reload_failures, "last_reload_at", time_json(process->last_reload_wall_ms),
                      "last_reload_ok", process->last_reload_ok);
 }
 
 static json_t *state_json(struct control *control, const struct control_process *process)
 {
     struct store *store = control_store(control);
-    return json_pack("{s:s?, s:I, s:I}", "directory", store != NULL ? store_directory(store) : NULL, /* */
-                     "saves", (json_int_t)process->state_saves,                                       /* */
-                     "save_failures", (json_int_t)process->state_save_failures);
+    return json_pack("{s:s?, s:I, s:I}", "directory", store != NULL ? store_directory(store) : NULL, "saves",
+                     (json_int_t)process->state_saves, "save_failures", (json_int_t)process->state_save_failures);
 }
 
 static json_t *workers_json(struct control *control)
@@ -152,20 +154,13 @@ static json_t *process_json(struct control *control)
     struct control_process process;
     bool draining = control_is_draining(control);
     control_process(control, &process);
-    return json_pack("{s:s, s:i, s:o, s:I, s:i, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o}",           /* */
-                     "version", SHUNT_VERSION,                                                     /* */
-                     "pid", (int)getpid(),                                                         /* */
-                     "started_at", time_json(process.started_wall_ms),                             /* */
-                     "uptime_ms", (json_int_t)process.uptime_ms,                                   /* */
-                     "workers", (int)process.workers,                                              /* */
-                     "ready", control_is_ready(control) && !draining,                              /* */
-                     "draining", draining,                                                         /* */
-                     "fail_open", process.fail_open,                                               /* */
-                     "config", config_json(control, &process),                                     /* */
-                     "state", state_json(control, &process),                                       /* */
-                     "listeners", control_listeners(control),                                      /* */
-                     "backends", control_backends(control),                                        /* */
-                     "counters", workers_json(control));
+    return json_pack("{s:s, s:i, s:o, s:I, s:i, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "version", SHUNT_VERSION,
+                     "pid", (int)getpid(), "started_at", time_json(process.started_wall_ms), "uptime_ms",
+                     (json_int_t)process.uptime_ms, "workers", (int)process.workers, "ready",
+                     control_is_ready(control) && !draining, "draining", draining, "fail_open", process.fail_open,
+                     "config", config_json(control, &process), "state", state_json(control, &process), "listeners",
+                     control_listeners(control), "backends", control_backends(control), "counters",
+                     workers_json(control));
 }
 
 /* Adds what the router tells; passthrough, a switch and who holds it, becomes two plain members. */

@@ -1,9 +1,10 @@
 /*
- * The /metrics page: gathers what routes, workers, the comparer, control and the kernel count, and writes it family by family.
+ * The /metrics page: gathers what routes, workers, the comparer, control and the kernel count, and writes it family by
+ * family.
  *
- * Called by the admin server on the control thread for each scrape. Only reads: counters have their writers elsewhere, and grow
- * while they are read. Families of routes, of control and of the process are tables, those of workers come from the list
- * in worker_counters.h.
+ * Called by the admin server on the control thread for each scrape. Only reads: counters have their writers elsewhere,
+ * and grow while they are read. Families of routes, of control and of the process are tables, those of workers come
+ * from the list in worker_counters.h.
  */
 #include "proxy/metrics.h"
 
@@ -17,12 +18,14 @@
 #include "shadow/report.h"
 
 /*
- * Edges of the published histogram, microseconds, near 1, 2.5, 5 of each decade. Every one is an edge of struct histogram
- * too, so the counts below it are exact; test_metrics.c checks that.
+ * Edges of the published histogram, microseconds, near 1, 2.5, 5 of each decade. Every one is an edge of struct
+ * histogram too, so the counts below it are exact; test_metrics.c checks that.
  */
-static const uint64_t edges_us[] = {100,    248,    496,     992,     2560,    5120,    9728,     24576,   49152,
-                                    98304,  253952, 507904,  1015808, 2490368, 4980736, 9961472,  30408704, 60817408};
-enum { EDGES = sizeof(edges_us) / sizeof(edges_us[0]) };
+static const uint64_t edges_us[] = {100,   248,    496,    992,     2560,    5120,    9728,    24576,    49152,
+                                    98304, 253952, 507904, 1015808, 2490368, 4980736, 9961472, 30408704, 60817408};
+enum {
+    EDGES = sizeof(edges_us) / sizeof(edges_us[0])
+};
 
 /* One side of a route, with its histogram folded to the published edges. */
 struct side_sum {
@@ -117,7 +120,7 @@ static void write_requests(struct page *page, const struct route_sum *route)
 {
     static const char *const classes[STATUS_CLASSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
     for (int side = 0; side < SIDES; side++)
-        for (int class = 0; class < STATUS_CLASSES; class++)
+        for (int class = 0; class < STATUS_CLASSES; class ++)
             write_side_count(page, route, side, "code", classes[class], route->side[side].by_class[class]);
 }
 
@@ -259,7 +262,8 @@ static const struct route_family {
     {"shunt_route_share", METRICS_GAUGE, true, write_share, "Share of live traffic that the plan gives to new, 0 to 1"},
     {"shunt_route_effective_share", METRICS_GAUGE, true, write_effective_share,
      "What breaker and passthrough leave of shunt_route_share"},
-    {"shunt_route_shadow_share", METRICS_GAUGE, true, write_shadow_share, "Share of requests that are mirrored, 0 to 1"},
+    {"shunt_route_shadow_share", METRICS_GAUGE, true, write_shadow_share,
+     "Share of requests that are mirrored, 0 to 1"},
     {"shunt_route_stage", METRICS_GAUGE, true, write_stage, "Current stage, from 1; 0 for a route with a fixed share"},
     {"shunt_route_stages", METRICS_GAUGE, true, write_stages, "Stages the plan has"},
     {"shunt_route_phase", METRICS_GAUGE, true, write_phase, "1 for the phase the plan is in"},
@@ -316,10 +320,12 @@ static void write_control(struct page *page, struct control *control)
         {"shunt_fail_open", METRICS_GAUGE, process.fail_open, "1 while shunt serves without a valid file"},
         {"shunt_workers", METRICS_GAUGE, process.workers, "Worker threads"},
         {"shunt_config_generation", METRICS_GAUGE, (double)process.generation, "Snapshots published to the workers"},
-        {"shunt_config_reloads_total", METRICS_COUNTER, (double)process.reloads, "Reloads that took a new file into use"},
+        {"shunt_config_reloads_total", METRICS_COUNTER, (double)process.reloads,
+         "Reloads that took a new file into use"},
         {"shunt_config_reload_failures_total", METRICS_COUNTER, (double)process.reload_failures,
          "Reloads refused because the file had faults"},
-        {"shunt_config_last_reload_successful", METRICS_GAUGE, process.last_reload_ok, "1 when the last reload was taken"},
+        {"shunt_config_last_reload_successful", METRICS_GAUGE, process.last_reload_ok,
+         "1 when the last reload was taken"},
         {"shunt_config_last_reload_timestamp_seconds", METRICS_GAUGE, (double)process.last_reload_wall_ms / 1e3,
          "When the file was last read, seconds since 1970; 0 before the first reload"},
         {"shunt_state_saves_total", METRICS_COUNTER, (double)process.state_saves, "Times the state was saved"},

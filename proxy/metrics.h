@@ -1,5 +1,6 @@
 /*
- * The /metrics page: everything shunt counts, in the Prometheus text format 0.0.4. docs/metrics.md explains each family.
+ * The /metrics page: everything shunt counts, in the Prometheus text format 0.0.4. docs/metrics.md explains each
+ * family.
  */
 #ifndef SHUNT_PROXY_METRICS_H
 #define SHUNT_PROXY_METRICS_H

@@ -1,5 +1,6 @@
 /*
- * Process facts: memory, CPU, descriptors, threads. Read afresh for each page, on the control thread; a handful of system calls.
+ * Process facts: memory, CPU, descriptors, threads. Read afresh for each page, on the control thread; a handful of
+ * system calls.
  */
 #include "proxy/metrics_process.h"
 
@@ -38,7 +39,8 @@ static uint64_t count_entries(const char *path)
     return count;
 }
 
-/* Since Linux 6.2 the directory's size is the count; before, it is 0 and the entries must be counted, our own included. */
+/* Since Linux 6.2 the directory's size is the count; before, it is 0 and the entries must be counted, our own included.
+ */
 static uint64_t count_fds(void)
 {
     struct stat facts;

@@ -1,5 +1,6 @@
 /*
- * The exposition format as bytes: https://prometheus.io/docs/instrumenting/exposition_formats/ (text format, version 0.0.4).
+ * The exposition format as bytes: https://prometheus.io/docs/instrumenting/exposition_formats/ (text format, version
+ * 0.0.4).
  *
  * metrics.c says what is written; this file only how. Touches the buffer it is given.
  */

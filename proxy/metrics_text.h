@@ -11,17 +11,23 @@
 
 #include <event2/buffer.h>
 
-enum metrics_type { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };
+enum metrics_type {
+    METRICS_COUNTER,
+    METRICS_GAUGE,
+    METRICS_HISTOGRAM
+};
 
 struct metrics_label {
     const char *name;
     const char *value;
 };
 
-enum { METRICS_NAME_ROOM = 96 };
+enum {
+    METRICS_NAME_ROOM = 96
+};
 
 struct metrics_text {
-    struct evbuffer *out; /* borrowed */
+    struct evbuffer *out;         /* borrowed */
     char name[METRICS_NAME_ROOM]; /* of the current family, with prefix and suffix */
     bool failed;
 };
@@ -35,7 +41,8 @@ void metrics_text_family(struct metrics_text *text, const char *name, enum metri
 void metrics_text_count(struct metrics_text *text, const struct metrics_label *labels, uint64_t value);
 void metrics_text_value(struct metrics_text *text, const struct metrics_label *labels, double value);
 
-/* One histogram: `cumulative[i]` samples took at most `edges_us[i]` microseconds, `total` in all. Written in seconds. */
+/* One histogram: `cumulative[i]` samples took at most `edges_us[i]` microseconds, `total` in all. Written in seconds.
+ */
 void metrics_text_histogram(struct metrics_text *text, const struct metrics_label *labels, const uint64_t *edges_us,
                             const uint64_t *cumulative, uint32_t edges, uint64_t total, uint64_t sum_us);
 

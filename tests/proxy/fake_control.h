@@ -23,9 +23,9 @@ struct control {
     struct worker_counters counters;
     struct control_process process;
     bool ready, draining;
-    bool cannot_save;            /* control_passthrough() then fails */
-    const char *reload_fault;    /* control_reload() then fails with it */
-    char last_who[128];          /* of the last change */
+    bool cannot_save;         /* control_passthrough() then fails */
+    const char *reload_fault; /* control_reload() then fails with it */
+    char last_who[128];       /* of the last change */
     char last_reason[512];
 };
 

@@ -28,7 +28,7 @@
     "    sticky: [ { header: X-User-Id } ]\n"                                                                          \
     "    stages: [ { name: canary, percent: 10, hold: 2h }, { percent: 50, hold: 2h } ]\n"                             \
     "    gates: { min_requests: 500 }\n"                                                                               \
-    "  - name: \"rest.v2\"\n"                                                                                         \
+    "  - name: \"rest.v2\"\n"                                                                                          \
     "    match: { path: /rest/** }\n"                                                                                  \
     "    percent: 25\n"
 
@@ -69,7 +69,8 @@ static void require_token(struct fixture *f)
 /* Sends bytes, runs the server until it closes, returns the status and leaves the answer in f->answer. */
 static int exchange(struct fixture *f, const char *bytes, size_t length)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)admin_port(f->admin)),
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)admin_port(f->admin)),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0), status = 0;
     size_t got = 0, sent = 0;
@@ -98,8 +99,9 @@ static int exchange(struct fixture *f, const char *bytes, size_t length)
 static int ask(struct fixture *f, const char *method, const char *path, const char *fields, const char *body)
 {
     char *text = NULL;
-    int length = asprintf(&text, "%s %s HTTP/1.1\r\n%s%sConnection: close\r\nContent-Length: %zu\r\n\r\n%s", method, path,
-                          strstr(fields, "Host:") == NULL ? "Host: 127.0.0.1:9901\r\n" : "", fields, strlen(body), body);
+    int length =
+        asprintf(&text, "%s %s HTTP/1.1\r\n%s%sConnection: close\r\nContent-Length: %zu\r\n\r\n%s", method, path,
+                 strstr(fields, "Host:") == NULL ? "Host: 127.0.0.1:9901\r\n" : "", fields, strlen(body), body);
     assert_true(length > 0);
     int status = exchange(f, text, (size_t)length);
     free(text);
@@ -341,8 +343,8 @@ static void undecided_gate_stops_promote_and_says_which(void **state)
 static void percent_takes_two_decimals_only(void **state)
 {
     struct fixture *f = *state;
-    static const char *const bad[] = {"{\"percent\": 12.345}", "{\"percent\": -1}", "{\"percent\": 100.01}",
-                                      "{\"percent\": 1e400}", "{\"percent\": \"12\"}", "{}"};
+    static const char *const bad[] = {"{\"percent\": 12.345}", "{\"percent\": -1}",     "{\"percent\": 100.01}",
+                                      "{\"percent\": 1e400}",  "{\"percent\": \"12\"}", "{}"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(post(f, "/api/v1/routes/orders/set-percent", bad[i]), 400);
     assert_int_equal(post(f, "/api/v1/routes/orders/set-percent", "{\"percent\": 12.34}"), 200);
@@ -429,7 +431,8 @@ static void long_head_is_refused(void **state)
 static void explain_tells_route_side_and_why(void **state)
 {
     struct fixture *f = *state;
-    static const char body[] = "{\"method\": \"GET\", \"path\": \"/orders/7?x=1\", \"headers\": [[\"X-User-Id\", \" 42 \"]]}";
+    static const char body[] =
+        "{\"method\": \"GET\", \"path\": \"/orders/7?x=1\", \"headers\": [[\"X-User-Id\", \" 42 \"]]}";
     assert_int_equal(post(f, "/api/v1/explain", body), 200);
     json_t *json = json_of(f);
     assert_string_equal(json_string_value(json_object_get(json, "route")), "orders");
@@ -439,7 +442,8 @@ static void explain_tells_route_side_and_why(void **state)
     json_int_t cohort = json_integer_value(json_object_get(json, "cohort"));
     assert_string_equal(json_string_value(json_object_get(json, "side")), cohort < 1000 ? "new" : "legacy");
     json_decref(json);
-    assert_int_equal(post(f, "/api/v1/explain", "{\"path\": \"/orders/7\", \"headers\": {\"x-user-id\": \"42\"}}"), 200);
+    assert_int_equal(post(f, "/api/v1/explain", "{\"path\": \"/orders/7\", \"headers\": {\"x-user-id\": \"42\"}}"),
+                     200);
     json = json_of(f);
     assert_int_equal(json_integer_value(json_object_get(json, "cohort")), cohort); /* same key, same cohort */
     json_decref(json);
@@ -500,8 +504,9 @@ static void rebound_name_is_refused_without_a_token(void **state)
     for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
         assert_int_equal(ask(f, "GET", "/api/v1/status", fine[i], ""), 200);
     require_token(f); /* with it, any name does: the secret is what protects */
-    assert_int_equal(ask(f, "GET", "/api/v1/status",
-                         "Host: shunt.internal:9901\r\nAuthorization: Bearer s3cret-token\r\n", ""), 200);
+    assert_int_equal(
+        ask(f, "GET", "/api/v1/status", "Host: shunt.internal:9901\r\nAuthorization: Bearer s3cret-token\r\n", ""),
+        200);
 }
 
 static void page_of_another_origin_changes_nothing(void **state)

@@ -18,7 +18,8 @@
 
 #include "tools/shuntctl/client.h"
 
-/* Takes one connection, reads a request's head, sends `bytes`; then closes, or with `hang` waits for the client to go. */
+/* Takes one connection, reads a request's head, sends `bytes`; then closes, or with `hang` waits for the client to go.
+ */
 struct peer {
     int listener;
     uint16_t port;

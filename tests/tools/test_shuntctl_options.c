@@ -172,8 +172,9 @@ static void addresses_are_read(void **state)
     assert_address("[::1]:9901", "::1", "9901");
     assert_address(":9901", "127.0.0.1", "9901");
     assert_address("http://shunt.internal:80/", "shunt.internal", "80");
-    static const char *const bad[] = {"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "::1:9901",
-                                      "host:12a", "https://host:443", "http://host:80/api", "host:123456"};
+    static const char *const bad[] = {
+        "",         "127.0.0.1", "127.0.0.1:",       "127.0.0.1:0",        "127.0.0.1:65536",
+        "::1:9901", "host:12a",  "https://host:443", "http://host:80/api", "host:123456"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_no_address(bad[i]);
     char longest[600];

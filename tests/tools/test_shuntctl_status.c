@@ -45,13 +45,15 @@ static json_t *status_with(const char *breaker, const char *gates)
 
 #define CLOSED                                                                                                         \
     "{\"enabled\": true, \"state\": \"closed\", \"trips\": 0, \"max_trips\": 3,"                                       \
-    " \"window\": {\"length_ms\": 60000, \"legacy\": {\"judged\": 1200, \"error_rate\": 0.5}, \"new\": {\"judged\": 0}}}"
+    " \"window\": {\"length_ms\": 60000, \"legacy\": {\"judged\": 1200, \"error_rate\": 0.5}, \"new\": {\"judged\": "  \
+    "0}}}"
 #define OPEN                                                                                                           \
-    "{\"enabled\": true, \"state\": \"open\", \"trips\": 2, \"max_trips\": 3, \"cooldown_left_ms\": 12000,"             \
+    "{\"enabled\": true, \"state\": \"open\", \"trips\": 2, \"max_trips\": 3, \"cooldown_left_ms\": 12000,"            \
     " \"why\": \"12 errors in a row\", \"window\": {\"length_ms\": 60000}}"
 #define UNDECIDED                                                                                                      \
-    "{\"verdict\": \"undecided\", \"gates\": [{\"gate\": \"p95\", \"applies\": false, \"verdict\": \"undecided\"},"     \
-    " {\"gate\": \"min_requests\", \"applies\": true, \"verdict\": \"undecided\", \"sentence\": \"312 of 500 on new\"}]}"
+    "{\"verdict\": \"undecided\", \"gates\": [{\"gate\": \"p95\", \"applies\": false, \"verdict\": \"undecided\"},"    \
+    " {\"gate\": \"min_requests\", \"applies\": true, \"verdict\": \"undecided\", \"sentence\": \"312 of 500 on "      \
+    "new\"}]}"
 
 static char *draw(const json_t *status, const json_t *before)
 {
@@ -145,8 +147,9 @@ static void rates_are_those_between_two_looks(void **state)
 
 static void verdict_is_one_sentence(void **state)
 {
-    json_t *fail = load("{\"gates\": {\"verdict\": \"fail\", \"gates\": [{\"gate\": \"a\", \"applies\": true, \"verdict\": \"pass\"},"
-                        " {\"gate\": \"b\", \"applies\": true, \"verdict\": \"fail\", \"sentence\": \"too slow\"}]}}");
+    json_t *fail = load(
+        "{\"gates\": {\"verdict\": \"fail\", \"gates\": [{\"gate\": \"a\", \"applies\": true, \"verdict\": \"pass\"},"
+        " {\"gate\": \"b\", \"applies\": true, \"verdict\": \"fail\", \"sentence\": \"too slow\"}]}}");
     json_t *pass = load("{\"gates\": {\"verdict\": \"pass\", \"gates\": []}}"), *none = load("{}");
     char *text = status_verdict(fail);
     (void)state;

@@ -49,7 +49,8 @@ json_t *api_signature(const struct ctl *ctl)
     const char *who = ctl->options.who != NULL ? ctl->options.who : user_name();
     json_t *signature = json_object();
     if (json_object_set_new(signature, "who", json_sprintf("operator:%s", who)) < 0 ||
-        (ctl->options.reason != NULL && json_object_set_new(signature, "reason", json_string(ctl->options.reason)) < 0)) {
+        (ctl->options.reason != NULL &&
+         json_object_set_new(signature, "reason", json_string(ctl->options.reason)) < 0)) {
         json_decref(signature);
         return NULL;
     }
@@ -63,11 +64,14 @@ static int tell_refusal(const struct ctl *ctl, int status, const json_t *answer)
     const char *message = value_text(error, "message"), *remedy = value_text(error, "remedy");
     size_t i;
     if (message[0] == '\0')
-        return complain(ctl, EXIT_UNREACHABLE, "%s:%s answered %d, and not like shunt; is admin.address right? (--admin)",
-                        ctl->client.host, ctl->client.port, status);
+        return complain(ctl, EXIT_UNREACHABLE,
+                        "%s:%s answered %d, and not like shunt; is admin.address right? (--admin)", ctl->client.host,
+                        ctl->client.port, status);
     complain(ctl, EXIT_REFUSED, "%s%s%s", message, remedy[0] != '\0' ? "; " : "", remedy);
     json_array_foreach(json_object_get(error, "errors"), i, line)
+    {
         fprintf(ctl->err, "  %s\n", json_string_value(line) != NULL ? json_string_value(line) : "");
+    }
     return strcmp(value_text(error, "verdict"), "undecided") == 0 ? EXIT_UNDECIDED : EXIT_REFUSED;
 }
 

@@ -9,8 +9,8 @@
 #include "tools/shuntctl/command.h"
 
 /*
- * Asks with GET, or with POST when `body` (stolen) is not NULL. EXIT_DONE: *answer is a new reference. Otherwise what is
- * wrong has been told on standard error and *answer is NULL, or, when shunt refused, its error object.
+ * Asks with GET, or with POST when `body` (stolen) is not NULL. EXIT_DONE: *answer is a new reference. Otherwise what
+ * is wrong has been told on standard error and *answer is NULL, or, when shunt refused, its error object.
  */
 int api_ask(struct ctl *ctl, const char *path, json_t *body, json_t **answer);
 

@@ -1,8 +1,8 @@
 /*
  * HTTP for one question and one answer, on a blocking command line: non-blocking socket, poll(), a deadline.
  *
- * The other end is shunt's admin server, which tells a Content-Length; what is not such an answer is refused with a hint that
- * something else may listen there. Retries nothing, keeps nothing open.
+ * The other end is shunt's admin server, which tells a Content-Length; what is not such an answer is refused with a
+ * hint that something else may listen there. Retries nothing, keeps nothing open.
  */
 #include "tools/shuntctl/client.h"
 
@@ -20,7 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ANSWER_BYTES_MOST = 64 * 1024 * 1024, READ_BYTES = 64 * 1024 };
+enum {
+    ANSWER_BYTES_MOST = 64 * 1024 * 1024,
+    READ_BYTES = 64 * 1024
+};
 
 static void __attribute__((format(printf, 2, 3))) say(char **error, const char *format, ...)
 {

@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CLIENT_TOKEN_ROOM = 4096, CLIENT_HOST_ROOM = 256 };
+enum {
+    CLIENT_TOKEN_ROOM = 4096,
+    CLIENT_HOST_ROOM = 256
+};
 
 struct client {
     char host[CLIENT_HOST_ROOM]; /* without brackets */
@@ -31,8 +34,8 @@ bool client_set_token(struct client *client, const char *token, const char *sour
 bool client_read_token(struct client *client, const char *file, char **error);
 
 /*
- * Sends a request and reads the answer. `body` may be NULL; otherwise it is JSON. True when an answer came, whatever its
- * status: answer->body is then the caller's. False with a malloc'd sentence in *error (NULL without memory).
+ * Sends a request and reads the answer. `body` may be NULL; otherwise it is JSON. True when an answer came, whatever
+ * its status: answer->body is then the caller's. False with a malloc'd sentence in *error (NULL without memory).
  */
 bool client_call(const struct client *client, const char *method, const char *path, const char *body,
                  struct answer *answer, char **error);

@@ -9,31 +9,32 @@
 
 static const struct command commands[] = {
     {"status", "[ROUTE]", 0, 1, 0, false, run_status, "which share goes where, and why",
-     "Shows the process, its backends, and for every route the phase of its plan, stage, share, breaker, traffic,\n"
-     "comparison and verdict. With ROUTE: everything about this one.\n"
+     "Shows the process, its backends, and for every route the phase of its plan, stage, share, breaker,\n"
+     "traffic, comparison and verdict. With ROUTE: everything about this one.\n"
      "\n"
      "Examples:\n"
      "  shuntctl status\n"
      "  shuntctl status orders-read\n"
      "  shuntctl status --json | jq '.routes[] | {name, percent}'\n"},
     {"watch", "[ROUTE]", 0, 1, GROUP_WATCH, false, run_watch, "the same, again and again",
-     "On a terminal the view is redrawn each second until Ctrl-C; elsewhere each view is one line per route. With --json,\n"
-     "one line of JSON each. Goes on when shunt cannot be reached for a while, and says so.\n"
+     "On a terminal the view is redrawn each second until Ctrl-C; elsewhere each view is one line per\n"
+     "route, and with --json one line of JSON. Goes on when shunt cannot be reached for a while.\n"
      "\n"
      "Examples:\n"
      "  shuntctl watch\n"
      "  shuntctl watch orders-read --interval 0.2 --count 50\n"},
     {"report", "[ROUTE]", 0, 1, GROUP_RESET, false, run_report, "what comparing found: differences, samples",
-     "Shows pairs compared, matched and different, the fields that differ and samples of them. --reset forgets what has\n"
-     "been found, so that a corrected backend starts clean; the counters of /metrics then start again, too.\n"
+     "Shows pairs compared, matched and different, the fields that differ and samples of them. --reset\n"
+     "forgets what has been found, so that a corrected backend starts clean; comparison counters of\n"
+     "/metrics start again, too.\n"
      "\n"
      "Examples:\n"
      "  shuntctl report orders-read\n"
      "  shuntctl report --json > report.json\n"
      "  shuntctl report orders-read --reset\n"},
     {"verdict", "[ROUTE]", 0, 1, 0, false, run_verdict, "may the stage be left? for scripts",
-     "Says for each route whether its gates pass, with the reason. Exit code 0: all pass (or have no gates); 1: one fails;\n"
-     "3: one is undecided and none fails.\n"
+     "Says for each route whether its gates pass, with the reason. Exit code 0: all pass (or have no\n"
+     "gates); 1: one fails; 3: one is undecided and none fails.\n"
      "\n"
      "Examples:\n"
      "  shuntctl verdict orders-read && shuntctl promote orders-read -m 'verdict pass'\n"},
@@ -46,7 +47,10 @@ static const struct command commands[] = {
     {"pause", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "keep the share, advance no further",
      "The breaker goes on watching.\n\nExamples:\n  shuntctl pause orders-read -m 'deploy of new at 14:00'\n"},
     {"resume", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "go on after a pause or a rollback",
-     "After a rollback the plan begins at its first stage.\n\nExamples:\n  shuntctl resume orders-read -m 'fixed in 1.4.2'\n"},
+     "After a rollback the plan begins at its first stage.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl resume orders-read -m 'fixed in 1.4.2'\n"},
     {"rollback", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "all live traffic of the route to legacy, now",
      "It stays there until someone resumes or restarts the plan.\n"
      "\n"
@@ -61,9 +65,11 @@ static const struct command commands[] = {
      "  shuntctl set-percent orders-read 12.5 -m 'a closer look'\n"},
     {"reset-breaker", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "close the breaker and forget its trips",
      "Examples:\n  shuntctl reset-breaker orders-read -m 'it was the network'\n"},
-    {"passthrough", "on|off|status", 1, 1, GROUP_CHANGE, false, run_passthrough, "emergency: everything straight to legacy",
-     "`on` sends everything straight to legacy: no split, no shadow. `off` releases this switch; others (signal,\n"
-     "environment, file) may still hold it on, which is said. `status` exits 0 when it is off and 1 when it is on.\n"
+    {"passthrough", "on|off|status", 1, 1, GROUP_CHANGE, false, run_passthrough,
+     "emergency: everything straight to legacy",
+     "`on` sends everything straight to legacy: no split, no shadow. `off` releases this switch; others\n"
+     "(signal, environment, file) may still hold it on, which is said. `status` exits 0 when it is off\n"
+     "and 1 when it is on.\n"
      "\n"
      "Examples:\n"
      "  shuntctl passthrough on -m 'incident 4711'\n"
@@ -80,8 +86,11 @@ static const struct command commands[] = {
      "Examples:\n  shuntctl history orders-read\n  shuntctl history -n 5\n"},
     {"audit", "", 0, 0, GROUP_LIMIT, false, run_audit, "newest lines of the audit trail, as kept on disk",
      "Examples:\n  shuntctl audit -n 1000 --json > audit.json\n"},
-    {"reload", "", 0, 0, GROUP_CHANGE, false, run_reload, "read the configuration file again",
-     "A file with faults changes nothing; its faults are listed and the exit code is 1.\n\nExamples:\n  shuntctl reload\n"},
+    {"reload", "", 0, 0, GROUP_WHO, false, run_reload, "read the configuration file again",
+     "A file with faults changes nothing; its faults are listed and the exit code is 1.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl reload\n"},
     {"config", "", 0, 0, 0, false, run_config, "effective configuration as YAML, secrets masked",
      "Examples:\n  shuntctl config > effective.yaml\n"},
     {"check", "FILE", 1, 1, 0, true, run_check, "is this file good? asks no shunt",
@@ -91,7 +100,9 @@ static const struct command commands[] = {
      "  shuntctl check shunt.yaml\n"},
 };
 
-enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+enum {
+    COMMANDS = sizeof(commands) / sizeof(commands[0])
+};
 
 const struct command *command_find(const char *name)
 {
@@ -110,7 +121,9 @@ static unsigned least_of(unsigned a, unsigned b, unsigned c)
 /* Edits between two words (V. Levenshtein); more than any limit for long ones. */
 static unsigned distance(const char *a, const char *b)
 {
-    enum { MOST = 24 };
+    enum {
+        MOST = 24
+    };
     unsigned row[MOST + 1];
     size_t length_a = strlen(a), length_b = strlen(b);
     if (length_a > MOST || length_b > MOST)
@@ -152,8 +165,9 @@ static void print_exit_codes(FILE *out)
 
 void command_overview(FILE *out)
 {
-    fprintf(out, "shuntctl %s: asks and steers a running shunt over its admin address\n\n"
-                 "Usage: shuntctl [OPTIONS] COMMAND [ARGUMENTS]\n\nCommands:\n",
+    fprintf(out,
+            "shuntctl %s: asks and steers a running shunt over its admin address\n\n"
+            "Usage: shuntctl [OPTIONS] COMMAND [ARGUMENTS]\n\nCommands:\n",
             SHUNT_VERSION);
     for (size_t i = 0; i < COMMANDS; i++) {
         char left[40];
@@ -168,8 +182,9 @@ void command_overview(FILE *out)
 
 void command_help(FILE *out, const struct command *command)
 {
-    fprintf(out, "shuntctl %s: %s\n\nUsage: shuntctl %s%s%s [OPTIONS]\n\n%s\nOptions:\n", command->name, command->summary,
-            command->name, command->arguments[0] != '\0' ? " " : "", command->arguments, command->details);
+    fprintf(out, "shuntctl %s: %s\n\nUsage: shuntctl %s%s%s [OPTIONS]\n\n%s\nOptions:\n", command->name,
+            command->summary, command->name, command->arguments[0] != '\0' ? " " : "", command->arguments,
+            command->details);
     if (command->groups != 0)
         options_help(out, command->groups);
     options_help(out, GROUP_GLOBAL);
@@ -178,12 +193,13 @@ void command_help(FILE *out, const struct command *command)
 
 int complain(const struct ctl *ctl, int code, const char *format, ...)
 {
+    char *text = NULL;
     va_list args;
-    fputs("shuntctl: ", ctl->err);
     va_start(args, format);
-    vfprintf(ctl->err, format, args);
+    int length = vasprintf(&text, format, args);
     va_end(args);
-    fputc('\n', ctl->err);
+    fprintf(ctl->err, "shuntctl: %s\n", length < 0 ? "out of memory" : text);
+    free(length < 0 ? NULL : text);
     return code;
 }
 

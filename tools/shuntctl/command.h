@@ -35,7 +35,7 @@ struct command {
     bool local;            /* asks no shunt */
     int (*run)(struct ctl *ctl, const struct command *command, const char *const *words);
     const char *summary;
-    const char *details;   /* paragraphs and examples for --help; may be empty */
+    const char *details; /* paragraphs and examples for --help; may be empty */
 };
 
 /* NULL when there is none of that name. */

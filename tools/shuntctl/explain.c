@@ -50,8 +50,8 @@ static void rows_cohort(struct table *table, const json_t *answer)
 {
     char cohort[96], share[NUMBER_ROOM];
     number_percent(value_number(answer, "share_percent") / 100.0, share);
-    snprintf(cohort, sizeof(cohort), "%llu of 10,000; the share is %s", (unsigned long long)value_count(answer, "cohort"),
-             share);
+    snprintf(cohort, sizeof(cohort), "%llu of 10,000; the share is %s",
+             (unsigned long long)value_count(answer, "cohort"), share);
     if (value_text(answer, "sticky")[0] != '\0')
         row(table, "sticky key", value_text(answer, "sticky"));
     row(table, "cohort", cohort);

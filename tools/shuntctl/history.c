@@ -44,7 +44,8 @@ static char *change_text(const json_t *event)
     FILE *out = open_memstream(&text, &length);
     if (out == NULL)
         return NULL;
-    json_object_foreach((json_t *)to, name, after) {
+    json_object_foreach((json_t *)to, name, after)
+    {
         const json_t *before = json_object_get(from, name);
         char a[40], b[40];
         if (json_equal(before, after) || json_is_array(after) || json_is_object(after))
@@ -63,14 +64,15 @@ static char *change_text(const json_t *event)
 
 static bool draw(const struct screen *screen, const json_t *events)
 {
-    static const struct table_column columns[] = {{"TIME", false}, {"ROUTE", false},  {"WHAT", false},
-                                                  {"WHO", false},  {"CHANGE", false}};
+    static const struct table_column columns[] = {
+        {"TIME", false}, {"ROUTE", false}, {"WHAT", false}, {"WHO", false}, {"CHANGE", false}};
     struct table *table = table_new(columns, 5);
     const json_t *event;
     size_t i;
     if (table == NULL)
         return false;
-    json_array_foreach(events, i, event) {
+    json_array_foreach(events, i, event)
+    {
         char when[40], *change = change_text(event);
         const char *route = value_text(event, "route");
         time_text(event, when, sizeof(when));
@@ -111,7 +113,8 @@ static unsigned long long limit_of(const struct ctl *ctl)
 int run_history(struct ctl *ctl, const struct command *command, const char *const *words)
 {
     char format[64], *path;
-    snprintf(format, sizeof(format), "/api/v1/history?limit=%llu%s", limit_of(ctl), words[0] != NULL ? "&route=%s" : "");
+    snprintf(format, sizeof(format), "/api/v1/history?limit=%llu%s", limit_of(ctl),
+             words[0] != NULL ? "&route=%s" : "");
     path = words[0] != NULL ? api_path(format, words[0]) : strdup(format);
     int code = ask(ctl, path, "history");
     (void)command;

@@ -45,7 +45,9 @@ static void trim_zeros(char *text)
 
 char *number_percent(double fraction, char out[NUMBER_ROOM])
 {
-    enum { DECIMALS_MOST = 12 };
+    enum {
+        DECIMALS_MOST = 12
+    };
     double percent = fraction * 100.0;
     int decimals = 2;
     if (percent > 0.0 && percent < 0.1) /* two digits that are not zeros */

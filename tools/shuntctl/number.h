@@ -8,7 +8,9 @@
 
 #include <stdint.h>
 
-enum { NUMBER_ROOM = 40 };
+enum {
+    NUMBER_ROOM = 40
+};
 
 char *number_count(uint64_t value, char out[NUMBER_ROOM]);
 /* Per second; "0/s", "0.4/s", "81.2/s", "1,204/s". */

@@ -8,11 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_SWITCH, KIND_TEXT, KIND_LIST, KIND_COUNT, KIND_DURATION };
+enum kind {
+    KIND_SWITCH,
+    KIND_TEXT,
+    KIND_LIST,
+    KIND_COUNT,
+    KIND_DURATION
+};
 
 static const struct flag {
     const char *name;
-    char letter;          /* 0: none */
+    char letter; /* 0: none */
     enum kind kind;
     enum option_group group;
     size_t at;            /* offset in struct options */
@@ -25,14 +31,16 @@ static const struct flag {
      "file with the admin token (or SHUNT_TOKEN_FILE, or the token itself in SHUNT_TOKEN)"},
     {"timeout", 0, KIND_DURATION, GROUP_GLOBAL, offsetof(struct options, timeout_ms), "SECONDS",
      "give up on an answer after this long; default 5"},
-    {"json", 0, KIND_SWITCH, GROUP_GLOBAL, offsetof(struct options, json), NULL, "print the answer as JSON, for scripts"},
+    {"json", 0, KIND_SWITCH, GROUP_GLOBAL, offsetof(struct options, json), NULL,
+     "print the answer as JSON, for scripts"},
     {"no-color", 0, KIND_SWITCH, GROUP_GLOBAL, offsetof(struct options, no_color), NULL,
      "no colours (as does NO_COLOR); there are none when the output is not a terminal"},
-    {"help", 'h', KIND_SWITCH, GROUP_GLOBAL, offsetof(struct options, help), NULL, "this text; after a command, that one's"},
+    {"help", 'h', KIND_SWITCH, GROUP_GLOBAL, offsetof(struct options, help), NULL,
+     "this text; after a command, that one's"},
     {"version", 'V', KIND_SWITCH, GROUP_GLOBAL, offsetof(struct options, version), NULL, "print the version"},
-    {"reason", 'm', KIND_TEXT, GROUP_CHANGE, offsetof(struct options, reason), "TEXT",
+    {"reason", 'm', KIND_TEXT, GROUP_REASON, offsetof(struct options, reason), "TEXT",
      "why, for the audit trail: one short line"},
-    {"who", 0, KIND_TEXT, GROUP_CHANGE, offsetof(struct options, who), "NAME", "who, for the audit trail; default $USER"},
+    {"who", 0, KIND_TEXT, GROUP_WHO, offsetof(struct options, who), "NAME", "who, for the audit trail; default $USER"},
     {"force", 0, KIND_SWITCH, GROUP_FORCE, offsetof(struct options, force), NULL,
      "past a gate that has failed or is undecided"},
     {"limit", 'n', KIND_COUNT, GROUP_LIMIT, offsetof(struct options, limit), "N", "the newest N entries; default 100"},
@@ -45,7 +53,10 @@ static const struct flag {
      "forget what has been found so far and start clean"},
 };
 
-enum { FLAGS = sizeof(flags) / sizeof(flags[0]), COUNT_MOST = 1000000000 };
+enum {
+    FLAGS = sizeof(flags) / sizeof(flags[0]),
+    COUNT_MOST = 1000000000
+};
 
 static void __attribute__((format(printf, 2, 3))) say(char **error, const char *format, ...)
 {

@@ -1,7 +1,8 @@
 /*
  * shuntctl's command line: words (command and its arguments) and flags, in any order.
  *
- * One table of flags (options.c) is read by the parser, by --help and by the check that a command knows the flag it got.
+ * One table of flags (options.c) is read by the parser, by --help and by the check that a command knows the flag it
+ * got.
  */
 #ifndef SHUNT_SHUNTCTL_OPTIONS_H
 #define SHUNT_SHUNTCTL_OPTIONS_H
@@ -11,17 +12,22 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { OPTIONS_WORDS = 8, OPTIONS_HEADERS = 64 };
+enum {
+    OPTIONS_WORDS = 8,
+    OPTIONS_HEADERS = 64
+};
 
 /* Flags that belong to single commands; a command names those it takes. Global flags are taken by all. */
 enum option_group {
     GROUP_GLOBAL = 0,
-    GROUP_CHANGE = 1 << 0,  /* --reason, --who */
-    GROUP_FORCE = 1 << 1,
+    GROUP_WHO = 1 << 0,
+    GROUP_REASON = 1 << 1,
+    GROUP_FORCE = 1 << 6,
     GROUP_LIMIT = 1 << 2,
     GROUP_WATCH = 1 << 3,   /* --count, --interval */
     GROUP_REQUEST = 1 << 4, /* -H, --client */
     GROUP_RESET = 1 << 5,
+    GROUP_CHANGE = GROUP_WHO | GROUP_REASON,
 };
 
 struct options { /* text is borrowed from argv and the environment */
@@ -35,16 +41,16 @@ struct options { /* text is borrowed from argv and the environment */
     const char *words[OPTIONS_WORDS];
     size_t word_count;
     uint64_t timeout_ms;
-    uint64_t limit;       /* 0: the server's default */
-    uint64_t count;       /* of watch; 0: for ever */
+    uint64_t limit; /* 0: the server's default */
+    uint64_t count; /* of watch; 0: for ever */
     uint64_t interval_ms;
     bool json, no_color, help, version, force, reset;
-    unsigned seen;        /* groups of the flags that were given */
+    unsigned seen; /* groups of the flags that were given */
 };
 
 /*
- * Fills in defaults and environment (SHUNT_ADMIN, SHUNT_TOKEN_FILE), then the command line. False with a malloc'd sentence in
- * *error (NULL without memory).
+ * Fills in defaults and environment (SHUNT_ADMIN, SHUNT_TOKEN_FILE), then the command line. False with a malloc'd
+ * sentence in *error (NULL without memory).
  */
 bool options_parse(struct options *options, int argc, char **argv, char **error);
 

@@ -23,7 +23,9 @@ static int tell_state(struct ctl *ctl)
     } else {
         screen_print(&ctl->screen, on ? TONE_BAD : TONE_GOOD, "passthrough is %s", on ? "on" : "off");
         json_array_foreach(value_at(answer, "passthrough_sources"), i, source)
+        {
             screen_print(&ctl->screen, TONE_PLAIN, "%s%s", i > 0 ? ", " : ", held by: ", json_string_value(source));
+        }
         fputc('\n', stdout);
     }
     json_decref(answer);
@@ -42,8 +44,8 @@ static int switch_to(struct ctl *ctl, bool on)
         api_print(answer);
     else if (code == EXIT_DONE)
         screen_print(&ctl->screen, value_flag(answer, "passthrough") ? TONE_BAD : TONE_GOOD, "passthrough is %s%s%s\n",
-                     value_flag(answer, "passthrough") ? "on" : "off", value_text(answer, "note")[0] != '\0' ? ": " : "",
-                     value_text(answer, "note"));
+                     value_flag(answer, "passthrough") ? "on" : "off",
+                     value_text(answer, "note")[0] != '\0' ? ": " : "", value_text(answer, "note"));
     bool done = value_flag(answer, "passthrough") == on;
     json_decref(answer);
     return code == EXIT_DONE && !done ? EXIT_REFUSED : code;

@@ -28,14 +28,15 @@ static void draw_head(const struct screen *screen, const json_t *route)
 
 static bool draw_stages(const struct screen *screen, const json_t *route)
 {
-    static const struct table_column columns[] = {{"STAGE", false}, {"SHARE", true}, {"SHADOW", true},
-                                                  {"HOLD", true},   {"", false}};
+    static const struct table_column columns[] = {
+        {"STAGE", false}, {"SHARE", true}, {"SHADOW", true}, {"HOLD", true}, {"", false}};
     struct table *table = table_new(columns, 5);
     const json_t *stage;
     size_t i;
     if (table == NULL)
         return false;
-    json_array_foreach(value_at(route, "stages"), i, stage) {
+    json_array_foreach(value_at(route, "stages"), i, stage)
+    {
         char text[NUMBER_ROOM];
         bool current = value_flag(stage, "current");
         enum tone tone = current ? TONE_STRONG : TONE_PLAIN;
@@ -68,7 +69,8 @@ static bool draw_gates(const struct screen *screen, const json_t *route)
     size_t i;
     if (table == NULL)
         return false;
-    json_array_foreach(value_at(route, "gates.gates"), i, gate) {
+    json_array_foreach(value_at(route, "gates.gates"), i, gate)
+    {
         bool applies = value_flag(gate, "applies");
         table_row(table);
         table_cell(table, applies ? TONE_PLAIN : TONE_FAINT, value_text(gate, "gate"));
@@ -108,7 +110,8 @@ static void draw_counts(const struct screen *screen, const char *title, const js
     const json_t *value;
     bool any = false;
     screen_print(screen, TONE_FAINT, "  %s: ", title);
-    json_object_foreach((json_t *)counts, name, value) {
+    json_object_foreach((json_t *)counts, name, value)
+    {
         char count[NUMBER_ROOM];
         if (json_integer_value(value) <= 0)
             continue;

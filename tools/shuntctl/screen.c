@@ -11,7 +11,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { WIDTH_UNKNOWN = 120, WIDTH_LEAST = 40, WIDTH_MOST = 400 };
+enum {
+    WIDTH_UNKNOWN = 120,
+    WIDTH_LEAST = 40,
+    WIDTH_MOST = 400
+};
 
 static const char *const tone_codes[] = {
     [TONE_PLAIN] = "",        [TONE_STRONG] = "\033[1m", [TONE_FAINT] = "\033[2m",

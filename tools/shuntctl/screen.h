@@ -7,7 +7,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum tone { TONE_PLAIN, TONE_STRONG, TONE_FAINT, TONE_GOOD, TONE_WARN, TONE_BAD };
+enum tone {
+    TONE_PLAIN,
+    TONE_STRONG,
+    TONE_FAINT,
+    TONE_GOOD,
+    TONE_WARN,
+    TONE_BAD
+};
 
 struct screen {
     FILE *out;      /* borrowed */

@@ -1,8 +1,8 @@
 /*
  * `status`, `routes`, `verdict`: the answer of GET /api/v1/status as tables for people.
  *
- * Drawing is apart from asking, so that it can be tested with made-up answers. Two tables, as one would be too wide: what the
- * plans do, and what the traffic looks like. What the router says in sentences is shown as it says it.
+ * Drawing is apart from asking, so that it can be tested with made-up answers. Two tables, as one would be too wide:
+ * what the plans do, and what the traffic looks like. What the router says in sentences is shown as it says it.
  */
 #include "tools/shuntctl/status.h"
 
@@ -18,7 +18,9 @@
 #include "tools/shuntctl/value.h"
 
 static const char *const sides[] = {"legacy", "new"};
-enum { SIDE_COUNT = 2 };
+enum {
+    SIDE_COUNT = 2
+};
 
 /* ---- words ---- */
 
@@ -27,8 +29,8 @@ static const struct {
     const char *word;
     enum tone tone;
 } phases[] = {
-    {"fixed", "fixed", TONE_PLAIN},   {"running", "running", TONE_GOOD},         {"paused", "paused", TONE_WARN},
-    {"done", "done", TONE_GOOD},      {"rolled_back", "rolled back", TONE_BAD},
+    {"fixed", "fixed", TONE_PLAIN}, {"running", "running", TONE_GOOD},        {"paused", "paused", TONE_WARN},
+    {"done", "done", TONE_GOOD},    {"rolled_back", "rolled back", TONE_BAD},
 };
 
 static void cell_phase(struct table *table, const char *phase)
@@ -107,8 +109,10 @@ static const json_t *gate_with(const json_t *route, const char *verdict)
     const json_t *gate;
     size_t i;
     json_array_foreach(value_at(route, "gates.gates"), i, gate)
+    {
         if (value_flag(gate, "applies") && strcmp(value_text(gate, "verdict"), verdict) == 0)
             return gate;
+    }
     return NULL;
 }
 
@@ -158,15 +162,16 @@ static void note_route(struct table *table, const json_t *route)
     bool judged = strcmp(phase, "running") == 0 || strcmp(phase, "paused") == 0;
     hold_text(route, hold, sizeof(hold));
     if (value_flag(route, "breaker.enabled") && strcmp(state, "closed") != 0 && state[0] != '\0')
-        note = print("breaker: %s%s%s", value_text(route, "breaker.why"),
-                     strcmp(state, "open") == 0 ? "; next trial in " : "; trying",
-                     strcmp(state, "open") == 0
-                         ? number_duration(value_count(route, "breaker.cooldown_left_ms"), cooldown)
-                         : "");
+        note =
+            print("breaker: %s%s%s", value_text(route, "breaker.why"),
+                  strcmp(state, "open") == 0 ? "; next trial in " : "; trying",
+                  strcmp(state, "open") == 0 ? number_duration(value_count(route, "breaker.cooldown_left_ms"), cooldown)
+                                             : "");
     else if (judged && verdict != NULL && (verdict[0] != '\0' || hold[0] != '\0'))
         note = print("%s%s%s", verdict, verdict[0] != '\0' && hold[0] != '\0' ? "; " : "", hold);
     if (note != NULL)
-        table_note(table, strcmp(state, "open") == 0 ? TONE_BAD : verdict_tone(value_text(route, "gates.verdict")), note);
+        table_note(table, strcmp(state, "open") == 0 ? TONE_BAD : verdict_tone(value_text(route, "gates.verdict")),
+                   note);
     free(note);
     free(verdict);
 }
@@ -178,8 +183,10 @@ json_t *status_route(const json_t *status, const char *name)
     json_t *route;
     size_t i;
     json_array_foreach(value_at(status, "routes"), i, route)
+    {
         if (strcmp(value_text(route, "name"), name) == 0)
             return route;
+    }
     return NULL;
 }
 
@@ -196,7 +203,8 @@ double status_rate(const json_t *status, const json_t *route, const json_t *befo
     double ms = value_number(status, "at_ms") - value_number(before, "at_ms");
     double uptime_ms = value_number(status, "uptime_ms");
     if (past != NULL && ms > 0 && uptime_ms >= value_number(before, "uptime_ms")) {
-        double gained = value_of_side(route, "counters.%s.requests", side) - value_of_side(past, "counters.%s.requests", side);
+        double gained =
+            value_of_side(route, "counters.%s.requests", side) - value_of_side(past, "counters.%s.requests", side);
         return gained > 0 ? gained * 1000.0 / ms : 0;
     }
     double window_ms = value_number(route, "breaker.window.length_ms");
@@ -228,15 +236,16 @@ static void cell_compared(struct table *table, const json_t *route)
 
 static bool draw_plans(const struct screen *screen, const json_t *routes)
 {
-    static const struct table_column columns[] = {{"ROUTE", false},  {"STATE", false},   {"STAGE", false},
-                                                  {"SHARE", true},   {"SHADOW", true},   {"BREAKER", false},
+    static const struct table_column columns[] = {{"ROUTE", false},   {"STATE", false}, {"STAGE", false},
+                                                  {"SHARE", true},    {"SHADOW", true}, {"BREAKER", false},
                                                   {"COMPARED", true}, {"DIFFER", false}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
     const json_t *route;
     size_t i;
     if (table == NULL)
         return false;
-    json_array_foreach(routes, i, route) {
+    json_array_foreach(routes, i, route)
+    {
         char stage[128], share[96], breaker[96], shadow[NUMBER_ROOM];
         stage_text(route, stage, sizeof(stage));
         share_text(route, share, sizeof(share));
@@ -304,8 +313,10 @@ static bool draw_traffic(const struct screen *screen, const json_t *status, cons
     if (table == NULL)
         return false;
     json_array_foreach(value_at(status, "routes"), i, route)
+    {
         for (int side = 0; side < SIDE_COUNT; side++)
             row_traffic(table, status, route, before, side);
+    }
     bool whole = table_print(table, screen, 0);
     table_free(table);
     return whole;
@@ -320,7 +331,8 @@ static void draw_list(const struct screen *screen, const char *title, const json
     if (json_array_size(items) == 0)
         return;
     screen_print(screen, TONE_FAINT, "  %s ", title);
-    json_array_foreach(items, i, item) {
+    json_array_foreach(items, i, item)
+    {
         const char *text = json_is_string(item) ? json_string_value(item) : value_text(item, "name");
         screen_print(screen, TONE_PLAIN, "%s%s", i > 0 ? ", " : "", text);
     }
@@ -331,16 +343,19 @@ static void draw_backends(const struct screen *screen, const json_t *backends)
 {
     const json_t *backend, *address;
     size_t i, j;
-    json_array_foreach(backends, i, backend) {
+    json_array_foreach(backends, i, backend)
+    {
         const json_t *addresses = value_at(backend, "addresses");
         screen_print(screen, TONE_FAINT, "  backend ");
         screen_print(screen, TONE_PLAIN, "%s %s", value_text(backend, "name"), value_text(backend, "url"));
         if (json_is_array(addresses) && json_array_size(addresses) == 0)
             screen_print(screen, TONE_BAD, " (name not resolved)");
         json_array_foreach(addresses, j, address)
+        {
             screen_print(screen, TONE_FAINT, "%s%s%s", j > 0 ? ", " : " (",
                          json_is_string(address) ? json_string_value(address) : value_text(address, "address"),
                          j + 1 == json_array_size(addresses) ? ")" : "");
+        }
         fputc('\n', screen->out);
     }
 }
@@ -352,8 +367,10 @@ static void draw_warnings(const struct screen *screen, const json_t *status)
     if (value_flag(status, "passthrough")) {
         screen_print(screen, TONE_BAD, "PASSTHROUGH IS ON: everything goes straight to legacy; no split, no shadow");
         json_array_foreach(sources, i, source)
+        {
             screen_print(screen, TONE_BAD, "%s%s%s", i > 0 ? ", " : " (by ", json_string_value(source),
                          i + 1 == json_array_size(sources) ? ")" : "");
+        }
         fputc('\n', screen->out);
     }
     if (value_flag(status, "fail_open"))
@@ -361,8 +378,10 @@ static void draw_warnings(const struct screen *screen, const json_t *status)
     if (value_flag(status, "draining"))
         screen_print(screen, TONE_WARN, "DRAINING: no new connections are taken\n");
     if (value_count(status, "config.reload_failures") > 0 && !value_flag(status, "config.last_reload_ok"))
-        screen_print(screen, TONE_WARN, "The last reload failed: the running configuration is older than the file "
-                                        "(shuntctl check %s)\n", value_text(status, "config.file"));
+        screen_print(screen, TONE_WARN,
+                     "The last reload failed: the running configuration is older than the file "
+                     "(shuntctl check %s)\n",
+                     value_text(status, "config.file"));
     if (value_count(status, "state.save_failures") > 0)
         screen_print(screen, TONE_WARN, "State could not be saved %llu times; see the log\n",
                      (unsigned long long)value_count(status, "state.save_failures"));
@@ -400,22 +419,25 @@ bool status_draw(const struct screen *screen, const json_t *status, const json_t
 
 void status_draw_lines(const struct screen *screen, const json_t *status, const json_t *before)
 {
-    char clock[16] = "", stage[128], share[96], breaker[96], legacy[NUMBER_ROOM], new[NUMBER_ROOM], compared[NUMBER_ROOM],
-         differ[NUMBER_ROOM];
+    char clock[16] = "", stage[128], share[96], breaker[96], legacy[NUMBER_ROOM], new[NUMBER_ROOM],
+         compared[NUMBER_ROOM], differ[NUMBER_ROOM];
     time_t now = (time_t)(value_count(status, "at_ms") / 1000);
     struct tm parts;
     const json_t *route;
     size_t i;
     if (localtime_r(&now, &parts) != NULL)
         strftime(clock, sizeof(clock), "%H:%M:%S", &parts);
-    json_array_foreach(value_at(status, "routes"), i, route) {
-        double rates[SIDE_COUNT] = {status_rate(status, route, before, "legacy"), status_rate(status, route, before, "new")};
+    json_array_foreach(value_at(status, "routes"), i, route)
+    {
+        double rates[SIDE_COUNT] = {status_rate(status, route, before, "legacy"),
+                                    status_rate(status, route, before, "new")};
         stage_text(route, stage, sizeof(stage));
         share_text(route, share, sizeof(share));
         breaker_text(route, breaker, sizeof(breaker));
-        screen_print(screen, TONE_PLAIN, "%s %s %s%s%s, share %s, breaker %s, legacy %s, new %s, compared %s, differ %s%s\n",
-                     clock, value_text(route, "name"), value_text(route, "phase"), stage[0] != '\0' ? " " : "", stage,
-                     share, breaker, rates[0] < 0 ? "-" : number_rate(rates[0], legacy),
+        screen_print(screen, TONE_PLAIN,
+                     "%s %s %s%s%s, share %s, breaker %s, legacy %s, new %s, compared %s, differ %s%s\n", clock,
+                     value_text(route, "name"), value_text(route, "phase"), stage[0] != '\0' ? " " : "", stage, share,
+                     breaker, rates[0] < 0 ? "-" : number_rate(rates[0], legacy),
                      rates[1] < 0 ? "-" : number_rate(rates[1], new),
                      number_count(value_count(route, "evidence.compared"), compared),
                      number_count(value_count(route, "evidence.mismatched"), differ),
@@ -433,8 +455,8 @@ int run_status(struct ctl *ctl, const struct command *command, const char *const
     (void)command;
     if (code == EXIT_DONE && ctl->options.json)
         code = api_print(answer);
-    else if (code == EXIT_DONE && !(words[0] != NULL ? status_draw_route(&ctl->screen, answer)
-                                                     : status_draw(&ctl->screen, answer, NULL)))
+    else if (code == EXIT_DONE &&
+             !(words[0] != NULL ? status_draw_route(&ctl->screen, answer) : status_draw(&ctl->screen, answer, NULL)))
         code = complain(ctl, EXIT_REFUSED, "out of memory");
     json_decref(answer);
     free(path);
@@ -453,7 +475,9 @@ int run_routes(struct ctl *ctl, const struct command *command, const char *const
         code = api_print(answer);
     else if (code == EXIT_DONE)
         json_array_foreach(value_at(answer, "routes"), i, route)
+        {
             screen_print(&ctl->screen, TONE_PLAIN, "%s\n", value_text(route, "name"));
+        }
     json_decref(answer);
     return code;
 }
@@ -470,7 +494,8 @@ static int draw_verdicts(const struct ctl *ctl, const json_t *routes)
     bool failed = false, undecided = false;
     const json_t *route;
     size_t i;
-    json_array_foreach(routes, i, route) {
+    json_array_foreach(routes, i, route)
+    {
         char *sentence = status_verdict(route);
         int code = verdict_code(value_text(route, "gates.verdict"));
         failed |= code == EXIT_REFUSED;

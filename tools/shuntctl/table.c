@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GAP = 2 };
+enum {
+    GAP = 2
+};
 
 struct cell {
     enum tone tone;
@@ -18,9 +20,9 @@ struct cell {
 struct table {
     const struct table_column *columns; /* borrowed */
     unsigned count;
-    unsigned next;       /* cell of the last row that is filled next */
+    unsigned next; /* cell of the last row that is filled next */
     size_t rows, room;
-    struct cell *cells;  /* rows x (count + 1): the last one is the row's note */
+    struct cell *cells; /* rows x (count + 1): the last one is the row's note */
     bool failed;
 };
 

@@ -27,8 +27,8 @@ void table_cellf(struct table *table, enum tone tone, const char *format, ...) _
 /* A line of text below the current row, indented and wrapped. Counts for no column. */
 void table_note(struct table *table, enum tone tone, const char *text);
 
-/* Prints it, below a line of titles where there are any. Columns in which no row has text are left out; the last column is cut at the screen's width on a terminal.
- * False when memory ran out while it was filled. */
+/* Prints it, below a line of titles where there are any. Columns in which no row has text are left out; the last column
+ * is cut at the screen's width on a terminal. False when memory ran out while it was filled. */
 bool table_print(const struct table *table, const struct screen *screen, unsigned indent);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Looking into JSON answers by dotted path: value_number(route, "breaker.window.new.judged"). What is missing or of another
- * type is "", 0, false or NULL, so that an older or newer shunt is shown as far as it is understood.
+ * Looking into JSON answers by dotted path: value_number(route, "breaker.window.new.judged"). What is missing or of
+ * another type is "", 0, false or NULL, so that an older or newer shunt is shown as far as it is understood.
  */
 #ifndef SHUNT_SHUNTCTL_VALUE_H
 #define SHUNT_SHUNTCTL_VALUE_H

@@ -63,7 +63,8 @@ static bool read_percent(const char *text, double *percent)
     errno = 0;
     *percent = strtod(text, &end);
     bool plain = text[strspn(text, "0123456789.%")] == '\0' && text[0] != '\0';
-    return errno == 0 && plain && end != text && (*end == '\0' || strcmp(end, "%") == 0) && *percent >= 0 && *percent <= 100;
+    return errno == 0 && plain && end != text && (*end == '\0' || strcmp(end, "%") == 0) && *percent >= 0 &&
+           *percent <= 100;
 }
 
 int run_set_percent(struct ctl *ctl, const struct command *command, const char *const *words)
