@@ -1,0 +1,561 @@
+/*
+ * The control thread's life: starts everything in the order in which it can be refused without harm, ticks, publishes, and
+ * takes everything down again.
+ *
+ * It runs on the main thread over one libevent base that no other thread touches. Workers hear of changes by snapshots
+ * only. What is done with the file is in control_reload.c, with the state in control_state.c, with the switches of
+ * passthrough in control_passthrough.c, with the end in control_drain.c, and what the admin server may ask in
+ * control_facts.c.
+ *
+ * Until the loop runs nothing is served: whatever is wrong with the file, an address or the state directory is said on
+ * standard error, and the process exits. Later nothing but a signal ends it.
+ */
+#include "proxy/control.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "proxy/admin.h"
+#include "proxy/control_inside.h"
+#include "proxy/resolver.h"
+#include "proxy/watch.h"
+#include "proxy/worker.h"
+#include "router/store/store.h"
+#include "router/store/utf8.h"
+#include "shadow/comparer.h"
+#include "shadow/report.h"
+
+enum {
+    TICK_MS = 25,
+    NAMES_MS = 2000,        /* a start or a reload waits for names that long at most */
+    REPUBLISH_MS = 1000,
+    PAIRS_QUEUED = 256,     /* for each worker, waiting to be compared */
+    LOG_WAIT_MS = 1000,     /* at the end, for a reader that does not read */
+    COMPARE_WAIT_MS = 1000, /* at the end */
+    REMIND_MS = 60 * 1000,  /* how often fail-open says so */
+};
+
+uint64_t control_clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t control_wall_clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- publishing ---- */
+
+/* New backends' names may need a moment before they can be published without refusing requests. */
+static bool is_held(struct control *control)
+{
+    if (control->held_until_ms == 0)
+        return false;
+    if (resolver_unanswered(control->resolver) > 0 && control_clock_ms() < control->held_until_ms &&
+        router_revision(control->router) == control->held_revision)
+        return true;
+    control->held_until_ms = 0;
+    return false;
+}
+
+static struct snapshot *make_snapshot(struct control *control)
+{
+    struct router_view *view = router_publish(control->router);
+    if (view == NULL)
+        return NULL;
+    struct snapshot *snapshot = snapshot_new(control->generation + 1, control->holder, view,
+                                             resolver_endpoints(control->resolver), resolver_count(control->resolver));
+    router_view_unref(view);
+    return snapshot;
+}
+
+bool control_publish(struct control *control)
+{
+    uint64_t revision = router_revision(control->router);
+    control->publish_wanted = true;
+    if (is_held(control))
+        return true;
+    struct snapshot *snapshot = make_snapshot(control);
+    if (snapshot == NULL)
+        return false;
+    control->publish_wanted = false;
+    control->published_revision = revision;
+    control->generation = snapshot->generation;
+    control->republish_at_ms = control_clock_ms() + REPUBLISH_MS;
+    for (uint32_t i = 0; control->workers != NULL && i < control->worker_count; i++)
+        if (control->workers[i] != NULL)
+            worker_publish(control->workers[i], snapshot);
+    snapshot_unref(control->snapshot);
+    control->snapshot = snapshot;
+    return true;
+}
+
+bool control_settle(struct control *control)
+{
+    if (router_revision(control->router) != control->published_revision)
+        control_publish(control);
+    return control_save(control, true);
+}
+
+void control_hold_for_names(struct control *control)
+{
+    if (resolver_unanswered(control->resolver) == 0)
+        return;
+    control->held_until_ms = control_clock_ms() + NAMES_MS;
+    control->held_revision = router_revision(control->router);
+}
+
+/* A worker that had no memory for the newest snapshot gets it once more. */
+static void republish(struct control *control, uint64_t now_ms)
+{
+    if (now_ms < control->republish_at_ms)
+        return;
+    control->republish_at_ms = now_ms + REPUBLISH_MS;
+    for (uint32_t i = 0; i < control->worker_count; i++)
+        if (worker_generation(control->workers[i]) < control->generation && !worker_finished(control->workers[i]))
+            worker_publish(control->workers[i], control->snapshot);
+}
+
+/* ---- what happens while it runs ---- */
+
+static void remind_of_fail_open(struct control *control, uint64_t now_ms)
+{
+    if (!control->fail_open || now_ms - control->told_fail_open_ms < REMIND_MS)
+        return;
+    control->told_fail_open_ms = now_ms;
+    log_event(control->log, LOG_LEVEL_ERROR, "fail_open",
+              json_pack("{s:o, s:s, s:s}", "file", utf8_json(control->options->config_path), "legacy",
+                        control->options->fail_open, "why", "there is still no valid configuration file"));
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct control *control = context;
+    uint64_t now_ms = control_clock_ms();
+    if (router_tick(control->router, now_ms, control_wall_clock_ms()) || control->publish_wanted)
+        control_publish(control);
+    control_save(control, false);
+    republish(control, now_ms);
+    remind_of_fail_open(control, now_ms);
+    if (control->draining)
+        control_drain_tick(control);
+}
+
+static void on_resolved(void *context, const struct resolver_result *result)
+{
+    struct control *control = context;
+    if (result->turned)
+        log_event(control->log, result->error != NULL ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+                  result->error != NULL ? "backend_resolve_failed" : "backend_resolved",
+                  json_pack("{s:s, s:s, s:s?, s:i}", "backend", result->backend, "host", result->host, "error",
+                            result->error, "addresses", (int)result->addresses));
+    if ((result->changed || control->held_until_ms != 0) && control->router != NULL && control->snapshot != NULL)
+        control_publish(control);
+}
+
+static void on_signal(evutil_socket_t signal, short what, void *context)
+{
+    (void)what;
+    struct control *control = context;
+    switch (signal) {
+    case SIGHUP:
+        control_reload(control, "signal:HUP", NULL);
+        break;
+    case SIGUSR1:
+        control_passthrough_toggle(control);
+        break;
+    default:
+        control_end(control, (int)signal);
+        break;
+    }
+}
+
+/* ---- the process ---- */
+
+static const int signals[CONTROL_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+
+/* Until the loop runs, and in all other threads for ever, they wait: libevent's handler is to run on this thread. */
+static void block_signals(bool block)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < CONTROL_SIGNALS; i++)
+        sigaddset(&set, signals[i]);
+    pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+/* As many descriptors as the system allows: a proxy needs two for each client. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* libevent tells on standard error that a DNS server does not answer; the resolver says it better. */
+static void on_libevent_message(int severity, const char *message)
+{
+    if (severity >= EVENT_LOG_WARN)
+        fprintf(stderr, "shunt: libevent: %s\n", message);
+}
+
+static struct event_base *new_base(void)
+{
+    struct event_config *config = event_config_new();
+    if (config == NULL)
+        return NULL;
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK); /* this thread alone uses it */
+    struct event_base *base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+static bool start_process(struct control *control)
+{
+    signal(SIGPIPE, SIG_IGN);
+    block_signals(true);
+    raise_file_limit();
+    event_set_log_callback(on_libevent_message);
+    control->started_ms = control_clock_ms();
+    control->started_wall_ms = control_wall_clock_ms();
+    control->base = new_base();
+    control->log = log_start(STDOUT_FILENO);
+    control->report = report_new();
+    const struct resolver_options options = {.on_result = on_resolved, .context = control};
+    control->resolver = control->base != NULL ? resolver_new(control->base, &options) : NULL;
+    if (control->base != NULL && control->log != NULL && control->report != NULL && control->resolver != NULL)
+        return true;
+    fprintf(stderr, "shunt: cannot start: %s; give it more memory or threads\n", strerror(errno));
+    return false;
+}
+
+/* ---- the file ---- */
+
+static void print_errors(const struct config_errors *errors)
+{
+    for (size_t i = 0; i < errors->count; i++)
+        fprintf(stderr, "%s\n", errors->lines[i]);
+}
+
+/* Says as loudly as it can that this is not what anybody wanted. */
+static void tell_fail_open(struct control *control, const struct config_errors *errors)
+{
+    fprintf(stderr, "shunt: FAIL-OPEN: %s cannot be used; everything goes to %s until it can\n",
+            control->options->config_path, control->options->fail_open);
+    log_event(control->log, LOG_LEVEL_ERROR, "fail_open",
+              json_pack("{s:o, s:s, s:s, s:o}", "file", utf8_json(control->options->config_path), "legacy",
+                        control->options->fail_open, "why", "there is no valid configuration file", "errors",
+                        control_errors_json(errors)));
+    control->told_fail_open_ms = control_clock_ms();
+}
+
+static void use_config(struct control *control, struct config_holder *holder)
+{
+    config_holder_unref(control->holder);
+    config_holder_unref(control->started);
+    control->holder = control->started = holder;
+    config_holder_ref(holder);
+    control->worker_count = holder->config->workers;
+}
+
+static bool fall_back(struct control *control, const struct config_errors *errors)
+{
+    if (control->fallback == NULL || control->fail_open)
+        return false;
+    tell_fail_open(control, errors);
+    control->fail_open = true;
+    config_holder_ref(control->fallback);
+    use_config(control, control->fallback);
+    return true;
+}
+
+/* The file, or what stands in for it. */
+static bool load(struct control *control, struct config_errors *errors)
+{
+    struct config *config = NULL;
+    if (!control_load(control, &config, errors)) {
+        print_errors(errors);
+        return fall_back(control, errors);
+    }
+    struct config_holder *holder = config_holder_new(config);
+    if (holder == NULL) {
+        config_free(config);
+        return false;
+    }
+    use_config(control, holder);
+    return true;
+}
+
+static bool choose_config(struct control *control)
+{
+    struct config_errors errors = {0};
+    bool chosen = control->options->fail_open == NULL || control_load_fallback(control, &errors);
+    if (chosen)
+        chosen = load(control, &errors);
+    else
+        print_errors(&errors);
+    config_errors_free(&errors);
+    return chosen;
+}
+
+/* ---- one thing after the other ---- */
+
+static bool say(char *error)
+{
+    fprintf(stderr, "shunt: %s\n", error != NULL ? error : "no memory");
+    free(error);
+    return false;
+}
+
+/* A state directory that cannot be used is a fault of the file as any other. */
+static bool open_state(struct control *control)
+{
+    struct control_state state;
+    char *error = NULL;
+    bool opened = control_state_open(control, control->holder->config, &state, &error);
+    if (!opened) {
+        struct config_errors errors = {.lines = &error, .count = error != NULL};
+        fprintf(stderr, "shunt: %s\n", error != NULL ? error : "no memory");
+        opened = fall_back(control, &errors) && control_state_open(control, control->holder->config, &state, &(char *){NULL});
+        free(error);
+    }
+    if (!opened)
+        return false;
+    control->store = state.store;
+    control->router = state.router;
+    control->signal_passthrough = state.signal_passthrough;
+    control_passthrough_begin(&state, control->fail_open);
+    return true;
+}
+
+static void on_names_late(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    *(bool *)context = true;
+}
+
+/* The first request should not be refused because a name takes a moment; but a start never hangs on DNS. */
+static void wait_for_names(struct control *control)
+{
+    bool late = false;
+    struct timeval patience = {.tv_sec = NAMES_MS / 1000, .tv_usec = NAMES_MS % 1000 * 1000};
+    struct event *timer = evtimer_new(control->base, on_names_late, &late);
+    if (timer != NULL)
+        evtimer_add(timer, &patience);
+    while (timer != NULL && !late && resolver_unanswered(control->resolver) > 0)
+        if (event_base_loop(control->base, EVLOOP_ONCE) != 0)
+            break;
+    if (timer != NULL)
+        event_free(timer);
+}
+
+static bool take_config(struct control *control)
+{
+    const struct config *config = control->holder->config;
+    struct resolver_plan *plan = resolver_prepare(control->resolver, config);
+    if (plan == NULL)
+        return say(NULL);
+    resolver_adopt(control->resolver, plan);
+    if (!router_configure(control->router, config, control_clock_ms(), control_wall_clock_ms()))
+        return say(NULL);
+    wait_for_names(control);
+    return control_publish(control) || say(NULL);
+}
+
+static bool start_admin(struct control *control)
+{
+    const struct config_admin *config = &control->holder->config->admin;
+    char *error = NULL;
+    if (!config->enabled)
+        return true;
+    control->admin = admin_start(control, config, &error);
+    return control->admin != NULL || say(error);
+}
+
+static bool start_workers(struct control *control)
+{
+    control->comparer = comparer_start(control->worker_count, PAIRS_QUEUED, control->report);
+    control->workers = calloc(control->worker_count, sizeof(control->workers[0]));
+    bool started = control->comparer != NULL && control->workers != NULL;
+    for (uint32_t i = 0; i < control->worker_count && started; i++) {
+        control->workers[i] =
+            worker_start(i, control->worker_count, control->snapshot, control->comparer, control->log);
+        started = control->workers[i] != NULL;
+    }
+    if (!started)
+        fprintf(stderr, "shunt: cannot start %u workers: %s; give it more memory or threads, or set `workers` lower\n",
+                control->worker_count, strerror(errno));
+    return started;
+}
+
+static bool start_events(struct control *control)
+{
+    const struct timeval interval = {.tv_usec = TICK_MS * 1000};
+    for (int i = 0; i < CONTROL_SIGNALS; i++) {
+        control->signals[i] = evsignal_new(control->base, signals[i], on_signal, control);
+        if (control->signals[i] == NULL || evsignal_add(control->signals[i], NULL) < 0)
+            return say(NULL);
+    }
+    control->tick = event_new(control->base, -1, EV_PERSIST, on_tick, control);
+    if (control->tick == NULL || event_add(control->tick, &interval) < 0)
+        return say(NULL);
+    return (control_watch_file(control) && control_passthrough_watch(control)) || say(NULL);
+}
+
+void control_tell_opened(void *context, const char *address)
+{
+    struct control *control = context;
+    log_event(control->log, LOG_LEVEL_INFO, "listening", json_pack("{s:o}", "address", utf8_json(address)));
+}
+
+void control_tell_closed(void *context, const char *address)
+{
+    struct control *control = context;
+    log_event(control->log, LOG_LEVEL_INFO, "listening_ended", json_pack("{s:o}", "address", utf8_json(address)));
+}
+
+void control_tell_admin(struct control *control, const struct admin *admin, const struct config_admin *config)
+{
+    const char *host = config->address.host;
+    if (admin == NULL)
+        return;
+    log_event(control->log, LOG_LEVEL_INFO, "admin_listening",
+              json_pack("{s:o}", "address",
+                        json_sprintf(strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d", host, admin_port(admin))));
+}
+
+static void tell_start(struct control *control)
+{
+    const struct config *config = control->holder->config;
+    log_event(control->log, LOG_LEVEL_INFO, "started",
+              json_pack("{s:s, s:i, s:o, s:i, s:i, s:o, s:b, s:b}", "version", SHUNT_VERSION, "pid", (int)getpid(), "file",
+                        utf8_json(control->options->config_path), "workers", (int)control->worker_count, "routes",
+                        (int)config->route_count, "state", utf8_json(store_directory(control->store)), "passthrough",
+                        router_passthrough_is_on(control->router), "fail_open", control->fail_open));
+}
+
+/* From here on clients are served. */
+static void open_doors(struct control *control, struct listeners_plan *plan)
+{
+    tell_start(control);
+    listeners_adopt(&control->listeners, plan, control->workers, control->worker_count, control_tell_opened,
+                    control_tell_closed, control);
+    control_tell_admin(control, control->admin, &control->holder->config->admin);
+    control->ready = true;
+}
+
+static int start(struct control *control)
+{
+    struct listeners_plan plan;
+    char *error = NULL;
+    if (!start_process(control))
+        return EXIT_BROKEN;
+    if (!choose_config(control) || !open_state(control) || !take_config(control))
+        return EXIT_REFUSED;
+    if (!listeners_prepare(&control->listeners, control->holder->config, control->worker_count, &plan, &error)) {
+        say(error);
+        return EXIT_REFUSED;
+    }
+    bool admin = start_admin(control);
+    if (!admin || !start_workers(control) || !start_events(control)) {
+        listeners_discard(&plan);
+        return admin ? EXIT_BROKEN : EXIT_REFUSED;
+    }
+    open_doors(control, &plan);
+    control_save(control, true);
+    return EXIT_DONE;
+}
+
+/* ---- the end ---- */
+
+static void stop_workers(struct control *control)
+{
+    for (uint32_t i = 0; control->workers != NULL && i < control->worker_count; i++)
+        if (control->workers[i] != NULL)
+            worker_drain(control->workers[i], 0); /* those of a start that failed; else they have ended */
+    for (uint32_t i = 0; control->workers != NULL && i < control->worker_count; i++)
+        if (control->workers[i] != NULL)
+            worker_join(control->workers[i]);
+    free(control->workers);
+    control->workers = NULL;
+    if (control->comparer != NULL)
+        comparer_stop(control->comparer, COMPARE_WAIT_MS);
+    control->comparer = NULL;
+}
+
+static void stop_events(struct control *control)
+{
+    if (control->tick != NULL)
+        event_free(control->tick);
+    for (int i = 0; i < CONTROL_SIGNALS; i++)
+        if (control->signals[i] != NULL)
+            event_free(control->signals[i]);
+    watch_free(control->file_watch);
+    watch_free(control->passthrough_watch);
+    admin_stop(control->admin);
+    resolver_free(control->resolver);
+}
+
+static void save_for_the_last_time(struct control *control)
+{
+    control->save_now = true;
+    control_save(control, true);
+}
+
+static void stop(struct control *control)
+{
+    bool was_running = control->ready || control->draining;
+    if (was_running && control->abandon) {
+        save_for_the_last_time(control);
+        log_event(control->log, LOG_LEVEL_ERROR, "stopped", json_pack("{s:i}", "code", control->exit_code));
+        log_stop(control->log, LOG_WAIT_MS);
+        _exit(control->exit_code); /* hanging workers still use everything else */
+    }
+    stop_workers(control);
+    listeners_done(&control->listeners);
+    if (was_running) {
+        save_for_the_last_time(control);
+        log_event(control->log, LOG_LEVEL_INFO, "stopped", json_pack("{s:i}", "code", control->exit_code));
+    }
+    stop_events(control);
+    snapshot_unref(control->snapshot);
+    router_free(control->router);
+    report_free(control->report);
+    store_close(control->store);
+    config_holder_unref(control->holder);
+    config_holder_unref(control->started);
+    config_holder_unref(control->fallback);
+    log_stop(control->log, LOG_WAIT_MS);
+    if (control->base != NULL)
+        event_base_free(control->base);
+    libevent_global_shutdown();
+}
+
+int control_run(const struct control_options *options)
+{
+    struct control control = {.options = options, .last_reload_ok = true};
+    control.exit_code = start(&control);
+    if (control.exit_code == EXIT_DONE) {
+        block_signals(false);
+        event_base_dispatch(control.base);
+        block_signals(true);
+    }
+    stop(&control);
+    return control.exit_code;
+}

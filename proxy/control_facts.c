@@ -1,0 +1,106 @@
+/*
+ * What the admin server may ask of control: facts, and the commands that people give. Control thread.
+ */
+#include "proxy/control.h"
+
+#include <errno.h>
+
+#include "proxy/control_inside.h"
+#include "proxy/resolver.h"
+#include "proxy/worker.h"
+
+struct event_base *control_base(struct control *control)
+{
+    return control->base;
+}
+
+const struct config *control_config(struct control *control)
+{
+    return control->fail_open ? NULL : control->holder->config;
+}
+
+struct router *control_router(struct control *control)
+{
+    return control->router;
+}
+
+struct report *control_report(struct control *control)
+{
+    return control->report;
+}
+
+struct store *control_store(struct control *control)
+{
+    return control->store;
+}
+
+int control_command(struct control *control, const struct router_command *command, const char **why)
+{
+    int result =
+        router_command(control->router, command, control_clock_ms(), control_wall_clock_ms(), why);
+    if (result != 0 || control_settle(control))
+        return result;
+    *why = "it is done, but could not be saved: a restart would undo it";
+    return -EIO;
+}
+
+bool control_is_ready(const struct control *control)
+{
+    return control->ready && !control->draining;
+}
+
+bool control_is_draining(const struct control *control)
+{
+    return control->draining;
+}
+
+void control_counters(const struct control *control, struct worker_counters *sum)
+{
+    *sum = (struct worker_counters){0};
+    for (uint32_t i = 0; control->workers != NULL && i < control->worker_count; i++) {
+        const struct worker_counters *one = worker_counters(control->workers[i]);
+#define M(name, kind, help) sum->name += __atomic_load_n(&one->name, __ATOMIC_RELAXED);
+        WORKER_METRICS(M)
+#undef M
+    }
+}
+
+void control_process(const struct control *control, struct control_process *process)
+{
+    *process = (struct control_process){
+        .started_wall_ms = control->started_wall_ms,
+        .uptime_ms = control_clock_ms() - control->started_ms,
+        .generation = control->generation,
+        .reloads = control->reloads,
+        .reload_failures = control->reload_failures,
+        .last_reload_wall_ms = control->last_reload_wall_ms,
+        .last_reload_ok = control->last_reload_ok,
+        .state_saves = control->state_saves,
+        .state_save_failures = control->state_save_failures,
+        .log_dropped = log_dropped(control->log),
+        .workers = control->worker_count,
+        .fail_open = control->fail_open,
+    };
+}
+
+uint64_t control_now_ms(const struct control *control)
+{
+    (void)control;
+    return control_clock_ms();
+}
+
+uint64_t control_wall_ms(const struct control *control)
+{
+    (void)control;
+    return control_wall_clock_ms();
+}
+
+json_t *control_listeners(const struct control *control)
+{
+    return listeners_json(&control->listeners);
+}
+
+json_t *control_backends(const struct control *control)
+{
+    return resolver_json(control->resolver);
+}

@@ -1,0 +1,144 @@
+/*
+ * The inside of control, for the control_*.c files. All of it belongs to the control thread. See control.h for the outside.
+ */
+#ifndef SHUNT_PROXY_CONTROL_INSIDE_H
+#define SHUNT_PROXY_CONTROL_INSIDE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "proxy/control.h"
+#include "proxy/control_listeners.h"
+#include "proxy/log.h"
+#include "proxy/snapshot.h"
+
+struct admin;
+struct comparer;
+struct event;
+struct resolver;
+struct watch;
+struct worker;
+
+enum {
+    EXIT_DONE = 0,    /* ended as it was asked to */
+    EXIT_BROKEN = 1,  /* ended before everything was finished, or something of the system was not to be had */
+    EXIT_REFUSED = 2, /* the command line, the file, an address or the state directory cannot be used */
+
+    CONTROL_SIGNALS = 4,
+};
+
+struct control {
+    const struct control_options *options; /* borrowed */
+    struct event_base *base;
+    struct event *tick;
+    struct event *signals[CONTROL_SIGNALS];
+    struct log *log;
+    struct admin *admin; /* NULL: none configured */
+    struct comparer *comparer;
+    struct report *report;
+    struct resolver *resolver;
+
+    struct config_holder *holder;  /* the file in use; in fail-open mode the one made from the command line */
+    struct config_holder *started; /* the file as it was when that began which only a restart can change */
+    struct config_holder *fallback; /* made from --fail-open and --listen; NULL without */
+    struct router *router;
+    struct store *store;
+    struct watch *file_watch;
+    struct watch *passthrough_watch; /* NULL: state in memory */
+    uint64_t file_digest;   /* of the file's bytes when it was last read, good or bad */
+    bool fail_open;         /* serving without a valid file */
+
+    struct worker **workers;
+    uint32_t worker_count;
+    struct listeners listeners;
+    struct snapshot *snapshot; /* the newest published */
+    uint64_t generation;
+    uint64_t published_revision; /* of the router, as in the snapshot */
+    uint64_t republish_at_ms;  /* a worker that has not adopted the newest by then is given it again */
+    uint64_t held_until_ms;    /* publishing waits for names until then; 0: it does not */
+    uint64_t held_revision;    /* of the router when that wait began; an urgent change ends it */
+    bool publish_wanted;       /* by something other than the router: addresses, a file */
+
+    bool signal_passthrough;   /* the switch that SIGUSR1 turns */
+    uint64_t saved_revision;   /* of the router, as kept by the store */
+    uint64_t save_at_ms;       /* not before: the wait after a failure */
+    uint64_t evidence_at_ms;   /* when evidence of running stages is due to be saved */
+    bool save_failing;         /* told once */
+    bool save_now;             /* something must be saved although the revision says no */
+
+    bool ready, draining;
+    uint64_t drain_deadline_ms; /* workers that have not ended by then are left behind */
+    int ends;                   /* signals that asked us to end */
+    int exit_code;
+    bool abandon;               /* workers hang: do not wait for them */
+
+    uint64_t started_ms, started_wall_ms;
+    uint64_t reloads, reload_failures, last_reload_wall_ms;
+    uint64_t state_saves, state_save_failures;
+    uint64_t told_fail_open_ms;
+    bool last_reload_ok;
+};
+
+uint64_t control_clock_ms(void); /* monotonic */
+uint64_t control_wall_clock_ms(void);
+
+/* ---- control.c ---- */
+
+/* Makes a snapshot of what holds now and hands it to all workers. False without memory: the tick tries again. */
+bool control_publish(struct control *control);
+/* The next snapshot waits until new backends' names have been answered, for a bounded time; anything urgent ends the wait. */
+void control_hold_for_names(struct control *control);
+/* After a change of the router: publishes it, then saves. True when nothing is left to save. */
+bool control_settle(struct control *control);
+
+/* Logs where it listens now and where not any more; for listeners_adopt(). */
+void control_tell_opened(void *control, const char *address);
+void control_tell_closed(void *control, const char *address);
+void control_tell_admin(struct control *control, const struct admin *admin, const struct config_admin *config);
+
+/* ---- control_state.c ---- */
+
+/* State directory and router: what a restart takes up again. */
+struct control_state {
+    struct store *store;
+    struct router *router;
+    bool signal_passthrough;
+};
+
+/* Opens the store of this file and restores a router from it. False with a malloc'd sentence in *error. */
+bool control_state_open(struct control *control, const struct config *config, struct control_state *state, char **error);
+void control_state_close(struct control_state *state);
+
+/* Saves when something has changed or is due; tells failures once. `urgent`: without the wait after a failure. True when
+ * nothing is left to save. */
+bool control_save(struct control *control, bool urgent);
+
+/* ---- control_passthrough.c ---- */
+
+/* Turns the switches of environment, file and fail-open to what they are now. Before anything is published. */
+void control_passthrough_begin(struct control_state *state, bool fail_open);
+/* Watches the file `passthrough` of the state directory from now on. False without memory. */
+bool control_passthrough_watch(struct control *control);
+void control_passthrough_toggle(struct control *control);
+
+/* ---- control_reload.c ---- */
+
+/* Reads the file for the first time. False with all faults in *errors. */
+bool control_load(struct control *control, struct config **config, struct config_errors *errors);
+/* The configuration of --fail-open. False with the faults in *errors. */
+bool control_load_fallback(struct control *control, struct config_errors *errors);
+/* The faults as an array of strings; new reference. */
+json_t *control_errors_json(const struct config_errors *errors);
+/* Watches the file from now on. False without memory. */
+bool control_watch_file(struct control *control);
+
+/* ---- control_drain.c ---- */
+
+/* One more signal asks us to end. */
+void control_end(struct control *control, int signal);
+/* Looks whether all workers have ended. */
+void control_drain_tick(struct control *control);
+
+#endif
