@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "proxy/h1.h"
@@ -117,6 +118,23 @@ static bool replay_send(struct exchange *ex)
 
 /* ---- the end ---- */
 
+/* The Host as it was sent on: the first field of that name in the head. */
+static struct text host_of(const struct slice *head)
+{
+    const char *end = head->at + head->len;
+    for (const char *line = memchr(head->at, '\n', head->len); line != NULL && end - line > 6;
+         line = memchr(line + 1, '\n', (size_t)(end - line - 1))) {
+        if (strncasecmp(line + 1, "host:", 5) != 0)
+            continue;
+        const char *at = line + 6;
+        while (*at == ' ' || *at == '\t')
+            at++;
+        const char *stop = memchr(at, '\r', (size_t)(end - at));
+        return (struct text){ at, stop != NULL ? (uint32_t)(stop - at) : 0 };
+    }
+    return (struct text){ NULL, 0 };
+}
+
 static void write_access_log(struct exchange *ex, uint64_t now_us)
 {
     struct worker *worker = ex->worker;
@@ -127,6 +145,7 @@ static void write_access_log(struct exchange *ex, uint64_t now_us)
         .wall_ms = ex->wall_ms,
         .method = { line, ex->method_len },
         .target = { line + ex->method_len + 1, ex->target_len },
+        .host = host_of(&ex->replay[0]),
         .request_id = { ex->request_id, ex->id_len },
         .client = { client, (uint32_t)client_len },
         .route = ex->decision.route != NULL ? ex->decision.route->name : NULL,
@@ -135,7 +154,7 @@ static void write_access_log(struct exchange *ex, uint64_t now_us)
         .outcome = outcome_kind_name(ex->outcome),
         .upstream = ex->attempt.endpoint[0] != '\0' ? ex->attempt.endpoint : NULL,
         .status = ex->client_status,
-        .version_minor = 1,
+        .version_minor = ex->minor,
         .bytes_in = ex->bytes_in,
         .bytes_out = ex->bytes_out,
         .duration_us = now_us - ex->started_us,
@@ -426,6 +445,7 @@ static void describe(struct exchange *ex, const struct exchange_request *request
     ex->is_head = head->is_head;
     ex->is_idempotent = head->is_idempotent;
     ex->upgrade = head->upgrade;
+    ex->minor = head->minor;
     ex->close = request->draining;
     ex->started_us = ex->worker->now_us;
     ex->activity_ms = worker_now_ms(ex->worker);

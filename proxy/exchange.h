@@ -46,6 +46,7 @@ struct exchange {
     bool may_fall_back;
     bool log;
     uint8_t id_len;
+    uint8_t minor;                /* of the client's HTTP/1.x */
     uint16_t status;              /* of the side that was asked first */
     uint16_t client_status;
     enum outcome_kind outcome;    /* of the side that was asked first */
