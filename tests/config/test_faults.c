@@ -828,6 +828,21 @@ static const struct bad_file bad_files[] = {
     {"compare_tolerance_without_amount", 8, 39,
      ROUTE("shadow: { compare: { tolerance: [ { path: \"$.a\" } ] } }"),
      "routes[0].shadow.compare.tolerance[0]: there are none of absolute and relative; expected exactly one"},
+    {"compare_tolerance_path", 8, 47,
+     ROUTE("shadow: { compare: { tolerance: [ { path: total, absolute: 1 } ] } }"),
+     "routes[0].shadow.compare.tolerance[0].path: \"total\" does not start with $; expected a JSON path"},
+    {"sticky_name_list", 8, 25,
+     ROUTE("sticky: [ { header: [ a ] } ]"),
+     "routes[0].sticky[0]: this is a list; expected a name"},
+    {"match_query_empty_name", 8, 23,
+     ROUTE("match: { query: { \"\": a } }"),
+     "routes[0].match.query.: the name \"\" is empty; expected the name of a query parameter"},
+    {"match_host_list", 8, 20,
+     ROUTE("match: { host: [ a ] }"),
+     "routes[0].match.host: this is a list; expected a host such as api.example.com"},
+    {"route_with_a_bad_value_in_the_list", 6, 11,
+     BASE("routes: [ x, { name: a } ]\n"),
+     "routes[0]: \"x\" is a single value; expected a mapping of keys"},
     {"compare_tolerance_both", 8, 39,
      ROUTE("shadow: { compare: { tolerance: [ { path: \"$.a\", absolute: 1, relative: 1% } ] } }"),
      "routes[0].shadow.compare.tolerance[0]: there are both of absolute and relative; expected exactly one"},
@@ -1047,6 +1062,54 @@ static void too_many_keys_and_values_are_refused(void **state)
     config_errors_free(&errors);
 }
 
+/* `count` times `item` between two texts. */
+static void is_refused_when_repeated(const char *before, const char *item, unsigned count, const char *after,
+                                     const char *said)
+{
+    static char text[64 * 1024];
+    struct config_errors errors = {0};
+    size_t len = (size_t)snprintf(text, sizeof(text), "%s", before);
+    for (unsigned i = 0; i < count; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, item, i);
+    len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", after);
+    assert_null(config_parse("b.yaml", text, len, &errors));
+    assert_int_equal(errors.count, 1);
+    if (strstr(errors.lines[0], said) == NULL)
+        fail_msg("%s is not in %s", said, errors.lines[0]);
+    config_errors_free(&errors);
+}
+
+static void long_lists_and_values_are_refused(void **state)
+{
+    (void)state;
+    is_refused_when_repeated(BASE("routes: [ { name: r, match: { methods: [ "), "M%u, ", 257, "] } } ]\n",
+                             "b.yaml:6:40: routes[0].match.methods: the list has 257 items; expected at most 256");
+    is_refused_when_repeated(BASE("routes: [ { name: r, match: { headers: { "), "h%u: a, ", 33, "} } } ]\n",
+                             "routes[0].match.headers: there are 33 names; expected at most 32");
+    is_refused_when_repeated(BASE("routes: [ { name: r, overrides: [ "), "{ query: { a: b%u }, backend: new }, ", 257,
+                             "] } ]\n", "routes[0].overrides: the list has 257 rules; expected at most 256");
+    is_refused_when_repeated(BASE("routes: [ { name: r, sticky: [ "), "{ query: q%u }, ", 9, "] } ]\n",
+                             "routes[0].sticky: the list has 9 items; expected 1 to 8");
+    is_refused_when_repeated(BASE("state: { directory: \""), "%04u", 2049, "\" }\n",
+                             "b.yaml:6:21: state.directory: the value has 8196 bytes; expected at most 8192");
+    is_refused_when_repeated(BASE("routes: [ { name: r, match: { query: { "), "q%03u", 65, ": a } } } ]\n",
+                             "is longer than 256 bytes; expected the name of a query parameter");
+}
+
+/* What is shown of a long value ends between two characters, not within one. */
+static void shown_values_are_cut_between_characters(void **state)
+{
+    static const char text[] =
+        BASE("workers: x\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"
+             "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\n");
+    struct config_errors errors = {0};
+    (void)state;
+    assert_null(config_parse("b.yaml", text, strlen(text), &errors));
+    assert_int_equal(errors.count, 1);
+    assert_non_null(strstr(errors.lines[0], "\xc3\xa9...\" cannot be read"));
+    config_errors_free(&errors);
+}
+
 static void too_many_secrets_are_refused(void **state)
 {
     static char text[64 * 1024];
@@ -1119,6 +1182,8 @@ int main(void)
         cmocka_unit_test(very_many_faults_are_counted),
         cmocka_unit_test(too_many_anchors_are_refused),
         cmocka_unit_test(too_many_keys_and_values_are_refused),
+        cmocka_unit_test(long_lists_and_values_are_refused),
+        cmocka_unit_test(shown_values_are_cut_between_characters),
         cmocka_unit_test(too_many_secrets_are_refused),
         cmocka_unit_test(passwords_in_a_refused_url_are_not_told),
         cmocka_unit_test(values_of_variables_are_not_told),
