@@ -1,6 +1,6 @@
 /*
- * Fuzzer of the configuration file: any bytes are refused with at least one line, or read into a tree whose dump is read
- * again as the same.
+ * Fuzzer of the configuration file: any bytes are refused with at least one line, or read into a tree whose dump is
+ * read again as the same.
  */
 #include <stdint.h>
 #include <stdio.h>
