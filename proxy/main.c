@@ -17,12 +17,13 @@ static const char default_path[] = "/etc/shunt/shunt.yaml";
 
 static const char help[] =
     "Usage: shunt [--config FILE] [--fail-open HOST:PORT --listen HOST:PORT]\n"
-    "       shunt --check | --dump [--config FILE]\n"
+    "       shunt --check [FILE]\n"
+    "       shunt --dump [FILE]\n"
     "       shunt --reference | --version | --help\n"
     "\n"
     "A sidecar proxy that moves HTTP traffic from a legacy backend to a new one, a measured share at a time.\n"
     "\n"
-    "  -c, --config FILE           the configuration (default: /etc/shunt/shunt.yaml)\n"
+    "  -c, --config FILE           the configuration (default: /etc/shunt/shunt.yaml); FILE alone means the same\n"
     "      --check                 say whether the file is valid: \"FILE: ok\", or every fault; serve nothing\n"
     "      --dump                  print the effective configuration, defaults filled in, secrets masked\n"
     "      --reference             print the page that explains every key of the file\n"
@@ -146,7 +147,9 @@ int main(int argc, char **argv)
     if (!read_command_line(argc, argv, &line))
         return usage_error("the command line cannot be used");
     if (optind < argc)
-        return usage_error("\"%s\" is not an option", argv[optind]);
+        line.options.config_path = argv[optind++];
+    if (optind < argc)
+        return usage_error("\"%s\" is one argument too many", argv[optind]);
     if ((line.options.fail_open == NULL) != (line.options.fail_listen == NULL))
         return usage_error("--fail-open and --listen belong together");
     switch (line.action) {
