@@ -142,7 +142,8 @@ static void fill_side(struct loader *loader, const struct node *node, struct con
         if (config->backends[i].name != NULL && strcmp(config->backends[i].name, side_name(side)) == 0)
             route->side[side] = &config->backends[i];
     }
-    if (route->side[side] == NULL && (side != SIDE_LEGACY || config->legacy != NULL))
+    bool told = config->backend_count == 0 || (side == SIDE_LEGACY && config->legacy == NULL);
+    if (route->side[side] == NULL && !told)
         fault_at(loader, side_name(side), node->place,
                  "there is no backend named %s; expected one under backends, or the "
                  "name of another here",

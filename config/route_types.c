@@ -216,7 +216,7 @@ static void read_backend_name(struct loader *loader, const struct config_key *ke
     struct name_guess guess = {.wanted = scalar->text};
     const struct config_backend *backend = find_backend(loader->config, scalar->text, &guess);
     *KEY_FIELD(const struct config_backend *, key, base) = backend;
-    if (backend != NULL)
+    if (backend != NULL || loader->config->backend_count == 0) /* the missing backends were told already */
         return;
     const char *near = name_guess_best(&guess);
     loader_fault(loader, scalar->place, "there is no backend named %s; expected one of those under backends%s%s%s",
