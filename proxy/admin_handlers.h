@@ -31,6 +31,9 @@ void admin_explain(struct admin_request *request);
 /* Answers 404 for a route that the configuration does not have, naming those it has. */
 void admin_no_such_route(struct admin_request *request, const char *route);
 
+/* The switches that hold passthrough on; a new reference, NULL without memory. */
+json_t *admin_passthrough_sources(struct control *control);
+
 /* The route as router_status() shows it; a new reference, NULL when there is none of that name. */
 json_t *admin_route_json(struct control *control, const char *name);
 

@@ -169,10 +169,9 @@ void admin_change_passthrough(struct admin_request *request)
         return;
     }
     /* Off here does not mean off: a signal, the environment or a file may still hold it on. */
-    admin_reply_json(
-        request->http, 200,
-        json_pack("{s:b, s:b, s:s}", "passthrough", now, "requested", on, "note",
-                  now && !on ? "still on: another switch holds it (signal, environment, file or fail-open)" : ""));
+    admin_reply_json(request->http, 200,
+                     json_pack("{s:b, s:b, s:o}", "passthrough", now, "requested", on, "passthrough_sources",
+                               admin_passthrough_sources(request->control)));
 }
 
 void admin_change_config(struct admin_request *request)

@@ -50,6 +50,14 @@ static json_t *routes_json(struct control *control)
     return routes;
 }
 
+json_t *admin_passthrough_sources(struct control *control)
+{
+    json_t *status = router_json(control);
+    json_t *sources = json_incref(json_object_get(json_object_get(status, "passthrough"), "sources"));
+    json_decref(status);
+    return sources;
+}
+
 json_t *admin_route_json(struct control *control, const char *name)
 {
     json_t *routes = routes_json(control), *route, *found = NULL;

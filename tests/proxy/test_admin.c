@@ -361,7 +361,9 @@ static void passthrough_off_says_who_holds_it_on(void **state)
     assert_int_equal(post(f, "/api/v1/passthrough", "{\"on\": false}"), 200);
     json_t *json = json_of(f);
     assert_true(json_is_true(json_object_get(json, "passthrough")));
-    assert_contains(body_of(f), "still on");
+    json_t *sources = json_object_get(json, "passthrough_sources");
+    assert_int_equal(json_array_size(sources), 1);
+    assert_string_equal(json_string_value(json_array_get(sources, 0)), "file");
     json_decref(json);
     f->control->cannot_save = true;
     assert_int_equal(post(f, "/api/v1/passthrough", "{\"on\": true}"), 500);

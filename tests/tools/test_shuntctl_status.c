@@ -137,7 +137,9 @@ static void rates_are_those_between_two_looks(void **state)
     assert_float_equal(status_rate(after, route, before, "new"), 500, 1e-3);
     assert_float_equal(status_rate(after, route, before, "legacy"), 0, 1e-3);
     assert_float_equal(status_rate(after, route, NULL, "legacy"), 20, 1e-3);
-    json_object_set_new(after, "uptime_ms", json_integer(300)); /* restarted: counters began again */
+    json_object_set_new(after, "uptime_ms",
+                        json_integer(300)); /* restarted: counters began again, and so did the window */
+    json_object_set_new(value_at(route, "breaker"), "in_state_ms", json_integer(300));
     assert_float_equal(status_rate(after, route, before, "legacy"), 4000, 1e-3);
     json_object_set_new(value_at(route, "breaker"), "enabled", json_false());
     assert_true(status_rate(after, route, NULL, "legacy") < 0);

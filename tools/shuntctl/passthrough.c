@@ -7,29 +7,36 @@
 #include "tools/shuntctl/command.h"
 #include "tools/shuntctl/value.h"
 
+/* "passthrough is on, held by: api, file" */
+static void tell(const struct screen *screen, const json_t *answer)
+{
+    bool on = value_flag(answer, "passthrough");
+    const json_t *source;
+    size_t i;
+    screen_print(screen, on ? TONE_BAD : TONE_GOOD, "passthrough is %s", on ? "on" : "off");
+    json_array_foreach(value_at(answer, "passthrough_sources"), i, source)
+    {
+        screen_print(screen, TONE_PLAIN, "%s%s", i > 0 ? ", " : ", held by: ", json_string_value(source));
+    }
+    fputc('\n', screen->out);
+}
+
 static int tell_state(struct ctl *ctl)
 {
     json_t *answer = NULL;
-    const json_t *source;
-    size_t i;
     int code = api_ask(ctl, "/api/v1/status", NULL, &answer);
-    if (code != EXIT_DONE)
-        return json_decref(answer), code;
-    bool on = value_flag(answer, "passthrough");
-    if (ctl->options.json) {
-        json_t *only = json_pack("{s:b, s:O?}", "passthrough", on, "sources", value_at(answer, "passthrough_sources"));
+    if (code == EXIT_DONE && ctl->options.json) {
+        json_t *only = json_pack("{s:O?, s:O?}", "passthrough", value_at(answer, "passthrough"), "passthrough_sources",
+                                 value_at(answer, "passthrough_sources"));
         api_print(only);
         json_decref(only);
-    } else {
-        screen_print(&ctl->screen, on ? TONE_BAD : TONE_GOOD, "passthrough is %s", on ? "on" : "off");
-        json_array_foreach(value_at(answer, "passthrough_sources"), i, source)
-        {
-            screen_print(&ctl->screen, TONE_PLAIN, "%s%s", i > 0 ? ", " : ", held by: ", json_string_value(source));
-        }
-        fputc('\n', stdout);
+    } else if (code == EXIT_DONE) {
+        tell(&ctl->screen, answer);
     }
+    if (code == EXIT_DONE && value_flag(answer, "passthrough"))
+        code = EXIT_REFUSED;
     json_decref(answer);
-    return on ? EXIT_REFUSED : EXIT_DONE;
+    return code;
 }
 
 static int switch_to(struct ctl *ctl, bool on)
@@ -43,12 +50,11 @@ static int switch_to(struct ctl *ctl, bool on)
     if (code == EXIT_DONE && ctl->options.json)
         api_print(answer);
     else if (code == EXIT_DONE)
-        screen_print(&ctl->screen, value_flag(answer, "passthrough") ? TONE_BAD : TONE_GOOD, "passthrough is %s%s%s\n",
-                     value_flag(answer, "passthrough") ? "on" : "off",
-                     value_text(answer, "note")[0] != '\0' ? ": " : "", value_text(answer, "note"));
-    bool done = value_flag(answer, "passthrough") == on;
+        tell(&ctl->screen, answer);
+    if (code == EXIT_DONE && value_flag(answer, "passthrough") != on) /* another switch still holds it */
+        code = EXIT_REFUSED;
     json_decref(answer);
-    return code == EXIT_DONE && !done ? EXIT_REFUSED : code;
+    return code;
 }
 
 int run_passthrough(struct ctl *ctl, const struct command *command, const char *const *words)

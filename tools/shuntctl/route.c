@@ -132,6 +132,10 @@ bool status_draw_route(const struct screen *screen, const json_t *route)
         whole &= draw_gates(screen, route);
         fputc('\n', screen->out);
     }
+    json_t *alone = json_pack("{s:[O]}", "routes", route);
+    whole &= alone != NULL && status_draw_traffic(screen, alone, NULL);
+    json_decref(alone);
+    fputc('\n', screen->out);
     draw_breaker(screen, route);
     draw_counts(screen, "legacy answered", value_at(route, "counters.legacy.classes"));
     draw_counts(screen, "new answered", value_at(route, "counters.new.classes"));

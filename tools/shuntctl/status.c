@@ -208,10 +208,12 @@ double status_rate(const json_t *status, const json_t *route, const json_t *befo
         return gained > 0 ? gained * 1000.0 / ms : 0;
     }
     double window_ms = value_number(route, "breaker.window.length_ms");
+    double closed_ms = value_number(route, "breaker.in_state_ms");
     if (!value_flag(route, "breaker.enabled") || window_ms <= 0)
         return -1;
-    if (uptime_ms > 0 && uptime_ms < window_ms)
-        window_ms = uptime_ms;
+    /* A breaker that closes, at the start or after a trip, begins with an empty window. */
+    if (strcmp(value_text(route, "breaker.state"), "closed") == 0 && closed_ms > 0 && closed_ms < window_ms)
+        window_ms = closed_ms;
     return value_of_side(route, "breaker.window.%s.judged", side) * 1000.0 / window_ms;
 }
 
@@ -302,7 +304,7 @@ static void row_traffic(struct table *table, const json_t *status, const json_t 
     cell_latency(table, route, "evidence.%s.latency.p99_ms", name);
 }
 
-static bool draw_traffic(const struct screen *screen, const json_t *status, const json_t *before)
+bool status_draw_traffic(const struct screen *screen, const json_t *status, const json_t *before)
 {
     static const struct table_column columns[] = {{"TRAFFIC", false},   {"SIDE", false},    {"NOW", true},
                                                   {"ERRORS NOW", true}, {"IN STAGE", true}, {"ERRORS", true},
@@ -339,6 +341,11 @@ static void draw_list(const struct screen *screen, const char *title, const json
     fputc('\n', screen->out);
 }
 
+static const char *address_text(const json_t *address)
+{
+    return json_is_string(address) ? json_string_value(address) : value_text(address, "address");
+}
+
 static void draw_backends(const struct screen *screen, const json_t *backends)
 {
     const json_t *backend, *address;
@@ -350,10 +357,11 @@ static void draw_backends(const struct screen *screen, const json_t *backends)
         screen_print(screen, TONE_PLAIN, "%s %s", value_text(backend, "name"), value_text(backend, "url"));
         if (json_is_array(addresses) && json_array_size(addresses) == 0)
             screen_print(screen, TONE_BAD, " (name not resolved)");
-        json_array_foreach(addresses, j, address)
+        bool plain = json_array_size(addresses) == 1 && /* the URL is an address, not a name */
+                     strstr(value_text(backend, "url"), address_text(json_array_get(addresses, 0))) != NULL;
+        json_array_foreach(plain ? NULL : addresses, j, address)
         {
-            screen_print(screen, TONE_FAINT, "%s%s%s", j > 0 ? ", " : " (",
-                         json_is_string(address) ? json_string_value(address) : value_text(address, "address"),
+            screen_print(screen, TONE_FAINT, "%s%s%s", j > 0 ? ", " : " (", address_text(address),
                          j + 1 == json_array_size(addresses) ? ")" : "");
         }
         fputc('\n', screen->out);
@@ -412,7 +420,7 @@ bool status_draw(const struct screen *screen, const json_t *status, const json_t
     }
     bool whole = draw_plans(screen, routes);
     fputc('\n', screen->out);
-    return draw_traffic(screen, status, before) && whole;
+    return status_draw_traffic(screen, status, before) && whole;
 }
 
 /* ---- lines ---- */

@@ -17,6 +17,9 @@
  */
 bool status_draw(const struct screen *screen, const json_t *status, const json_t *before);
 
+/* The table of both sides' traffic alone. */
+bool status_draw_traffic(const struct screen *screen, const json_t *status, const json_t *before);
+
 /* One route with its stages, gates, breaker and counters; `route` is an element of status.routes. */
 bool status_draw_route(const struct screen *screen, const json_t *route);
 

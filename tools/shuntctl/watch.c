@@ -28,7 +28,7 @@ static bool keep_route(json_t *status, const char *name)
 }
 
 /* The view is made in memory and written at once, so that a terminal does not flicker. */
-static bool redraw(const struct screen *screen, const json_t *status, const json_t *before, const char *name)
+static bool redraw(const struct screen *screen, const json_t *status, const json_t *before)
 {
     char *text = NULL;
     size_t length = 0;
@@ -37,10 +37,6 @@ static bool redraw(const struct screen *screen, const json_t *status, const json
     if (canvas.out == NULL)
         return false;
     bool whole = status_draw(&canvas, status, before);
-    if (name != NULL) {
-        fputc('\n', canvas.out);
-        whole &= status_draw_route(&canvas, status_route(status, name));
-    }
     whole &= fclose(canvas.out) == 0;
     if (whole) {
         fputs("\033[H\033[2J", screen->out);
@@ -58,7 +54,7 @@ static int show(struct ctl *ctl, json_t *status, const json_t *before, const cha
     if (ctl->options.json)
         whole = json_dumpf(status, stdout, JSON_COMPACT) == 0 && putchar('\n') != EOF;
     else if (ctl->screen.terminal)
-        whole = redraw(&ctl->screen, status, before, name);
+        whole = redraw(&ctl->screen, status, before);
     else
         status_draw_lines(&ctl->screen, status, before);
     if (fflush(stdout) != 0 || !whole)
