@@ -56,9 +56,13 @@ void evidence_begin(struct evidence_meter *meter, const struct route_counters *s
 static json_t *save_latency(const struct histogram *latency)
 {
     json_t *pairs = json_array();
-    for (uint32_t b = 0; b < HISTOGRAM_BUCKETS; b++)
-        if (latency->count[b] > 0)
-            (void)json_array_append_new(pairs, json_pack("[iI]", (int)b, (json_int_t)latency->count[b]));
+    for (uint32_t b = 0; b < HISTOGRAM_BUCKETS; b++) {
+        if (latency->count[b] > 0 &&
+            json_array_append_new(pairs, json_pack("[iI]", (int)b, (json_int_t)latency->count[b])) != 0) {
+            json_decref(pairs);
+            return NULL;
+        }
+    }
     return pairs;
 }
 

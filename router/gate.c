@@ -171,11 +171,10 @@ static void judge_p95(const struct gate_question *q, struct gate_result *result)
             new / 1000, legacy / 1000, interval.low * 100);
 }
 
-/* Pairs without a difference that would prove the limit: from Wilson's upper end z^2 / (n + z^2) at 0 events. */
+/* Pairs without a difference that would prove the limit: n with (1 - limit)^n = tail, the exact upper end at 0 events. */
 static double pairs_needed(double limit, double confidence)
 {
-    double z = interval_z(confidence);
-    return limit > 0 ? z * z * (1 - limit) / limit : INFINITY;
+    return limit > 0 && limit < 1 ? log((1 - confidence) / 2) / log1p(-limit) : INFINITY;
 }
 
 static void judge_mismatch(const struct gate_question *q, struct gate_result *result)

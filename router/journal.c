@@ -75,8 +75,11 @@ json_t *journal_list(const struct journal *journal, const char *route)
     json_array_foreach(journal->newest, index, event)
     {
         const char *of = json_string_value(json_object_get(event, "route"));
-        if (route == NULL || (of != NULL && strcmp(of, route) == 0))
-            (void)json_array_append(list, event);
+        bool wanted = route == NULL || (of != NULL && strcmp(of, route) == 0);
+        if (wanted && json_array_append(list, event) != 0) {
+            json_decref(list);
+            return NULL;
+        }
     }
     return list;
 }

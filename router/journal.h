@@ -22,7 +22,7 @@ void journal_done(struct journal *journal);
 void journal_tell(struct journal *journal, uint64_t wall_ms, const char *route, const char *what, const char *who,
                   const char *why, json_t *from, json_t *to);
 
-/* The kept events of one route, or all of them; new reference. */
+/* The kept events of one route, or all of them; new reference, NULL without memory. */
 json_t *journal_list(const struct journal *journal, const char *route);
 
 /* Is this an array journal_list() could have made? */

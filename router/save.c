@@ -59,8 +59,10 @@ json_t *route_state_save(const struct router *router, const struct route_state *
 static json_t *save_routes(const struct router *router, uint64_t now_ms, uint64_t wall_ms)
 {
     json_t *routes = json_copy(router->parked);
-    if (routes == NULL)
+    if (routes == NULL || json_object_size(routes) != json_object_size(router->parked)) {
+        json_decref(routes);
         return NULL;
+    }
     for (uint32_t i = 0; i < router->count; i++) {
         const struct route_state *state = router->states[i];
         json_t *saved = route_state_save(router, state, now_ms, wall_ms);
@@ -75,9 +77,13 @@ static json_t *save_routes(const struct router *router, uint64_t now_ms, uint64_
 static json_t *save_passthrough(const struct router *router)
 {
     json_t *sources = json_array();
-    for (int i = 0; i < PASSTHROUGH_SOURCES; i++)
-        if ((router->passthrough & kept_sources & 1u << i) != 0)
-            (void)json_array_append_new(sources, json_string(passthrough_source_name((enum passthrough_source)i)));
+    for (int i = 0; i < PASSTHROUGH_SOURCES; i++) {
+        if ((router->passthrough & kept_sources & 1u << i) != 0 &&
+            json_array_append_new(sources, json_string(passthrough_source_name((enum passthrough_source)i))) != 0) {
+            json_decref(sources);
+            return NULL; /* better no new state than one that has forgotten the switch */
+        }
+    }
     return sources;
 }
 
@@ -242,7 +248,7 @@ bool router_restore(struct router *router, const json_t *state, uint64_t now_ms,
     if (!check_routes(routes, wall_ms, why))
         return false;
     json_t *parked = json_deep_copy(routes);
-    if (parked == NULL || !journal_load(&router->journal, sequence, history)) {
+    if (parked == NULL || !json_equal(parked, routes) || !journal_load(&router->journal, sequence, history)) {
         json_decref(parked);
         return refuse(why, "state: no memory to restore it");
     }

@@ -46,9 +46,10 @@ void window_clear(struct window *window, uint64_t now_ms)
 {
     memset(window->total, 0, sizeof(window->total));
     memset(window->bucket, 0, sizeof(window->bucket));
-    if (window->latency != NULL) {
+    if (window->latency != NULL && window->latency->used) { /* fresh memory is not even touched */
         memset(window->latency->total, 0, sizeof(window->latency->total));
         memset(window->latency->bucket, 0, sizeof(window->latency->bucket));
+        window->latency->used = false;
     }
     window->head = 0;
     window->head_until_ms = now_ms + window->bucket_ms;
@@ -67,7 +68,7 @@ static void forget_bucket(struct window *window, uint32_t index)
         window->total[side].judged -= bucket->judged;
         window->total[side].errors -= bucket->errors;
         memset(bucket, 0, sizeof(*bucket));
-        if (window->latency == NULL)
+        if (window->latency == NULL || !window->latency->used)
             continue;
         uint32_t *counts = window->latency->bucket[index][side];
         for (uint32_t b = 0; b < HISTOGRAM_BUCKETS; b++)
@@ -92,6 +93,7 @@ static void let_time_pass(struct window *window, uint64_t now_ms)
 static void take_latency(struct window_latency *latency, uint32_t head, int side, const struct histogram *now)
 {
     uint32_t *bucket = latency->bucket[head][side];
+    latency->used = true;
     for (uint32_t b = 0; b < HISTOGRAM_BUCKETS; b++) {
         uint64_t gained = now->count[b] - latency->last[side].count[b];
         bucket[b] += (uint32_t)gained;

@@ -8,6 +8,8 @@
 #ifndef SHUNT_ROUTER_WINDOW_H
 #define SHUNT_ROUTER_WINDOW_H
 
+#include <stdbool.h>
+
 #include "router/counters.h"
 
 enum {
@@ -22,6 +24,7 @@ struct window_counts {
 
 /* Kept only where latency is watched: some 90 KiB. */
 struct window_latency {
+    bool used; /* something was taken in since it was last cleared */
     struct histogram last[SIDES];
     struct histogram total[SIDES];
     uint32_t bucket[WINDOW_BUCKETS][SIDES][HISTOGRAM_BUCKETS];
