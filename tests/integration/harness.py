@@ -996,7 +996,7 @@ class Shunt:
             lines.append("Content-Type: application/json")
         elif method in ("POST", "PUT"):
             data = b""
-        return request(self.admin, path, lines, method=method, body=data)
+        return request(self.admin, path, lines, method=method, body=data, host="127.0.0.1")
 
     def api(self, method, path, body=None, status=200, **options):
         reply = self.admin_reply(method, path, body, **options)

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 
-from harness import Case, Client, config, main, request
+from harness import Case, Client, config, main
 
 TIMES = 200
 ROUTE = "  - name: plan\n    match: { path: /** }\n    percent: 0\n    breaker: off\n"
@@ -56,7 +56,7 @@ class Crash(Case):
             known["asked"] = known["answered"] = percent
             self.assertEqual([name for name in os.listdir(state) if "damaged" in name], [], context)
             if turn % 20 == 0:
-                request(shunt.admin, "/api/v1/routes/plan/pause", method="POST", body=b"{}")
+                shunt.admin_reply("POST", "/api/v1/routes/plan/pause", {})
         self.assertGreater(known["changes"], TIMES, f"too few changes to mean anything; seed {seed}")
         shunt.stop()
         with open(os.path.join(state, "audit.jsonl"), "rb") as f:

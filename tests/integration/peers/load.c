@@ -608,5 +608,8 @@ int main(int argc, char **argv)
     report(&l);
     if (l.sides_file != NULL)
         write_sides(&l);
+    free(l.clients);
+    free(l.scratch);
+    free(l.sides);
     return 0;
 }
