@@ -240,13 +240,19 @@ void comparer_stop(struct comparer *comparer, uint64_t wait_ms)
 
 bool comparer_submit(struct comparer *comparer, uint32_t worker, struct pair *pair)
 {
-    struct ring *ring = &comparer->lanes[worker].there;
-    if (!ring_push(ring, pair))
-        return false;
+    struct lane *lane = &comparer->lanes[worker];
+    bool queued = ring_push(&lane->there, pair);
     uint32_t state = atomic_load(&comparer->state);
-    if (state == SLEEPING || (state == NAPPING && ring_depth(ring) >= comparer->half))
+    if (state == AWAKE)
+        return queued;
+    if (!queued) {
+        /* The thread may have gone to sleep because the way back was full, which the caller has changed since. */
+        if (ring_depth(&lane->back) < ring_capacity(&lane->back))
+            wake(comparer);
+    } else if (state == SLEEPING || ring_depth(&lane->there) >= comparer->half) {
         wake(comparer);
-    return true;
+    }
+    return queued;
 }
 
 struct pair *comparer_reclaim(struct comparer *comparer, uint32_t worker)

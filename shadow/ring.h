@@ -42,7 +42,7 @@ static inline uint32_t ring_capacity(const struct ring *ring)
  * ring_is_empty(), both sequentially consistent, cannot both miss the other.
  */
 bool ring_push(struct ring *ring, void *item);
-/* The producer's: how many wait, at most (the consumer may be taking some right now). */
+/* Either end's: how many wait, as it looks now (the other end may be adding or taking some). */
 uint32_t ring_depth(const struct ring *ring);
 
 /* The consumer's: NULL when the ring is empty. */
