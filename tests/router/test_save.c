@@ -357,6 +357,70 @@ static void damage_is_named_by_its_place(void **state)
     fixture_free(f);
 }
 
+/* ---- no memory for JSON ---- */
+
+static uint64_t allocations_left;
+
+static void *failing_malloc(size_t size)
+{
+    if (allocations_left == 0)
+        return NULL;
+    allocations_left--;
+    return malloc(size);
+}
+
+/* Everything that makes JSON, with memory for `count` pieces of it; true when that was enough. */
+static bool run_short_of_memory(uint64_t count)
+{
+    struct fixture *f = fixture_new(1, ROUTES);
+    json_t *full = saved(f);
+    allocations_left = count;
+    json_set_alloc_funcs(failing_malloc, free);
+    assert_int_equal(command_force(f, "orders"), 0); /* the change happens, and is told, with or without memory for its JSON */
+    assert_int_equal(state_of(f, "orders").percent, 5000);
+    assert_string_equal(last_event(f), "promote");
+    traffic(f, 100, 500);
+    fixture_skip(f, 100);
+    assert_int_equal(state_of(f, "orders").breaker, BREAKER_OPEN);
+    (void)router_passthrough(f->router, PASSTHROUGH_API, true, "operator:ann", "x", f->wall_ms);
+    struct config *config = config_from(YAML_HEAD "  - { name: rest, match: { path: /rest }, percent: 25 }\n");
+    f->config[f->config_count++] = config;
+    assert_true(router_configure(f->router, config, f->now_ms, f->wall_ms));
+    fixture_publish(f);
+    json_t *state = router_save(f->router, f->now_ms, f->wall_ms);
+    json_t *status = router_status(f->router, f->now_ms, f->wall_ms);
+    json_t *history = router_history(f->router, NULL);
+    json_set_alloc_funcs(malloc, free);
+    struct fixture *g = fixture_empty(1);
+    json_set_alloc_funcs(failing_malloc, free);
+    char *why = NULL;
+    bool restored = router_restore(g->router, full, g->now_ms, g->wall_ms, &why);
+    bool enough = allocations_left > 0;
+    json_set_alloc_funcs(malloc, free);
+    assert_true(restored == (why == NULL));
+    free(why);
+    if (state != NULL) /* whole, or not at all */
+        assert_int_equal(json_array_size(json_object_get(state, "passthrough")), 1);
+    if (enough)
+        assert_true(state != NULL && status != NULL && history != NULL && restored);
+    json_decref(state);
+    json_decref(status);
+    json_decref(history);
+    json_decref(full);
+    fixture_free(f);
+    fixture_free(g);
+    return enough;
+}
+
+static void no_missing_memory_does_harm(void **state)
+{
+    (void)state;
+    uint64_t count = 0;
+    for (uint64_t step = 1; !run_short_of_memory(count); step = count > 300 ? 37 : 1)
+        count += step;
+    assert_true(count > 500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +435,7 @@ int main(void)
         cmocka_unit_test(no_damaged_field_does_harm),
         cmocka_unit_test(what_is_not_an_object_is_refused),
         cmocka_unit_test(damage_is_named_by_its_place),
+        cmocka_unit_test(no_missing_memory_does_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
