@@ -113,7 +113,7 @@ static char *put_text(char *to, struct text text, size_t most)
 
 static struct text text_from(const char *string)
 {
-    return (struct text){string, string != NULL ? (uint32_t)strnlen(string, TEXT_MOST + 1) : 0};
+    return (struct text){string, string != NULL ? (uint32_t)strlen(string) : 0};
 }
 
 /* Query parameters one by one: the values of secret ones are not shown. Never longer than put_escaped() at its worst. */

@@ -4,7 +4,7 @@
  * Who waits for whom: nobody. A worker that finds its ring full keeps the pair; the thread that finds the ring back full leaves
  * the pair where it is. Waking up is arranged so that a worker makes a system call only when the thread is really asleep:
  *
- *   AWAKE --nothing to do--> NAPPING (2 ms) --found work--> AWAKE
+ *   AWAKE --nothing to do--> NAPPING (10 ms) --found work--> AWAKE
  *                              |   ^  |
  *                              |   +--+ still nothing, up to NAPS_BEFORE_SLEEP times
  *                              v
@@ -33,7 +33,7 @@
 #include "shadow/ring.h"
 
 enum {
-    NAP_MS = 2,
+    NAP_MS = 10,
     NAPS_BEFORE_SLEEP = 5,
     BATCH = 64,         /* pairs of one worker before the next worker's turn */
     COMPARE_NICE = 5,
