@@ -100,9 +100,10 @@ static void tones_are_codes_where_there_is_colour(void **state)
     struct canvas canvas;
     (void)state;
     canvas_open(&canvas, 80, true, true);
-    screen_write(&canvas.screen, TONE_GOOD, "ok");
+    screen_write(&canvas.screen, TONE_GOOD, "ok\n");
+    screen_write(&canvas.screen, TONE_GOOD, "");
     screen_write(&canvas.screen, TONE_PLAIN, " plain");
-    assert_drawn(&canvas, "\033[32mok\033[0m plain");
+    assert_drawn(&canvas, "\033[32mok\033[0m\n plain");
     canvas_open(&canvas, 80, false, true);
     screen_write(&canvas.screen, TONE_BAD, "bad");
     assert_drawn(&canvas, "bad");

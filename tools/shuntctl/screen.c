@@ -55,9 +55,9 @@ static size_t harmful(const char *at)
     return c == 0xc2 && next >= 0x80 && next <= 0x9f ? 2 : 0;
 }
 
-static void write_harmless(FILE *out, const char *text)
+static void write_harmless(FILE *out, const char *text, size_t length)
 {
-    while (*text != '\0') {
+    for (const char *end = text + length; text < end;) {
         size_t bytes = harmful(text);
         putc(bytes > 0 ? '?' : *text, out);
         text += bytes > 0 ? bytes : 1;
@@ -66,12 +66,17 @@ static void write_harmless(FILE *out, const char *text)
 
 void screen_write(const struct screen *screen, enum tone tone, const char *text)
 {
-    bool painted = screen->color && tone != TONE_PLAIN;
+    size_t length = strlen(text);
+    bool line = length > 0 && text[length - 1] == '\n'; /* the newline is never painted */
+    length -= line;
+    bool painted = screen->color && tone != TONE_PLAIN && length > 0;
     if (painted)
         fputs(tone_codes[tone], screen->out);
-    write_harmless(screen->out, text);
+    write_harmless(screen->out, text, length);
     if (painted)
         fputs("\033[0m", screen->out);
+    if (line)
+        putc('\n', screen->out);
 }
 
 void screen_print(const struct screen *screen, enum tone tone, const char *format, ...)

@@ -402,8 +402,9 @@ static void draw_top(const struct screen *screen, const json_t *status)
     screen_print(screen, TONE_PLAIN, ", up %s, %llu worker%s, ",
                  number_duration(value_count(status, "uptime_ms"), uptime),
                  (unsigned long long)value_count(status, "workers"), value_count(status, "workers") == 1 ? "" : "s");
-    screen_print(screen, value_flag(status, "ready") ? TONE_GOOD : TONE_BAD, "%s\n",
+    screen_print(screen, value_flag(status, "ready") ? TONE_GOOD : TONE_BAD, "%s",
                  value_flag(status, "ready") ? "ready" : "not ready");
+    fputc('\n', screen->out);
     draw_list(screen, "listening on", value_at(status, "listeners"));
     draw_backends(screen, value_at(status, "backends"));
     draw_warnings(screen, status);
