@@ -547,7 +547,7 @@ static struct text assign_cookie(const struct exchange *ex, char *room, size_t s
     if (!ex->decision.set_assign_cookie || route == NULL || route->assign.cookie == NULL || ex->fell_back)
         return (struct text){ NULL, 0 };
     int len = snprintf(room, size, "Set-Cookie: %s=%s; Path=/; Max-Age=%llu; HttpOnly; SameSite=Lax\r\n",
-                       route->assign.cookie, side_name(ex->side),
+                       route->assign.cookie, router_assign_value(ex->view->snapshot->view, &ex->decision),
                        (unsigned long long)(route->assign.max_age_ms / 1000));
     if (len <= 0 || (size_t)len >= size)
         return (struct text){ NULL, 0 };

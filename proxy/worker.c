@@ -142,7 +142,8 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     mirrors_reclaim(worker);
     access_log_flush(worker->access_log);
     listeners_tick(worker);
-    if (worker->draining && worker_now_ms(worker) >= worker->drain_until_ms) {
+    bool clients_left = worker->downstreams != NULL || worker->tunnels_open > 0; /* copies are not waited for */
+    if (worker->draining && (!clients_left || worker_now_ms(worker) >= worker->drain_until_ms)) {
         while (worker->downstreams != NULL)
             h1_server_drain(worker->downstreams, true);
         tunnels_close(worker);
