@@ -68,7 +68,11 @@ start() {
 
 # stop PID [seconds]: SIGTERM, then SIGKILL when it has not gone by then. Its exit code is left in $stopped_code.
 stop() {
-    local pid=$1 tenths=$((${2:-5} * 10))
+    local pid=$1 tenths=$((${2:-5} * 10)) other still=()
+    for other in "${started[@]}"; do
+        [[ $other -eq $pid ]] || still+=("$other")
+    done
+    started=("${still[@]}")
     kill -TERM "$pid" 2>/dev/null || true
     while kill -0 "$pid" 2>/dev/null && ((tenths-- > 0)); do
         sleep 0.1

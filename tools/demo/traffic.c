@@ -105,7 +105,7 @@ static struct evhttp_request *request_make(struct caller *caller, char *path, si
     bool made =
         evhttp_add_header(fields, "Host", "orders.example") == 0 && evhttp_add_header(fields, "X-User-Id", text) == 0;
     if (caller->reads) {
-        uint64_t order = caller->user * UINT64_C(7) + random_next(traffic) % ORDERS_PER_USER + 1;
+        uint64_t order = caller->user * UINT64_C(9) + random_next(traffic) % ORDERS_PER_USER + 1;
         snprintf(path, room, "/orders/%" PRIu64, order);
     } else {
         snprintf(path, room, "/orders");
