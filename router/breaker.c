@@ -1,6 +1,6 @@
 /*
- * Judges the new side's last exchanges every tick, and walks the breaker through its states. Fed with sums over the workers
- * by control; opens nothing, logs nothing. The workers see its state in the next view.
+ * Judges the new side's last exchanges every tick, and walks the breaker through its states. Fed with sums over the
+ * workers by control; opens nothing, logs nothing. The workers see its state in the next view.
  *
  * What trips it (each only where the file names it):
  *   error rate            new above the limit, unless legacy in the same window is above it, too: nothing to gain then
@@ -183,7 +183,8 @@ static enum breaker_change tick_open(struct breaker *breaker, const struct confi
 {
     if (now_ms < breaker->half_open_at_ms)
         return BREAKER_UNCHANGED;
-    (void)snprintf(breaker->why, sizeof(breaker->why), "cooldown over: %u trial requests decide", limits->trial_requests);
+    (void)snprintf(breaker->why, sizeof(breaker->why), "cooldown over: %u trial requests decide",
+                   limits->trial_requests);
     renew_permits(breaker, limits, now_ms);
     enter(breaker, BREAKER_HALF_OPEN, now_ms);
     return BREAKER_HALF_OPENED;

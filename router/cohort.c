@@ -1,6 +1,6 @@
 /*
- * From a request to its cohort number. On worker threads, once per request: no allocation, and one hash in the usual case.
- * xxHash is compiled in (XXH_INLINE_ALL) because a call into the library costs more than hashing a short key.
+ * From a request to its cohort number. On worker threads, once per request: no allocation, and one hash in the usual
+ * case. xxHash is compiled in (XXH_INLINE_ALL) because a call into the library costs more than hashing a short key.
  */
 #include "router/cohort.h"
 
@@ -36,7 +36,8 @@ uint32_t cohort_draw(uint64_t seed, uint64_t random)
     return number_of(XXH3_64bits_withSeed(&random, sizeof(random), seed));
 }
 
-static bool header_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts, uint32_t *cohort)
+static bool header_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts,
+                          uint32_t *cohort)
 {
     for (uint32_t i = 0; i < facts->field_count; i++) {
         const struct field *field = &facts->fields[i];
@@ -48,7 +49,8 @@ static bool header_cohort(uint64_t seed, const struct config_sticky *key, const 
     return false;
 }
 
-static bool cookie_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts, uint32_t *cohort)
+static bool cookie_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts,
+                          uint32_t *cohort)
 {
     struct text value;
     if (!cookie_find(facts, (struct text){key->name, key->name_len}, &value))
@@ -73,7 +75,8 @@ static uint32_t encoded_cohort(uint64_t seed, struct text value)
     return number_of(XXH3_64bits_digest(&state));
 }
 
-static bool query_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts, uint32_t *cohort)
+static bool query_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts,
+                         uint32_t *cohort)
 {
     struct text rest = facts->query;
     struct query_pair pair;
@@ -100,7 +103,8 @@ static bool address_cohort(uint64_t seed, const struct client_address *client, u
     return true;
 }
 
-static bool key_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts, uint32_t *cohort)
+static bool key_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts,
+                       uint32_t *cohort)
 {
     switch (key->kind) {
     case STICKY_HEADER:

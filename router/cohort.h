@@ -1,14 +1,15 @@
 /*
- * Cohorts: a number from 0 to 9999 for each user of a route; those below the share go to the new side. A share that grows
- * only adds numbers, so a user only ever moves from legacy to new.
+ * Cohorts: a number from 0 to 9999 for each user of a route; those below the share go to the new side. A share that
+ * grows only adds numbers, so a user only ever moves from legacy to new.
  *
  *   seed   = XXH3_64bits(route name)
  *   hash   = XXH3_64bits_withSeed(value of the key, seed)
  *   number = (high 32 bits of hash) * 10000 / 2^32
  *
- * The value is what decides, not where it was found: a user id counts the same as a header or as a cookie. These formulas
- * are a promise: another version, replica or machine must give the same numbers. XXH3 is defined byte by byte and does
- * not depend on the machine's byte order. (In the key `random` the number comes from the request's random bits alone.)
+ * The value is what decides, not where it was found: a user id counts the same as a header or as a cookie. These
+ * formulas are a promise: another version, replica or machine must give the same numbers. XXH3 is defined byte by byte
+ * and does not depend on the machine's byte order. (In the key `random` the number comes from the request's random bits
+ * alone.)
  */
 #ifndef SHUNT_ROUTER_COHORT_H
 #define SHUNT_ROUTER_COHORT_H
@@ -16,7 +17,8 @@
 #include "config/config.h"
 #include "router/request.h"
 
-/* XXH3_64bits(route name + suffix). The suffixes "/shadow" and "/noise" give samples that do not depend on the cohort. */
+/* XXH3_64bits(route name + suffix). The suffixes "/shadow" and "/noise" give samples that do not depend on the cohort.
+ */
 uint64_t cohort_seed(const char *route, const char *suffix);
 
 uint32_t cohort_of(uint64_t seed, const void *key, size_t len);
@@ -25,8 +27,9 @@ uint32_t cohort_of(uint64_t seed, const void *key, size_t len);
 uint32_t cohort_draw(uint64_t seed, uint64_t random);
 
 /*
- * The cohort of a request: the first of `sticky` that is there and not empty decides, and its index goes to *used. Without
- * any, the client's address decides (*used is -1); a client without an address (unix socket) is drawn at random.
+ * The cohort of a request: the first of `sticky` that is there and not empty decides, and its index goes to *used.
+ * Without any, the client's address decides (*used is -1); a client without an address (unix socket) is drawn at
+ * random.
  */
 uint32_t cohort_of_request(uint64_t seed, const struct config_sticky *sticky, uint32_t count,
                            const struct request_facts *facts, int32_t *used);

@@ -17,27 +17,27 @@ struct route_state {
     struct plan plan;
     struct breaker breaker;
     struct evidence_meter meter;
-    uint32_t entries_seen;  /* plan.entries the meter began with */
-    uint64_t ended_seen;    /* tally_ended() at the last look */
-    uint64_t judge_at_ms;   /* next look of the gates */
-    bool told_failed;       /* events of this stage that are told once */
+    uint32_t entries_seen; /* plan.entries the meter began with */
+    uint64_t ended_seen;   /* tally_ended() at the last look */
+    uint64_t judge_at_ms;  /* next look of the gates */
+    bool told_failed;      /* events of this stage that are told once */
     bool told_waiting;
 };
 
 struct router {
     uint32_t workers;
     struct router_hooks hooks;
-    struct route_table *table;      /* one reference; NULL before the first router_configure() */
+    struct route_table *table; /* one reference; NULL before the first router_configure() */
     struct tally *unrouted;
-    struct route_state **states;    /* in the file's order; each owned */
+    struct route_state **states; /* in the file's order; each owned */
     uint32_t count;
     struct journal journal;
-    unsigned passthrough;           /* bit of each enum passthrough_source */
-    json_t *parked;                 /* owned object: saved routes that no configuration names, by name */
+    unsigned passthrough; /* bit of each enum passthrough_source */
+    json_t *parked;       /* owned object: saved routes that no configuration names, by name */
     uint64_t revision;
-    bool dirty;                     /* the last view is out of date */
+    bool dirty; /* the last view is out of date */
     uint64_t ticked_ms;
-    struct route_counters sum;      /* scratch */
+    struct route_counters sum; /* scratch */
 };
 
 struct route_state *router_find(const struct router *router, const char *name);
@@ -50,7 +50,8 @@ void route_state_judge(const struct router *router, const struct route_state *st
                        struct gate_report *report);
 
 /* One route as saved; new reference, NULL without memory. */
-json_t *route_state_save(const struct router *router, const struct route_state *state, uint64_t now_ms, uint64_t wall_ms);
+json_t *route_state_save(const struct router *router, const struct route_state *state, uint64_t now_ms,
+                         uint64_t wall_ms);
 
 /* What was saved of a route. */
 struct route_past {

@@ -1,5 +1,6 @@
 /*
- * Names of what is counted, and the sum over workers. The names are part of the metrics and of the log: they never change.
+ * Names of what is counted, and the sum over workers. The names are part of the metrics and of the log: they never
+ * change.
  */
 #include "router/counters.h"
 

@@ -22,47 +22,49 @@ enum outcome_kind {
 
 /* Why a request was, or was not, mirrored or its pair not compared. The name in metrics is mirror_reason_name(). */
 enum mirror_reason {
-    MIRROR_SENT,            /* a copy was started */
-    MIRROR_OFF,             /* no share of shadow now: not counted as dropped */
-    MIRROR_RATE,            /* outside the sampled share */
-    MIRROR_METHOD,          /* method not named */
-    MIRROR_UPGRADE,         /* upgraded protocols are never mirrored */
+    MIRROR_SENT,    /* a copy was started */
+    MIRROR_OFF,     /* no share of shadow now: not counted as dropped */
+    MIRROR_RATE,    /* outside the sampled share */
+    MIRROR_METHOD,  /* method not named */
+    MIRROR_UPGRADE, /* upgraded protocols are never mirrored */
     MIRROR_PASSTHROUGH,
-    MIRROR_IN_FLIGHT,       /* max_in_flight reached */
-    MIRROR_MEMORY,          /* the copy fell behind max_buffer, or no memory */
-    MIRROR_CONNECT,         /* copy could not connect or had no connection free */
+    MIRROR_IN_FLIGHT, /* max_in_flight reached */
+    MIRROR_MEMORY,    /* the copy fell behind max_buffer, or no memory */
+    MIRROR_CONNECT,   /* copy could not connect or had no connection free */
     MIRROR_TIMEOUT,
     MIRROR_RESET,
     MIRROR_BAD_RESPONSE,
-    MIRROR_CLIENT_GONE,     /* the client left, the primary has no whole response to compare */
-    MIRROR_PRIMARY_FAILED,  /* the primary had no response of a backend */
-    MIRROR_QUEUE,           /* compare queue full */
-    MIRROR_COMPARED,        /* handed to the compare thread */
+    MIRROR_CLIENT_GONE,    /* the client left, the primary has no whole response to compare */
+    MIRROR_PRIMARY_FAILED, /* the primary had no response of a backend */
+    MIRROR_QUEUE,          /* compare queue full */
+    MIRROR_COMPARED,       /* handed to the compare thread */
     MIRROR_REASONS,
 };
 
 const char *outcome_kind_name(enum outcome_kind kind);
 const char *mirror_reason_name(enum mirror_reason reason);
 
-enum { STATUS_CLASSES = 6 }; /* 0: none, 1xx..5xx at their digit */
+enum {
+    STATUS_CLASSES = 6
+}; /* 0: none, 1xx..5xx at their digit */
 
 struct side_counters {
-    uint64_t requests;                    /* live exchanges that ended on this side (client_gone and overloaded included) */
-    uint64_t by_class[STATUS_CLASSES];    /* of responses sent to the client */
+    uint64_t requests; /* live exchanges that ended on this side (client_gone and overloaded included) */
+    uint64_t by_class[STATUS_CLASSES]; /* of responses sent to the client */
     uint64_t by_outcome[OUTCOME_KINDS];
-    uint64_t judged;                      /* exchanges that speak for or against the backend */
-    uint64_t errors;                      /* of judged: 5xx, connect, timeout, reset, bad response */
-    uint64_t error_run;                   /* errors since the last success (not a counter: it falls to 0) */
-    uint64_t error_runs_over;             /* times error_run reached the breaker's consecutive_errors */
-    uint64_t fallbacks;                   /* answered by the other side after this one failed */
-    struct histogram latency;             /* of judged, request's first byte to response's last byte */
+    uint64_t judged;          /* exchanges that speak for or against the backend */
+    uint64_t errors;          /* of judged: 5xx, connect, timeout, reset, bad response */
+    uint64_t error_run;       /* errors since the last success (not a counter: it falls to 0) */
+    uint64_t error_runs_over; /* times error_run reached the breaker's consecutive_errors */
+    uint64_t fallbacks;       /* answered by the other side after this one failed */
+    struct histogram latency; /* of judged, request's first byte to response's last byte */
 };
 
 struct route_counters {
-    struct side_counters side[SIDES];     /* by the side that was asked first */
+    struct side_counters side[SIDES]; /* by the side that was asked first */
     uint64_t mirror[MIRROR_REASONS];
-    uint64_t in_flight;                   /* gauge: live exchanges under way */
-    uint64_t mirror_in_flight;            /* gauge */
+    uint64_t in_flight;        /* gauge: live exchanges under way */
+    uint64_t mirror_in_flight; /* gauge */
 } __attribute__((aligned(64)));
 
 /*

@@ -40,8 +40,8 @@ void evidence_read(const struct evidence_meter *meter, const struct route_counte
     evidence->pairs.mismatched += gained(pairs->mismatched, base->pairs.mismatched);
 }
 
-void evidence_begin(struct evidence_meter *meter, const struct route_counters *sum, const struct comparison_totals *pairs,
-                    bool keep_legacy)
+void evidence_begin(struct evidence_meter *meter, const struct route_counters *sum,
+                    const struct comparison_totals *pairs, bool keep_legacy)
 {
     struct evidence before;
     evidence_read(meter, sum, pairs, &before);
@@ -75,8 +75,8 @@ static json_t *save_side(const struct evidence_side *side)
 json_t *evidence_save(const struct evidence *evidence)
 {
     return json_pack("{s:o, s:o, s:I, s:I}", "legacy", save_side(&evidence->side[SIDE_LEGACY]), "new",
-                     save_side(&evidence->side[SIDE_NEW]), "compared", (json_int_t)evidence->pairs.compared, "mismatched",
-                     (json_int_t)evidence->pairs.mismatched);
+                     save_side(&evidence->side[SIDE_NEW]), "compared", (json_int_t)evidence->pairs.compared,
+                     "mismatched", (json_int_t)evidence->pairs.mismatched);
 }
 
 /* Counts above this are damage: they would overflow when added up. */

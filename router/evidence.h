@@ -1,8 +1,8 @@
 /*
  * What a stage has shown so far: the exchanges of both sides and the compared pairs since it began, across restarts.
  *
- * A meter turns ever-growing counters into evidence: what they gained since a base, plus what was carried over (from before a
- * restart, or legacy's record from the stage before when the new stage leaves legacy no traffic of its own).
+ * A meter turns ever-growing counters into evidence: what they gained since a base, plus what was carried over (from
+ * before a restart, or legacy's record from the stage before when the new stage leaves legacy no traffic of its own).
  */
 #ifndef SHUNT_ROUTER_EVIDENCE_H
 #define SHUNT_ROUTER_EVIDENCE_H
@@ -28,8 +28,8 @@ struct evidence_meter {
 };
 
 /* Begins anew. With `keep_legacy`, legacy's evidence so far is carried over. */
-void evidence_begin(struct evidence_meter *meter, const struct route_counters *sum, const struct comparison_totals *pairs,
-                    bool keep_legacy);
+void evidence_begin(struct evidence_meter *meter, const struct route_counters *sum,
+                    const struct comparison_totals *pairs, bool keep_legacy);
 void evidence_read(const struct evidence_meter *meter, const struct route_counters *sum,
                    const struct comparison_totals *pairs, struct evidence *evidence);
 

@@ -1,5 +1,6 @@
 /*
- * router_explain(): the decision for made-up facts, and a sentence about it for people. Control thread only; counts nothing.
+ * router_explain(): the decision for made-up facts, and a sentence about it for people. Control thread only; counts
+ * nothing.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,10 +27,8 @@ __attribute__((format(printf, 2, 3))) static void say(struct sentence *sentence,
 }
 
 static const char *const key_kinds[] = {
-    [STICKY_HEADER] = "header",
-    [STICKY_COOKIE] = "cookie",
-    [STICKY_QUERY] = "query parameter",
-    [STICKY_CLIENT_IP] = "client address",
+    [STICKY_HEADER] = "header",         [STICKY_COOKIE] = "cookie",
+    [STICKY_QUERY] = "query parameter", [STICKY_CLIENT_IP] = "client address",
     [STICKY_RANDOM] = "chance",
 };
 
@@ -53,7 +52,8 @@ static void say_cohort(struct sentence *sentence, const struct decision *decisio
 static void say_override(struct sentence *sentence, const struct decision *decision)
 {
     const struct config_override *override = &decision->route->overrides[decision->override];
-    say(sentence, "override %d (%s %s) matches", decision->override + 1, key_kinds[override->kind], override->match.name);
+    say(sentence, "override %d (%s %s) matches", decision->override + 1, key_kinds[override->kind],
+        override->match.name);
 }
 
 static void say_reason(struct sentence *sentence, const struct decision *decision)

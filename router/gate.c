@@ -1,8 +1,9 @@
 /*
  * Judges the evidence of a stage. Pure arithmetic on what it is handed; the control thread asks about once a second.
  *
- * Each gate looks with its interval (interval.h) each time it is asked, which makes the confidence of many looks together
- * lower than that of one. The interval functions are the one place to change for intervals that hold at any time.
+ * Each gate looks with its interval (interval.h) each time it is asked, which makes the confidence of many looks
+ * together lower than that of one. The interval functions are the one place to change for intervals that hold at any
+ * time.
  */
 #include "router/gate.h"
 
@@ -167,11 +168,13 @@ static void judge_p95(const struct gate_question *q, struct gate_result *result)
         say(result, "p95 of new %.2f ms, of legacy %.2f ms: increase between %+.1f %% and %+.1f %%, limit %+.1f %%",
             new / 1000, legacy / 1000, interval.low * 100, interval.high * 100, limit * 100);
     else
-        say(result, "p95 of new %.2f ms, of legacy %.2f ms: increase at least %+.1f %%, too few requests for a bound above",
+        say(result,
+            "p95 of new %.2f ms, of legacy %.2f ms: increase at least %+.1f %%, too few requests for a bound above",
             new / 1000, legacy / 1000, interval.low * 100);
 }
 
-/* Pairs without a difference that would prove the limit: n with (1 - limit)^n = tail, the exact upper end at 0 events. */
+/* Pairs without a difference that would prove the limit: n with (1 - limit)^n = tail, the exact upper end at 0 events.
+ */
 static double pairs_needed(double limit, double confidence)
 {
     return limit > 0 && limit < 1 ? log((1 - confidence) / 2) / log1p(-limit) : INFINITY;

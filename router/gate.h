@@ -1,9 +1,9 @@
 /*
  * Gates: what must be true to leave a stage, and the verdict on each.
  *
- * A gate passes only when the interval of what it measures, at the file's confidence, lies wholly on the safe side of its
- * limit, fails when it lies wholly on the other, and is undecided in between: it never guesses. A gate that the file does
- * not ask for, or that the stage gives no traffic to measure with, does not apply.
+ * A gate passes only when the interval of what it measures, at the file's confidence, lies wholly on the safe side of
+ * its limit, fails when it lies wholly on the other, and is undecided in between: it never guesses. A gate that the
+ * file does not ask for, or that the stage gives no traffic to measure with, does not apply.
  */
 #ifndef SHUNT_ROUTER_GATE_H
 #define SHUNT_ROUTER_GATE_H
@@ -11,28 +11,38 @@
 #include "config/config.h"
 #include "router/evidence.h"
 
-enum verdict { VERDICT_UNDECIDED = 0, VERDICT_PASS, VERDICT_FAIL };
+enum verdict {
+    VERDICT_UNDECIDED = 0,
+    VERDICT_PASS,
+    VERDICT_FAIL
+};
 
 /* "undecided", "pass", "fail". */
 const char *verdict_name(enum verdict verdict);
 
-enum gate_kind { GATE_MIN_REQUESTS, GATE_ERROR_RATE_INCREASE, GATE_P95_INCREASE, GATE_MISMATCH_RATE, GATES };
+enum gate_kind {
+    GATE_MIN_REQUESTS,
+    GATE_ERROR_RATE_INCREASE,
+    GATE_P95_INCREASE,
+    GATE_MISMATCH_RATE,
+    GATES
+};
 
 const char *gate_name(enum gate_kind kind);
 
 struct gate_result {
     bool applies;
     enum verdict verdict;
-    bool measured;  /* the figures below mean something */
-    double value;   /* best estimate: a fraction */
-    double low;     /* its interval */
-    double high;    /* may be INFINITY */
+    bool measured; /* the figures below mean something */
+    double value;  /* best estimate: a fraction */
+    double low;    /* its interval */
+    double high;   /* may be INFINITY */
     double limit;
     char sentence[256];
 };
 
 struct gate_report {
-    enum verdict verdict; /* fail if one fails, pass if all that apply pass */
+    enum verdict verdict;    /* fail if one fails, pass if all that apply pass */
     enum gate_kind decisive; /* the first that failed, else the first undecided */
     struct gate_result gate[GATES];
 };

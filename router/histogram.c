@@ -1,8 +1,8 @@
 /*
  * Reading and adding latency histograms. Writing is inline in histogram.h, as it is on the request path.
  *
- * Readers may look while a worker writes: every count is loaded once, so that a sum is of counts that each existed, though
- * not all at one instant. Nothing here allocates or fails.
+ * Readers may look while a worker writes: every count is loaded once, so that a sum is of counts that each existed,
+ * though not all at one instant. Nothing here allocates or fails.
  */
 #include "router/histogram.h"
 

@@ -2,8 +2,8 @@
  * Latency histogram: log-linear buckets, mergeable by addition, 1/16 relative width (about 6 % error at most).
  *
  * Values are microseconds. Bucket b below 16 holds exactly the value b; above, each power of two is cut into 16. One
- * writer adds with histogram_add(); any thread may read counts at any time (relaxed loads: a reader may miss the newest).
- * The layout follows HdrHistogram (G. Tene) with 4 bits of mantissa.
+ * writer adds with histogram_add(); any thread may read counts at any time (relaxed loads: a reader may miss the
+ * newest). The layout follows HdrHistogram (G. Tene) with 4 bits of mantissa.
  */
 #ifndef SHUNT_ROUTER_HISTOGRAM_H
 #define SHUNT_ROUTER_HISTOGRAM_H

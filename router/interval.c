@@ -5,8 +5,8 @@
 
 #include <math.h>
 
-/* More than these many are taken as these many, in proportion: the interval is then a little wide, never too narrow, and the
- * exact sums stay exact (log-factorials lose their last digits) and short. */
+/* More than these many are taken as these many, in proportion: the interval is then a little wide, never too narrow,
+ * and the exact sums stay exact (log-factorials lose their last digits) and short. */
 #define RATE_MAX     1e11
 #define QUANTILE_MAX 1e7
 /* From so many events, and as many of the others, Wilson's interval is as good as the exact one. */

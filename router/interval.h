@@ -20,9 +20,10 @@ struct interval {
 double interval_z(double confidence);
 
 /*
- * Exact interval of a proportion (C. J. Clopper and E. S. Pearson, Biometrika 26 (1934) 404): each end is right at least as
- * often as it says, also for the handful of events that rare mismatches are. Wilson's is not: at 1 of 500 its lower end at
- * 99 % is 0.025 %, where the exact one is 0.001 %, so one bad pair would fail a limit of 0.01 %. `total` 0 gives 0..1.
+ * Exact interval of a proportion (C. J. Clopper and E. S. Pearson, Biometrika 26 (1934) 404): each end is right at
+ * least as often as it says, also for the handful of events that rare mismatches are. Wilson's is not: at 1 of 500 its
+ * lower end at 99 % is 0.025 %, where the exact one is 0.001 %, so one bad pair would fail a limit of 0.01 %. `total` 0
+ * gives 0..1.
  */
 struct interval interval_of_rate(uint64_t events, uint64_t total, double confidence);
 
@@ -33,7 +34,8 @@ struct interval interval_of_difference(uint64_t first_events, uint64_t first_tot
 
 /*
  * Distribution-free interval of the value at quantile q, in microseconds, by order statistics with exact binomial tails
- * (H. A. David and H. N. Nagaraja, Order Statistics, section 7.1). Too few values for an end: low is 0, high is INFINITY.
+ * (H. A. David and H. N. Nagaraja, Order Statistics, section 7.1). Too few values for an end: low is 0, high is
+ * INFINITY.
  */
 struct interval interval_of_quantile(const struct histogram *values, double q, double confidence);
 

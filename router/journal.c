@@ -1,6 +1,6 @@
 /*
- * Numbers events and keeps the newest. Control thread only. Who made a change and why comes from people, so it may not be
- * UTF-8: then a note stands in its place, and the event is never lost.
+ * Numbers events and keeps the newest. Control thread only. Who made a change and why comes from people, so it may not
+ * be UTF-8: then a note stands in its place, and the event is never lost.
  */
 #include "router/journal.h"
 
@@ -35,10 +35,10 @@ static json_t *value_or_null(json_t *value)
 
 static void keep(struct journal *journal, const struct router_event *event)
 {
-    json_t *kept = json_pack("{s:I, s:I, s:o, s:s, s:o, s:o, s:o, s:o}", "sequence", (json_int_t)event->sequence, "at_ms",
-                             (json_int_t)event->at_ms, "route", text_or_null(event->route), "what", event->what, "who",
-                             text_or_null(event->who), "why", text_or_null(event->why), "from", value_or_null(event->from),
-                             "to", value_or_null(event->to));
+    json_t *kept = json_pack("{s:I, s:I, s:o, s:s, s:o, s:o, s:o, s:o}", "sequence", (json_int_t)event->sequence,
+                             "at_ms", (json_int_t)event->at_ms, "route", text_or_null(event->route), "what",
+                             event->what, "who", text_or_null(event->who), "why", text_or_null(event->why), "from",
+                             value_or_null(event->from), "to", value_or_null(event->to));
     if (kept == NULL || json_array_append_new(journal->newest, kept) != 0)
         return;
     while (json_array_size(journal->newest) > JOURNAL_KEEPS)

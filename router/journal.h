@@ -6,7 +6,9 @@
 
 #include "router/router.h"
 
-enum { JOURNAL_KEEPS = 200 };
+enum {
+    JOURNAL_KEEPS = 200
+};
 
 struct journal {
     void *context;
@@ -18,7 +20,8 @@ struct journal {
 bool journal_init(struct journal *journal, const struct router_hooks *hooks);
 void journal_done(struct journal *journal);
 
-/* Takes `from` and `to` over; NULL stands for "nothing" (and for JSON that found no memory: the event is told all the same). */
+/* Takes `from` and `to` over; NULL stands for "nothing" (and for JSON that found no memory: the event is told all the
+ * same). */
 void journal_tell(struct journal *journal, uint64_t wall_ms, const char *route, const char *what, const char *who,
                   const char *why, json_t *from, json_t *to);
 

@@ -1,6 +1,6 @@
 /*
- * Moves one plan through its phases. Control thread only; knows neither counters nor breakers: whether a stage may be left is
- * the gates' question, asked by the router before it calls plan_advance().
+ * Moves one plan through its phases. Control thread only; knows neither counters nor breakers: whether a stage may be
+ * left is the gates' question, asked by the router before it calls plan_advance().
  */
 #include "router/plan.h"
 
@@ -8,10 +8,7 @@
 #include <string.h>
 
 static const char *const phase_names[PLAN_PHASES] = {
-    [PLAN_FIXED] = "fixed",
-    [PLAN_RUNNING] = "running",
-    [PLAN_PAUSED] = "paused",
-    [PLAN_ROLLED_BACK] = "rolled_back",
+    [PLAN_FIXED] = "fixed", [PLAN_RUNNING] = "running", [PLAN_PAUSED] = "paused", [PLAN_ROLLED_BACK] = "rolled_back",
     [PLAN_DONE] = "done",
 };
 
@@ -113,7 +110,8 @@ static uint32_t stage_of_name(const struct config_route *config, const char *nam
     return config->stage_count;
 }
 
-/* The stage with the largest share not above `percent`, the first of equals so that none is skipped; else the first of all. */
+/* The stage with the largest share not above `percent`, the first of equals so that none is skipped; else the first of
+ * all. */
 static uint32_t stage_of_share(const struct config_route *config, uint32_t percent)
 {
     uint32_t best = 0;
@@ -179,7 +177,8 @@ void plan_adopt(struct plan *plan, const struct plan_past *past, const struct co
 void plan_advance(struct plan *plan, const struct config_route *config, uint64_t wall_ms)
 {
     if (plan->percent < config->stages[plan->stage].percent)
-        enter_stage(plan, config, plan->stage, wall_ms); /* the file raised this stage's share: it was not reached yet */
+        enter_stage(plan, config, plan->stage,
+                    wall_ms); /* the file raised this stage's share: it was not reached yet */
     else if (plan->stage + 1 < config->stage_count)
         enter_stage(plan, config, plan->stage + 1, wall_ms);
     else

@@ -11,8 +11,8 @@
  *                 v  |  ROLLED_BACK --- resume, restart ---> RUNNING at the first stage
  *             PAUSED-+ resume
  *
- * A route without stages is FIXED: its share is the file's, or what a person set until the file's changes. Rolled back, it
- * waits for `resume`, too. Every arrow is a function below; each changes nothing when it may not be taken.
+ * A route without stages is FIXED: its share is the file's, or what a person set until the file's changes. Rolled back,
+ * it waits for `resume`, too. Every arrow is a function below; each changes nothing when it may not be taken.
  *
  * The share never goes up but by three things: a stage that passed, a person's verb, a fixed share edited in the file.
  */
@@ -36,8 +36,8 @@ struct plan {
 struct plan_past {
     struct plan plan;
     bool had_stages;
-    const char *stage_name;  /* borrowed; NULL without stages */
-    uint32_t stage_percent;  /* as that configuration had it */
+    const char *stage_name; /* borrowed; NULL without stages */
+    uint32_t stage_percent; /* as that configuration had it */
 };
 
 /* A plan that begins. *plan is all zero or a former plan. */
@@ -48,7 +48,7 @@ void plan_adopt(struct plan *plan, const struct plan_past *past, const struct co
 struct plan_past plan_past_of(const struct plan *plan, const struct config_route *config);
 
 uint32_t plan_shadow(const struct plan *plan, const struct config_route *config);
-uint64_t plan_hold_ms(const struct plan *plan, const struct config_route *config); /* 0 for a fixed route */
+uint64_t plan_hold_ms(const struct plan *plan, const struct config_route *config);       /* 0 for a fixed route */
 const char *plan_stage_name(const struct plan *plan, const struct config_route *config); /* NULL for a fixed route */
 
 /* Leaves the stage for the next one, or is done after the last. RUNNING only. */

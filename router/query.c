@@ -1,5 +1,6 @@
 /*
- * Walks a query without copying it. Called by the matching of routes, by overrides and by sticky keys, on worker threads.
+ * Walks a query without copying it. Called by the matching of routes, by overrides and by sticky keys, on worker
+ * threads.
  */
 #include "router/query.h"
 

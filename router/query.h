@@ -1,7 +1,7 @@
 /*
- * The query of a request target as name=value pairs (the URL standard's application/x-www-form-urlencoded): "&" separates
- * pairs, the first "=" ends the name, "+" is a blank, %XY is a byte; a "%" that no two digits follow stands for itself.
- * Nothing is decoded into memory: text is compared and hashed as it is read.
+ * The query of a request target as name=value pairs (the URL standard's application/x-www-form-urlencoded): "&"
+ * separates pairs, the first "=" ends the name, "+" is a blank, %XY is a byte; a "%" that no two digits follow stands
+ * for itself. Nothing is decoded into memory: text is compared and hashed as it is read.
  */
 #ifndef SHUNT_ROUTER_QUERY_H
 #define SHUNT_ROUTER_QUERY_H

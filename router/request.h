@@ -1,6 +1,6 @@
 /*
- * The facts of one request that decisions are made from. A codec fills them in; all text is borrowed from its buffer and
- * is not NUL-terminated.
+ * The facts of one request that decisions are made from. A codec fills them in; all text is borrowed from its buffer
+ * and is not NUL-terminated.
  */
 #ifndef SHUNT_ROUTER_REQUEST_H
 #define SHUNT_ROUTER_REQUEST_H
@@ -43,10 +43,10 @@ enum field_id {
 };
 
 struct field {
-    struct text name; /* as it came: case is kept */
+    struct text name;  /* as it came: case is kept */
     struct text value; /* without surrounding blanks */
     enum field_id id;
-    bool hop_by_hop;  /* nominated by Connection, or hop-by-hop by nature: not forwarded */
+    bool hop_by_hop; /* nominated by Connection, or hop-by-hop by nature: not forwarded */
 };
 
 struct client_address {
@@ -62,9 +62,9 @@ struct request_facts {
     const struct field *fields;
     uint32_t field_count;
     bool has_body;
-    bool upgrade;      /* asks for another protocol: never mirrored */
+    bool upgrade; /* asks for another protocol: never mirrored */
     struct client_address client;
-    uint64_t random;   /* fresh random bits from the caller: for `random` and for sampling without a key */
+    uint64_t random; /* fresh random bits from the caller: for `random` and for sampling without a key */
 };
 
 /* What the field of this name is, letters of either case. For callers that have no codec, such as `explain`. */

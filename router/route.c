@@ -1,6 +1,6 @@
 /*
- * Matching a request against one route. Built on the control thread, read by all workers, immutable in between; matching
- * allocates nothing and never fails.
+ * Matching a request against one route. Built on the control thread, read by all workers, immutable in between;
+ * matching allocates nothing and never fails.
  */
 #include "router/route.h"
 
@@ -162,7 +162,8 @@ static void host_init(struct route *route, const char *host)
     route->host = text_of(route->host_suffix ? host + 1 : host);
 }
 
-/* The cookie's value carries a mark of its route, so that one cookie name may serve several routes without mixing them up. */
+/* The cookie's value carries a mark of its route, so that one cookie name may serve several routes without mixing them
+ * up. */
 static void assign_init(struct route *route, const struct config_route *config)
 {
     if (config->assign.cookie == NULL)
@@ -187,7 +188,8 @@ bool route_init(struct route *route, const struct config_route *config)
     route->shadow_method_count = config->shadow.method_count;
     return (match->path == NULL || path_init(route, match->path)) &&
            texts_init(&route->methods, (const char *const *)match->methods, match->method_count) &&
-           texts_init(&route->shadow_methods, (const char *const *)config->shadow.methods, config->shadow.method_count) &&
+           texts_init(&route->shadow_methods, (const char *const *)config->shadow.methods,
+                      config->shadow.method_count) &&
            rules_init(&route->headers, &route->header_count, STICKY_HEADER, match->headers, match->header_count) &&
            rules_init(&route->query, &route->query_count, STICKY_QUERY, match->query, match->query_count) &&
            overrides_init(route, config);
@@ -387,5 +389,6 @@ bool route_matches(const struct route *route, struct route_probe *probe)
     const struct request_facts *facts = probe->facts;
     return (!route->has_path || path_matches(route, probe)) && (route->host.len == 0 || host_matches(route, probe)) &&
            (route->method_count == 0 || route_names_method(route->methods, route->method_count, facts->method)) &&
-           rules_match(route->headers, route->header_count, facts) && rules_match(route->query, route->query_count, facts);
+           rules_match(route->headers, route->header_count, facts) &&
+           rules_match(route->query, route->query_count, facts);
 }

@@ -4,12 +4,13 @@
  *
  * How a request matches: all of host, path, methods, headers and query that the file names must match; the first route
  * in the file's order wins.
- *  - host: letters of either case; port and one trailing dot are ignored. "*.example.com" wants one or more labels more.
+ *  - host: letters of either case; port and one final dot are ignored. "*.example.com" wants one label more, or several.
  *  - path: segment by segment, on the path as it came. Percent-encoded unreserved characters count as themselves
- *    (RFC 3986 section 6.2.2.2) and hexadecimal digits of either case are equal (6.2.2.1); nothing else is decoded, so %2F
- *    never separates segments, and dot segments are not resolved. "*" is one segment that is not empty; "**" is any rest,
- *    also none. The target "*" (OPTIONS *) has no path: only routes without a path match it.
- *  - methods and values: exact. Header names: letters of either case; any field of the name, whole value (lists are not split).
+ *    (RFC 3986 section 6.2.2.2) and hexadecimal digits of either case are equal (6.2.2.1); nothing else is decoded, so
+ *    %2F never separates segments, and dot segments are not resolved. "*" is one segment that is not empty; "**" is
+ *    any rest, also none. The target "*" (OPTIONS *) has no path: only routes without a path match it.
+ *  - methods and values: exact. Header names: letters of either case; any field of the name, and its whole value: lists
+ *    are not split.
  *  - query: names and values are compared after decoding, "+" as a blank.
  */
 #ifndef SHUNT_ROUTER_ROUTE_H
@@ -24,7 +25,7 @@ struct route_rule {
     struct text name;             /* borrowed from the configuration; lower case for headers */
     struct text *values;          /* owned array of borrowed texts */
     uint32_t value_count;
-    enum side side;               /* overrides only */
+    enum side side; /* overrides only */
 };
 
 struct route_segment {
@@ -34,10 +35,10 @@ struct route_segment {
 
 struct route {
     const struct config_route *config;
-    struct text host;  /* without "*"; empty matches all */
-    bool host_suffix;  /* "*.example.com": host is ".example.com" */
+    struct text host; /* without "*"; empty matches all */
+    bool host_suffix; /* "*.example.com": host is ".example.com" */
     bool has_path;
-    bool path_plain;   /* literals, then perhaps "**": path_text is compared as one prefix */
+    bool path_plain; /* literals, then perhaps "**": path_text is compared as one prefix */
     bool path_rest;
     struct text path_text; /* owned: "/a/b" of the literals, normalised */
     struct route_segment *segments;
@@ -52,9 +53,9 @@ struct route {
     uint32_t override_count;
     struct text *shadow_methods;
     uint32_t shadow_method_count;
-    struct text assign_cookie;     /* empty: none */
-    char assign_value[SIDES][24];  /* "new.1a2b3c4d": the side and a mark of the route */
-    uint64_t seed;                 /* of cohorts */
+    struct text assign_cookie;    /* empty: none */
+    char assign_value[SIDES][24]; /* "new.1a2b3c4d": the side and a mark of the route */
+    uint64_t seed;                /* of cohorts */
     uint64_t shadow_seed;
     uint64_t noise_seed;
 };
@@ -65,7 +66,7 @@ struct route_probe {
     struct text host; /* without port and trailing dot */
     bool host_known;
     bool encoded_known;
-    bool encoded;     /* there is a "%" in the path */
+    bool encoded; /* there is a "%" in the path */
 };
 
 /* False without memory; call route_done() in either case. `config` is borrowed until then. */

@@ -1,9 +1,10 @@
 /*
- * The control thread's half: keeps the plan and the breaker of every route, moves them with time and evidence, obeys people,
- * and makes the view the workers decide by.
+ * The control thread's half: keeps the plan and the breaker of every route, moves them with time and evidence, obeys
+ * people, and makes the view the workers decide by.
  *
- * Everything happens in router_configure(), router_tick(), router_command() and router_passthrough(); each change is told to
- * the journal with who, when, why, from and to, and marks the last view as out of date. Reads no clock and does no I/O.
+ * Everything happens in router_configure(), router_tick(), router_command() and router_passthrough(); each change is
+ * told to the journal with who, when, why, from and to, and marks the last view as out of date. Reads no clock and does
+ * no I/O.
  */
 #include "router/control.h"
 
@@ -100,7 +101,8 @@ static void plan_changed(struct router *router, struct route_state *state, const
     json_t *to = plan_json(&state->plan, state->config);
     follow_plan(router, state, sum);
     changed(router);
-    journal_tell(&router->journal, change->wall_ms, state->tally->name, change->what, change->who, change->why, from, to);
+    journal_tell(&router->journal, change->wall_ms, state->tally->name, change->what, change->who, change->why, from,
+                 to);
 }
 
 /* ---- life ---- */
@@ -237,8 +239,8 @@ static bool plans_differ(const struct plan *a, const struct config_route *a_conf
 
 static json_t *past_json(const struct plan_past *past)
 {
-    return json_pack("{s:s, s:s?, s:o}", "phase", plan_phase_name(past->plan.phase), "stage", past->stage_name, "percent",
-                     share_json(past->plan.percent));
+    return json_pack("{s:s, s:s?, s:o}", "phase", plan_phase_name(past->plan.phase), "stage", past->stage_name,
+                     "percent", share_json(past->plan.percent));
 }
 
 static bool past_differs(const struct plan_past *past, const struct route_state *state)
@@ -363,7 +365,8 @@ static const char *const breaker_events[] = {
     [BREAKER_FORGAVE] = "breaker_healthy",
 };
 
-static void last_trip(struct router *router, struct route_state *state, const struct route_counters *sum, uint64_t wall_ms)
+static void last_trip(struct router *router, struct route_state *state, const struct route_counters *sum,
+                      uint64_t wall_ms)
 {
     char why[64];
     uint32_t most = state->config->breaker.max_trips;
@@ -616,8 +619,8 @@ static void tell_breaker_verb(const struct order *order, const char *what, const
 {
     const struct breaker *breaker = &order->state->breaker;
     changed(order->router);
-    journal_tell(&order->router->journal, order->wall_ms, order->state->tally->name, what, order->command->who, why, from,
-                 breaker_json(breaker->state, breaker->trips));
+    journal_tell(&order->router->journal, order->wall_ms, order->state->tally->name, what, order->command->who, why,
+                 from, breaker_json(breaker->state, breaker->trips));
 }
 
 int router_command(struct router *router, const struct router_command *command, uint64_t now_ms, uint64_t wall_ms,
@@ -648,11 +651,8 @@ int router_command(struct router *router, const struct router_command *command, 
 /* ---- passthrough ---- */
 
 static const char *const source_names[PASSTHROUGH_SOURCES] = {
-    [PASSTHROUGH_API] = "api",
-    [PASSTHROUGH_SIGNAL] = "signal",
-    [PASSTHROUGH_ENVIRONMENT] = "environment",
-    [PASSTHROUGH_FILE] = "file",
-    [PASSTHROUGH_FAIL_OPEN] = "fail_open",
+    [PASSTHROUGH_API] = "api",   [PASSTHROUGH_SIGNAL] = "signal",       [PASSTHROUGH_ENVIRONMENT] = "environment",
+    [PASSTHROUGH_FILE] = "file", [PASSTHROUGH_FAIL_OPEN] = "fail_open",
 };
 
 const char *passthrough_source_name(enum passthrough_source source)

@@ -1,11 +1,11 @@
 /*
  * The router decides: which route, which side, mirror or not, and why.
  *
- * Two halves. `struct router` is the control thread's: plans, breakers, gates, passthrough, and what was done to them by
- * whom. `struct router_view` is what it publishes: immutable, read by the workers without a lock. A worker asks
- * router_decide() once per request and says how it ended once with router_observe(); both touch nothing but that worker's
- * own counters. The router opens nothing, sends nothing, reads no clock: time is an argument (monotonic for durations and
- * wall clock for records, both in milliseconds).
+ * Two halves. `struct router` is the control thread's: plans, breakers, gates, passthrough, and what was done to them
+ * by whom. `struct router_view` is what it publishes: immutable, read by the workers without a lock. A worker asks
+ * router_decide() once per request and says how it ended once with router_observe(); both touch nothing but that
+ * worker's own counters. The router opens nothing, sends nothing, reads no clock: time is an argument (monotonic for
+ * durations and wall clock for records, both in milliseconds).
  */
 #ifndef SHUNT_ROUTER_ROUTER_H
 #define SHUNT_ROUTER_ROUTER_H
@@ -25,13 +25,13 @@ struct router_view;
 
 /* Why this side; the name is decision_reason_name(). */
 enum decision_reason {
-    REASON_NO_ROUTE,       /* nothing matched: legacy */
+    REASON_NO_ROUTE, /* nothing matched: legacy */
     REASON_PASSTHROUGH,
-    REASON_OVERRIDE,       /* override rule decision.override */
-    REASON_ASSIGNED,       /* assignment cookie; only ever keeps a client on new while the share is above 0 */
-    REASON_COHORT,         /* share against cohort number */
+    REASON_OVERRIDE, /* override rule decision.override */
+    REASON_ASSIGNED, /* assignment cookie; only ever keeps a client on new while the share is above 0 */
+    REASON_COHORT,   /* share against cohort number */
     REASON_BREAKER_OPEN,
-    REASON_BREAKER_TRIAL,  /* one of a half-open breaker's probes */
+    REASON_BREAKER_TRIAL, /* one of a half-open breaker's probes */
     REASON_ROLLED_BACK,
     DECISION_REASONS,
 };
@@ -39,20 +39,20 @@ enum decision_reason {
 const char *decision_reason_name(enum decision_reason reason);
 
 struct decision {
-    const struct config_route *route; /* NULL: no route; lives as long as the view */
+    const struct config_route *route;     /* NULL: no route; lives as long as the view */
     const struct config_backend *backend; /* of `side` */
     enum side side;
     enum decision_reason reason;
-    enum mirror_reason mirror;        /* MIRROR_SENT: please mirror; else why not */
-    bool noise;                       /* with MIRROR_SENT: a second copy goes to the primary's own side */
-    bool trial;                       /* a half-open probe; router_observe() must be called */
-    bool set_assign_cookie;           /* answer carries Set-Cookie for route->assign */
-    uint32_t cohort;                  /* 0..SHARE_ALL-1; below the share means new */
-    uint32_t share;                   /* of SHARE_ALL, in force for this decision */
-    uint32_t epoch;                   /* of the breaker; router_observe() reads it */
-    int32_t override;                 /* index of the rule, or -1 */
-    int32_t sticky;                   /* index of the sticky key used, or -1 */
-    struct route_counters *counters;  /* this worker's; also of "no route" (then of the route named "-") */
+    enum mirror_reason mirror;       /* MIRROR_SENT: please mirror; else why not */
+    bool noise;                      /* with MIRROR_SENT: a second copy goes to the primary's own side */
+    bool trial;                      /* a half-open probe; router_observe() must be called */
+    bool set_assign_cookie;          /* answer carries Set-Cookie for route->assign */
+    uint32_t cohort;                 /* 0..SHARE_ALL-1; below the share means new */
+    uint32_t share;                  /* of SHARE_ALL, in force for this decision */
+    uint32_t epoch;                  /* of the breaker; router_observe() reads it */
+    int32_t override;                /* index of the rule, or -1 */
+    int32_t sticky;                  /* index of the sticky key used, or -1 */
+    struct route_counters *counters; /* this worker's; also of "no route" (then of the route named "-") */
 };
 
 /* Worker `worker` (0-based) asks. `facts` is borrowed for the call. Never fails, never blocks, allocates nothing. */
@@ -62,15 +62,15 @@ void router_decide(const struct router_view *view, uint32_t worker, const struct
 /* How an exchange ended. `status` is 0 when there was no response of the backend. */
 struct outcome {
     enum outcome_kind kind;
-    uint16_t status;          /* of the side that was asked first */
-    uint16_t client_status;   /* what the client got in the end; differs after a fallback */
+    uint16_t status;        /* of the side that was asked first */
+    uint16_t client_status; /* what the client got in the end; differs after a fallback */
     bool fell_back;
     uint64_t latency_us;
 };
 
 /*
- * Same worker as decided; `view` may be the decision's or a later one, but what the decision points to must still live: hold
- * the decision's view until then.
+ * Same worker as decided; `view` may be the decision's or a later one, but what the decision points to must still live:
+ * hold the decision's view until then.
  */
 void router_observe(const struct router_view *view, uint32_t worker, const struct decision *decision,
                     const struct outcome *outcome);
@@ -83,15 +83,19 @@ const char *router_assign_value(const struct router_view *view, const struct dec
 
 /* What the plan does for a route now. */
 enum plan_phase {
-    PLAN_FIXED,        /* no stages: the file's share */
+    PLAN_FIXED, /* no stages: the file's share */
     PLAN_RUNNING,
-    PLAN_PAUSED,       /* by a person; the share holds, nothing advances */
-    PLAN_ROLLED_BACK,  /* share 0 until a person resumes or restarts */
-    PLAN_DONE,         /* last stage held and passed */
+    PLAN_PAUSED,      /* by a person; the share holds, nothing advances */
+    PLAN_ROLLED_BACK, /* share 0 until a person resumes or restarts */
+    PLAN_DONE,        /* last stage held and passed */
     PLAN_PHASES,
 };
 
-enum breaker_state { BREAKER_CLOSED = 0, BREAKER_OPEN, BREAKER_HALF_OPEN };
+enum breaker_state {
+    BREAKER_CLOSED = 0,
+    BREAKER_OPEN,
+    BREAKER_HALF_OPEN
+};
 
 const char *plan_phase_name(enum plan_phase phase);
 const char *breaker_state_name(enum breaker_state state);
@@ -102,27 +106,29 @@ struct comparison_totals {
     uint64_t mismatched;
 };
 
-/* One change of state. `who` is "operator:NAME", "plan", "breaker", "config", "signal:USR1", "file", "environment", ... */
+/* One change of state. `who` is "operator:NAME", "plan", "breaker", "config", "signal:USR1", "file", "environment", ...
+ */
 struct router_event {
-    uint64_t sequence;   /* 1, 2, 3, ... for ever */
-    uint64_t at_ms;      /* wall clock */
-    const char *route;   /* NULL: the whole process */
-    const char *what;    /* "promote", "breaker_open", "passthrough_on", ... */
+    uint64_t sequence; /* 1, 2, 3, ... for ever */
+    uint64_t at_ms;    /* wall clock */
+    const char *route; /* NULL: the whole process */
+    const char *what;  /* "promote", "breaker_open", "passthrough_on", ... */
     const char *who;
     const char *why;
-    json_t *from;        /* borrowed for the call */
+    json_t *from; /* borrowed for the call */
     json_t *to;
 };
 
 /* Functions the router needs from others; `context` is handed back. Each may be NULL. */
 struct router_hooks {
     void *context;
-    /* A change of state has happened. Must keep it (audit, log) before it returns; called in order, on the control thread. */
+    /* A change of state has happened. Must keep it (audit, log) before it returns; called in order, on the control
+     * thread. */
     void (*on_event)(void *context, const struct router_event *event);
     /* Comparison totals of a route for the mismatch gate; zeroes when there are none. */
     void (*comparisons)(void *context, const char *route, struct comparison_totals *totals);
-    /* Nobody reads this configuration any more: neither the router nor a view. Once for each router_configure() that was
-     * true, at the latest within router_free() or the last router_view_unref(). Any thread. */
+    /* Nobody reads this configuration any more: neither the router nor a view. Once for each router_configure() that
+     * was true, at the latest within router_free() or the last router_view_unref(). Any thread. */
     void (*config_released)(void *context, const struct config *config);
 };
 
@@ -138,8 +144,8 @@ void router_free(struct router *router);
 bool router_configure(struct router *router, const struct config *config, uint64_t now_ms, uint64_t wall_ms);
 
 /*
- * Looks at the counters, moves breakers and plans, emits events. Call every 25 ms or so. Returns true when the view has to
- * be published again.
+ * Looks at the counters, moves breakers and plans, emits events. Call every 25 ms or so. Returns true when the view has
+ * to be published again.
  */
 bool router_tick(struct router *router, uint64_t now_ms, uint64_t wall_ms);
 
@@ -149,69 +155,92 @@ struct router_view *router_publish(struct router *router);
 void router_view_ref(struct router_view *view);
 void router_view_unref(struct router_view *view);
 bool router_view_passthrough(const struct router_view *view);
-/* May passthrough relay bytes without reading them? True when the legacy side of every route is config->legacy; else each
- * request still has to be matched to reach its own route's legacy side, which is what router_decide() gives in passthrough. */
+/* May passthrough relay bytes without reading them? True when the legacy side of every route is config->legacy; else
+ * each request still has to be matched to reach its own route's legacy side, which is what router_decide() gives in
+ * passthrough. */
 bool router_view_passthrough_raw(const struct router_view *view);
 const struct config *router_view_config(const struct router_view *view);
 
-/* Verbs. Return 0, or a negative errno with *why (static text) saying what is wrong: -ENOENT no such route, -EINVAL, -EALREADY,
- * -EPERM not possible in this phase. The view must be published again after a 0. `who` and `reason` go to the audit trail. */
-enum router_verb { VERB_PROMOTE, VERB_PAUSE, VERB_RESUME, VERB_ROLLBACK, VERB_RESTART, VERB_SET_PERCENT, VERB_RESET_BREAKER };
+/* Verbs. Return 0, or a negative errno with *why (static text) saying what is wrong: -ENOENT no such route, -EINVAL,
+ * -EALREADY, -EPERM not possible in this phase. The view must be published again after a 0. `who` and `reason` go to
+ * the audit trail. */
+enum router_verb {
+    VERB_PROMOTE,
+    VERB_PAUSE,
+    VERB_RESUME,
+    VERB_ROLLBACK,
+    VERB_RESTART,
+    VERB_SET_PERCENT,
+    VERB_RESET_BREAKER
+};
 
 struct router_command {
     enum router_verb verb;
     const char *route;
-    uint32_t percent;    /* VERB_SET_PERCENT: of SHARE_ALL; the plan is paused there */
-    bool force;          /* VERB_PROMOTE: past an undecided or failed gate */
+    uint32_t percent; /* VERB_SET_PERCENT: of SHARE_ALL; the plan is paused there */
+    bool force;       /* VERB_PROMOTE: past an undecided or failed gate */
     const char *who;
-    const char *reason;  /* may be NULL */
+    const char *reason; /* may be NULL */
 };
 
 int router_command(struct router *router, const struct router_command *command, uint64_t now_ms, uint64_t wall_ms,
                    const char **why);
 
-/* Passthrough has several switches (api, signal, environment, file, ...): it is on while any is on. True when the sum changed. */
-enum passthrough_source { PASSTHROUGH_API, PASSTHROUGH_SIGNAL, PASSTHROUGH_ENVIRONMENT, PASSTHROUGH_FILE,
-                          PASSTHROUGH_FAIL_OPEN, PASSTHROUGH_SOURCES };
+/* Passthrough has several switches (api, signal, environment, file, ...): it is on while any is on. True when the sum
+ * changed. */
+enum passthrough_source {
+    PASSTHROUGH_API,
+    PASSTHROUGH_SIGNAL,
+    PASSTHROUGH_ENVIRONMENT,
+    PASSTHROUGH_FILE,
+    PASSTHROUGH_FAIL_OPEN,
+    PASSTHROUGH_SOURCES
+};
 bool router_passthrough(struct router *router, enum passthrough_source source, bool on, const char *who,
                         const char *reason, uint64_t wall_ms);
 bool router_passthrough_is_on(const struct router *router);
 const char *passthrough_source_name(enum passthrough_source source);
 
-/* Everything that must survive a restart (stage, share, phase, breaker, trips, passthrough, sequence, newest history), as
- * JSON with a version; a new reference. NULL without memory. */
+/* Everything that must survive a restart (stage, share, phase, breaker, trips, passthrough, sequence, newest history),
+ * as JSON with a version; a new reference. NULL without memory. */
 json_t *router_save(const struct router *router, uint64_t now_ms, uint64_t wall_ms);
-/* Before the first router_configure(). False with *why (malloc'd) when it is not what router_save() writes; nothing is changed. */
+/* Before the first router_configure(). False with *why (malloc'd) when it is not what router_save() writes; nothing is
+ * changed. */
 bool router_restore(struct router *router, const json_t *state, uint64_t now_ms, uint64_t wall_ms, char **why);
 /* Grows with every change that router_save() would show, evidence of a running stage left out. */
 uint64_t router_revision(const struct router *router);
 
 /*
- * For status and metrics, new reference. Fields are only ever added. Percentages are numbers of 0 to 100, rates and limits
- * fractions, times milliseconds; what is not known is null.
+ * For status and metrics, new reference. Fields are only ever added. Percentages are numbers of 0 to 100, rates and
+ * limits fractions, times milliseconds; what is not known is null.
  *
  *   { "at_ms": wall clock, "revision": N, "passthrough": { "on": false, "sources": ["api"] },
  *     "routes": [ ROUTE, ... in the file's order ], "unrouted": { "counters": COUNTERS } }
  *
  *   ROUTE:    { "name", "legacy": backend, "new": backend, "phase": plan_phase_name(), "percent": the plan's share,
- *               "effective_percent": what breaker and passthrough leave of it, "shadow_percent", "since_wall_ms": when the
- *               stage or share began, "evidence": EVIDENCE since then, "breaker": BREAKER, "counters": COUNTERS,
- *               and only with stages:
- *               "stage": name, "stage_index", "promotion": "auto" | "manual",
+ *               "effective_percent": what breaker and passthrough leave of it, "shadow_percent",
+ *               "since_wall_ms": when the stage or share began, "evidence": EVIDENCE since then,
+ *               "breaker": BREAKER, "counters": COUNTERS,
+ *               and only with stages: "stage": name, "stage_index", "promotion": "auto" | "manual",
  *               "stages": [ { "name", "percent", "shadow", "hold_ms", "confirm", "current" }, ... ],
  *               "hold": { "length_ms", "elapsed_ms", "left_ms" },
  *               "gates": { "verdict": "pass" | "fail" | "undecided", "gates": [ GATE, ... ] } }
- *   GATE:     { "gate": name, "applies", "verdict", "sentence", and when measured "value", "low", "high", "limit" }
- *   EVIDENCE: { "legacy": SIDE, "new": SIDE, "compared", "mismatched" }, SIDE: { "judged", "errors", "error_rate", "latency" }
- *   BREAKER:  { "enabled", "state": breaker_state_name(), "trips", "max_trips", "why": of the last change, "in_state_ms",
- *               "cooldown_left_ms", "trial_succeeded", "trial_requests",
- *               "window": { "length_ms", "legacy": W, "new": W } }, W: { "judged", "errors", "error_rate", "p95_ms" }
- *   COUNTERS: { "legacy": C, "new": C, "mirror": { mirror_reason_name(): count, ..., "now_in_flight" }, "in_flight" }
- *         C:  { "requests", "judged", "errors", "error_rate", "fallbacks", "classes": { "none", "1xx", ... "5xx" },
- *               "outcomes": { outcome_kind_name(): count, ... }, "latency": { "p50_ms", "p95_ms", "p99_ms" } or null }
+ *   GATE:     { "gate": name, "applies", "verdict", "sentence", when measured: "value", "low", "high", "limit" }
+ *   EVIDENCE: { "legacy": E, "new": E, "compared", "mismatched" }
+ *   E:        { "judged", "errors", "error_rate", "latency": LATENCY }
+ *   BREAKER:  { "enabled", "state": breaker_state_name(), "trips", "max_trips", "why": of the last change,
+ *               "in_state_ms", "cooldown_left_ms", "trial_succeeded", "trial_requests",
+ *               "window": { "length_ms", "legacy": W, "new": W } }
+ *   W:        { "judged", "errors", "error_rate", "p95_ms" }
+ *   COUNTERS: { "legacy": C, "new": C, "mirror": { mirror_reason_name(): count, ..., "now_in_flight" },
+ *               "in_flight" }
+ *   C:        { "requests", "judged", "errors", "error_rate", "fallbacks", "classes": { "none", "1xx", ... "5xx" },
+ *               "outcomes": { outcome_kind_name(): count, ... }, "latency": LATENCY }
+ *   LATENCY:  { "p50_ms", "p95_ms", "p99_ms" }, or null without requests
  */
 json_t *router_status(const struct router *router, uint64_t now_ms, uint64_t wall_ms);
-/* The newest events, at most 200, oldest first: { "sequence", "at_ms", "route", "what", "who", "why", "from", "to" }; new reference. */
+/* The newest events, at most 200, oldest first: { "sequence", "at_ms", "route", "what", "who", "why", "from", "to" };
+ * new reference. */
 json_t *router_history(const struct router *router, const char *route /* NULL: all */);
 
 /* Sums of all workers for the route; false when there is none of that name ("-" is the requests without a route). */
@@ -221,18 +250,19 @@ struct router_route_state {
     const char *name;
     const struct config_route *config; /* NULL for "-" */
     enum plan_phase phase;
-    uint32_t stage;       /* index */
-    uint32_t percent;     /* the plan's share now */
-    uint32_t effective;   /* what the breaker and passthrough leave of it */
+    uint32_t stage;     /* index */
+    uint32_t percent;   /* the plan's share now */
+    uint32_t effective; /* what the breaker and passthrough leave of it */
     uint32_t shadow;
     enum breaker_state breaker;
     uint32_t trips;
 };
-void router_each(const struct router *router, void (*each)(void *context, const struct router_route_state *state,
-                                                           const struct route_counters *sum), void *context);
+void router_each(const struct router *router,
+                 void (*each)(void *context, const struct router_route_state *state, const struct route_counters *sum),
+                 void *context);
 
-/* `explain`: the decision for made-up facts on the current state, without counting anything. `sentence` gets a NUL-terminated
- * explanation for people. */
+/* `explain`: the decision for made-up facts on the current state, without counting anything. `sentence` gets a
+ * NUL-terminated explanation for people. */
 void router_explain(const struct router *router, const struct request_facts *facts, struct decision *decision,
                     char *sentence, size_t room);
 

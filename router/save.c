@@ -8,8 +8,9 @@
  *                                  "evidence": { ... } } },
  *     "history": [ { "sequence": 17, ... }, ... ] }
  *
- * Shares are counts of 0.01 %. "stage" is null for a route with a fixed share. Whatever is read is checked field by field
- * first: a file that somebody edited, or another version wrote, is refused whole, with the place and what was expected.
+ * Shares are counts of 0.01 %. "stage" is null for a route with a fixed share. Whatever is read is checked field by
+ * field first: a file that somebody edited, or another version wrote, is refused whole, with the place and what was
+ * expected.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,7 +38,8 @@ static uint64_t cooldown_left_ms(const struct breaker *breaker, uint64_t now_ms)
     return breaker->state == BREAKER_OPEN && breaker->half_open_at_ms > now_ms ? breaker->half_open_at_ms - now_ms : 0;
 }
 
-json_t *route_state_save(const struct router *router, const struct route_state *state, uint64_t now_ms, uint64_t wall_ms)
+json_t *route_state_save(const struct router *router, const struct route_state *state, uint64_t now_ms,
+                         uint64_t wall_ms)
 {
     const struct plan *plan = &state->plan;
     const struct plan_past past = plan_past_of(plan, state->config);
@@ -48,12 +50,12 @@ json_t *route_state_save(const struct router *router, const struct route_state *
     evidence_read(&state->meter, &sum, &pairs, &evidence);
     return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:o}", "phase",
                      plan_phase_name(plan->phase), "stage", past.stage_name, "stage_index", (json_int_t)plan->stage,
-                     "stage_percent", (json_int_t)past.stage_percent, "percent", (json_int_t)plan->percent, "file_percent",
-                     (json_int_t)plan->file_percent, "entered_wall_ms", (json_int_t)plan->entered_wall_ms, "held_ms",
-                     (json_int_t)plan->held_ms, "saved_wall_ms", (json_int_t)wall_ms, "breaker",
-                     breaker_state_name(state->breaker.state), "trips", (json_int_t)state->breaker.trips,
-                     "cooldown_left_ms", (json_int_t)cooldown_left_ms(&state->breaker, now_ms), "evidence",
-                     evidence_save(&evidence));
+                     "stage_percent", (json_int_t)past.stage_percent, "percent", (json_int_t)plan->percent,
+                     "file_percent", (json_int_t)plan->file_percent, "entered_wall_ms",
+                     (json_int_t)plan->entered_wall_ms, "held_ms", (json_int_t)plan->held_ms, "saved_wall_ms",
+                     (json_int_t)wall_ms, "breaker", breaker_state_name(state->breaker.state), "trips",
+                     (json_int_t)state->breaker.trips, "cooldown_left_ms",
+                     (json_int_t)cooldown_left_ms(&state->breaker, now_ms), "evidence", evidence_save(&evidence));
 }
 
 static json_t *save_routes(const struct router *router, uint64_t now_ms, uint64_t wall_ms)

@@ -1,6 +1,6 @@
 /*
- * router_status(): what a person, shuntctl or a dashboard wants to know, as one JSON object. Its form is written down at
- * router_status() in router.h. Percentages are numbers of 0 to 100, rates are fractions, latencies are milliseconds.
+ * router_status(): what a person, shuntctl or a dashboard wants to know, as one JSON object. Its form is written down
+ * at router_status() in router.h. Percentages are numbers of 0 to 100, rates are fractions, latencies are milliseconds.
  */
 #include <math.h>
 
@@ -72,7 +72,8 @@ static json_t *mirror_json(const struct route_counters *sum)
 static json_t *counters_json(const struct route_counters *sum)
 {
     return json_pack("{s:o, s:o, s:o, s:I}", "legacy", side_json(&sum->side[SIDE_LEGACY]), "new",
-                     side_json(&sum->side[SIDE_NEW]), "mirror", mirror_json(sum), "in_flight", (json_int_t)sum->in_flight);
+                     side_json(&sum->side[SIDE_NEW]), "mirror", mirror_json(sum), "in_flight",
+                     (json_int_t)sum->in_flight);
 }
 
 /* ---- breaker ---- */
@@ -80,8 +81,8 @@ static json_t *counters_json(const struct route_counters *sum)
 static json_t *window_side_json(const struct window *window, enum side side)
 {
     return json_pack("{s:I, s:I, s:o, s:o}", "judged", (json_int_t)window->total[side].judged, "errors",
-                     (json_int_t)window->total[side].errors, "error_rate", number(window_error_rate(window, side)), "p95_ms",
-                     window->latency != NULL ? milliseconds(window_p95(window, side)) : json_null());
+                     (json_int_t)window->total[side].errors, "error_rate", number(window_error_rate(window, side)),
+                     "p95_ms", window->latency != NULL ? milliseconds(window_p95(window, side)) : json_null());
 }
 
 static json_t *breaker_status(const struct route_state *state, uint64_t now_ms)
@@ -91,13 +92,13 @@ static json_t *breaker_status(const struct route_state *state, uint64_t now_ms)
     uint64_t left_ms =
         breaker->state == BREAKER_OPEN && breaker->half_open_at_ms > now_ms ? breaker->half_open_at_ms - now_ms : 0;
     struct trial_totals trials = tally_trials(state->tally, breaker->epoch);
-    return json_pack("{s:b, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:{s:I, s:o, s:o}}", "enabled", limits->enabled, "state",
-                     breaker_state_name(breaker->state), "trips", (json_int_t)breaker->trips, "max_trips",
-                     (json_int_t)limits->max_trips, "why", breaker->why, "in_state_ms",
-                     (json_int_t)(now_ms - breaker->since_ms), "cooldown_left_ms", (json_int_t)left_ms, "trial_succeeded",
-                     (json_int_t)trials.succeeded, "trial_requests", (json_int_t)limits->trial_requests, "window",
-                     "length_ms", (json_int_t)limits->window_ms, "legacy", window_side_json(&breaker->window, SIDE_LEGACY),
-                     "new", window_side_json(&breaker->window, SIDE_NEW));
+    return json_pack(
+        "{s:b, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:{s:I, s:o, s:o}}", "enabled", limits->enabled, "state",
+        breaker_state_name(breaker->state), "trips", (json_int_t)breaker->trips, "max_trips",
+        (json_int_t)limits->max_trips, "why", breaker->why, "in_state_ms", (json_int_t)(now_ms - breaker->since_ms),
+        "cooldown_left_ms", (json_int_t)left_ms, "trial_succeeded", (json_int_t)trials.succeeded, "trial_requests",
+        (json_int_t)limits->trial_requests, "window", "length_ms", (json_int_t)limits->window_ms, "legacy",
+        window_side_json(&breaker->window, SIDE_LEGACY), "new", window_side_json(&breaker->window, SIDE_NEW));
 }
 
 /* ---- stage and gates ---- */
@@ -115,7 +116,8 @@ static json_t *gate_json(enum gate_kind kind, const struct gate_result *gate)
     return json;
 }
 
-static json_t *gates_json(const struct router *router, const struct route_state *state, const struct route_counters *sum)
+static json_t *gates_json(const struct router *router, const struct route_state *state,
+                          const struct route_counters *sum)
 {
     struct gate_report report;
     json_t *gates = json_array();
@@ -131,7 +133,8 @@ static json_t *evidence_side_json(const struct evidence_side *side)
                      "error_rate", number(rate(side->errors, side->judged)), "latency", latency_json(&side->latency));
 }
 
-static json_t *evidence_json(const struct router *router, const struct route_state *state, const struct route_counters *sum)
+static json_t *evidence_json(const struct router *router, const struct route_state *state,
+                             const struct route_counters *sum)
 {
     struct comparison_totals pairs = route_state_pairs(router, state);
     struct evidence evidence;
@@ -147,10 +150,10 @@ static json_t *stages_json(const struct route_state *state)
     json_t *stages = json_array();
     for (uint32_t i = 0; i < config->stage_count; i++) {
         const struct config_stage *stage = &config->stages[i];
-        (void)json_array_append_new(
-            stages, json_pack("{s:s, s:o, s:o, s:I, s:b, s:b}", "name", stage->name, "percent", share_json(stage->percent),
-                              "shadow", share_json(stage->shadow), "hold_ms", (json_int_t)stage->hold_ms, "confirm",
-                              stage->confirm, "current", i == state->plan.stage));
+        (void)json_array_append_new(stages, json_pack("{s:s, s:o, s:o, s:I, s:b, s:b}", "name", stage->name, "percent",
+                                                      share_json(stage->percent), "shadow", share_json(stage->shadow),
+                                                      "hold_ms", (json_int_t)stage->hold_ms, "confirm", stage->confirm,
+                                                      "current", i == state->plan.stage));
     }
     return stages;
 }
@@ -165,10 +168,10 @@ static void add_plan(json_t *json, const struct router *router, const struct rou
     (void)json_object_set_new(json, "stages", stages_json(state));
     (void)json_object_set_new(json, "promotion",
                               json_string(state->config->promotion == PROMOTION_AUTO ? "auto" : "manual"));
-    (void)json_object_set_new(
-        json, "hold",
-        json_pack("{s:I, s:I, s:I}", "length_ms", (json_int_t)hold_ms, "elapsed_ms", (json_int_t)plan->held_ms, "left_ms",
-                  (json_int_t)(plan->held_ms < hold_ms ? hold_ms - plan->held_ms : 0)));
+    (void)json_object_set_new(json, "hold",
+                              json_pack("{s:I, s:I, s:I}", "length_ms", (json_int_t)hold_ms, "elapsed_ms",
+                                        (json_int_t)plan->held_ms, "left_ms",
+                                        (json_int_t)(plan->held_ms < hold_ms ? hold_ms - plan->held_ms : 0)));
     (void)json_object_set_new(json, "gates", gates_json(router, state, sum));
 }
 

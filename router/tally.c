@@ -1,6 +1,6 @@
 /*
- * Allocates and adds up the per-worker counters of a route. Created and summed on the control thread; the last reference
- * may be dropped on any thread.
+ * Allocates and adds up the per-worker counters of a route. Created and summed on the control thread; the last
+ * reference may be dropped on any thread.
  */
 #include "router/tally.h"
 

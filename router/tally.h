@@ -10,21 +10,21 @@
 #include "router/counters.h"
 
 /*
- * A count that belongs to one epoch of the breaker: epoch in the high half, count in the low half, so that control never
- * reads the one without the other.
+ * A count that belongs to one epoch of the breaker: epoch in the high half, count in the low half, so that control
+ * never reads the one without the other.
  */
 struct tally_slot {
     struct route_counters counters;
     uint64_t trial_taken; /* permits of a half-open epoch in use or used up */
     uint64_t trial_ok;
     uint64_t trial_failed;
-    uint64_t run_epoch;   /* epoch that side[SIDE_NEW].error_run belongs to */
+    uint64_t run_epoch; /* epoch that side[SIDE_NEW].error_run belongs to */
 } __attribute__((aligned(64)));
 
 struct tally {
     uint32_t refs; /* atomic */
     uint32_t workers;
-    char *name;    /* owned */
+    char *name; /* owned */
     struct tally_slot *slots;
 };
 

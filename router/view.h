@@ -1,9 +1,10 @@
 /*
- * What control publishes and workers read: routes ready for matching, and for each the share in force. Immutable once made.
+ * What control publishes and workers read: routes ready for matching, and for each the share in force. Immutable once
+ * made.
  *
- * A view holds a route table (made once per configuration, shared by all its views) and one small row per route. References
- * are counted atomically; whoever drops the last one frees the view, and with the last view of a table the hook
- * config_released() says that the configuration is no longer read.
+ * A view holds a route table (made once per configuration, shared by all its views) and one small row per route.
+ * References are counted atomically; whoever drops the last one frees the view, and with the last view of a table the
+ * hook config_released() says that the configuration is no longer read.
  */
 #ifndef SHUNT_ROUTER_VIEW_H
 #define SHUNT_ROUTER_VIEW_H
@@ -36,10 +37,10 @@ struct router_view {
     uint32_t refs; /* atomic */
     bool passthrough;
     uint32_t workers;
-    struct route_table *table;   /* one reference */
-    struct tally *unrouted;      /* of "-"; one reference */
-    uint32_t count;              /* of routes: the table's */
-    struct view_route routes[];  /* in the configuration's order */
+    struct route_table *table;  /* one reference */
+    struct tally *unrouted;     /* of "-"; one reference */
+    uint32_t count;             /* of routes: the table's */
+    struct view_route routes[]; /* in the configuration's order */
 };
 
 /* NULL without memory. */

@@ -1,5 +1,6 @@
 /*
- * The breaker's memory. A ring of differences with running totals, so that a look costs the same whatever the window holds.
+ * The breaker's memory. A ring of differences with running totals, so that a look costs the same whatever the window
+ * holds.
  */
 #include "router/window.h"
 

@@ -1,9 +1,9 @@
 /*
- * A sliding window over growing counters of both sides: how many exchanges were judged, how many failed, and how long they
- * took, within the last `length_ms`.
+ * A sliding window over growing counters of both sides: how many exchanges were judged, how many failed, and how long
+ * they took, within the last `length_ms`.
  *
- * Time is cut into buckets of a twentieth of the window (at least 25 ms); the oldest is forgotten as a new one begins, so the
- * window is up to one bucket longer than asked for, never shorter. Control thread only.
+ * Time is cut into buckets of a twentieth of the window (at least 25 ms); the oldest is forgotten as a new one begins,
+ * so the window is up to one bucket longer than asked for, never shorter. Control thread only.
  */
 #ifndef SHUNT_ROUTER_WINDOW_H
 #define SHUNT_ROUTER_WINDOW_H
@@ -32,13 +32,13 @@ struct window_latency {
 
 struct window {
     uint64_t bucket_ms;
-    uint64_t head_until_ms;  /* when the filling bucket is full */
+    uint64_t head_until_ms; /* when the filling bucket is full */
     uint32_t head;
     struct window_counts last[SIDES];  /* the counters at the last look */
     struct window_counts total[SIDES]; /* within the window */
     struct window_counts bucket[WINDOW_BUCKETS][SIDES];
-    struct window_latency *latency;    /* owned; NULL: not watched */
-    struct window_latency *spare;      /* owned; found by window_reserve(), not in use yet */
+    struct window_latency *latency; /* owned; NULL: not watched */
+    struct window_latency *spare;   /* owned; found by window_reserve(), not in use yet */
 };
 
 /* Finds the memory that window_init() with this `latency` will need. False without memory: nothing has changed. */
@@ -53,7 +53,8 @@ void window_restart(struct window *window, const struct route_counters *sum, uin
 /* The same, for a window whose last look was just now. */
 void window_clear(struct window *window, uint64_t now_ms);
 
-/* Lets time pass; then, unless `sum` is NULL (nothing changed since the last look), takes in what the counters gained. */
+/* Lets time pass; then, unless `sum` is NULL (nothing changed since the last look), takes in what the counters gained.
+ */
 void window_update(struct window *window, const struct route_counters *sum, uint64_t now_ms);
 
 /* errors / judged, 0 when there are none. */

@@ -1,6 +1,6 @@
 /*
- * What the router's tests share: a router on a YAML file given as text, a clock in hand, requests made of a few words, and
- * the events that came out. Header only, as each test program is one file.
+ * What the router's tests share: a router on a YAML file given as text, a clock in hand, requests made of a few words,
+ * and the events that came out. Header only, as each test program is one file.
  */
 #ifndef SHUNT_TESTS_ROUTER_FIXTURE_H
 #define SHUNT_TESTS_ROUTER_FIXTURE_H
@@ -20,7 +20,12 @@
 
 #define UNUSED_OK __attribute__((unused))
 
-enum { FIXTURE_CONFIGS = 64, FIXTURE_EVENTS = 4096, FIXTURE_FIELDS = 8, TICK_MS = 25 };
+enum {
+    FIXTURE_CONFIGS = 64,
+    FIXTURE_EVENTS = 4096,
+    FIXTURE_FIELDS = 8,
+    TICK_MS = 25
+};
 
 struct fixture {
     struct router *router;
@@ -218,8 +223,8 @@ UNUSED_OK static struct decision decide_on(struct fixture *f, uint32_t worker, s
     return decision;
 }
 
-UNUSED_OK static void observe(struct fixture *f, uint32_t worker, const struct decision *decision, enum outcome_kind kind,
-                              uint16_t status, uint64_t latency_us)
+UNUSED_OK static void observe(struct fixture *f, uint32_t worker, const struct decision *decision,
+                              enum outcome_kind kind, uint16_t status, uint64_t latency_us)
 {
     struct outcome outcome = {.kind = kind, .status = status, .client_status = status, .latency_us = latency_us};
     router_observe(f->view, worker, decision, &outcome);
@@ -277,7 +282,8 @@ struct found_state {
     bool found;
 };
 
-UNUSED_OK static void find_state(void *context, const struct router_route_state *state, const struct route_counters *sum)
+UNUSED_OK static void find_state(void *context, const struct router_route_state *state,
+                                 const struct route_counters *sum)
 {
     struct found_state *wanted = context;
     (void)sum;

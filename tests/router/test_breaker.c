@@ -25,7 +25,8 @@
     "window: 60s, min_requests: 50, error_rate: off, error_rate_increase: 2%, p95_ratio: off, consecutive_errors: 0, " \
     "cooldown: 30s, max_trips: 3, trial_requests: 5"
 #define P95_ONLY                                                                                                       \
-    "window: 60s, min_requests: 50, error_rate: off, error_rate_increase: off, p95_ratio: 2.0, consecutive_errors: 0, " \
+    "window: 60s, min_requests: 50, error_rate: off, error_rate_increase: off, p95_ratio: 2.0, consecutive_errors: "   \
+    "0, "                                                                                                              \
     "cooldown: 30s, max_trips: 3, trial_requests: 5"
 
 static enum breaker_state breaker_of(const struct fixture *f)
@@ -264,7 +265,8 @@ static void take_trials(struct fixture *f, struct trials *trials)
     }
 }
 
-static void end_trial(struct fixture *f, const struct trials *trials, uint32_t i, enum outcome_kind kind, uint16_t status)
+static void end_trial(struct fixture *f, const struct trials *trials, uint32_t i, enum outcome_kind kind,
+                      uint16_t status)
 {
     observe(f, trials->worker[i], &trials->decision[i], kind, status, 1000);
 }

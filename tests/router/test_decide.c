@@ -74,7 +74,9 @@ static void the_split_is_within_three_sigma(void **state)
 static void no_user_moves_back_as_the_share_grows(void **state)
 {
     (void)state;
-    enum { USERS = 200 };
+    enum {
+        USERS = 200
+    };
     struct fixture *f = fixture_new(3, SPLIT);
     bool on_new[USERS] = {false};
     assert_int_equal(command_percent(f, "orders", 0), 0);
@@ -265,7 +267,8 @@ static void mirroring_follows_share_method_and_upgrade(void **state)
 static void a_write_is_not_mirrored_unless_named(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new(1, YAML_HEAD "  - { name: a, match: { path: /a }, percent: 0, shadow: { percent: 100 } }\n");
+    struct fixture *f =
+        fixture_new(1, YAML_HEAD "  - { name: a, match: { path: /a }, percent: 0, shadow: { percent: 100 } }\n");
     struct request r;
     request_init(&r, "POST", "/a");
     assert_int_equal(decide_on(f, 0, &r).mirror, MIRROR_METHOD);
@@ -332,10 +335,17 @@ static void outcomes_are_counted_on_the_side_asked_first(void **state)
         bool judged;
         bool error;
     } rows[] = {
-        {OUTCOME_OK, 200, true, false},         {OUTCOME_OK, 404, true, false},      {OUTCOME_OK, 500, true, true},
-        {OUTCOME_OK, 503, true, true},          {OUTCOME_CONNECT_FAILED, 0, true, true}, {OUTCOME_TIMEOUT, 0, true, true},
-        {OUTCOME_RESET, 0, true, true},         {OUTCOME_BAD_RESPONSE, 0, true, true},   {OUTCOME_OVERLOADED, 0, false, false},
-        {OUTCOME_CLIENT_GONE, 0, false, false}, {OUTCOME_CLIENT_GONE, 500, false, false},
+        {OUTCOME_OK, 200, true, false},
+        {OUTCOME_OK, 404, true, false},
+        {OUTCOME_OK, 500, true, true},
+        {OUTCOME_OK, 503, true, true},
+        {OUTCOME_CONNECT_FAILED, 0, true, true},
+        {OUTCOME_TIMEOUT, 0, true, true},
+        {OUTCOME_RESET, 0, true, true},
+        {OUTCOME_BAD_RESPONSE, 0, true, true},
+        {OUTCOME_OVERLOADED, 0, false, false},
+        {OUTCOME_CLIENT_GONE, 0, false, false},
+        {OUTCOME_CLIENT_GONE, 500, false, false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct fixture *f = fixture_new(1, SPLIT);
@@ -370,7 +380,8 @@ static void a_fallback_counts_what_the_client_got_and_what_the_backend_did(void 
     request_init(&r, "GET", "/orders");
     request_add(&r, "X-Shunt-Backend", "new");
     struct decision d = decide_on(f, 0, &r);
-    struct outcome outcome = {.kind = OUTCOME_OK, .status = 502, .client_status = 200, .fell_back = true, .latency_us = 9};
+    struct outcome outcome = {
+        .kind = OUTCOME_OK, .status = 502, .client_status = 200, .fell_back = true, .latency_us = 9};
     router_observe(f->view, 0, &d, &outcome);
     struct route_counters sum;
     assert_true(router_counters(f->router, "orders", &sum));

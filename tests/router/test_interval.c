@@ -79,8 +79,7 @@ static void differences_have_newcombes_interval(void **state)
         {0, 0, 0, 10, 0.95, -1, 1},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct interval d =
-            interval_of_difference(rows[i].a, rows[i].m, rows[i].b, rows[i].n, rows[i].confidence);
+        struct interval d = interval_of_difference(rows[i].a, rows[i].m, rows[i].b, rows[i].n, rows[i].confidence);
         near(d.low, rows[i].low);
         near(d.high, rows[i].high);
     }

@@ -30,7 +30,15 @@ static struct plan plan_in(enum plan_phase phase)
     return plan;
 }
 
-enum { PROMOTE, PAUSE, RESUME, ROLLBACK, RESTART, SET_PERCENT, ACTIONS };
+enum {
+    PROMOTE,
+    PAUSE,
+    RESUME,
+    ROLLBACK,
+    RESTART,
+    SET_PERCENT,
+    ACTIONS
+};
 
 static int act(struct plan *plan, int action, const char **why)
 {
@@ -182,8 +190,10 @@ static void a_stage_is_found_again_by_its_name(void **state)
 static void a_stage_that_is_gone_becomes_the_largest_not_above_its_share(void **state)
 {
     (void)state;
-    struct config_stage edited[] = {
-        {.name = "a", .percent = 0}, {.name = "b", .percent = 900}, {.name = "c", .percent = 900}, {.name = "d", .percent = 1100}};
+    struct config_stage edited[] = {{.name = "a", .percent = 0},
+                                    {.name = "b", .percent = 900},
+                                    {.name = "c", .percent = 900},
+                                    {.name = "d", .percent = 1100}};
     struct config_route file = {.stages = edited, .stage_count = 4};
     struct plan plan = plan_in(PLAN_RUNNING);
     uint32_t entries = plan.entries;

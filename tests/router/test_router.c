@@ -3,7 +3,9 @@
 
 #include <errno.h>
 
-#define GATES "    gates: { min_requests: 100, error_rate_increase: 5%, p95_increase: off, mismatch_rate: 1%, confidence: 95% }\n"
+#define GATES                                                                                                          \
+    "    gates: { min_requests: 100, error_rate_increase: 5%, p95_increase: off, mismatch_rate: 1%, confidence: 95% "  \
+    "}\n"
 #define PLAN_HEAD                                                                                                      \
     YAML_HEAD                                                                                                          \
     "  - name: orders\n"                                                                                               \
@@ -16,7 +18,7 @@
     "      - { name: canary, percent: 10, hold: 60s }\n"                                                               \
     "      - { name: half, percent: 50, hold: 60s }\n"                                                                 \
     "      - { name: all, percent: 100, hold: 60s }\n"
-#define AUTO PLAN_HEAD "    promotion: auto\n" STAGES
+#define AUTO   PLAN_HEAD "    promotion: auto\n" STAGES
 #define MANUAL PLAN_HEAD "    promotion: manual\n" STAGES
 
 static uint64_t next_user;
@@ -150,10 +152,11 @@ static void a_manual_plan_waits_for_a_person(void **state)
 static void a_stage_may_ask_for_a_person(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new(1, PLAN_HEAD "    promotion: auto\n"
-                                                 "    stages:\n"
-                                                 "      - { name: a, percent: 0, shadow: 100, hold: 1s, confirm: true }\n"
-                                                 "      - { name: b, percent: 10, hold: 1s }\n");
+    struct fixture *f =
+        fixture_new(1, PLAN_HEAD "    promotion: auto\n"
+                                 "    stages:\n"
+                                 "      - { name: a, percent: 0, shadow: 100, hold: 1s, confirm: true }\n"
+                                 "      - { name: b, percent: 10, hold: 1s }\n");
     traffic(f, 200, 200);
     pairs(f, 1000, 0);
     fixture_wait(f, 10000);
@@ -187,15 +190,15 @@ static void a_hold_does_not_run_in_pause_or_passthrough(void **state)
 static void a_trip_begins_the_hold_again(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new(1, YAML_HEAD
-                                    "  - name: orders\n"
-                                    "    match: { path: /orders/** }\n"
-                                    "    sticky: [ { header: X-User-Id } ]\n"
-                                    "    promotion: auto\n"
-                                    "    gates: { min_requests: 100, error_rate_increase: off, p95_increase: off, "
-                                    "mismatch_rate: off }\n"
-                                    "    breaker: { consecutive_errors: 5, cooldown: 1s, trial_requests: 1 }\n"
-                                    "    stages: [ { name: canary, percent: 50, hold: 60s }, { name: all, percent: 100 } ]\n");
+    struct fixture *f = fixture_new(
+        1, YAML_HEAD "  - name: orders\n"
+                     "    match: { path: /orders/** }\n"
+                     "    sticky: [ { header: X-User-Id } ]\n"
+                     "    promotion: auto\n"
+                     "    gates: { min_requests: 100, error_rate_increase: off, p95_increase: off, "
+                     "mismatch_rate: off }\n"
+                     "    breaker: { consecutive_errors: 5, cooldown: 1s, trial_requests: 1 }\n"
+                     "    stages: [ { name: canary, percent: 50, hold: 60s }, { name: all, percent: 100 } ]\n");
     traffic(f, 1000, 200);
     fixture_wait(f, 50000);
     traffic(f, 20, 500);
@@ -217,14 +220,14 @@ static void a_trip_begins_the_hold_again(void **state)
 static void promoting_past_an_open_breaker_takes_force(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new(1, YAML_HEAD
-                                    "  - name: orders\n"
-                                    "    match: { path: /orders/** }\n"
-                                    "    sticky: [ { header: X-User-Id } ]\n"
-                                    "    gates: { min_requests: 1, error_rate_increase: off, p95_increase: off, "
-                                    "mismatch_rate: off }\n"
-                                    "    breaker: { consecutive_errors: 5 }\n"
-                                    "    stages: [ { name: canary, percent: 50, hold: 60s }, { name: all, percent: 100 } ]\n");
+    struct fixture *f = fixture_new(
+        1, YAML_HEAD "  - name: orders\n"
+                     "    match: { path: /orders/** }\n"
+                     "    sticky: [ { header: X-User-Id } ]\n"
+                     "    gates: { min_requests: 1, error_rate_increase: off, p95_increase: off, "
+                     "mismatch_rate: off }\n"
+                     "    breaker: { consecutive_errors: 5 }\n"
+                     "    stages: [ { name: canary, percent: 50, hold: 60s }, { name: all, percent: 100 } ]\n");
     const char *why = NULL;
     struct router_command promote = {.verb = VERB_PROMOTE, .route = "orders", .who = "operator:ann"};
     traffic(f, 100, 500);
@@ -265,10 +268,11 @@ static void an_event_says_who_why_from_and_to(void **state)
     json_t *history = router_history(f->router, "orders");
     json_t *event = json_array_get(history, json_array_size(history) - 1);
     char *text = json_dumps(event, JSON_SORT_KEYS | JSON_REAL_PRECISION(10));
-    assert_string_equal(text, "{\"at_ms\": 1700000000000, \"from\": {\"percent\": 0, \"phase\": \"running\", \"stage\": "
-                              "\"shadow\"}, \"route\": \"orders\", \"sequence\": 2, \"to\": {\"percent\": 12.34, \"phase\": "
-                              "\"paused\", \"stage\": \"canary\"}, \"what\": \"set_percent\", \"who\": \"operator:ann\", "
-                              "\"why\": \"no reason given\"}");
+    assert_string_equal(text,
+                        "{\"at_ms\": 1700000000000, \"from\": {\"percent\": 0, \"phase\": \"running\", \"stage\": "
+                        "\"shadow\"}, \"route\": \"orders\", \"sequence\": 2, \"to\": {\"percent\": 12.34, \"phase\": "
+                        "\"paused\", \"stage\": \"canary\"}, \"what\": \"set_percent\", \"who\": \"operator:ann\", "
+                        "\"why\": \"no reason given\"}");
     free(text);
     json_decref(history);
     struct router_command order = {
@@ -334,7 +338,8 @@ static void an_edited_plan_is_told(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, AUTO);
     assert_int_equal(command_force(f, "orders"), 0);
-    fixture_configure(f, PLAN_HEAD "    stages: [ { name: a, percent: 0, hold: 1s }, { name: b, percent: 5, hold: 1s } ]\n");
+    fixture_configure(f, PLAN_HEAD
+                      "    stages: [ { name: a, percent: 0, hold: 1s }, { name: b, percent: 5, hold: 1s } ]\n");
     assert_string_equal(last_event(f), "reload");
     assert_string_equal(f->who[f->event_count - 1], "config");
     assert_string_equal(stage_of(f), "b");
@@ -399,16 +404,18 @@ static bool may_raise(const char *what)
 }
 
 /*
- * Random traffic, verbs, reloads, passthrough and time. Whenever the share has grown, the last event is one that may do so;
- * and when that event is the plan's own, all gates passed in the former stage.
+ * Random traffic, verbs, reloads, passthrough and time. Whenever the share has grown, the last event is one that may do
+ * so; and when that event is the plan's own, all gates passed in the former stage.
  */
 static void no_share_grows_without_a_pass_or_a_person(void **state)
 {
     (void)state;
     static const char *const files[] = {
         AUTO, MANUAL,
-        PLAN_HEAD "    promotion: auto\n    stages: [ { name: canary, percent: 20, hold: 1s }, { name: all, percent: 90 } ]\n",
-        PLAN_HEAD "    promotion: auto\n    stages: [ { name: x, percent: 5, hold: 1s }, { name: half, percent: 60, hold: 1s } ]\n"};
+        PLAN_HEAD
+        "    promotion: auto\n    stages: [ { name: canary, percent: 20, hold: 1s }, { name: all, percent: 90 } ]\n",
+        PLAN_HEAD "    promotion: auto\n    stages: [ { name: x, percent: 5, hold: 1s }, { name: half, percent: 60, "
+                  "hold: 1s } ]\n"};
     for (uint64_t seed = 1; seed <= 6; seed++) {
         struct fixture *f = fixture_new(2, AUTO);
         uint64_t random = seed * 1234567;
@@ -419,7 +426,8 @@ static void no_share_grows_without_a_pass_or_a_person(void **state)
             uint64_t dice = next_random(&random);
             switch (dice % 16) {
             case 0:
-                (void)command(f, (enum router_verb)(dice / 16 % 7 == VERB_SET_PERCENT ? VERB_PAUSE : dice / 16 % 7), "orders");
+                (void)command(f, (enum router_verb)(dice / 16 % 7 == VERB_SET_PERCENT ? VERB_PAUSE : dice / 16 % 7),
+                              "orders");
                 break;
             case 1:
                 (void)command_percent(f, "orders", (uint32_t)(dice / 16 % 10001));
@@ -432,7 +440,8 @@ static void no_share_grows_without_a_pass_or_a_person(void **state)
                     fixture_configure(f, files[dice / 128 % 4]);
                 break;
             case 4:
-                (void)router_passthrough(f->router, PASSTHROUGH_API, dice / 16 % 4 == 0, "operator:ann", NULL, f->wall_ms);
+                (void)router_passthrough(f->router, PASSTHROUGH_API, dice / 16 % 4 == 0, "operator:ann", NULL,
+                                         f->wall_ms);
                 break;
             case 5:
                 pairs(f, 1000, dice / 16 % 40 == 0 ? 100 : 0);

@@ -8,7 +8,8 @@
     "    sticky: [ { header: X-User-Id } ]\n"                                                                          \
     "    promotion: auto\n"                                                                                            \
     "    gates: { min_requests: 100, error_rate_increase: 50%, p95_increase: off, mismatch_rate: 5% }\n"               \
-    "    breaker: { consecutive_errors: 5, error_rate: off, error_rate_increase: off, p95_ratio: off, cooldown: 30s }\n" \
+    "    breaker: { consecutive_errors: 5, error_rate: off, error_rate_increase: off, p95_ratio: off, cooldown: 30s "  \
+    "}\n"                                                                                                              \
     "    stages:\n"                                                                                                    \
     "      - { name: shadow, percent: 0, shadow: 100, hold: 60s }\n"                                                   \
     "      - { name: canary, percent: 50, shadow: 100, hold: 60s }\n"                                                  \
@@ -61,7 +62,8 @@ static void everything_comes_back(void **state)
     assert_int_equal(state_of(g, "orders").percent, 5000);
     assert_int_equal(state_of(g, "rest").percent, 1234);
     assert_true(router_passthrough_is_on(g->router));
-    assert_true(router_passthrough(g->router, PASSTHROUGH_API, false, "operator:ann", NULL, g->wall_ms)); /* the only one kept */
+    assert_true(router_passthrough(g->router, PASSTHROUGH_API, false, "operator:ann", NULL,
+                                   g->wall_ms)); /* the only one kept */
     json_decref(state1);
     json_decref(state2);
     fixture_free(f);
@@ -262,9 +264,33 @@ static void try_to_use(const json_t *state)
 }
 
 static const char *const odd_values[] = {
-    "null", "true", "-1", "0", "1", "10000", "10001", "9223372036854775807", "-9223372036854775808", "1.5", "1e308",
-    "\"\"", "\"running\"", "\"fixed\"", "\"rolled_back\"", "\"half_open\"", "\"nonsense\"", "[]", "{}", "[[0,1]]",
-    "[[464,1]]", "[[465,1]]", "[[-1,1]]", "[[0]]", "{\"phase\":\"running\"}", "[{}]", "[1,2,3]",
+    "null",
+    "true",
+    "-1",
+    "0",
+    "1",
+    "10000",
+    "10001",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "1.5",
+    "1e308",
+    "\"\"",
+    "\"running\"",
+    "\"fixed\"",
+    "\"rolled_back\"",
+    "\"half_open\"",
+    "\"nonsense\"",
+    "[]",
+    "{}",
+    "[[0,1]]",
+    "[[464,1]]",
+    "[[465,1]]",
+    "[[-1,1]]",
+    "[[0]]",
+    "{\"phase\":\"running\"}",
+    "[{}]",
+    "[1,2,3]",
 };
 
 static uint32_t mutate_all(json_t *root, json_t *at);
@@ -276,7 +302,8 @@ static uint32_t mutate_place(json_t *root, json_t *parent, const char *key, size
     for (size_t i = 0; i < sizeof(odd_values) / sizeof(odd_values[0]); i++) {
         json_t *odd = json_loads(odd_values[i], JSON_DECODE_ANY, NULL);
         assert_non_null(odd);
-        assert_int_equal(key != NULL ? json_object_set_new(parent, key, odd) : json_array_set_new(parent, index, odd), 0);
+        assert_int_equal(key != NULL ? json_object_set_new(parent, key, odd) : json_array_set_new(parent, index, odd),
+                         0);
         try_to_use(root);
         tried++;
     }
@@ -376,7 +403,8 @@ static bool run_short_of_memory(uint64_t count)
     json_t *full = saved(f);
     allocations_left = count;
     json_set_alloc_funcs(failing_malloc, free);
-    assert_int_equal(command_force(f, "orders"), 0); /* the change happens, and is told, with or without memory for its JSON */
+    assert_int_equal(command_force(f, "orders"),
+                     0); /* the change happens, and is told, with or without memory for its JSON */
     assert_int_equal(state_of(f, "orders").percent, 5000);
     assert_string_equal(last_event(f), "promote");
     traffic(f, 100, 500);

@@ -1,6 +1,6 @@
 /*
- * Two workers decide and observe while control ticks, publishes, reloads, obeys and reads. Run under ThreadSanitizer this
- * shows that the halves share nothing without order; run plainly it shows that nothing is lost or freed too early.
+ * Two workers decide and observe while control ticks, publishes, reloads, obeys and reads. Run under ThreadSanitizer
+ * this shows that the halves share nothing without order; run plainly it shows that nothing is lost or freed too early.
  */
 #include "fixture.h"
 
@@ -15,7 +15,10 @@
     "    shadow: { percent: 50 }\n"                                                                                    \
     "    breaker: { window: 1s, consecutive_errors: 3, cooldown: 50ms, max_trips: 0, trial_requests: 2 }\n"
 
-enum { WORKERS = 2, REQUESTS = 20000 };
+enum {
+    WORKERS = 2,
+    REQUESTS = 20000
+};
 
 /* The newest view, handed over the way control does it: under a lock, with a reference. */
 struct exchange_place {
