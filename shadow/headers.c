@@ -183,10 +183,11 @@ static bool first_value(const struct rules_header *header, struct span head, str
 /* The media type alone, without parameters, is no secret and says much: application/json here, text/html there. */
 static bool show_media_type(char *to, struct span value)
 {
-    size_t len = 0;
+    size_t len = 0, slashes = 0;
     while (len < value.len && (isalnum((unsigned char)value.at[len]) || memchr("/+.-", value.at[len], 4) != NULL))
-        len++;
-    if (len == 0 || len > MEDIA_TYPE_LONGEST || (len < value.len && value.at[len] != ';' && !is_blank(value.at[len])))
+        slashes += value.at[len++] == '/' ? 1 : 0;
+    bool ends = len == value.len || value.at[len] == ';' || is_blank(value.at[len]);
+    if (!ends || slashes != 1 || len > MEDIA_TYPE_LONGEST)
         return false;
     redact_clean(to, VALUE_ROOM, value.at, len);
     return true;

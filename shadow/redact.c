@@ -181,7 +181,7 @@ static void write_query(struct writer *w, bool redact, const char *query)
             write_clean(w, query, name);
             write_clean(w, "=", 1);
             write_hint(w, "string ", len - name - 1);
-        } else if (name == len && redact) { /* "?token-without-a-name" */
+        } else if (name == len && len > 0 && redact) { /* "?token-without-a-name" */
             write_hint(w, "string ", len);
         } else {
             write_clean(w, query, len);

@@ -168,15 +168,24 @@ static const char *clock_text(char text[FIGURE_ROOM], uint64_t wall_ms, const ch
 static void print_heading(struct page *page, const json_t *route)
 {
     char name[TEXT_ROOM], primary[TEXT_ROOM], shadow[TEXT_ROOM], from[FIGURE_ROOM], to[FIGURE_ROOM];
-    char line[TEXT_ROOM * 3];
-    snprintf(line, sizeof(line), "  %s answers, %s is compared", text_of(route, "primary", primary),
+    char sides[TEXT_ROOM * 3], period[FIGURE_ROOM * 3];
+    snprintf(sides, sizeof(sides), "%s answers, %s is compared", text_of(route, "primary", primary),
              text_of(route, "shadow", shadow));
-    print(page, BOLD, "%s", text_of(route, "route", name));
-    print(page, CYAN, "%s", line);
-    if (number_of(route, "since_ms") > 0)
-        print(page, DIM, "  %s to %s UTC", clock_text(from, number_of(route, "since_ms"), "%Y-%m-%d %H:%M:%S"),
-              clock_text(to, number_of(route, "last_ms"), "%Y-%m-%d %H:%M:%S"));
-    fputc('\n', page->out);
+    snprintf(period, sizeof(period), "%s to %s UTC", clock_text(from, number_of(route, "since_ms"), "%Y-%m-%d %H:%M:%S"),
+             clock_text(to, number_of(route, "last_ms"), "%Y-%m-%d %H:%M:%S"));
+    print_last_cell(page, BOLD, text_of(route, "route", name), page->width);
+    fputs("  ", page->out);
+    unsigned used = 2 + columns_of(sides);
+    if (number_of(route, "since_ms") == 0) {
+        print_last_cell(page, CYAN, sides, page->width - 2);
+    } else if (used + 2 + columns_of(period) <= page->width) {
+        print(page, CYAN, "%s", sides);
+        print(page, DIM, "  %s\n", period);
+    } else {
+        print_last_cell(page, CYAN, sides, page->width - 2);
+        fputs("  ", page->out);
+        print_last_cell(page, DIM, period, page->width - 2);
+    }
 }
 
 static const struct {
@@ -222,7 +231,7 @@ static void print_total(struct page *page, const char *label, uint64_t count, ui
     char figure[FIGURE_ROOM], rate[FIGURE_ROOM];
     double part = compared > 0 ? (double)count / (double)compared : 0;
     unsigned room = page->width > 50 ? page->width - 45 : 5;
-    print(page, PLAIN, "    %-13s %12s  %9s  ", label, commas(figure, count), share(rate, part));
+    print(page, PLAIN, "    %-13s %12s  %9s%s", label, commas(figure, count), share(rate, part), part > 0 ? "  " : "");
     print_bar(page, paint, part > 1 ? 1 : part, room > 40 ? 40 : room);
     fputc('\n', page->out);
 }
@@ -291,10 +300,17 @@ static void describe(const json_t *difference, char text[TEXT_ROOM * 2 + 16])
                  shadow[0] != '\0' ? shadow : "(none)");
 }
 
-static void print_field(struct page *page, const json_t *field, unsigned name_columns)
+/* Which columns of the table of fields find room: the example goes first where the page is narrow. */
+struct field_columns {
+    unsigned name, example;
+};
+
+enum { FIELD_FIGURES = 4 + 2 + 9 + 1 + 9 + 1 + 9 + 1 + 9, EXAMPLE_LEAST = 16 };
+
+static void print_field(struct page *page, const json_t *field, const struct field_columns *columns)
 {
     char name[TEXT_ROOM], kind[TEXT_ROOM], figure[FIGURE_ROOM], rate[FIGURE_ROOM], noise[FIGURE_ROOM];
-    char example[TEXT_ROOM * 2 + 16];
+    char example[TEXT_ROOM * 2 + 16] = "";
     bool is_noise = json_is_true(json_object_get(field, "noise"));
     const json_t *noise_rate = json_object_get(field, "noise_rate"), *shown = json_object_get(field, "example");
     enum paint paint = is_noise ? DIM : PLAIN;
@@ -303,23 +319,21 @@ static void print_field(struct page *page, const json_t *field, unsigned name_co
         share(noise, json_number_value(noise_rate));
     else
         snprintf(noise, sizeof(noise), "-");
-    fputs("    ", page->out);
-    print_cell(page, paint, text_of(field, "field", name), name_columns);
-    print(page, paint, "  %-9.9s %10s %9s %9s  ", main_kind(field, kind), commas(figure, number_of(field, "differing")),
-          share(rate, real_of(field, "rate")), noise);
     if (is_noise)
         snprintf(example, sizeof(example), "noise");
     else if (shown != NULL)
         describe(shown, example);
-    else
-        example[0] = '\0';
-    unsigned used = name_columns + 4 + 2 + 9 + 1 + 10 + 1 + 9 + 1 + 9 + 2;
-    print_last_cell(page, is_noise ? DIM : PLAIN, example, page->width > used ? page->width - used : 1);
+    fputs("    ", page->out);
+    print_cell(page, paint, text_of(field, "field", name), columns->name);
+    print(page, paint, "  %-9.9s %9s %9s %9s", main_kind(field, kind), commas(figure, number_of(field, "differing")),
+          share(rate, real_of(field, "rate")), is_noise && columns->example == 0 ? "noise" : noise);
+    fputs(columns->example > 0 ? "  " : "", page->out);
+    print_last_cell(page, paint, columns->example > 0 ? example : "", columns->example);
 }
 
-static unsigned name_columns_of(const struct page *page, const json_t *fields)
+static struct field_columns field_columns_of(const struct page *page, const json_t *fields)
 {
-    unsigned widest = 12, most = page->width / 3;
+    unsigned widest = 12, room = page->width - FIELD_FIGURES;
     size_t i;
     json_t *field;
     json_array_foreach (fields, i, field) {
@@ -328,13 +342,18 @@ static unsigned name_columns_of(const struct page *page, const json_t *fields)
         if (number_of(field, "differing") > 0 && columns > widest)
             widest = columns;
     }
-    return widest < most ? widest : most;
+    if (room < 12 + 2 + EXAMPLE_LEAST)
+        return (struct field_columns){.name = widest < room ? widest : room};
+    unsigned most = room - 2 - EXAMPLE_LEAST < room * 2 / 3 ? room - 2 - EXAMPLE_LEAST : room * 2 / 3;
+    unsigned name = widest < most ? widest : most;
+    return (struct field_columns){.name = name, .example = room - name - 2};
 }
 
 static void print_fields(struct page *page, const json_t *route)
 {
     const json_t *fields = json_object_get(route, "fields");
-    unsigned columns = name_columns_of(page, fields), shown = 0, more = 0;
+    struct field_columns columns = field_columns_of(page, fields);
+    unsigned shown = 0;
     size_t i;
     json_t *field;
 
@@ -343,17 +362,15 @@ static void print_fields(struct page *page, const json_t *route)
             continue;
         if (shown == 0) {
             fputs("\n    ", page->out);
-            print_cell(page, BOLD, "FIELD", columns);
-            print(page, BOLD, "  %-9s %10s %9s %9s  %s\n", "KIND", "PAIRS", "RATE", "NOISE", "EXAMPLE");
+            print_cell(page, BOLD, "FIELD", columns.name);
+            print(page, BOLD, "  %-9s %9s %9s %9s%s\n", "KIND", "PAIRS", "RATE", "NOISE",
+                  columns.example > 0 ? "  EXAMPLE" : "");
         }
-        if (shown < FIELDS_SHOWN)
-            print_field(page, field, columns);
-        else
-            more++;
-        shown++;
+        if (shown++ < FIELDS_SHOWN)
+            print_field(page, field, &columns);
     }
-    if (more > 0)
-        print(page, DIM, "    … and %u more fields\n", more);
+    if (shown > FIELDS_SHOWN)
+        print(page, DIM, "    … and %u more fields\n", shown - FIELDS_SHOWN);
 }
 
 static void print_ignored(struct page *page, const json_t *route)
@@ -397,7 +414,7 @@ static void print_latency_row(struct page *page, const json_t *route, const char
     char name[TEXT_ROOM], p50[FIGURE_ROOM], p95[FIGURE_ROOM], p99[FIGURE_ROOM];
     const json_t *latency = json_object_get(json_object_get(route, "latency"), side);
     print(page, PLAIN, "    ");
-    print_cell(page, PLAIN, text_of(route, side, name), 24);
+    print_cell(page, PLAIN, text_of(route, side, name), 22);
     print(page, PLAIN, " %10s %10s %10s\n", milliseconds(p50, real_of(latency, "p50_ms")),
           milliseconds(p95, real_of(latency, "p95_ms")), milliseconds(p99, real_of(latency, "p99_ms")));
 }
@@ -406,7 +423,7 @@ static void print_latency(struct page *page, const json_t *route)
 {
     if (number_of(json_object_get(route, "totals"), "compared") == 0)
         return;
-    print(page, BOLD, "\n    %-24s %10s %10s %10s\n", "LATENCY, SAME REQUESTS", "P50", "P95", "P99");
+    print(page, BOLD, "\n    %-22s %10s %10s %10s\n", "LATENCY, SAME REQUESTS", "P50", "P95", "P99");
     print_latency_row(page, route, "primary");
     print_latency_row(page, route, "shadow");
 }

@@ -1,0 +1,617 @@
+/*
+ * The report: what it counts, what it calls noise, where it stops growing, what it never says.
+ */
+#include "tests/shadow/pairs.h"
+
+#include <inttypes.h>
+
+#include "shadow/report.h"
+#include "shadow/report_row.h"
+
+struct fixture {
+    struct test_route route;
+    struct compare *compare;
+    struct report *report;
+};
+
+static void start(struct fixture *f)
+{
+    test_route_init(&f->route, "orders");
+    test_route_header(&f->route, "content-type");
+    test_route_header(&f->route, "set-cookie");
+    f->compare = compare_new();
+    f->report = report_new();
+    assert_true(f->compare != NULL && f->report != NULL);
+}
+
+static void stop(struct fixture *f)
+{
+    report_free(f->report);
+    compare_free(f->compare);
+}
+
+static void add(struct fixture *f, struct pair *pair)
+{
+    report_add(f->report, pair, compare_pair(f->compare, pair));
+    pair_free(pair);
+}
+
+static void add_json(struct fixture *f, enum pair_kind kind, const char *primary, const char *shadow, uint32_t times)
+{
+    for (uint32_t i = 0; i < times; i++) {
+        struct pair *pair = test_json_pair(&f->route, primary, shadow);
+        pair->kind = kind;
+        add(f, pair);
+    }
+}
+
+static json_t *only_route(struct fixture *f, json_t **report)
+{
+    *report = report_json(f->report, "orders");
+    assert_non_null(*report);
+    json_t *routes = json_object_get(*report, "routes");
+    assert_int_equal(json_array_size(routes), 1);
+    return json_array_get(routes, 0);
+}
+
+static json_int_t number(json_t *object, const char *outer, const char *key)
+{
+    json_t *value = json_object_get(json_object_get(object, outer), key);
+    assert_true(json_is_integer(value));
+    return json_integer_value(value);
+}
+
+static json_t *field_named(json_t *route, const char *name)
+{
+    size_t i;
+    json_t *field;
+    json_array_foreach (json_object_get(route, "fields"), i, field)
+        if (strcmp(json_string_value(json_object_get(field, "field")), name) == 0)
+            return field;
+    return NULL;
+}
+
+static void nothing_yet(void **state)
+{
+    struct fixture f;
+    struct comparison_totals totals = {1, 1};
+    (void)state;
+    start(&f);
+    report_totals(f.report, "orders", &totals);
+    assert_true(totals.compared == 0 && totals.mismatched == 0);
+    assert_null(report_json(f.report, "orders"));
+    json_t *report = report_json(f.report, NULL);
+    assert_int_equal(json_integer_value(json_object_get(report, "schema")), REPORT_SCHEMA);
+    assert_int_equal(json_array_size(json_object_get(report, "routes")), 0);
+    char *text = report_text(report, 80, false);
+    assert_non_null(strstr(text, "Nothing has been compared yet."));
+    free(text);
+    json_decref(report);
+    stop(&f);
+}
+
+static void counts_each_judgement(void **state)
+{
+    struct fixture f;
+    struct comparison_totals totals;
+    json_t *report;
+    (void)state;
+    start(&f);
+    test_route_ignore(&f.route, "$.at");
+    add_json(&f, PAIR_CROSS, "{\"a\":1}", "{\"a\":1}", 5);
+    add_json(&f, PAIR_CROSS, "{\"a\":1,\"at\":1}", "{\"a\":1,\"at\":2}", 3);
+    add_json(&f, PAIR_CROSS, "{\"a\":1}", "{\"a\":2}", 2);
+    struct pair *lost = test_json_pair(&f.route, "1", "1");
+    lost->shadow_capture.kind = OUTCOME_TIMEOUT;
+    add(&f, lost);
+
+    report_totals(f.report, "orders", &totals);
+    assert_true(totals.compared == 10 && totals.mismatched == 2);
+    json_t *route = only_route(&f, &report);
+    assert_int_equal(number(route, "totals", "matched"), 5);
+    assert_int_equal(number(route, "totals", "ignored"), 3);
+    assert_int_equal(number(route, "totals", "mismatched"), 2);
+    assert_int_equal(number(route, "totals", "not_comparable"), 1);
+    assert_int_equal(number(route, "not_comparable", "shadow_timeout"), 1);
+    assert_int_equal(number(route, "verdict", "differing"), 2);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(route, "verdict"), "state")), "differ");
+    assert_int_equal(json_integer_value(json_object_get(field_named(route, "$.a"), "differing")), 2);
+    assert_int_equal(json_integer_value(json_object_get(field_named(route, "$.at"), "ignored")), 3);
+    json_decref(report);
+    stop(&f);
+}
+
+/* A mirror that never answers must not look like one that always agrees. */
+static void silence_is_no_agreement(void **state)
+{
+    struct fixture f;
+    json_t *report;
+    (void)state;
+    start(&f);
+    for (int i = 0; i < 40; i++) {
+        struct pair *pair = test_json_pair(&f.route, "1", "1");
+        pair->shadow_capture.kind = OUTCOME_CONNECT_FAILED;
+        add(&f, pair);
+    }
+    json_t *route = only_route(&f, &report);
+    json_t *verdict = json_object_get(route, "verdict");
+    assert_string_equal(json_string_value(json_object_get(verdict, "state")), "no_data");
+    assert_string_equal(json_string_value(json_object_get(verdict, "sentence")),
+                        "No pair could be compared. 40 could not be compared (shadow_connect 40).");
+    char *text = report_text(report, 100, false);
+    assert_non_null(strstr(text, "not compared"));
+    assert_non_null(strstr(text, "shadow_connect 40"));
+    free(text);
+    json_decref(report);
+    stop(&f);
+}
+
+static void says_how_sure_it_is(void **state)
+{
+    struct fixture f;
+    json_t *report;
+    (void)state;
+    start(&f);
+    add_json(&f, PAIR_CROSS, "1", "1", 1000);
+    json_t *verdict = json_object_get(only_route(&f, &report), "verdict");
+    double most = json_real_value(json_object_get(verdict, "rate_at_most"));
+    assert_true(most > 0.0045 && most < 0.0060); /* 0 of 1,000: Wilson says 0.54 % */
+    assert_string_equal(json_string_value(json_object_get(verdict, "sentence")),
+                        "All 1,000 compared answers agree; with 99 % confidence at most 0.54 % differ.");
+    json_decref(report);
+    add_json(&f, PAIR_CROSS, "1", "2", 10);
+    verdict = json_object_get(only_route(&f, &report), "verdict");
+    assert_string_equal(json_string_value(json_object_get(verdict, "sentence")),
+                        "10 of 1,010 compared answers differ (0.99 %; at most 2.02 % with 99 % confidence).");
+    json_decref(report);
+    stop(&f);
+}
+
+/* ---- noise ---- */
+
+static void a_field_that_differs_by_itself_is_noise(void **state)
+{
+    struct fixture f;
+    struct comparison_totals totals;
+    json_t *report;
+    (void)state;
+    start(&f);
+    add_json(&f, PAIR_CROSS, "{\"a\":1,\"id\":\"x\"}", "{\"a\":1,\"id\":\"y\"}", 50);
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.mismatched, 50); /* nothing is known about noise yet */
+    add_json(&f, PAIR_NOISE, "{\"a\":1,\"id\":\"x\"}", "{\"a\":1,\"id\":\"z\"}", 2);
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.mismatched, 50); /* two sightings are not enough */
+    add_json(&f, PAIR_NOISE, "{\"a\":1,\"id\":\"x\"}", "{\"a\":1,\"id\":\"z\"}", 1);
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.compared, 50); /* noise pairs do not count as compared */
+    assert_int_equal(totals.mismatched, 0);
+    add_json(&f, PAIR_CROSS, "{\"a\":1,\"id\":\"x\"}", "{\"a\":2,\"id\":\"y\"}", 4);
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.mismatched, 4); /* noise and something real */
+
+    json_t *route = only_route(&f, &report);
+    assert_true(json_is_true(json_object_get(field_named(route, "$.id"), "noise")));
+    assert_true(json_is_false(json_object_get(field_named(route, "$.a"), "noise")));
+    assert_int_equal(number(route, "totals", "noise_only"), 50);
+    assert_int_equal(number(route, "noise", "compared"), 3);
+    char *text = report_text(report, 100, false);
+    assert_non_null(strstr(text, "only noise"));
+    free(text);
+    json_decref(report);
+    stop(&f);
+}
+
+static void noise_is_judged_by_diffys_rule(void **state)
+{
+    static const struct {
+        uint64_t differing, compared, noise, noise_compared;
+        bool is_noise;
+    } cases[] = {
+        {100, 1000, 100, 1000, true},   /* as often by itself */
+        {100, 1000, 50, 1000, false},   /* (0.1 - 0.05) / 0.15 = 33 % */
+        {100, 1000, 70, 1000, true},    /* 17.6 % */
+        {100, 1000, 66, 1000, false},   /* 20.5 % */
+        {6, 10000, 4, 10000, true},     /* 20 % is not more than 20 %; 0.02 % is not more than 0.03 % */
+        {9, 10000, 5, 10000, false},    /* 28 %, 0.04 % */
+        {7, 10000, 4, 10000, true},     /* 27 %, but 0.03 % */
+        {0, 1000, 100, 1000, true},
+        {1000, 1000, 2, 1000, false},
+        {1000, 1000, 2, 2, false},      /* always, but seen only twice */
+        {1000, 1000, 3, 3, true},
+        {5, 1000, 0, 1000, false},
+        {5, 1000, 0, 0, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct field_counts field = {.differing = cases[i].differing, .noise = cases[i].noise};
+        if (field_is_noise(&field, cases[i].compared, cases[i].noise_compared) != cases[i].is_noise)
+            fail_msg("case %zu", i);
+    }
+}
+
+static void directions_are_apart(void **state)
+{
+    struct fixture f;
+    struct comparison_totals totals;
+    (void)state;
+    start(&f);
+    add_json(&f, PAIR_CROSS, "1", "2", 3);
+    struct pair *reverse = test_json_pair(&f.route, "1", "2");
+    reverse->primary = SIDE_NEW;
+    add(&f, reverse);
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.compared, 4);
+    json_t *report = report_json(f.report, "orders");
+    json_t *routes = json_object_get(report, "routes");
+    assert_int_equal(json_array_size(routes), 2);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(routes, 1), "primary")), "new");
+    json_decref(report);
+    stop(&f);
+}
+
+/* ---- bounds ---- */
+
+static void letters(char to[8], uint32_t i)
+{
+    for (int k = 0; k < 6; k++, i /= 26)
+        to[k] = (char)('a' + i % 26);
+    to[6] = '\0';
+}
+
+static void a_hundred_thousand_fields_are_bounded(void **state)
+{
+    enum { NAMES = 100000 };
+    struct fixture f;
+    struct comparison_totals totals;
+    json_t *report;
+    (void)state;
+    start(&f);
+    for (uint32_t i = 0; i < NAMES; i++) {
+        char name[8], primary[32], shadow[32];
+        letters(name, i);
+        snprintf(primary, sizeof(primary), "{\"%s\":1}", name);
+        snprintf(shadow, sizeof(shadow), "{\"%s\":2}", name);
+        add_json(&f, PAIR_CROSS, primary, shadow, 1);
+    }
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.mismatched, NAMES);
+    json_t *route = only_route(&f, &report);
+    json_t *fields = json_object_get(route, "fields");
+    assert_int_equal(json_array_size(fields), FIELDS_MAX + 1);
+    json_t *other = json_array_get(fields, FIELDS_MAX);
+    assert_string_equal(json_string_value(json_object_get(other, "field")), "(other)");
+    assert_int_equal(json_integer_value(json_object_get(other, "differing")), NAMES - FIELDS_MAX);
+    json_t *groups = json_object_get(route, "groups");
+    assert_int_equal(json_array_size(groups), GROUPS_MAX + 1);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(groups, GROUPS_MAX), "pairs")), NAMES - GROUPS_MAX);
+    assert_int_equal(json_array_size(json_object_get(route, "samples")), 8);
+    json_decref(report);
+    stop(&f);
+}
+
+static void many_fields_in_one_pair_count_once(void **state)
+{
+    struct fixture f;
+    json_t *report;
+    char primary[8192], shadow[8192], *x = primary, *y = shadow;
+    (void)state;
+    start(&f);
+    for (uint32_t i = 0; i < 400; i++) {
+        char name[8];
+        letters(name, i);
+        x += sprintf(x, "%s\"%s\":1", i == 0 ? "{" : ",", name);
+        y += sprintf(y, "%s\"%s\":2", i == 0 ? "{" : ",", name);
+    }
+    strcpy(x, "}");
+    strcpy(y, "}");
+    add_json(&f, PAIR_CROSS, primary, shadow, 2);
+    json_t *other = field_named(only_route(&f, &report), "(other)");
+    assert_int_equal(json_integer_value(json_object_get(other, "differing")), 2);
+    json_decref(report);
+    stop(&f);
+}
+
+static void routes_are_bounded(void **state)
+{
+    struct fixture f;
+    uint64_t total = 0;
+    size_t i;
+    json_t *route;
+    (void)state;
+    start(&f);
+    for (int n = 0; n < 1500; n++) {
+        char name[32];
+        snprintf(name, sizeof(name), "route-%d", n);
+        f.route.route.name = name;
+        add_json(&f, PAIR_CROSS, "1", "1", 1);
+    }
+    json_t *report = report_json(f.report, NULL);
+    json_t *routes = json_object_get(report, "routes");
+    assert_true(json_array_size(routes) <= 1025);
+    json_array_foreach (routes, i, route)
+        total += (uint64_t)number(route, "totals", "compared");
+    assert_int_equal(total, 1500);
+    json_decref(report);
+    report = report_json(f.report, "(other)");
+    assert_non_null(report);
+    json_decref(report);
+    stop(&f);
+}
+
+static void keeps_the_newest_samples(void **state)
+{
+    struct fixture f;
+    json_t *report;
+    (void)state;
+    start(&f);
+    f.route.route.shadow.samples = 3;
+    for (int i = 1; i <= 5; i++) {
+        struct pair *pair = test_json_pair(&f.route, "1", "2");
+        snprintf(pair->request_id, sizeof(pair->request_id), "id-%d", i);
+        add(&f, pair);
+    }
+    json_t *samples = json_object_get(only_route(&f, &report), "samples");
+    assert_int_equal(json_array_size(samples), 3);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(samples, 0), "request_id")), "id-5");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(samples, 2), "request_id")), "id-3");
+    json_decref(report);
+    f.route.route.shadow.samples = 0;
+    add_json(&f, PAIR_CROSS, "1", "2", 1);
+    only_route(&f, &report);
+    json_decref(report);
+    stop(&f);
+}
+
+static void a_reset_forgets(void **state)
+{
+    struct fixture f;
+    struct comparison_totals totals;
+    (void)state;
+    start(&f);
+    add_json(&f, PAIR_CROSS, "1", "2", 3);
+    report_reset(f.report, "another");
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.compared, 3);
+    report_reset(f.report, "orders");
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.compared, 0);
+    add_json(&f, PAIR_CROSS, "1", "1", 1);
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.compared, 1);
+    report_reset(f.report, NULL);
+    stop(&f);
+}
+
+static void sum_up(void *context, const char *route, enum side primary, const char *outcome, uint64_t count)
+{
+    char *to = context;
+    sprintf(to + strlen(to), "%s/%s/%s=%" PRIu64 " ", route, side_name(primary), outcome, count);
+}
+
+static void tells_metrics(void **state)
+{
+    struct fixture f;
+    char sums[512] = "";
+    (void)state;
+    start(&f);
+    add_json(&f, PAIR_CROSS, "1", "2", 2);
+    add_json(&f, PAIR_CROSS, "1", "1", 3);
+    add_json(&f, PAIR_NOISE, "1", "1", 9);
+    report_each(f.report, sum_up, sums);
+    assert_string_equal(sums, "orders/legacy/matched=3 orders/legacy/ignored=0 orders/legacy/mismatched=2 "
+                              "orders/legacy/not_comparable=0 ");
+    stop(&f);
+}
+
+static void names_rules_it_does_not_understand(void **state)
+{
+    struct fixture f;
+    json_t *report;
+    (void)state;
+    start(&f);
+    test_route_ignore(&f.route, "nonsense");
+    add_json(&f, PAIR_CROSS, "1", "2", 2);
+    json_t *refused = json_object_get(only_route(&f, &report), "rules_refused");
+    assert_int_equal(json_array_size(refused), 1);
+    char *text = report_text(report, 100, false);
+    assert_non_null(strstr(text, "rule without effect"));
+    free(text);
+    json_decref(report);
+    stop(&f);
+}
+
+/* ---- secrets ---- */
+
+static const char secret[] = "hunter2-TOP-SECRET";
+
+static struct pair *pair_full_of_secrets(struct fixture *f)
+{
+    struct pair *pair = test_pair(&f->route);
+    char head[512], body[1024];
+    for (int side = 0; side < 2; side++) {
+        snprintf(head, sizeof(head), "Content-Type: application/json\r\nSet-Cookie: session=%s%d\r\n", secret, side);
+        snprintf(body, sizeof(body),
+                 "{\"password\":\"%s%d\",\"plain\":\"%s%d\",\"list\":[\"%s%d\"],\"n%d\":{\"x\":\"%s\"},\"%s@example.com\":%d}", secret,
+                 side, secret, side, secret, side, side, secret, secret, side);
+        test_capture(side == 0 ? &pair->primary_capture : &pair->shadow_capture, 1 << 20, 200, head, body, strlen(body));
+    }
+    snprintf(pair->target, sizeof(pair->target), "/users/%s@example.com?token=%s&%s", secret, secret, secret);
+    return pair;
+}
+
+static void assert_no_secret(struct fixture *f)
+{
+    json_t *report = report_json(f->report, NULL);
+    char *json = json_dumps(report, 0), *text = report_text(report, 400, false);
+    assert_true(json != NULL && text != NULL);
+    if (strstr(json, "TOP-SECRET") != NULL)
+        fail_msg("a secret is in the JSON: %.200s", strstr(json, "TOP-SECRET") - 100);
+    assert_null(strstr(text, "TOP-SECRET"));
+    free(json);
+    free(text);
+    json_decref(report);
+}
+
+static void never_says_a_planted_secret(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    add(&f, pair_full_of_secrets(&f));
+    assert_no_secret(&f);
+
+    struct pair *text = test_pair(&f.route);
+    test_capture(&text->primary_capture, 1 << 20, 200, "Content-Type: text/plain\r\n", secret, strlen(secret));
+    test_capture(&text->shadow_capture, 1 << 20, 200, "Content-Type: text/plain\r\n", "other", 5);
+    add(&f, text);
+    struct pair *bytes = test_pair(&f.route);
+    test_capture(&bytes->primary_capture, 1 << 20, 200, "Content-Type: image/png\r\n", secret, strlen(secret));
+    test_capture(&bytes->shadow_capture, 1 << 20, 200, "Content-Type: image/png\r\n", "other", 5);
+    add(&f, bytes);
+    struct pair *type = test_pair(&f.route);
+    test_capture(&type->primary_capture, 1 << 20, 200, "Content-Type: text/html; x=hunter2-TOP-SECRET\r\n", "", 0);
+    test_capture(&type->shadow_capture, 1 << 20, 200, "Content-Type: hunter2-TOP-SECRET; y=1\r\n", "", 0);
+    add(&f, type);
+    struct pair *broken = test_json_pair(&f.route, "{\"a\":\"hunter2-TOP-SECRET\"", "{\"a\":\"x\"}");
+    add(&f, broken);
+    assert_no_secret(&f);
+    stop(&f);
+}
+
+/* With values shown, what is known to be a secret still is not. */
+static void full_values_leave_known_secrets_out(void **state)
+{
+    struct fixture f;
+    json_t *report;
+    (void)state;
+    start(&f);
+    f.route.route.shadow.redact = false;
+    struct pair *pair = test_pair(&f.route);
+    static const char left[] = "{\"password\":\"hunter2-TOP-SECRET\",\"name\":\"visible\"}", right[] = "{\"password\":\"x\",\"name\":\"y\"}";
+    test_capture(&pair->primary_capture, 1 << 20, 200, "Content-Type: application/json\r\nSet-Cookie: s=TOP-SECRET\r\n", left, strlen(left));
+    test_capture(&pair->shadow_capture, 1 << 20, 200, "Content-Type: application/json\r\nSet-Cookie: s=1\r\n", right, strlen(right));
+    snprintf(pair->target, sizeof(pair->target), "/a?api_key=TOP-SECRET&q=shown");
+    add(&f, pair);
+    assert_no_secret(&f);
+    only_route(&f, &report);
+    char *json = json_dumps(report, 0);
+    assert_non_null(strstr(json, "visible"));
+    assert_non_null(strstr(json, "q=shown"));
+    free(json);
+    json_decref(report);
+    stop(&f);
+}
+
+static void hostile_text_stays_text(void **state)
+{
+    struct fixture f;
+    json_t *report;
+    (void)state;
+    start(&f);
+    struct pair *pair = test_json_pair(&f.route, "{\"\\u001b[2J\":1}", "{\"\\u001b[2J\":2}");
+    snprintf(pair->target, sizeof(pair->target), "/\x1b[31m\xff");
+    snprintf(pair->request_id, sizeof(pair->request_id), "\x1b]0;x\x07\xff");
+    snprintf(pair->method, sizeof(pair->method), "G\x1b");
+    add(&f, pair);
+    only_route(&f, &report);
+    char *text = report_text(report, 100, false);
+    assert_non_null(text);
+    assert_null(strchr(text, '\x1b'));
+    assert_null(strchr(text, '\x07'));
+    free(text);
+    json_decref(report);
+    stop(&f);
+}
+
+/* ---- the table ---- */
+
+static unsigned widest_line(const char *text)
+{
+    unsigned widest = 0, columns = 0;
+    for (; *text != '\0'; text++) {
+        if (*text == '\n')
+            columns = 0;
+        else if (((unsigned char)*text & 0xc0) != 0x80 && ++columns > widest)
+            widest = columns;
+    }
+    return widest;
+}
+
+static void the_table_fits_its_width(void **state)
+{
+    struct fixture f;
+    json_t *report;
+    (void)state;
+    start(&f);
+    test_route_ignore(&f.route, "$.at");
+    add_json(&f, PAIR_CROSS, "{\"a\":{\"a_rather_long_name\":{\"another_long_name\":1}},\"at\":1}",
+             "{\"a\":{\"a_rather_long_name\":{\"another_long_name\":2}},\"at\":2}", 12345);
+    add_json(&f, PAIR_CROSS, "{\"a\":[1,2,3]}", "{\"a\":[3,2,1]}", 12);
+    for (int i = 0; i < 7; i++) {
+        struct pair *pair = test_json_pair(&f.route, "1", "1");
+        pair->shadow_capture.kind = i % 2 == 0 ? OUTCOME_TIMEOUT : OUTCOME_RESET;
+        add(&f, pair);
+    }
+    only_route(&f, &report);
+    for (unsigned width = 60; width <= 200; width += 7) {
+        char *text = report_text(report, width, false);
+        assert_non_null(text);
+        if (widest_line(text) > width)
+            fail_msg("width %u: a line of %u columns:\n%s", width, widest_line(text), text);
+        assert_non_null(strstr(text, "12,357 of 12,357 compared answers differ"));
+        assert_null(strchr(text, '\x1b'));
+        free(text);
+    }
+    char *colored = report_text(report, 0, true);
+    assert_non_null(strchr(colored, '\x1b'));
+    free(colored);
+    json_decref(report);
+    stop(&f);
+}
+
+/* shuntctl prints what an API said, whatever that was. */
+static void strange_json_is_printed_too(void **state)
+{
+    static const char *const strange[] = {
+        "null", "[]", "{}", "{\"routes\":7}", "{\"routes\":[null,1,{}]}",
+        "{\"routes\":[{\"since_ms\":1,\"route\":5,\"fields\":[1,{\"differing\":3}],\"samples\":[{}, 3],\"verdict\":[]}]}",
+        "{\"routes\":[{\"since_ms\":9223372036854775807,\"last_ms\":-5,\"totals\":{\"compared\":-1,\"matched\":9223372036854775807}}]}",
+        "{\"routes\":[{\"since_ms\":1,\"totals\":{\"compared\":1,\"matched\":900000000}}]}",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(strange) / sizeof(strange[0]); i++) {
+        json_t *report = json_loads(strange[i], JSON_DECODE_ANY, NULL);
+        assert_non_null(report);
+        char *text = report_text(report, 80, true);
+        assert_non_null(text);
+        free(text);
+        json_decref(report);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_yet),
+        cmocka_unit_test(counts_each_judgement),
+        cmocka_unit_test(silence_is_no_agreement),
+        cmocka_unit_test(says_how_sure_it_is),
+        cmocka_unit_test(a_field_that_differs_by_itself_is_noise),
+        cmocka_unit_test(noise_is_judged_by_diffys_rule),
+        cmocka_unit_test(directions_are_apart),
+        cmocka_unit_test(a_hundred_thousand_fields_are_bounded),
+        cmocka_unit_test(many_fields_in_one_pair_count_once),
+        cmocka_unit_test(routes_are_bounded),
+        cmocka_unit_test(keeps_the_newest_samples),
+        cmocka_unit_test(a_reset_forgets),
+        cmocka_unit_test(tells_metrics),
+        cmocka_unit_test(names_rules_it_does_not_understand),
+        cmocka_unit_test(never_says_a_planted_secret),
+        cmocka_unit_test(full_values_leave_known_secrets_out),
+        cmocka_unit_test(hostile_text_stays_text),
+        cmocka_unit_test(the_table_fits_its_width),
+        cmocka_unit_test(strange_json_is_printed_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
