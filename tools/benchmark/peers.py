@@ -198,7 +198,8 @@ class Peer(Process):
             found = re.findall(rf"^{name}(?:\{{[^}}]*{label}[^}}]*\}})? ([\d.e+]+)$", page, re.MULTILINE)
             return sum(float(value) for value in found)
 
-        requests, compared = total("shunt_requests_total"), total("shunt_comparisons_total")
+        requests = total("shunt_requests_total")
+        compared = sum(total("shunt_comparisons_total", f'outcome="{found}"') for found in ("matched", "ignored", "mismatched"))
         new = total("shunt_requests_total", 'backend="new"')
         sentence = f"{self.name}: {new / max(requests, 1):.0%} of {requests:,.0f} requests went to new"
         if compared:
