@@ -144,10 +144,10 @@ static void follow_run(struct breaker *breaker, const struct side_counters *now)
     breaker->run = judged > errors ? 0 : breaker->run + errors;
 }
 
-static bool is_over_a_limit(struct breaker *breaker, const struct config_breaker *limits)
+static bool is_over_a_limit(struct breaker *breaker, const struct config_breaker *limits, bool with_latency)
 {
     return is_over_consecutive(breaker, limits) || is_over_error_rate(breaker, limits) ||
-           is_over_increase(breaker, limits) || is_over_p95(breaker, limits);
+           is_over_increase(breaker, limits) || (with_latency && is_over_p95(breaker, limits));
 }
 
 /* ---- states ---- */
@@ -161,9 +161,9 @@ static enum breaker_change trip(struct breaker *breaker, const struct config_bre
 }
 
 static enum breaker_change tick_closed(struct breaker *breaker, const struct config_breaker *limits, bool news,
-                                       uint64_t now_ms)
+                                       bool with_latency, uint64_t now_ms)
 {
-    if (news && is_over_a_limit(breaker, limits))
+    if (news && is_over_a_limit(breaker, limits, with_latency))
         return trip(breaker, limits, now_ms);
     if (breaker->trips > 0 && now_ms - breaker->since_ms >= HEALTHY_WINDOWS * limits->window_ms) {
         breaker->trips = 0;
@@ -212,16 +212,17 @@ static enum breaker_change tick_half_open(struct breaker *breaker, const struct 
 }
 
 enum breaker_change breaker_tick(struct breaker *breaker, const struct config_breaker *limits,
-                                 const struct route_counters *sum, const struct trial_totals *trials, uint64_t now_ms)
+                                 const struct route_counters *sum, bool with_latency, const struct trial_totals *trials,
+                                 uint64_t now_ms)
 {
     if (sum != NULL)
         follow_run(breaker, &sum->side[SIDE_NEW]);
-    window_update(&breaker->window, sum, now_ms);
+    window_update(&breaker->window, sum, with_latency, now_ms);
     if (!limits->enabled)
         return BREAKER_UNCHANGED;
     switch (breaker->state) {
     case BREAKER_CLOSED:
-        return tick_closed(breaker, limits, sum != NULL, now_ms);
+        return tick_closed(breaker, limits, sum != NULL, with_latency, now_ms);
     case BREAKER_OPEN:
         return tick_open(breaker, limits, now_ms);
     case BREAKER_HALF_OPEN:

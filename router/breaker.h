@@ -50,9 +50,13 @@ bool breaker_configure(struct breaker *breaker, const struct config_breaker *lim
                        uint64_t now_ms);
 void breaker_done(struct breaker *breaker);
 
-/* `sum` is NULL when no exchange has ended since the last look. breaker->why says why, after a change. */
+/*
+ * `sum` is NULL when no exchange has ended since the last look; without `with_latency` its histograms mean nothing, and
+ * p95 is not judged. breaker->why says why, after a change.
+ */
 enum breaker_change breaker_tick(struct breaker *breaker, const struct config_breaker *limits,
-                                 const struct route_counters *sum, const struct trial_totals *trials, uint64_t now_ms);
+                                 const struct route_counters *sum, bool with_latency, const struct trial_totals *trials,
+                                 uint64_t now_ms);
 
 /* A person closes it, or it is closed with its plan's new start. */
 void breaker_reset(struct breaker *breaker, const char *why, uint64_t now_ms);

@@ -17,10 +17,12 @@ struct route_state {
     struct plan plan;
     struct breaker breaker;
     struct evidence_meter meter;
-    uint32_t entries_seen; /* plan.entries the meter began with */
-    uint64_t ended_seen;   /* tally_ended() at the last look */
-    uint64_t judge_at_ms;  /* next look of the gates */
-    bool told_failed;      /* events of this stage that are told once */
+    uint32_t entries_seen;  /* plan.entries the meter began with */
+    uint64_t ended_seen;    /* tally_ended() at the last look */
+    uint64_t latency_at_ms; /* the next look at the latency histograms */
+    bool latency_behind;    /* there is something to see in them */
+    uint64_t judge_at_ms;   /* next look of the gates */
+    bool told_failed;       /* events of this stage that are told once */
     bool told_waiting;
 };
 

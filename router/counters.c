@@ -55,10 +55,16 @@ static void side_counters_add(struct side_counters *into, const struct side_coun
     into->error_run += count_read(&from->error_run);
     into->error_runs_over += count_read(&from->error_runs_over);
     into->fallbacks += count_read(&from->fallbacks);
-    histogram_merge(&into->latency, &from->latency);
 }
 
 void route_counters_add(struct route_counters *into, const struct route_counters *from)
+{
+    route_counters_add_counts(into, from);
+    for (int side = 0; side < SIDES; side++)
+        histogram_merge(&into->side[side].latency, &from->side[side].latency);
+}
+
+void route_counters_add_counts(struct route_counters *into, const struct route_counters *from)
 {
     for (int side = 0; side < SIDES; side++)
         side_counters_add(&into->side[side], &from->side[side]);

@@ -75,5 +75,7 @@ struct route_counters {
 
 /* into += from, loading each count once; `from` may be written meanwhile. The runs of all workers are added up, too. */
 void route_counters_add(struct route_counters *into, const struct route_counters *from);
+/* The same without the latency histograms, which are by far the most of it. */
+void route_counters_add_counts(struct route_counters *into, const struct route_counters *from);
 
 #endif

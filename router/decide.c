@@ -11,12 +11,13 @@
  *   assignment cookie "new"     while the share is above 0
  *   cohort number below share
  */
+#include "router/view.h"
+
 #include <assert.h>
 
 #include "router/cohort.h"
 #include "router/cookie.h"
 #include "router/text.h"
-#include "router/view.h"
 
 static const char *const reason_names[DECISION_REASONS] = {
     [REASON_NO_ROUTE] = "no_route",

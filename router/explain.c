@@ -2,11 +2,11 @@
  * router_explain(): the decision for made-up facts, and a sentence about it for people. Control thread only; counts
  * nothing.
  */
+#include "router/control.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "router/control.h"
 
 struct sentence {
     char *at;

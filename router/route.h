@@ -4,7 +4,8 @@
  *
  * How a request matches: all of host, path, methods, headers and query that the file names must match; the first route
  * in the file's order wins.
- *  - host: letters of either case; port and one final dot are ignored. "*.example.com" wants one label more, or several.
+ *  - host: letters of either case; port and one final dot are ignored. "*.example.com" wants one label more, or
+ * several.
  *  - path: segment by segment, on the path as it came. Percent-encoded unreserved characters count as themselves
  *    (RFC 3986 section 6.2.2.2) and hexadecimal digits of either case are equal (6.2.2.1); nothing else is decoded, so
  *    %2F never separates segments, and dot segments are not resolved. "*" is one segment that is not empty; "**" is

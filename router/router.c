@@ -15,7 +15,8 @@
 
 enum {
     JUDGE_EVERY_MS = 1000,
-    PARKED_MAX = 256, /* routes that were taken out of the file and may come back */
+    LATENCY_EVERY_MS = 75, /* with the ticks around it, still below 100 ms from a crossing to an open breaker */
+    PARKED_MAX = 256,      /* routes that were taken out of the file and may come back */
 };
 
 /* ---- small things ---- */
@@ -365,27 +366,50 @@ static const char *const breaker_events[] = {
     [BREAKER_FORGAVE] = "breaker_healthy",
 };
 
-static void last_trip(struct router *router, struct route_state *state, const struct route_counters *sum,
-                      uint64_t wall_ms)
+static void last_trip(struct router *router, struct route_state *state, uint64_t wall_ms)
 {
     char why[64];
     uint32_t most = state->config->breaker.max_trips;
     if (most == 0 || state->breaker.trips < most)
         return;
     (void)snprintf(why, sizeof(why), "the breaker tripped %u times in a row", state->breaker.trips);
-    roll_back(router, state, sum, &(struct change){"rollback", "breaker", why, wall_ms});
+    tally_sum(state->tally, &router->sum);
+    roll_back(router, state, &router->sum, &(struct change){"rollback", "breaker", why, wall_ms});
 }
 
-static void tick_breaker(struct router *router, struct route_state *state, const struct route_counters *sum,
-                         uint64_t now_ms, uint64_t wall_ms)
+/* What the breaker looks at now: NULL when nothing is new. The histograms cost most, so they are added up less often.
+ */
+static const struct route_counters *look(struct router *router, struct route_state *state, bool *with_latency,
+                                         uint64_t now_ms)
+{
+    uint64_t ended = tally_ended(state->tally);
+    bool news = ended != state->ended_seen;
+    state->ended_seen = ended;
+    state->latency_behind = state->latency_behind || news;
+    *with_latency = state->latency_behind && now_ms >= state->latency_at_ms;
+    if (*with_latency) {
+        state->latency_behind = false;
+        state->latency_at_ms = now_ms + LATENCY_EVERY_MS;
+        tally_sum(state->tally, &router->sum);
+        return &router->sum;
+    }
+    if (!news)
+        return NULL;
+    tally_sum_counts(state->tally, &router->sum);
+    return &router->sum;
+}
+
+static void tick_breaker(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms)
 {
     struct breaker *breaker = &state->breaker;
     enum breaker_state was = breaker->state;
     uint32_t trips = breaker->trips;
     struct trial_totals trials = {0};
+    bool with_latency;
+    const struct route_counters *sum = look(router, state, &with_latency, now_ms);
     if (was == BREAKER_HALF_OPEN)
         trials = tally_trials(state->tally, breaker->epoch);
-    enum breaker_change change = breaker_tick(breaker, &state->config->breaker, sum, &trials, now_ms);
+    enum breaker_change change = breaker_tick(breaker, &state->config->breaker, sum, with_latency, &trials, now_ms);
     if (change == BREAKER_UNCHANGED)
         return;
     router->dirty = true;
@@ -397,8 +421,7 @@ static void tick_breaker(struct router *router, struct route_state *state, const
     if (change != BREAKER_TRIPPED)
         return;
     state->plan.held_ms = 0; /* a hold is time without a trip */
-    tally_sum(state->tally, &router->sum);
-    last_trip(router, state, &router->sum, wall_ms);
+    last_trip(router, state, wall_ms);
 }
 
 static void tell_once(struct router *router, struct route_state *state, bool *told, const char *what, const char *why,
@@ -473,16 +496,8 @@ bool router_tick(struct router *router, uint64_t now_ms, uint64_t wall_ms)
     uint64_t elapsed_ms = now_ms > router->ticked_ms ? now_ms - router->ticked_ms : 0;
     router->ticked_ms = now_ms;
     for (uint32_t i = 0; i < router->count; i++) {
-        struct route_state *state = router->states[i];
-        uint64_t ended = tally_ended(state->tally);
-        const struct route_counters *sum = NULL;
-        if (ended != state->ended_seen) {
-            state->ended_seen = ended;
-            tally_sum(state->tally, &router->sum);
-            sum = &router->sum;
-        }
-        tick_breaker(router, state, sum, now_ms, wall_ms);
-        tick_plan(router, state, elapsed_ms, now_ms, wall_ms);
+        tick_breaker(router, router->states[i], now_ms, wall_ms);
+        tick_plan(router, router->states[i], elapsed_ms, now_ms, wall_ms);
     }
     return router->dirty;
 }

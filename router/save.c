@@ -12,12 +12,12 @@
  * field first: a file that somebody edited, or another version wrote, is refused whole, with the place and what was
  * expected.
  */
+#include "router/control.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "router/control.h"
 
 enum {
     SAVE_VERSION = 1,

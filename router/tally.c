@@ -4,6 +4,7 @@
  */
 #include "router/tally.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,17 @@ void tally_sum(const struct tally *tally, struct route_counters *sum)
     memset(sum, 0, sizeof(*sum));
     for (uint32_t i = 0; i < tally->workers; i++)
         route_counters_add(sum, &tally->slots[i].counters);
+}
+
+void tally_sum_counts(const struct tally *tally, struct route_counters *sum)
+{
+    for (int side = 0; side < SIDES; side++)
+        memset(&sum->side[side], 0, offsetof(struct side_counters, latency));
+    memset(sum->mirror, 0, sizeof(sum->mirror));
+    sum->in_flight = 0;
+    sum->mirror_in_flight = 0;
+    for (uint32_t i = 0; i < tally->workers; i++)
+        route_counters_add_counts(sum, &tally->slots[i].counters);
 }
 
 uint64_t tally_ended(const struct tally *tally)

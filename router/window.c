@@ -34,11 +34,11 @@ void window_done(struct window *window)
     window->spare = NULL;
 }
 
-static void remember(struct window *window, const struct route_counters *sum)
+static void remember(struct window *window, const struct route_counters *sum, bool with_latency)
 {
     for (int side = 0; side < SIDES; side++) {
         window->last[side] = (struct window_counts){sum->side[side].judged, sum->side[side].errors};
-        if (window->latency != NULL)
+        if (with_latency)
             window->latency->last[side] = sum->side[side].latency;
     }
 }
@@ -59,7 +59,7 @@ void window_clear(struct window *window, uint64_t now_ms)
 void window_restart(struct window *window, const struct route_counters *sum, uint64_t now_ms)
 {
     window_clear(window, now_ms);
-    remember(window, sum);
+    remember(window, sum, window->latency != NULL);
 }
 
 static void forget_bucket(struct window *window, uint32_t index)
@@ -102,11 +102,12 @@ static void take_latency(struct window_latency *latency, uint32_t head, int side
     }
 }
 
-void window_update(struct window *window, const struct route_counters *sum, uint64_t now_ms)
+void window_update(struct window *window, const struct route_counters *sum, bool with_latency, uint64_t now_ms)
 {
     let_time_pass(window, now_ms);
     if (sum == NULL)
         return;
+    with_latency = with_latency && window->latency != NULL;
     for (int side = 0; side < SIDES; side++) {
         uint64_t judged = sum->side[side].judged - window->last[side].judged;
         uint64_t errors = sum->side[side].errors - window->last[side].errors;
@@ -114,10 +115,10 @@ void window_update(struct window *window, const struct route_counters *sum, uint
         window->bucket[window->head][side].errors += errors;
         window->total[side].judged += judged;
         window->total[side].errors += errors;
-        if (window->latency != NULL)
+        if (with_latency)
             take_latency(window->latency, window->head, side, &sum->side[side].latency);
     }
-    remember(window, sum);
+    remember(window, sum, with_latency);
 }
 
 double window_error_rate(const struct window *window, enum side side)

@@ -53,9 +53,11 @@ void window_restart(struct window *window, const struct route_counters *sum, uin
 /* The same, for a window whose last look was just now. */
 void window_clear(struct window *window, uint64_t now_ms);
 
-/* Lets time pass; then, unless `sum` is NULL (nothing changed since the last look), takes in what the counters gained.
+/*
+ * Lets time pass; then, unless `sum` is NULL (nothing changed since the last look), takes in what the counters gained:
+ * their latency only `with_latency`, else it is taken in by the next look that has it.
  */
-void window_update(struct window *window, const struct route_counters *sum, uint64_t now_ms);
+void window_update(struct window *window, const struct route_counters *sum, bool with_latency, uint64_t now_ms);
 
 /* errors / judged, 0 when there are none. */
 double window_error_rate(const struct window *window, enum side side);

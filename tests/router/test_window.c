@@ -28,14 +28,14 @@ static void what_happened_is_in_it_for_its_length_and_at_most_a_bucket_more(void
     struct window window;
     begin(&window, 10000, true, 0);
     add(SIDE_NEW, 90, 10, 3000);
-    window_update(&window, &sum, 100);
+    window_update(&window, &sum, true, 100);
     for (uint64_t now = 200; now < 10100; now += 25) {
-        window_update(&window, NULL, now);
+        window_update(&window, NULL, true, now);
         assert_int_equal(window.total[SIDE_NEW].judged, 100);
         assert_true(window_error_rate(&window, SIDE_NEW) == 0.1);
         assert_true(window_p95(&window, SIDE_NEW) > 2900 && window_p95(&window, SIDE_NEW) < 3300);
     }
-    window_update(&window, NULL, 100 + 10000 + 500);
+    window_update(&window, NULL, true, 100 + 10000 + 500);
     assert_int_equal(window.total[SIDE_NEW].judged, 0);
     assert_int_equal(window.total[SIDE_NEW].errors, 0);
     assert_int_equal(histogram_total(&window.latency->total[SIDE_NEW]), 0);
@@ -50,7 +50,7 @@ static void a_steady_stream_keeps_a_steady_total(void **state)
     for (uint64_t now = 25; now <= 60000; now += 25) {
         add(SIDE_NEW, 3, 1, 500);
         add(SIDE_LEGACY, 2, 0, 700);
-        window_update(&window, &sum, now);
+        window_update(&window, &sum, true, now);
         if (now < 2000)
             continue;
         assert_in_range(window.total[SIDE_NEW].judged, 160, 168); /* 40 to 42 ticks of 4 */
@@ -67,12 +67,12 @@ static void a_long_pause_forgets_everything_at_once(void **state)
     struct window window;
     begin(&window, 1000, false, 0);
     add(SIDE_LEGACY, 5, 5, 1);
-    window_update(&window, &sum, 10);
+    window_update(&window, &sum, true, 10);
     add(SIDE_LEGACY, 1, 0, 1);
-    window_update(&window, &sum, 1000000000000);
+    window_update(&window, &sum, true, 1000000000000);
     assert_int_equal(window.total[SIDE_LEGACY].judged, 1); /* what came after the pause */
     add(SIDE_LEGACY, 1, 0, 1);
-    window_update(&window, &sum, 1000000000010);
+    window_update(&window, &sum, true, 1000000000010);
     assert_int_equal(window.total[SIDE_LEGACY].judged, 2);
     assert_true(window_p95(&window, SIDE_LEGACY) == 0);
     window_done(&window);
@@ -85,15 +85,31 @@ static void a_restart_or_clearing_starts_from_now(void **state)
     begin(&window, 1000, true, 0);
     add(SIDE_NEW, 0, 7, 1);
     window_restart(&window, &sum, 50);
-    window_update(&window, &sum, 60);
+    window_update(&window, &sum, true, 60);
     assert_int_equal(window.total[SIDE_NEW].judged, 0);
     add(SIDE_NEW, 0, 7, 1);
-    window_update(&window, &sum, 70);
+    window_update(&window, &sum, true, 70);
     assert_int_equal(window.total[SIDE_NEW].errors, 7);
     window_clear(&window, 80);
-    window_update(&window, &sum, 90);
+    window_update(&window, &sum, true, 90);
     assert_int_equal(window.total[SIDE_NEW].errors, 0);
     assert_int_equal(histogram_total(&window.latency->total[SIDE_NEW]), 0);
+    window_done(&window);
+}
+
+static void latency_that_was_not_looked_at_is_taken_in_later(void **state)
+{
+    (void)state;
+    struct window window;
+    begin(&window, 1000, true, 0);
+    add(SIDE_NEW, 10, 0, 500);
+    window_update(&window, &sum, false, 25);
+    assert_int_equal(window.total[SIDE_NEW].judged, 10);
+    assert_int_equal(histogram_total(&window.latency->total[SIDE_NEW]), 0);
+    add(SIDE_NEW, 5, 0, 500);
+    window_update(&window, &sum, true, 100);
+    assert_int_equal(window.total[SIDE_NEW].judged, 15);
+    assert_int_equal(histogram_total(&window.latency->total[SIDE_NEW]), 15);
     window_done(&window);
 }
 
@@ -103,10 +119,10 @@ static void an_error_seen_before_its_exchange_does_no_harm(void **state)
     struct window window;
     begin(&window, 1000, false, 0);
     sum.side[SIDE_NEW].errors = 1;
-    window_update(&window, &sum, 25);
+    window_update(&window, &sum, true, 25);
     assert_true(window_error_rate(&window, SIDE_NEW) <= 1);
     sum.side[SIDE_NEW].judged = 2;
-    window_update(&window, &sum, 50);
+    window_update(&window, &sum, true, 50);
     assert_true(window_error_rate(&window, SIDE_NEW) == 0.5);
     window_done(&window);
 }
@@ -118,6 +134,7 @@ int main(void)
         cmocka_unit_test(a_steady_stream_keeps_a_steady_total),
         cmocka_unit_test(a_long_pause_forgets_everything_at_once),
         cmocka_unit_test(a_restart_or_clearing_starts_from_now),
+        cmocka_unit_test(latency_that_was_not_looked_at_is_taken_in_later),
         cmocka_unit_test(an_error_seen_before_its_exchange_does_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
