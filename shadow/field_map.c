@@ -110,3 +110,10 @@ bool field_is_noise(const struct field_counts *field, uint64_t compared, uint64_
     bool above = raw > noise && (raw - noise) / (raw + noise) > noise_relative && raw - noise > noise_absolute;
     return !above;
 }
+
+bool field_map_is_noise(const struct field_map *fields, const struct difference *difference, uint64_t compared,
+                        uint64_t noise_compared)
+{
+    uint32_t slot = find_slot(fields, difference->hash, difference->field);
+    return fields->slots[slot] != 0 && field_is_noise(&fields->rows[fields->slots[slot] - 1], compared, noise_compared);
+}

@@ -53,5 +53,8 @@ uint32_t field_map_count(struct field_map *fields, const struct difference *diff
  */
 enum { NOISE_SIGHTINGS = 3 };
 bool field_is_noise(const struct field_counts *field, uint64_t compared, uint64_t noise_compared);
+/* The same for the field of a difference; a field without a row is none. */
+bool field_map_is_noise(const struct field_map *fields, const struct difference *difference, uint64_t compared,
+                        uint64_t noise_compared);
 
 #endif

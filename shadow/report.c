@@ -209,11 +209,17 @@ static json_t *difference_json(const struct difference *d)
     return json;
 }
 
-static json_t *differences_json(const struct difference_list *list)
+/* Worth a developer's time: not ignored, and not known to be noise. */
+static bool is_worth_showing(const struct report_row *row, const struct difference *d)
+{
+    return !d->ignored && !field_map_is_noise(&row->fields, d, judged_total(row->judged), judged_total(row->noise_judged));
+}
+
+static json_t *differences_json(const struct report_row *row, const struct difference_list *list)
 {
     json_t *array = json_array();
     for (uint32_t i = 0; array != NULL && i < list->count && json_array_size(array) < SAMPLE_DIFFERENCES_MAX; i++)
-        if (!list->at[i].ignored)
+        if (is_worth_showing(row, &list->at[i]))
             json_array_append_new(array, difference_json(&list->at[i]));
     return array;
 }
@@ -224,7 +230,7 @@ static json_t *side_json(const struct capture *capture)
                      "bytes", (json_int_t)capture->body_len);
 }
 
-static json_t *sample_json(const struct pair *pair, const struct comparison *comparison)
+static json_t *sample_json(const struct report_row *row, const struct pair *pair, const struct comparison *comparison)
 {
     const struct difference_list *list = &comparison->differences;
     char method[PAIR_METHOD_ROOM], target[PAIR_TARGET_ROOM + 32], id[PAIR_ID_ROOM];
@@ -235,7 +241,7 @@ static json_t *sample_json(const struct pair *pair, const struct comparison *com
     return json_pack("{s:I, s:s, s:s, s:s, s:i, s:o, s:o, s:i, s:o}", "at_ms", (json_int_t)pair->wall_ms, "method", method,
                      "target", target, "request_id", id, "cohort", (int)pair->cohort, "primary",
                      side_json(&pair->primary_capture), "shadow", side_json(&pair->shadow_capture), "fields",
-                     (int)(list->real + list->beyond), "differences", differences_json(list));
+                     (int)(list->real + list->beyond), "differences", differences_json(row, list));
 }
 
 static bool make_sample_room(struct report_row *row, uint32_t room)
@@ -251,13 +257,22 @@ static bool make_sample_room(struct report_row *row, uint32_t room)
     return true;
 }
 
+static bool is_only_noise(const struct report_row *row, const struct difference_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (is_worth_showing(row, &list->at[i]))
+            return false;
+    return list->beyond == 0;
+}
+
+/* A pair that differs only in noise would push out those that matter. */
 static void keep_sample(struct report_row *row, const struct pair *pair, const struct comparison *comparison)
 {
     uint32_t wanted = pair->route->shadow.samples;
     uint32_t room = wanted < SAMPLES_MAX ? wanted : SAMPLES_MAX;
-    if (room == 0 || !make_sample_room(row, room))
+    if (room == 0 || is_only_noise(row, &comparison->differences) || !make_sample_room(row, room))
         return;
-    json_t *sample = sample_json(pair, comparison);
+    json_t *sample = sample_json(row, pair, comparison);
     if (sample == NULL)
         return;
     json_t **slot = &row->samples[row->sample_next++ % row->sample_room];

@@ -202,6 +202,27 @@ static void a_field_that_differs_by_itself_is_noise(void **state)
     stop(&f);
 }
 
+static void noise_is_no_sample(void **state)
+{
+    struct fixture f;
+    json_t *report;
+    (void)state;
+    start(&f);
+    add_json(&f, PAIR_NOISE, "{\"id\":1}", "{\"id\":2}", 5);
+    add_json(&f, PAIR_CROSS, "{\"id\":1}", "{\"id\":2}", 5);
+    json_t *samples = json_object_get(only_route(&f, &report), "samples");
+    assert_int_equal(json_array_size(samples), 0);
+    json_decref(report);
+    add_json(&f, PAIR_CROSS, "{\"id\":1,\"a\":1}", "{\"id\":2,\"a\":2}", 1);
+    samples = json_object_get(only_route(&f, &report), "samples");
+    assert_int_equal(json_array_size(samples), 1);
+    json_t *differences = json_object_get(json_array_get(samples, 0), "differences");
+    assert_int_equal(json_array_size(differences), 1);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(differences, 0), "field")), "$.a");
+    json_decref(report);
+    stop(&f);
+}
+
 static void noise_is_judged_by_diffys_rule(void **state)
 {
     static const struct {
@@ -598,6 +619,7 @@ int main(void)
         cmocka_unit_test(silence_is_no_agreement),
         cmocka_unit_test(says_how_sure_it_is),
         cmocka_unit_test(a_field_that_differs_by_itself_is_noise),
+        cmocka_unit_test(noise_is_no_sample),
         cmocka_unit_test(noise_is_judged_by_diffys_rule),
         cmocka_unit_test(directions_are_apart),
         cmocka_unit_test(a_hundred_thousand_fields_are_bounded),
