@@ -224,6 +224,7 @@ static bool serve(struct admin *admin, int fd)
         return false;
     evhttp_set_max_headers_size(admin->http, HEAD_BYTES);
     evhttp_set_max_body_size(admin->http, BODY_HARD_BYTES);
+    evhttp_set_flags(admin->http, EVHTTP_SERVER_LINGERING_CLOSE); /* a refused body is read away, so that 413 arrives */
     evhttp_set_timeout(admin->http, PATIENCE_S);
     evhttp_set_allowed_methods(admin->http, UINT16_MAX); /* all come to us: the answer is 405, not evhttp's 501 */
     evhttp_set_gencb(admin->http, on_request, admin);
