@@ -485,10 +485,16 @@ bool worker_finished(const struct worker *worker)
     return atomic_load_explicit(&worker->finished, memory_order_acquire);
 }
 
-void worker_join(struct worker *worker)
+void worker_wait(struct worker *worker)
 {
     if (worker->thread_started)
         pthread_join(worker->thread, NULL);
+    worker->thread_started = false;
+}
+
+void worker_join(struct worker *worker)
+{
+    worker_wait(worker);
     worker_free(worker);
 }
 

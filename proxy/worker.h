@@ -38,6 +38,9 @@ void worker_drain(struct worker *worker, uint64_t ms);
 /* True once the thread has nothing left to do. Any thread. */
 bool worker_finished(const struct worker *worker);
 void worker_join(struct worker *worker);
+/* Waits for the thread only. Between this and worker_join() the compare thread can be ended (comparer_finish()), so that the
+ * worker takes back every pair it has handed over. */
+void worker_wait(struct worker *worker);
 
 /* Any thread; relaxed loads. */
 const struct worker_counters *worker_counters(const struct worker *worker);
