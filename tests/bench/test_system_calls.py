@@ -22,7 +22,9 @@ def check(name, setting, reads_and_writes, all_calls):
     moved = sum(calls.counts.get(call, 0) for call in READS_AND_WRITES)
     at_most(f"{name}: reads and writes per request", moved / requests, reads_and_writes)
     at_most(f"{name}: system calls per request", calls.total() / requests, all_calls)
-    at_most(f"{name}: epoll_ctl per request", calls.counts.get("epoll_ctl", 0) / requests, 0.005)
+    # An upstream connection is registered once, when it is opened; how many are opened now depends on the load's luck.
+    at_most(f"{name}: epoll_ctl beside those of new connections",
+            calls.counts.get("epoll_ctl", 0) - calls.counts.get("connect", 0), 0)
 
 
 def test():
