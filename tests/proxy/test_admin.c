@@ -539,6 +539,43 @@ static void page_of_another_origin_changes_nothing(void **state)
     assert_int_equal(ask(f, "POST", "/api/v1/passthrough", "Origin: http://127.0.0.1:9901\r\n", "{\"on\": true}"), 200);
 }
 
+/* ---- memory ---- */
+
+static size_t allocations_left; /* of jansson; the next one fails at 0 */
+
+static void *failing_malloc(size_t size)
+{
+    return allocations_left > 0 && allocations_left-- > 0 ? malloc(size) : NULL;
+}
+
+/* Asks again and again, with one more allocation allowed each time, until it is answered as it should be. */
+static void assert_copes(struct fixture *f, const char *method, const char *path, const char *body)
+{
+    for (size_t allowed = 0;; allowed++) {
+        allocations_left = allowed;
+        json_set_alloc_funcs(failing_malloc, free);
+        int status = ask(f, method, path, "", body);
+        json_set_alloc_funcs(malloc, free);
+        if (status == 200 && allocations_left > 0)
+            break;
+        if (status != 200 && status != 500 && status != 404 && status != 400)
+            fail_msg("%s %s with %zu allocations: %d", method, path, allowed, status);
+        assert_true(allowed < 5000);
+    }
+}
+
+static void memory_that_runs_out_is_survived(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const views[] = {"/api/v1/status",  "/api/v1/routes", "/api/v1/routes/orders",
+                                        "/api/v1/history", "/api/v1/audit",  "/api/v1/report"};
+    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
+        assert_copes(f, "GET", views[i], "");
+    assert_copes(f, "POST", "/api/v1/explain", "{\"path\": \"/orders/1\", \"headers\": [[\"X-User-Id\", \"7\"]]}");
+    assert_copes(f, "POST", "/api/v1/passthrough", "{\"on\": true}");
+    assert_copes(f, "POST", "/api/v1/reload", "");
+}
+
 /* ---- starting ---- */
 
 static void beyond_loopback_a_token_is_required(void **state)
@@ -609,6 +646,7 @@ int main(void)
         TEST(token_is_asked_for_where_there_is_one),
         TEST(rebound_name_is_refused_without_a_token),
         TEST(page_of_another_origin_changes_nothing),
+        TEST(memory_that_runs_out_is_survived),
         TEST(beyond_loopback_a_token_is_required),
         TEST(taken_port_is_told),
     };
