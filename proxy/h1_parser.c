@@ -72,6 +72,7 @@ static void start(struct h1_parser *parser, const struct config_limits *limits)
     parser->fields_max = limits->header_count < parser->room ? limits->header_count : parser->room;
     parser->at = 0;
     parser->base = 0;
+    parser->mark = NULL;
     parser->empty_lines = 0;
     parser->fault = NULL;
     parser->facts = (struct h1_facts){0};

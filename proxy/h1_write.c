@@ -268,6 +268,8 @@ static void plan_request(struct copying *copying, const struct head *head, const
         copying->drop |= H1_SET(FIELD_VIA);
     if (forward->shadow)
         copying->drop |= H1_SET(FIELD_SHUNT_SHADOW);
+    if (head->minor == 0) /* means nothing in HTTP/1.0, and would in the 1.1 that is written: RFC 9110 section 10.1.1 */
+        copying->drop |= H1_SET(FIELD_EXPECT);
     plan_rule(copying, rules->x_forwarded_for, FIELD_X_FORWARDED_FOR, forward->client.length > 0);
     plan_rule(copying, rules->x_forwarded_proto, FIELD_X_FORWARDED_PROTO, true);
     plan_rule(copying, rules->x_forwarded_host, FIELD_X_FORWARDED_HOST, head->host.len > 0);

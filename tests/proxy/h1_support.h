@@ -12,6 +12,7 @@
 
 #include "proxy/h1.h"
 
+#define MARK "\x01" /* a byte that no field can hold */
 #define BYTES(literal) {(literal), sizeof(literal) - 1}
 
 struct bytes {
@@ -72,13 +73,14 @@ static inline void describe_response(struct line *line, const struct head *head)
     line_add_framing(line, head);
 }
 
-static inline void describe_fields(struct line *line, const struct head *head)
+/* "name=value;" for each; `mark` stands behind the value of a hop-by-hop field. */
+static inline void describe_fields(struct line *line, const struct head *head, const char *mark)
 {
     line->len = 0;
     for (uint32_t i = 0; i < head->field_count; i++) {
         const struct field *field = &head->fields[i];
         line_add(line, "%.*s=%.*s%s;", (int)field->name.len, field->name.at, (int)field->value.len,
-                 field->value.len > 0 ? field->value.at : "", field->hop_by_hop ? "!" : "");
+                 field->value.len > 0 ? field->value.at : "", field->hop_by_hop ? mark : "");
     }
 }
 
@@ -103,7 +105,7 @@ static inline void reading_take(struct reading *reading, struct h1_parser *parse
     } else if (result == H1_DONE) {
         const struct head *head = h1_parser_head(parser);
         (request ? describe_request : describe_response)(&reading->facts, head);
-        describe_fields(&reading->fields, head);
+        describe_fields(&reading->fields, head, MARK);
     }
 }
 

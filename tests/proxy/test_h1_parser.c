@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <llhttp.h>
 
+#include "tests/proxy/h1_oracle.h"
 #include "tests/proxy/h1_support.h"
 
 struct head_case {
@@ -367,65 +367,15 @@ static const struct head_case responses[] = {
 
 /* ---- llhttp, which reads the same bytes ---- */
 
-struct oracle {
-    struct line fields;
-    bool in_value;
-    bool complete;
-    int headers;
-};
-
-static int on_name(llhttp_t *llhttp, const char *at, size_t length)
-{
-    struct oracle *oracle = llhttp->data;
-    if (oracle->in_value)
-        line_add(&oracle->fields, ";");
-    oracle->in_value = false;
-    line_add(&oracle->fields, "%.*s", (int)length, at);
-    return 0;
-}
-
-static int on_value(llhttp_t *llhttp, const char *at, size_t length)
-{
-    struct oracle *oracle = llhttp->data;
-    while (length > 0 && (at[length - 1] == ' ' || at[length - 1] == '\t'))
-        length--;
-    if (!oracle->in_value)
-        line_add(&oracle->fields, "=");
-    oracle->in_value = true;
-    line_add(&oracle->fields, "%.*s", (int)length, at);
-    return 0;
-}
-
-static int on_complete(llhttp_t *llhttp)
-{
-    struct oracle *oracle = llhttp->data;
-    if (oracle->in_value)
-        line_add(&oracle->fields, ";");
-    oracle->complete = true;
-    return HPE_PAUSED;
-}
-
 static void check_with_llhttp(const struct head_case *c, const struct reading *reading)
 {
-    llhttp_settings_t settings;
-    llhttp_settings_init(&settings);
-    settings.on_header_field = on_name;
-    settings.on_header_value = on_value;
-    settings.on_headers_complete = on_complete;
-    struct oracle oracle = {.complete = false};
-    llhttp_t llhttp;
-    llhttp_init(&llhttp, c->kind == 0 ? HTTP_REQUEST : HTTP_RESPONSE, &settings);
-    llhttp.data = &oracle;
-    llhttp_execute(&llhttp, c->bytes.at, c->bytes.len);
+    struct oracle oracle = ask_oracle(c->kind == 0, c->bytes);
     if (!oracle.complete)
-        fail_msg("%s: llhttp refuses it: %s", c->name, llhttp_get_error_reason(&llhttp));
-    struct line plain = {.len = 0};
-    for (const char *p = reading->fields.text; *p != '\0'; p++) /* without the marks of hop-by-hop */
-        if (*p != '!' || p[1] != ';')
-            line_add(&plain, "%c", *p);
+        fail_msg("%s: llhttp refuses it: %s", c->name, oracle.reason);
+    struct line plain;
+    without_marks(&plain, &reading->fields);
     assert_string_equal(oracle.fields.text, plain.text);
-    if (!c->alone)
-        assert_int_equal(llhttp.http_minor, strstr(reading->facts.text, " 1.1 ") != NULL);
+    assert_int_equal(oracle.minor, strstr(reading->facts.text, " 1.1 ") != NULL);
 }
 
 /* ---- the checks of one case ---- */
@@ -515,7 +465,7 @@ static void check_fields(const char *text, bool request, const char *expected)
 {
     struct h1_parser *parser = parser_with(text, request);
     struct line line;
-    describe_fields(&line, h1_parser_head(parser));
+    describe_fields(&line, h1_parser_head(parser), "!");
     assert_string_equal(line.text, expected);
     h1_parser_free(parser);
 }

@@ -205,6 +205,8 @@ static void keeps_expect_and_te_trailers(void **state)
     check_request("POST / HTTP/1.1\r\nHost: h\r\nTE: trailers, gzip\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", &forward,
                   "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\nTE: trailers\r\n"
                   "Connection: TE\r\n\r\n");
+    check_request("POST / HTTP/1.0\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", &forward,
+                  "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n");
 }
 
 static void adds_what_the_rules_say(void **state)
