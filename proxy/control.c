@@ -40,6 +40,8 @@ enum {
     PAIRS_QUEUED = 256,     /* for each worker, waiting to be compared */
     LOG_WAIT_MS = 1000,     /* at the end, for a reader that does not read */
     COMPARE_WAIT_MS = 1000, /* at the end */
+    PERSON_WAITS_MS = 10000, /* for a slow disk */
+    LAST_SAVE_MS = 5000,    /* at the end */
     REMIND_MS = 60 * 1000,  /* how often fail-open says so */
 };
 
@@ -103,11 +105,18 @@ bool control_publish(struct control *control)
     return true;
 }
 
-bool control_settle(struct control *control)
+void control_settle(struct control *control)
 {
     if (router_revision(control->router) != control->published_revision)
         control_publish(control);
-    return control_save(control, true);
+    control_save(control);
+}
+
+bool control_settle_and_wait(struct control *control)
+{
+    if (router_revision(control->router) != control->published_revision)
+        control_publish(control);
+    return control_save_and_wait(control, PERSON_WAITS_MS);
 }
 
 void control_hold_for_names(struct control *control)
@@ -141,14 +150,19 @@ static void remind_of_fail_open(struct control *control, uint64_t now_ms)
                         control->options->fail_open, "why", "there is still no valid configuration file"));
 }
 
+void control_beat(struct control *control)
+{
+    if (router_tick(control->router, control_clock_ms(), control_wall_clock_ms()) || control->publish_wanted)
+        control_publish(control);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
     struct control *control = context;
     uint64_t now_ms = control_clock_ms();
-    if (router_tick(control->router, now_ms, control_wall_clock_ms()) || control->publish_wanted)
-        control_publish(control);
-    control_save(control, false);
+    control_beat(control);
+    control_save(control);
     republish(control, now_ms);
     remind_of_fail_open(control, now_ms);
     if (control->draining)
@@ -478,7 +492,8 @@ static int start(struct control *control)
         return admin ? EXIT_BROKEN : EXIT_REFUSED;
     }
     open_doors(control, &plan);
-    control_save(control, true);
+    control->save_now = true; /* says early whether the directory can be written */
+    control_save(control);
     return EXIT_DONE;
 }
 
@@ -489,6 +504,12 @@ static void stop_workers(struct control *control)
     for (uint32_t i = 0; control->workers != NULL && i < control->worker_count; i++)
         if (control->workers[i] != NULL)
             worker_drain(control->workers[i], 0); /* those of a start that failed; else they have ended */
+    for (uint32_t i = 0; control->workers != NULL && i < control->worker_count; i++)
+        if (control->workers[i] != NULL)
+            worker_wait(control->workers[i]);
+    /* Each worker takes its pairs back before it goes: they hold on to snapshots. */
+    if (control->comparer != NULL)
+        comparer_finish(control->comparer, COMPARE_WAIT_MS);
     for (uint32_t i = 0; control->workers != NULL && i < control->worker_count; i++)
         if (control->workers[i] != NULL)
             worker_join(control->workers[i]);
@@ -512,26 +533,28 @@ static void stop_events(struct control *control)
     resolver_free(control->resolver);
 }
 
-static void save_for_the_last_time(struct control *control)
+/* Saves for the last time and says that it is over. */
+static void tell_end(struct control *control)
 {
-    control->save_now = true;
-    control_save(control, true);
+    bool saved = control_save_and_wait(control, LAST_SAVE_MS);
+    log_event(control->log, saved ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "stopped",
+              json_pack("{s:i, s:b}", "code", control->exit_code, "saved", saved));
+    if (!saved && !control->save_failing)
+        control->abandon = true; /* the disk hangs, and the store's thread with it */
 }
 
 static void stop(struct control *control)
 {
     bool was_running = control->ready || control->draining;
-    if (was_running && control->abandon) {
-        save_for_the_last_time(control);
-        log_event(control->log, LOG_LEVEL_ERROR, "stopped", json_pack("{s:i}", "code", control->exit_code));
-        log_stop(control->log, LOG_WAIT_MS);
-        _exit(control->exit_code); /* hanging workers still use everything else */
+    if (!control->abandon) {
+        stop_workers(control);
+        listeners_done(&control->listeners);
     }
-    stop_workers(control);
-    listeners_done(&control->listeners);
-    if (was_running) {
-        save_for_the_last_time(control);
-        log_event(control->log, LOG_LEVEL_INFO, "stopped", json_pack("{s:i}", "code", control->exit_code));
+    if (was_running)
+        tell_end(control);
+    if (control->abandon) {
+        log_flush(control->log, LOG_WAIT_MS);
+        _exit(control->exit_code); /* threads that hang still use everything else */
     }
     stop_events(control);
     snapshot_unref(control->snapshot);

@@ -38,7 +38,7 @@ int control_command(struct control *control, const struct router_command *comman
 {
     int result =
         router_command(control->router, command, control_clock_ms(), control_wall_clock_ms(), why);
-    if (result != 0 || control_settle(control))
+    if (result != 0 || control_settle_and_wait(control))
         return result;
     *why = "it is done, but could not be saved: a restart would undo it";
     return -EIO;

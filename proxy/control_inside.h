@@ -62,8 +62,9 @@ struct control {
     bool publish_wanted;       /* by something other than the router: addresses, a file */
 
     bool signal_passthrough;   /* the switch that SIGUSR1 turns */
-    uint64_t saved_revision;   /* of the router, as kept by the store */
-    uint64_t save_at_ms;       /* not before: the wait after a failure */
+    uint64_t saved_revision;   /* of the router, as handed to the store */
+    uint64_t submitted_ticket, kept_ticket; /* of the store */
+    uint64_t save_at_ms;       /* after a failure: not before */
     uint64_t evidence_at_ms;   /* when evidence of running stages is due to be saved */
     bool save_failing;         /* told once */
     bool save_now;             /* something must be saved although the revision says no */
@@ -88,10 +89,14 @@ uint64_t control_wall_clock_ms(void);
 
 /* Makes a snapshot of what holds now and hands it to all workers. False without memory: the tick tries again. */
 bool control_publish(struct control *control);
+/* What must not wait: moves breakers and plans, and publishes what they change. */
+void control_beat(struct control *control);
 /* The next snapshot waits until new backends' names have been answered, for a bounded time; anything urgent ends the wait. */
 void control_hold_for_names(struct control *control);
-/* After a change of the router: publishes it, then saves. True when nothing is left to save. */
-bool control_settle(struct control *control);
+/* After a change of the router: publishes it, then saves. */
+void control_settle(struct control *control);
+/* The same for a person who waits for it: true when it is on the disk. */
+bool control_settle_and_wait(struct control *control);
 
 /* Logs where it listens now and where not any more; for listeners_adopt(). */
 void control_tell_opened(void *control, const char *address);
@@ -111,9 +116,10 @@ struct control_state {
 bool control_state_open(struct control *control, const struct config *config, struct control_state *state, char **error);
 void control_state_close(struct control_state *state);
 
-/* Saves when something has changed or is due; tells failures once. `urgent`: without the wait after a failure. True when
- * nothing is left to save. */
-bool control_save(struct control *control, bool urgent);
+/* Hands the state to the store when it has changed or is due; hears how it went before, and tells failures once. */
+void control_save(struct control *control);
+/* The same now, in any case, and waits. True when everything is on the disk. */
+bool control_save_and_wait(struct control *control, uint64_t wait_ms);
 
 /* ---- control_passthrough.c ---- */
 

@@ -88,5 +88,5 @@ void control_passthrough_toggle(struct control *control)
 bool control_passthrough(struct control *control, bool on, const char *who, const char *reason)
 {
     router_passthrough(control->router, PASSTHROUGH_API, on, who, reason, control_wall_clock_ms());
-    return control_settle(control);
+    return control_settle_and_wait(control);
 }

@@ -128,6 +128,12 @@ static bool prepare(struct control *control, struct config *config, struct adopt
     return !control->fail_open || prepare_end_of_fail_open(control, adoption, error);
 }
 
+static void tell_restart_of(struct control *control, const char *keys)
+{
+    log_event(control->log, LOG_LEVEL_WARN, "restart_needed",
+              json_pack("{s:s, s:s}", "keys", keys, "why", "these keep their running values until shunt starts again"));
+}
+
 /* The router of the fail-open time knew no route and is not needed any more, once no view of it is. */
 static void end_fail_open(struct control *control, struct adoption *adoption)
 {
@@ -137,9 +143,12 @@ static void end_fail_open(struct control *control, struct adoption *adoption)
     control->admin = adoption->admin;
     control->fail_open = false;
     control->save_now = true;
+    control->submitted_ticket = control->kept_ticket = 0;
     config_holder_unref(control->started);
     control->started = adoption->holder;
     config_holder_ref(control->started);
+    if (adoption->holder->config->workers != control->worker_count)
+        tell_restart_of(control, "workers");
     control_passthrough_begin(&adoption->state, false);
     control_passthrough_watch(control);
     log_event(control->log, LOG_LEVEL_INFO, "fail_open_ended", NULL);
@@ -187,7 +196,7 @@ static bool take_into_use(struct control *control, struct config *config, char *
     if (leaves_fail_open)
         end_fail_open(control, &adoption);
     adopt(control, &adoption);
-    control_save(control, true);
+    control_save(control);
     return true;
 }
 
@@ -199,8 +208,7 @@ static void tell_restart(struct control *control, const struct config *next, jso
     if (!config_needs_restart(control->started->config, next, names, sizeof(names)))
         return;
     json_object_set_new(fields, "restart_needed", json_string(names));
-    log_event(control->log, LOG_LEVEL_WARN, "restart_needed",
-              json_pack("{s:s, s:s}", "keys", names, "why", "these keep their running values until shunt starts again"));
+    tell_restart_of(control, names);
 }
 
 static json_t *reload_fields(const struct control *control, const char *who)

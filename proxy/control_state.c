@@ -2,9 +2,13 @@
  * What must survive: opens the state directory, tells every change of state to the audit trail and the log, saves.
  *
  * An event is written to the audit trail when it happens, without waiting for the disk; the workers hear of a change
- * next; then state and trail are brought to the disk, and only then is whoever asked for the change told that it is done. So
- * bad news acts at the speed of memory, and nothing that was acknowledged is lost. A directory that cannot be written
- * changes nothing about the traffic: it is told once, counted, and tried again every second.
+ * next; then the store's thread brings trail and state to the disk, and only when it has is whoever asked for the change
+ * told that it is done. So bad news acts at the speed of memory, a slow disk does not slow the breakers, and nothing that was
+ * acknowledged is lost. A directory that cannot be written changes nothing about the traffic: it is told once, counted,
+ * and tried again every second.
+ *
+ * The trail may know of a change that the state does not: the process was killed between the two. Events are then counted
+ * on from the trail, so that no number is given twice.
  */
 #include "proxy/control_inside.h"
 
@@ -18,6 +22,7 @@
 
 enum {
     RETRY_MS = 1000,
+    AWAIT_MS = 25,
     EVIDENCE_MS = 5000, /* what a running stage has gathered may be lost for this long */
 };
 
@@ -79,21 +84,48 @@ static bool signal_was_on(const json_t *state)
     return false;
 }
 
-static void restore(struct control *control, struct control_state *state)
+static void tell_damage(struct control *control, char *sentence)
 {
-    char *warning = NULL, *why = NULL;
-    json_t *saved = store_load(state->store, &warning);
-    if (warning != NULL)
-        log_event(control->log, LOG_LEVEL_ERROR, "state_damaged", json_pack("{s:o}", "error", utf8_json(warning)));
-    free(warning);
-    if (saved == NULL)
-        return;
-    if (router_restore(state->router, saved, control_clock_ms(), control_wall_clock_ms(), &why))
+    log_event(control->log, LOG_LEVEL_ERROR, "state_damaged", json_pack("{s:o}", "error", utf8_json(sentence)));
+    free(sentence);
+}
+
+static json_int_t last_audited(struct store *store)
+{
+    json_t *tail = store_audit_tail(store, 1);
+    json_int_t sequence = json_integer_value(json_object_get(json_array_get(tail, 0), "sequence"));
+    json_decref(tail);
+    return sequence;
+}
+
+/* Takes up a saved state, counting events on from the audit trail. Takes the reference. False: it was refused, and told. */
+static bool take_up(struct control *control, struct control_state *state, json_t *saved)
+{
+    char *why = NULL;
+    json_int_t audited = last_audited(state->store);
+    if (audited > json_integer_value(json_object_get(saved, "sequence")))
+        json_object_set_new(saved, "sequence", json_integer(audited));
+    bool done = router_restore(state->router, saved, control_clock_ms(), control_wall_clock_ms(), &why);
+    if (done)
         state->signal_passthrough = signal_was_on(saved);
     else
-        log_event(control->log, LOG_LEVEL_ERROR, "state_damaged", json_pack("{s:o}", "error", utf8_json(why)));
-    free(why);
+        tell_damage(control, why);
     json_decref(saved);
+    return done;
+}
+
+static void restore(struct control *control, struct control_state *state)
+{
+    char *warning = NULL;
+    json_t *saved = store_load(state->store, &warning);
+    if (warning != NULL)
+        tell_damage(control, warning);
+    if (saved != NULL && take_up(control, state, saved))
+        return;
+    /* An empty state still has to count on from an audit trail that is there. */
+    json_t *empty = router_save(state->router, control_clock_ms(), control_wall_clock_ms());
+    if (empty != NULL)
+        take_up(control, state, empty);
 }
 
 bool control_state_open(struct control *control, const struct config *config, struct control_state *state, char **error)
@@ -139,35 +171,79 @@ static bool evidence_is_due(struct control *control, uint64_t now_ms)
     return running;
 }
 
-static bool save(struct control *control, uint64_t now_ms)
+static void on_success(struct control *control, uint64_t kept)
 {
-    char *error = NULL;
-    uint64_t revision = router_revision(control->router);
-    json_t *state = router_save(control->router, now_ms, control_wall_clock_ms());
-    bool done = state != NULL ? store_save(control->store, state, &error) && store_sync(control->store, &error)
-                              : fault_set(&error, "no memory to save the state");
-    json_decref(state);
-    if (!done) {
-        on_failure(control, error);
-        return false;
-    }
+    if (kept == control->kept_ticket)
+        return;
+    control->kept_ticket = kept;
     control->state_saves++;
-    control->saved_revision = revision;
-    control->save_now = false;
     if (control->save_failing)
         log_event(control->log, LOG_LEVEL_INFO, "state_saved_again",
                   json_pack("{s:I}", "audit_lines_lost", (json_int_t)store_lost(control->store)));
     control->save_failing = false;
-    return true;
 }
 
-bool control_save(struct control *control, bool urgent)
+/* Hears from the store's thread. */
+static void hear(struct control *control)
+{
+    char *error;
+    uint64_t kept;
+    if (!store_poll(control->store, &kept, &error))
+        on_failure(control, error);
+    else
+        on_success(control, kept);
+}
+
+static void submit(struct control *control, uint64_t now_ms)
+{
+    char *error = NULL;
+    uint64_t revision = router_revision(control->router);
+    json_t *state = router_save(control->router, now_ms, control_wall_clock_ms());
+    uint64_t ticket = state != NULL ? store_submit(control->store, state) : 0;
+    json_decref(state);
+    if (ticket == 0) {
+        fault_set(&error, "no memory to save the state");
+        on_failure(control, error);
+        return;
+    }
+    control->submitted_ticket = ticket;
+    control->saved_revision = revision;
+    control->save_now = false;
+}
+
+void control_save(struct control *control)
+{
+    uint64_t now_ms = control_clock_ms();
+    hear(control);
+    bool changed = control->save_now || router_revision(control->router) != control->saved_revision;
+    if (store_directory(control->store) == NULL || (control->save_failing && now_ms < control->save_at_ms))
+        return;
+    if (changed || evidence_is_due(control, now_ms))
+        submit(control, now_ms);
+}
+
+/* Plans and breakers go on meanwhile. */
+static bool await(struct control *control, uint64_t wait_ms)
+{
+    uint64_t until_ms = control_clock_ms() + wait_ms;
+    for (;;) {
+        char *error = NULL;
+        if (store_await(control->store, control->submitted_ticket, AWAIT_MS, &error))
+            return true;
+        bool failed = error != NULL;
+        free(error);
+        if (failed || control_clock_ms() >= until_ms)
+            return false;
+        control_beat(control);
+    }
+}
+
+bool control_save_and_wait(struct control *control, uint64_t wait_ms)
 {
     if (store_directory(control->store) == NULL)
         return true;
-    uint64_t now_ms = control_clock_ms();
-    bool changed = control->save_now || router_revision(control->router) != control->saved_revision;
-    if (!urgent && now_ms < control->save_at_ms)
-        return !changed;
-    return (!changed && !evidence_is_due(control, now_ms)) || save(control, now_ms);
+    submit(control, control_clock_ms());
+    bool kept = !control->save_now && await(control, wait_ms);
+    hear(control);
+    return kept;
 }

@@ -220,6 +220,14 @@ struct log *log_start(int fd)
     return log;
 }
 
+void log_flush(const struct log *log, uint64_t wait_ms)
+{
+    enum { LOOK_MS = 5 };
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000};
+    for (uint64_t waited = 0; waited < wait_ms && atomic_load(&log->queued) > 0; waited += LOOK_MS)
+        nanosleep(&pause, NULL);
+}
+
 void log_stop(struct log *log, uint64_t wait_ms)
 {
     if (log == NULL)

@@ -25,6 +25,9 @@ struct log *log_start(int fd);
  * fine. */
 void log_stop(struct log *log, uint64_t wait_ms);
 
+/* Waits until what is queued has been written, at most `wait_ms`. For an exit that leaves threads behind. */
+void log_flush(const struct log *log, uint64_t wait_ms);
+
 /* Any thread, not on the request path. `fields` (an object) may be NULL; a reference is stolen. NULL `log` logs nothing. */
 void log_event(struct log *log, enum log_level level, const char *event, json_t *fields);
 /* Lines lost so far: events that found the queue full, and lines of either kind that the descriptor refused. Access lines

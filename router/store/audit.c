@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -102,7 +103,9 @@ static bool cut_torn_end(struct audit *audit, char **error)
 
 bool audit_open(struct audit *audit, int directory, const char *place, char **error)
 {
-    *audit = (struct audit){.place = place, .fd = -1};
+    memset(audit, 0, sizeof(*audit));
+    audit->place = place;
+    audit->fd = -1;
     audit->waiting = calloc(AUDIT_WAITING_MOST, sizeof(audit->waiting[0]));
     if (audit->waiting == NULL)
         return fault_set(error, "audit trail: no memory");
@@ -123,7 +126,8 @@ void audit_close(struct audit *audit)
     free(audit->waiting);
     if (audit->fd >= 0)
         close(audit->fd);
-    *audit = (struct audit){.fd = -1};
+    memset(audit, 0, sizeof(*audit));
+    audit->fd = -1;
 }
 
 /* ---- writing ---- */
@@ -191,8 +195,10 @@ static bool write_line(struct audit *audit, const char *line)
     return false;
 }
 
-static bool write_waiting(struct audit *audit, char **error)
+bool audit_write(struct audit *audit, char **error)
 {
+    if (audit->place == NULL)
+        return true;
     while (audit->count > 0) {
         if (!write_line(audit, audit->waiting[audit->first]))
             return fault_set(error, "state directory %s: cannot write audit.jsonl: %s; %s", audit->place, strerror(errno),
@@ -210,20 +216,15 @@ bool audit_append(struct audit *audit, const struct router_event *event, char **
         return fault_set(error, "audit trail: no memory for event %llu", (unsigned long long)event->sequence);
     }
     wait_in_line(audit, line);
-    return audit->place == NULL || write_waiting(audit, error);
+    return audit_write(audit, error);
 }
 
-bool audit_sync(struct audit *audit, char **error)
+bool audit_fsync(struct audit *audit)
 {
-    if (audit->place == NULL)
+    if (!atomic_exchange(&audit->dirty, false) || fdatasync(audit->fd) == 0)
         return true;
-    if (!write_waiting(audit, error))
-        return false;
-    if (audit->dirty && fdatasync(audit->fd) < 0)
-        return fault_set(error, "state directory %s: cannot fsync audit.jsonl: %s; check the disk", audit->place,
-                         strerror(errno));
-    audit->dirty = false;
-    return true;
+    atomic_store(&audit->dirty, true);
+    return false;
 }
 
 /* ---- reading ---- */

@@ -5,17 +5,23 @@
  * `state`, so that a file which a failing disk or an editor has changed is found out and set aside rather than believed.
  * All files are reached through the open directory, so that a directory moved or replaced while shunt runs is not written to
  * by halves.
+ *
+ * Two threads: control makes the bytes and hands them over under the lock, the thread "state" writes them. Only the newest
+ * state matters, so one place is enough for those that wait.
  */
 #include "router/store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <xxhash.h>
@@ -31,14 +37,33 @@ enum {
 
 static const char head_format[] = "{\"format\":1,\"xxh3\":\"%016" PRIx64 "\",\"state\":";
 
+/* The bytes of a state file on their way. */
+struct draft {
+    char *text; /* owned; NULL: none */
+    size_t length;
+    uint64_t digest; /* of the state in it */
+    uint64_t ticket;
+};
+
 struct store {
     char *directory; /* NULL: memory */
     int directory_fd;
     int lock_fd;
     struct audit audit;
-    uint64_t saved_digest; /* of what was saved last; only with `saved` */
+    uint64_t last_ticket;
+    pthread_t thread;
+    bool thread_runs;
+    uint64_t saved_digest; /* the thread's: of what was saved last; only with `saved` */
     size_t saved_length;
     bool saved;
+    struct {
+        pthread_mutex_t lock;
+        pthread_cond_t submitted, settled;
+        struct draft waiting;
+        uint64_t kept, failed; /* tickets: the newest durable one, the newest that failed */
+        char *error;           /* of `failed`; owned */
+        bool stopping;
+    } shared;
 };
 
 /* ---- opening ---- */
@@ -102,6 +127,15 @@ static bool is_writable(const struct store *store, char **error)
                      store->directory, strerror(errno));
 }
 
+static void init_monotonic(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 struct store *store_open(const char *directory, char **error)
 {
     struct store *store = calloc(1, sizeof(*store));
@@ -110,6 +144,9 @@ struct store *store_open(const char *directory, char **error)
         return NULL;
     }
     store->directory_fd = store->lock_fd = store->audit.fd = -1;
+    pthread_mutex_init(&store->shared.lock, NULL);
+    pthread_cond_init(&store->shared.submitted, NULL);
+    init_monotonic(&store->shared.settled);
     if (directory != NULL && (store->directory = strdup(directory)) == NULL) {
         fault_set(error, "state: no memory");
         goto fail;
@@ -125,16 +162,34 @@ fail:
     return NULL;
 }
 
+static void stop_thread(struct store *store)
+{
+    if (!store->thread_runs)
+        return;
+    pthread_mutex_lock(&store->shared.lock);
+    store->shared.stopping = true;
+    pthread_cond_signal(&store->shared.submitted);
+    pthread_mutex_unlock(&store->shared.lock);
+    pthread_join(store->thread, NULL);
+    store->thread_runs = false;
+}
+
 void store_close(struct store *store)
 {
     if (store == NULL)
         return;
+    stop_thread(store);
     audit_close(&store->audit);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
     if (store->directory_fd >= 0)
         close(store->directory_fd);
     free(store->directory);
+    free(store->shared.error);
+    free(store->shared.waiting.text);
+    pthread_cond_destroy(&store->shared.settled);
+    pthread_cond_destroy(&store->shared.submitted);
+    pthread_mutex_destroy(&store->shared.lock);
     free(store);
 }
 
@@ -283,51 +338,152 @@ static bool replace_state(const struct store *store, const char *text, size_t le
     return fsync(at) == 0;
 }
 
-/* The file's bytes, malloc'd; NULL without memory. */
-static char *file_text(const json_t *state, size_t *length, uint64_t *digest)
+/* The file's bytes; false without memory. */
+static bool draft_make(struct draft *draft, const json_t *state)
 {
-    char *text = NULL, *body = json_dumps(state, JSON_COMPACT);
+    char *body = json_dumps(state, JSON_COMPACT);
     if (body == NULL)
-        return NULL;
+        return false;
     size_t body_length = strlen(body);
-    *digest = XXH3_64bits(body, body_length);
-    *length = HEAD_LENGTH + body_length + 2;
-    text = malloc(*length + 1);
-    if (text != NULL) {
-        snprintf(text, HEAD_LENGTH + 1, head_format, *digest);
-        memcpy(text + HEAD_LENGTH, body, body_length);
-        memcpy(text + HEAD_LENGTH + body_length, "}\n", 3);
+    draft->digest = XXH3_64bits(body, body_length);
+    draft->length = HEAD_LENGTH + body_length + 2;
+    draft->text = malloc(draft->length + 1);
+    if (draft->text != NULL) {
+        snprintf(draft->text, HEAD_LENGTH + 1, head_format, draft->digest);
+        memcpy(draft->text + HEAD_LENGTH, body, body_length);
+        memcpy(draft->text + HEAD_LENGTH + body_length, "}\n", 3);
     }
     free(body);
-    return text;
+    return draft->text != NULL;
 }
 
-bool store_save(struct store *store, const json_t *state, char **error)
+/* ---- the thread ---- */
+
+static bool write_draft(struct store *store, const struct draft *draft, char **error)
 {
-    if (store->directory == NULL)
-        return true;
-    size_t length;
-    uint64_t digest;
-    const char *step;
-    char *text = file_text(state, &length, &digest);
-    if (text == NULL)
-        return fault_set(error, "state directory %s: no memory to write the state", store->directory);
-    bool done = store->saved && store->saved_digest == digest && store->saved_length == length;
-    if (!done) {
+    const char *step = "fsync audit.jsonl";
+    bool done = audit_fsync(&store->audit);
+    if (done && !(store->saved && store->saved_digest == draft->digest && store->saved_length == draft->length)) {
         store->saved = false;
-        done = replace_state(store, text, length, &step);
-        if (!done)
-            fault_set(error, "state directory %s: cannot %s: %s; the former state is kept; give the directory space and "
-                             "write permission, shunt tries again",
-                      store->directory, step, strerror(errno));
+        done = replace_state(store, draft->text, draft->length, &step);
     }
+    if (!done)
+        return fault_set(error,
+                         "state directory %s: cannot %s: %s; the former state is kept; give the directory space and write "
+                         "permission, shunt tries again",
+                         store->directory, step, strerror(errno));
+    store->saved = true;
+    store->saved_digest = draft->digest;
+    store->saved_length = draft->length;
+    return true;
+}
+
+/* Notes how a ticket went. Takes `error`. With the lock held. */
+static void settle(struct store *store, uint64_t ticket, bool done, char *error)
+{
     if (done) {
-        store->saved = true;
-        store->saved_digest = digest;
-        store->saved_length = length;
+        store->shared.kept = ticket;
+    } else {
+        store->shared.failed = ticket;
+        free(store->shared.error);
+        store->shared.error = error;
     }
-    free(text);
-    return done;
+    pthread_cond_broadcast(&store->shared.settled);
+}
+
+static void *run(void *argument)
+{
+    struct store *store = argument;
+    pthread_setname_np(pthread_self(), "state");
+    pthread_mutex_lock(&store->shared.lock);
+    for (;;) {
+        while (store->shared.waiting.text == NULL && !store->shared.stopping)
+            pthread_cond_wait(&store->shared.submitted, &store->shared.lock);
+        struct draft draft = store->shared.waiting;
+        if (draft.text == NULL)
+            break;
+        store->shared.waiting.text = NULL;
+        pthread_mutex_unlock(&store->shared.lock);
+        char *error = NULL;
+        bool done = write_draft(store, &draft, &error);
+        free(draft.text);
+        pthread_mutex_lock(&store->shared.lock);
+        settle(store, draft.ticket, done, error);
+    }
+    pthread_mutex_unlock(&store->shared.lock);
+    return NULL;
+}
+
+/* With the first state: a store that only keeps an audit trail needs none. Signals are not for it. */
+static bool have_thread(struct store *store, char **error)
+{
+    sigset_t all, before;
+    if (store->thread_runs)
+        return true;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int fault = pthread_create(&store->thread, NULL, run, store);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    store->thread_runs = fault == 0;
+    return store->thread_runs || fault_set(error, "state directory %s: cannot start a thread: %s; give shunt more threads",
+                                           store->directory, strerror(fault));
+}
+
+/* ---- submitting ---- */
+
+uint64_t store_submit(struct store *store, const json_t *state)
+{
+    struct draft draft = {.ticket = store->last_ticket + 1};
+    char *error = NULL;
+    bool possible = store->directory == NULL || (have_thread(store, &error) && audit_write(&store->audit, &error));
+    if (store->directory != NULL && store->thread_runs && !draft_make(&draft, state)) {
+        free(error);
+        return 0;
+    }
+    store->last_ticket++;
+    pthread_mutex_lock(&store->shared.lock);
+    if (draft.text != NULL) { /* also when the audit trail cannot be written: better one of the two */
+        free(store->shared.waiting.text);
+        store->shared.waiting = draft;
+        pthread_cond_signal(&store->shared.submitted);
+    }
+    if (!possible || store->directory == NULL)
+        settle(store, draft.ticket, possible, error);
+    pthread_mutex_unlock(&store->shared.lock);
+    return draft.ticket;
+}
+
+bool store_await(struct store *store, uint64_t ticket, uint64_t wait_ms, char **error)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + wait_ms % 1000 * 1000000;
+    until.tv_sec += (time_t)(wait_ms / 1000 + ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    *error = NULL;
+    pthread_mutex_lock(&store->shared.lock);
+    while (store->shared.kept < ticket && store->shared.failed < ticket &&
+           pthread_cond_timedwait(&store->shared.settled, &store->shared.lock, &until) != ETIMEDOUT)
+        ;
+    bool kept = store->shared.kept >= ticket && store->shared.failed != ticket;
+    if (!kept && store->shared.failed >= ticket && store->shared.error != NULL)
+        *error = strdup(store->shared.error);
+    pthread_mutex_unlock(&store->shared.lock);
+    return kept;
+}
+
+bool store_poll(struct store *store, uint64_t *kept, char **error)
+{
+    *error = NULL;
+    pthread_mutex_lock(&store->shared.lock);
+    *kept = store->shared.kept;
+    bool good = store->shared.error == NULL;
+    if (!good) {
+        *error = store->shared.error;
+        store->shared.error = NULL;
+    }
+    pthread_mutex_unlock(&store->shared.lock);
+    return good;
 }
 
 /* ---- the rest ---- */
@@ -335,11 +491,6 @@ bool store_save(struct store *store, const json_t *state, char **error)
 bool store_audit(struct store *store, const struct router_event *event, char **error)
 {
     return audit_append(&store->audit, event, error);
-}
-
-bool store_sync(struct store *store, char **error)
-{
-    return audit_sync(&store->audit, error);
 }
 
 size_t store_pending(const struct store *store)

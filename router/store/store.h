@@ -1,16 +1,18 @@
 /*
  * Keeps what the router decided: the state and the audit trail, in a directory or in memory.
  *
- * Control thread only. The directory holds state.json (written whole to a temporary file, fsynced, renamed, directory
- * fsynced: after kill -9 it is one of the two last written), audit.jsonl (one line for each change; a torn last line is cut
- * off at the next start), lock (held while a process uses the directory) and, when an operator puts it there, the file
- * `passthrough`.
+ * All functions are for the control thread. What waits for a disk is done by a thread of the store's own ("state"), so
+ * that a slow disk holds up nobody who does not ask to wait. The directory holds state.json (written whole to a temporary
+ * file, fsynced, renamed, directory fsynced: after kill -9 it is one of the two last written), audit.jsonl (one line for each
+ * change; a torn last line is cut off at the next start), lock (held while a process uses the directory) and, when an
+ * operator puts it there, the file `passthrough`.
  */
 #ifndef SHUNT_ROUTER_STORE_STORE_H
 #define SHUNT_ROUTER_STORE_STORE_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <jansson.h>
 
@@ -24,24 +26,35 @@ struct store;
  * malloc'd sentence naming place, fault and remedy in *error.
  */
 struct store *store_open(const char *directory, char **error);
-void store_close(struct store *store); /* NULL is fine */
+/* Finishes what was submitted. NULL is fine. */
+void store_close(struct store *store);
 
 /* The last saved state, new reference; NULL when there is none. A damaged file is set aside (state.json.damaged-N), and
  * *warning gets a malloc'd sentence (else NULL). */
 json_t *store_load(struct store *store, char **warning);
 
-/* Durable when it returns true. False with a malloc'd sentence in *error: the former state is still whole on disk; call
- * again later. Costs nothing when the state is what was saved last. */
-bool store_save(struct store *store, const json_t *state, char **error);
-
 /*
- * Appends one audit line. It survives the end of this process at once, and a loss of power after store_sync(): two steps,
- * so that a decision can be acted on before a slow disk has answered. False as above; the line is kept in memory (bounded)
- * and written, in order, by the next store_audit() or store_sync().
+ * Appends one audit line with one write(2): it survives the end of this process at once, and a loss of power once a state
+ * submitted later is durable. Two steps, so that a decision can be acted on before a slow disk has answered. False with a
+ * malloc'd sentence in *error: the line is kept in memory (bounded) and written, in order, by a later call.
  */
 bool store_audit(struct store *store, const struct router_event *event, char **error);
-/* Writes audit lines that could not be written before, and waits until all are on the disk. False as above. */
-bool store_sync(struct store *store, char **error);
+
+/*
+ * Hands the state to the store's thread, which makes the audit trail durable, then the state. A state that is still
+ * waiting is replaced. Returns a ticket for store_await(), greater than all before; 0 without memory. When it fails, the
+ * former state is still whole on disk; submit again later. Costs nothing on disk when the state is what was saved last.
+ */
+uint64_t store_submit(struct store *store, const json_t *state);
+
+/* Waits until the ticket's state, or a later one, is durable. False with a malloc'd sentence in *error: it failed; or
+ * with NULL: it is not known after `wait_ms`. */
+bool store_await(struct store *store, uint64_t ticket, uint64_t wait_ms, char **error);
+
+/* How it went since the last call: the newest durable ticket in *kept. False with a malloc'd sentence in *error when a
+ * ticket after it has failed. Does not wait. */
+bool store_poll(struct store *store, uint64_t *kept, char **error);
+
 /* Audit lines that wait in memory for a disk that takes them. */
 size_t store_pending(const struct store *store);
 /* Audit lines given up because too many were waiting. */

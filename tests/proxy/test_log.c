@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -202,6 +203,30 @@ static void a_reader_that_has_gone_is_counted(void **state)
     close(ends[1]);
 }
 
+static void flushing_waits_for_the_reader_but_not_for_ever(void **state)
+{
+    struct fixture *f = *state;
+    struct stat facts;
+    for (int i = 0; i < 1000; i++)
+        log_event(f->log, LOG_LEVEL_INFO, "count", NULL);
+    log_flush(f->log, 60000);
+    assert_int_equal(fstat(f->fd, &facts), 0);
+    assert_true(facts.st_size > 60 * 1000);
+    off_t before = facts.st_size;
+    json_decref(lines_of(f));
+    assert_int_equal(stat(f->path, &facts), 0);
+    assert_int_equal(facts.st_size, before); /* nothing was left */
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    struct log *stuck = log_start(ends[1]);
+    for (int i = 0; i < 3000; i++)
+        log_event(stuck, LOG_LEVEL_INFO, "count", NULL);
+    log_flush(stuck, 10);
+    log_stop(stuck, 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void no_log_is_fine(void **state)
 {
     (void)state;
@@ -218,6 +243,7 @@ int main(void)
         cmocka_unit_test(a_reader_that_does_not_read_costs_lines_and_not_time),
         cmocka_unit_test(what_was_queued_arrives_when_the_reader_wakes_up),
         cmocka_unit_test(a_reader_that_has_gone_is_counted),
+        cmocka_unit_test_setup_teardown(flushing_waits_for_the_reader_but_not_for_ever, set_up, tear_down),
         cmocka_unit_test(no_log_is_fine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,7 @@ static void append(struct fixture *f, uint64_t sequence)
         .from = from,
         .to = to,
     };
-    bool done = audit_append(&f->audit, &event, &error) && audit_sync(&f->audit, &error);
+    bool done = audit_append(&f->audit, &event, &error) && audit_fsync(&f->audit);
     json_decref(from);
     json_decref(to);
     if (!done)
@@ -206,7 +206,7 @@ static void a_full_disk_keeps_lines_in_memory_and_writes_them_later_in_order(voi
     assert_int_equal(size_when_full, f->audit.size); /* the half line was taken back */
     assert_int_equal(f->audit.count, 3);
     has_lines(f, 10, 1, 4); /* those that wait are shown */
-    assert_true(audit_sync(&f->audit, &error));
+    assert_true(audit_write(&f->audit, &error));
     assert_int_equal(f->audit.count, 0);
     open_it(f);
     has_lines(f, 10, 1, 4);
@@ -229,7 +229,7 @@ static void only_so_many_lines_wait_and_the_rest_is_counted(void **state)
     assert_int_equal(f->audit.lost, 5);
     close(f->audit.fd);
     f->audit.fd = whole;
-    assert_true(audit_sync(&f->audit, &error));
+    assert_true(audit_write(&f->audit, &error));
     has_lines(f, 2000, 6, AUDIT_WAITING_MOST);
 }
 

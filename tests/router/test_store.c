@@ -69,10 +69,14 @@ static void refused(const char *directory, const char *fault, const char *remedy
     free(error);
 }
 
+enum { PATIENCE_MS = 60000 };
+
 static void saved(struct store *store, json_t *state)
 {
     char *error = NULL;
-    if (!store_save(store, state, &error))
+    uint64_t ticket = store_submit(store, state);
+    assert_true(ticket > 0);
+    if (!store_await(store, ticket, PATIENCE_MS, &error))
         fail_msg("%s", error);
     json_decref(state);
 }
@@ -137,7 +141,6 @@ static void memory_keeps_no_state_but_the_newest_audit_lines(void **state)
         struct router_event event = {.sequence = i, .what = "pause", .who = "operator:a"};
         assert_true(store_audit(store, &event, &error));
     }
-    assert_true(store_sync(store, &error));
     assert_int_equal(store_pending(store), 0);
     assert_int_equal(store_lost(store), 0);
     json_t *tail = store_audit_tail(store, 2);
@@ -296,9 +299,16 @@ static void a_full_disk_leaves_the_former_state_and_heals(void **state)
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     small = (struct rlimit){1000, before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    bool done = store_save(store, large, &error);
+    bool done = store_await(store, store_submit(store, large), PATIENCE_MS, &error);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_false(done);
+    char *polled;
+    uint64_t kept;
+    assert_false(store_poll(store, &kept, &polled));
+    assert_string_equal(polled, error);
+    assert_int_equal(kept, 1);
+    free(polled);
+    assert_true(store_poll(store, &kept, &polled)); /* told once */
     assert_non_null(strstr(error, "cannot write state.json.new: File too large"));
     assert_non_null(strstr(error, "tries again"));
     free(error);
@@ -311,6 +321,60 @@ static void a_full_disk_leaves_the_former_state_and_heals(void **state)
     assert_true(json_equal(got, large));
     json_decref(got);
     json_decref(large);
+    store_close(store);
+}
+
+/* RLIMIT_FSIZE again; the state is smaller than the audit trail, so only the trail is refused. */
+static void an_audit_line_that_cannot_be_written_fails_the_ticket_until_it_can(void **state)
+{
+    struct fixture *f = *state;
+    struct store *store = opened(f->directory);
+    struct rlimit before, small;
+    struct router_event event = {.sequence = 1, .what = "pause", .who = "operator:a", .why = "long"};
+    char *error = NULL, why[600] = "";
+    memset(why, 'x', sizeof(why) - 1);
+    event.why = why;
+    assert_true(store_audit(store, &event, &error));
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){1000, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    event.sequence = 2;
+    bool written = store_audit(store, &event, &error);
+    free(error);
+    json_t *one = json_pack("{s:i}", "n", 1);
+    bool kept = store_await(store, store_submit(store, one), PATIENCE_MS, &error);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_false(written);
+    assert_false(kept);
+    assert_non_null(strstr(error, "audit.jsonl"));
+    free(error);
+    assert_int_equal(store_pending(store), 1);
+    saved(store, one);
+    assert_int_equal(store_pending(store), 0);
+    json_t *tail = store_audit_tail(store, 10);
+    assert_int_equal(json_array_size(tail), 2);
+    json_decref(tail);
+    store_close(store);
+}
+
+static void what_was_submitted_is_finished_before_closing(void **state)
+{
+    struct fixture *f = *state;
+    struct store *store = opened(f->directory);
+    uint64_t last = 0;
+    for (int i = 1; i <= 50; i++) { /* faster than a disk: only the newest matters */
+        json_t *one = json_pack("{s:i}", "n", i);
+        uint64_t ticket = store_submit(store, one);
+        assert_true(ticket > last);
+        last = ticket;
+        json_decref(one);
+    }
+    store_close(store);
+    store = opened(f->directory);
+    json_t *got = loaded(store);
+    assert_int_equal(json_integer_value(json_object_get(got, "n")), 50);
+    json_decref(got);
     store_close(store);
 }
 
@@ -358,7 +422,8 @@ static void __attribute__((noreturn)) write_for_ever(const char *directory, stru
         json_t *state = json_pack("{s:I, s:o}", "n", (json_int_t)n, "filler", json_sprintf("%0*d", (int)(n % 9000 + 1), 1));
         struct router_event event = {.sequence = n, .what = "promote", .who = "operator:a", .why = "because"};
         progress->begun = n;
-        if (!store_audit(store, &event, &error) || !store_save(store, state, &error) || !store_sync(store, &error))
+        if (!store_audit(store, &event, &error) ||
+            !store_await(store, store_submit(store, state), PATIENCE_MS, &error))
             _exit(2);
         progress->acknowledged = n;
         json_decref(state);
@@ -421,6 +486,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_damaged_state_is_set_aside_whatever_the_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(something_else_in_the_place_of_the_state_is_set_aside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_the_former_state_and_heals, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_audit_line_that_cannot_be_written_fails_the_ticket_until_it_can, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_submitted_is_finished_before_closing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_temporary_file_left_by_a_crash_does_not_matter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_passthrough_file_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(kill_9_at_any_instant_leaves_one_of_the_two_last_states, set_up, tear_down),
