@@ -15,6 +15,7 @@
 #include "proxy/control.h"
 #include "proxy/metrics_process.h"
 #include "proxy/metrics_text.h"
+#include "router/store/store.h"
 #include "shadow/report.h"
 
 /*
@@ -310,6 +311,7 @@ static void write_facts(struct page *page, const struct fact *facts, size_t coun
 static void write_control(struct page *page, struct control *control)
 {
     struct control_process process;
+    const struct store *store = control_store(control);
     control_process(control, &process);
     const struct fact facts[] = {
         {"shunt_ready", METRICS_GAUGE, control_is_ready(control) && !control_is_draining(control),
@@ -331,6 +333,10 @@ static void write_control(struct page *page, struct control *control)
         {"shunt_state_saves_total", METRICS_COUNTER, (double)process.state_saves, "Times the state was saved"},
         {"shunt_state_save_failures_total", METRICS_COUNTER, (double)process.state_save_failures,
          "Times the state could not be saved"},
+        {"shunt_audit_pending", METRICS_GAUGE, (double)store_pending(store),
+         "Audit lines that wait for a disk that takes them"},
+        {"shunt_audit_lost_total", METRICS_COUNTER, (double)store_lost(store),
+         "Audit lines given up because too many were waiting"},
         {"shunt_log_dropped_total", METRICS_COUNTER, (double)process.log_dropped,
          "Log lines dropped because standard output was behind"},
     };
