@@ -77,7 +77,7 @@ static bool accept_one(struct listener *listener)
     }
     struct client_address client;
     client_address_from(&client, &from);
-    if (worker->view->snapshot->passthrough)
+    if (worker->view->snapshot->relay_raw)
         tunnel_passthrough(worker, fd);
     else
         h1_server_accept(worker, fd, &client);

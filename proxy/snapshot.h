@@ -47,7 +47,7 @@ struct snapshot {
     struct config_holder *holder; /* counted */
     const struct config *config;  /* holder's */
     struct router_view *view;     /* counted */
-    bool passthrough;
+    bool relay_raw; /* passthrough, and legacy is the same backend for all: new connections need no parsing */
     uint32_t backend_count;
     struct endpoint_list **endpoints; /* counted; indexed by config_backend.index */
 };

@@ -76,7 +76,7 @@ static void a_snapshot_outlives_those_who_made_it(void **state)
     struct snapshot *snapshot = publish(&f, 7);
     end(&f);
     assert_int_equal(snapshot->generation, 7);
-    assert_false(snapshot->passthrough);
+    assert_false(snapshot->relay_raw);
     assert_string_equal(snapshot->config->routes[0].name, "all");
     assert_ptr_equal(router_view_config(snapshot->view), snapshot->config);
     assert_string_equal(snapshot->endpoints[snapshot->config->legacy->index]->address[0].text, "127.0.0.1:3001");
