@@ -37,18 +37,20 @@ void capture_done(struct capture *capture)
     capture_init(capture);
 }
 
+void capture_trim(struct capture *capture)
+{
+    if (capture->room <= CAPTURE_KEPT_ROOM)
+        return;
+    free(capture->at);
+    capture->at = NULL;
+    capture->room = capture->len = capture->head_len = 0;
+}
+
 void capture_reset(struct capture *capture, size_t max_body)
 {
-    char *at = capture->at;
-    size_t room = capture->room;
-
     drop_hash(capture);
-    if (room > CAPTURE_KEPT_ROOM) {
-        free(at);
-        at = NULL;
-        room = 0;
-    }
-    *capture = (struct capture){.kind = OUTCOME_OK, .max_body = max_body, .at = at, .room = room};
+    capture_trim(capture);
+    *capture = (struct capture){.kind = OUTCOME_OK, .max_body = max_body, .at = capture->at, .room = capture->room};
 }
 
 /* Room for `more` bytes behind what is there. The buffer doubles, so that a streamed body is moved a few times only. */

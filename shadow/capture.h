@@ -34,6 +34,8 @@ void capture_init(struct capture *capture);
 void capture_done(struct capture *capture);
 /* Ready for another response; keeps a buffer of moderate size. */
 void capture_reset(struct capture *capture, size_t max_body);
+/* Gives back a large buffer, and with it what was captured; a buffer of moderate size is kept as it is. */
+void capture_trim(struct capture *capture);
 /* The head's field lines, each with its CRLF. */
 void capture_head(struct capture *capture, unsigned status, const char *lines, size_t len);
 void capture_body(struct capture *capture, const char *at, size_t len);

@@ -37,12 +37,14 @@ enum {
     NAPS_BEFORE_SLEEP = 5,
     BATCH = 64,         /* pairs of one worker before the next worker's turn */
     COMPARE_NICE = 5,
+    LANE_BYTES = 16 * 1024 * 1024, /* of captured answers between one worker and the thread, both ways */
 };
 
 enum thread_state { AWAKE = 0, NAPPING, SLEEPING };
 
 struct lane { /* between one worker and the thread */
     struct ring there, back;
+    _Alignas(CACHE_LINE) size_t bytes; /* the worker's: held by pairs that it has submitted and not taken back */
 };
 
 struct comparer {
@@ -238,10 +240,27 @@ void comparer_stop(struct comparer *comparer, uint64_t wait_ms)
 
 /* ---- the workers' side ---- */
 
+static size_t bytes_of(const struct pair *pair)
+{
+    return pair->primary_capture.room + pair->shadow_capture.room;
+}
+
+/* A pair that is larger than the bound passes when nothing else is under way. */
+static bool push(struct lane *lane, struct pair *pair)
+{
+    size_t bytes = bytes_of(pair); /* read before it is another thread's */
+    if (lane->bytes > 0 && lane->bytes + bytes > LANE_BYTES)
+        return false;
+    if (!ring_push(&lane->there, pair))
+        return false;
+    lane->bytes += bytes;
+    return true;
+}
+
 bool comparer_submit(struct comparer *comparer, uint32_t worker, struct pair *pair)
 {
     struct lane *lane = &comparer->lanes[worker];
-    bool queued = ring_push(&lane->there, pair);
+    bool queued = push(lane, pair);
     uint32_t state = atomic_load(&comparer->state);
     if (state == AWAKE)
         return queued;
@@ -261,5 +280,10 @@ struct pair *comparer_reclaim(struct comparer *comparer, uint32_t worker)
     struct pair *pair = ring_pop(&lane->back);
     if (pair == NULL && !comparer->running) /* the thread has ended: what it did not come to is the caller's, too */
         pair = ring_pop(&lane->there);
+    if (pair == NULL)
+        return NULL;
+    lane->bytes -= bytes_of(pair);
+    capture_trim(&pair->primary_capture);
+    capture_trim(&pair->shadow_capture);
     return pair;
 }

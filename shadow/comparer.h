@@ -4,7 +4,8 @@
  * Each worker has a single-producer single-consumer ring of pairs to the compare thread and another for the way back, so
  * that a worker never waits and never frees what another thread allocated. The compare thread sleeps when there is nothing to do;
  * waking it costs the worker at most one system call per few milliseconds, not one per pair. When it is behind, comparer_submit()
- * refuses and the worker counts MIRROR_QUEUE.
+ * refuses and the worker counts MIRROR_QUEUE. What is under way is bounded twice: in pairs by the capacity, and in bytes (16 MiB for
+ * each worker), so that large answers cannot pile up.
  */
 #ifndef SHUNT_SHADOW_COMPARER_H
 #define SHUNT_SHADOW_COMPARER_H
@@ -27,9 +28,10 @@ void comparer_finish(struct comparer *comparer, uint64_t wait_ms);
 /* Compares what is queued (bounded by `wait_ms`), ends the thread, frees all pairs still in the rings (not their holders). NULL is fine. */
 void comparer_stop(struct comparer *comparer, uint64_t wait_ms);
 
-/* Worker `worker` hands over a pair whose two captures have ended. False: the queue is full, the pair is still the caller's. */
+/* Worker `worker` hands over a pair whose two captures have ended. False: the queue is full (in pairs or
+ * in bytes), the pair is still the caller's. */
 bool comparer_submit(struct comparer *comparer, uint32_t worker, struct pair *pair);
-/* A pair that has been compared and is the worker's again; NULL when there is none now. */
+/* A pair that has been compared and is the worker's again, large buffers given back; NULL when there is none now. */
 struct pair *comparer_reclaim(struct comparer *comparer, uint32_t worker);
 
 #endif

@@ -114,6 +114,40 @@ static void a_full_queue_refuses(void **state)
     report_free(f.report);
 }
 
+/* Answers of 1 MiB: the queue is full long before it has as many pairs as it has places. */
+static void large_answers_are_bounded_in_bytes(void **state)
+{
+    enum { SIZE = 1024 * 1024 };
+    struct fixture f;
+    uint32_t accepted = 0;
+    char *body = malloc(SIZE);
+    (void)state;
+    assert_non_null(body);
+    memset(body, 'x', SIZE);
+    start(&f, 1, 1024);
+    for (;; accepted++) {
+        struct pair *pair = test_pair(&f.route);
+        test_capture(&pair->primary_capture, SIZE, 200, "A: 1\r\n", body, SIZE);
+        test_capture(&pair->shadow_capture, SIZE, 200, "A: 1\r\n", body, SIZE);
+        if (!comparer_submit(f.comparer, 0, pair)) {
+            pair_free(pair);
+            break;
+        }
+    }
+    assert_in_range(accepted, 2, 8); /* of 2 to 4 MiB each */
+    for (uint32_t i = 0; i < accepted; i++) {
+        struct pair *pair = await_pair(&f, 0);
+        assert_int_equal(pair->primary_capture.room, 0);
+        pair_free(pair);
+    }
+    struct pair *again = test_json_pair(&f.route, "1", "1");
+    assert_true(comparer_submit(f.comparer, 0, again)); /* taking back has made room */
+    pair_free(await_pair(&f, 0));
+    free(body);
+    comparer_stop(f.comparer, 1000);
+    report_free(f.report);
+}
+
 static void finishing_gives_everything_back(void **state)
 {
     struct fixture f;
@@ -239,6 +273,7 @@ int main(void)
         cmocka_unit_test(compares_and_gives_back),
         cmocka_unit_test(wakes_from_sleep),
         cmocka_unit_test(a_full_queue_refuses),
+        cmocka_unit_test(large_answers_are_bounded_in_bytes),
         cmocka_unit_test(finishing_gives_everything_back),
         cmocka_unit_test(stopping_at_once_frees_what_waits),
         cmocka_unit_test(two_workers_lose_nothing),
