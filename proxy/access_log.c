@@ -1,10 +1,10 @@
 /*
  * Access lines: one JSON object for each exchange, made by hand into the worker's own block.
  *
- * Runs on the request path of a worker: no allocation, no lock and no system call, but for the hand-over of a full block to
- * the log thread (one lock for some fifty lines). Before a line is written its worst length is known, so the writing itself
- * checks no bounds. A target may hold secrets in its query; parameters whose names say so are masked here, as nothing that
- * was logged can be taken back.
+ * Runs on the request path of a worker: no allocation, no lock and no system call, but for the hand-over of a full
+ * block to the log thread (one lock for some fifty lines). Before a line is written its worst length is known, so the
+ * writing itself checks no bounds. A target may hold secrets in its query; parameters whose names say so are masked
+ * here, as nothing that was logged can be taken back.
  */
 #include "proxy/log.h"
 
@@ -20,13 +20,14 @@
 enum {
     TARGET_MOST = 1024, /* bytes of a text that are logged at most */
     TEXT_MOST = 256,
-    ESCAPED = 6,        /* bytes that one byte becomes at most: \u00ff */
-    CUT_MARK = 3,       /* U+2026 */
-    FIXED_MOST = 1024,  /* a line without its texts: names, numbers, punctuation */
+    ESCAPED = 6,       /* bytes that one byte becomes at most: \u00ff */
+    CUT_MARK = 3,      /* U+2026 */
+    FIXED_MOST = 1024, /* a line without its texts: names, numbers, punctuation */
 };
 
 /* What the worst line takes has to fit into an empty block. */
-static_assert(ESCAPED * (TARGET_MOST + 6 * TEXT_MOST) + FIXED_MOST <= LOG_BLOCK_BYTES, "a line may not fit into a block");
+static_assert(ESCAPED * (TARGET_MOST + 6 * TEXT_MOST) + FIXED_MOST <= LOG_BLOCK_BYTES,
+              "a line may not fit into a block");
 
 struct access_log {
     struct log *log;         /* borrowed */
@@ -35,10 +36,11 @@ struct access_log {
     char time[TIMESTAMP_ROOM];
 };
 
-/* How a byte goes into a JSON string: 0 as it is, 'u' as \u00XX, 8 after a look at its neighbours, else behind a backslash. */
+/* How a byte goes into a JSON string: 0 as it is, 'u' as \u00XX, 8 after a look at its neighbours, else behind a
+ * backslash. */
 static const char escapes[256] = {
-    ['\b'] = 'b', ['\t'] = 't',  ['\n'] = 'n',   ['\f'] = 'f',  ['\r'] = 'r',   ['"'] = '"', ['\\'] = '\\', [0x7f] = 'u',
-    [0 ... 7] = 'u', [0x0b] = 'u', [0x0e ... 0x1f] = 'u', [0x80 ... 0xff] = 8,
+    ['\b'] = 'b',  ['\t'] = 't', ['\n'] = 'n',    ['\f'] = 'f', ['\r'] = 'r',          ['"'] = '"',
+    ['\\'] = '\\', [0x7f] = 'u', [0 ... 7] = 'u', [0x0b] = 'u', [0x0e ... 0x1f] = 'u', [0x80 ... 0xff] = 8,
 };
 
 /* ---- pieces ---- */
@@ -116,7 +118,8 @@ static struct text text_from(const char *string)
     return (struct text){string, string != NULL ? (uint32_t)strlen(string) : 0};
 }
 
-/* Query parameters one by one: the values of secret ones are not shown. Never longer than put_escaped() at its worst. */
+/* Query parameters one by one: the values of secret ones are not shown. Never longer than put_escaped() at its worst.
+ */
 static char *put_query(char *to, const char *at, size_t len)
 {
     const char *end = at + len;
@@ -263,7 +266,8 @@ static bool make_room(struct access_log *access_log, size_t length)
     if (block != NULL && block->room - block->used >= length)
         return true;
     if (block != NULL) {
-        if (log_is_behind(access_log->log, LOG_ACCESS_BYTES) || !log_hand_over(access_log->log, block, LOG_ACCESS_BYTES))
+        if (log_is_behind(access_log->log, LOG_ACCESS_BYTES) ||
+            !log_hand_over(access_log->log, block, LOG_ACCESS_BYTES))
             return false;
     }
     access_log->block = log_take_block(access_log->log);

@@ -1,6 +1,6 @@
 /*
- * The control thread's life: starts everything in the order in which it can be refused without harm, ticks, publishes, and
- * takes everything down again.
+ * The control thread's life: starts everything in the order in which it can be refused without harm, ticks, publishes,
+ * and takes everything down again.
  *
  * It runs on the main thread over one libevent base that no other thread touches. Workers hear of changes by snapshots
  * only. What is done with the file is in control_reload.c, with the state in control_state.c, with the switches of
@@ -35,14 +35,14 @@
 
 enum {
     TICK_MS = 25,
-    NAMES_MS = 2000,        /* a start or a reload waits for names that long at most */
+    NAMES_MS = 2000, /* a start or a reload waits for names that long at most */
     REPUBLISH_MS = 1000,
-    PAIRS_QUEUED = 256,     /* for each worker, waiting to be compared */
-    LOG_WAIT_MS = 1000,     /* at the end, for a reader that does not read */
-    COMPARE_WAIT_MS = 1000, /* at the end */
+    PAIRS_QUEUED = 256,      /* for each worker, waiting to be compared */
+    LOG_WAIT_MS = 1000,      /* at the end, for a reader that does not read */
+    COMPARE_WAIT_MS = 1000,  /* at the end */
     PERSON_WAITS_MS = 10000, /* for a slow disk */
-    LAST_SAVE_MS = 5000,    /* at the end */
-    REMIND_MS = 60 * 1000,  /* how often fail-open says so */
+    LAST_SAVE_MS = 5000,     /* at the end */
+    REMIND_MS = 60 * 1000,   /* how often fail-open says so */
 };
 
 uint64_t control_clock_ms(void)
@@ -346,7 +346,8 @@ static bool open_state(struct control *control)
     if (!opened) {
         struct config_errors errors = {.lines = &error, .count = error != NULL};
         fprintf(stderr, "shunt: %s\n", error != NULL ? error : "no memory");
-        opened = fall_back(control, &errors) && control_state_open(control, control->holder->config, &state, &(char *){NULL});
+        opened = fall_back(control, &errors) &&
+                 control_state_open(control, control->holder->config, &state, &(char *){NULL});
         free(error);
     }
     if (!opened)
@@ -405,7 +406,7 @@ static bool start_admin(struct control *control)
 static bool start_workers(struct control *control)
 {
     control->comparer = comparer_start(control->worker_count, PAIRS_QUEUED, control->report);
-    control->workers = calloc(control->worker_count, sizeof(control->workers[0]));
+    control->workers = calloc(control->worker_count, sizeof(*control->workers));
     bool started = control->comparer != NULL && control->workers != NULL;
     for (uint32_t i = 0; i < control->worker_count && started; i++) {
         control->workers[i] =
@@ -458,10 +459,10 @@ static void tell_start(struct control *control)
 {
     const struct config *config = control->holder->config;
     log_event(control->log, LOG_LEVEL_INFO, "started",
-              json_pack("{s:s, s:i, s:o, s:i, s:i, s:o, s:b, s:b}", "version", SHUNT_VERSION, "pid", (int)getpid(), "file",
-                        utf8_json(control->options->config_path), "workers", (int)control->worker_count, "routes",
-                        (int)config->route_count, "state", utf8_json(store_directory(control->store)), "passthrough",
-                        router_passthrough_is_on(control->router), "fail_open", control->fail_open));
+              json_pack("{s:s, s:i, s:o, s:i, s:i, s:o, s:b, s:b}", "version", SHUNT_VERSION, "pid", (int)getpid(),
+                        "file", utf8_json(control->options->config_path), "workers", (int)control->worker_count,
+                        "routes", (int)config->route_count, "state", utf8_json(store_directory(control->store)),
+                        "passthrough", router_passthrough_is_on(control->router), "fail_open", control->fail_open));
 }
 
 /* From here on clients are served. */

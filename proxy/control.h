@@ -1,5 +1,6 @@
 /*
- * The control thread: owns configuration, router, store, workers and the admin server, and is the only one to change state.
+ * The control thread: owns configuration, router, store, workers and the admin server, and is the only one to change
+ * state.
  *
  * The functions below are what the admin server (same thread) may ask for; main() calls control_run().
  */
@@ -57,10 +58,10 @@ struct control_process { /* facts for status and metrics */
     uint64_t state_saves, state_save_failures;
     uint64_t log_dropped;
     uint32_t workers;
-    bool fail_open;          /* serving without a valid file */
+    bool fail_open; /* serving without a valid file */
 };
 void control_process(const struct control *control, struct control_process *process);
-uint64_t control_now_ms(const struct control *control);  /* monotonic */
+uint64_t control_now_ms(const struct control *control); /* monotonic */
 uint64_t control_wall_ms(const struct control *control);
 /* Each listener's real address ("0.0.0.0:8080"), as a JSON array; new reference. */
 json_t *control_listeners(const struct control *control);

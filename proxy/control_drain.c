@@ -1,9 +1,9 @@
 /*
  * The end: the first SIGTERM or SIGINT lets everything under way finish, the second does not.
  *
- * The workers close their listening sockets at once and end every connection after its exchange; control waits for them and
- * goes on ticking, saving and answering the admin server meanwhile. What has not ended after `timeouts.drain` is broken
- * off by the workers; a worker that does not even manage that is left behind.
+ * The workers close their listening sockets at once and end every connection after its exchange; control waits for them
+ * and goes on ticking, saving and answering the admin server meanwhile. What has not ended after `timeouts.drain` is
+ * broken off by the workers; a worker that does not even manage that is left behind.
  */
 #include "proxy/control_inside.h"
 
@@ -14,7 +14,9 @@
 
 #include "proxy/worker.h"
 
-enum { GRACE_MS = 5000 }; /* for breaking off what is left */
+enum {
+    GRACE_MS = 5000
+}; /* for breaking off what is left */
 
 static void drain(struct control *control, uint64_t ms)
 {

@@ -36,8 +36,7 @@ struct store *control_store(struct control *control)
 
 int control_command(struct control *control, const struct router_command *command, const char **why)
 {
-    int result =
-        router_command(control->router, command, control_clock_ms(), control_wall_clock_ms(), why);
+    int result = router_command(control->router, command, control_clock_ms(), control_wall_clock_ms(), why);
     if (result != 0 || control_settle_and_wait(control))
         return result;
     *why = "it is done, but could not be saved: a restart would undo it";

@@ -1,5 +1,6 @@
 /*
- * The inside of control, for the control_*.c files. All of it belongs to the control thread. See control.h for the outside.
+ * The inside of control, for the control_*.c files. All of it belongs to the control thread. See control.h for the
+ * outside.
  */
 #ifndef SHUNT_PROXY_CONTROL_INSIDE_H
 #define SHUNT_PROXY_CONTROL_INSIDE_H
@@ -40,15 +41,15 @@ struct control {
     struct report *report;
     struct resolver *resolver;
 
-    struct config_holder *holder;  /* the file in use; in fail-open mode the one made from the command line */
-    struct config_holder *started; /* the file as it was when that began which only a restart can change */
+    struct config_holder *holder;   /* the file in use; in fail-open mode the one made from the command line */
+    struct config_holder *started;  /* the file as it was when that began which only a restart can change */
     struct config_holder *fallback; /* made from --fail-open and --listen; NULL without */
     struct router *router;
     struct store *store;
     struct watch *file_watch;
     struct watch *passthrough_watch; /* NULL: state in memory */
-    uint64_t file_digest;   /* of the file's bytes when it was last read, good or bad */
-    bool fail_open;         /* serving without a valid file */
+    uint64_t file_digest;            /* of the file's bytes when it was last read, good or bad */
+    bool fail_open;                  /* serving without a valid file */
 
     struct worker **workers;
     uint32_t worker_count;
@@ -56,24 +57,24 @@ struct control {
     struct snapshot *snapshot; /* the newest published */
     uint64_t generation;
     uint64_t published_revision; /* of the router, as in the snapshot */
-    uint64_t republish_at_ms;  /* a worker that has not adopted the newest by then is given it again */
-    uint64_t held_until_ms;    /* publishing waits for names until then; 0: it does not */
-    uint64_t held_revision;    /* of the router when that wait began; an urgent change ends it */
-    bool publish_wanted;       /* by something other than the router: addresses, a file */
+    uint64_t republish_at_ms;    /* a worker that has not adopted the newest by then is given it again */
+    uint64_t held_until_ms;      /* publishing waits for names until then; 0: it does not */
+    uint64_t held_revision;      /* of the router when that wait began; an urgent change ends it */
+    bool publish_wanted;         /* by something other than the router: addresses, a file */
 
-    bool signal_passthrough;   /* the switch that SIGUSR1 turns */
-    uint64_t saved_revision;   /* of the router, as handed to the store */
+    bool signal_passthrough;                /* the switch that SIGUSR1 turns */
+    uint64_t saved_revision;                /* of the router, as handed to the store */
     uint64_t submitted_ticket, kept_ticket; /* of the store */
-    uint64_t save_at_ms;       /* after a failure: not before */
-    uint64_t evidence_at_ms;   /* when evidence of running stages is due to be saved */
-    bool save_failing;         /* told once */
-    bool save_now;             /* something must be saved although the revision says no */
+    uint64_t save_at_ms;                    /* after a failure: not before */
+    uint64_t evidence_at_ms;                /* when evidence of running stages is due to be saved */
+    bool save_failing;                      /* told once */
+    bool save_now;                          /* something must be saved although the revision says no */
 
     bool ready, draining;
     uint64_t drain_deadline_ms; /* workers that have not ended by then are left behind */
     int ends;                   /* signals that asked us to end */
     int exit_code;
-    bool abandon;               /* workers hang: do not wait for them */
+    bool abandon; /* workers hang: do not wait for them */
 
     uint64_t started_ms, started_wall_ms;
     uint64_t reloads, reload_failures, last_reload_wall_ms;
@@ -91,7 +92,8 @@ uint64_t control_wall_clock_ms(void);
 bool control_publish(struct control *control);
 /* What must not wait: moves breakers and plans, and publishes what they change. */
 void control_beat(struct control *control);
-/* The next snapshot waits until new backends' names have been answered, for a bounded time; anything urgent ends the wait. */
+/* The next snapshot waits until new backends' names have been answered, for a bounded time; anything urgent ends the
+ * wait. */
 void control_hold_for_names(struct control *control);
 /* After a change of the router: publishes it, then saves. */
 void control_settle(struct control *control);
@@ -113,7 +115,8 @@ struct control_state {
 };
 
 /* Opens the store of this file and restores a router from it. False with a malloc'd sentence in *error. */
-bool control_state_open(struct control *control, const struct config *config, struct control_state *state, char **error);
+bool control_state_open(struct control *control, const struct config *config, struct control_state *state,
+                        char **error);
 void control_state_close(struct control_state *state);
 
 /* Hands the state to the store when it has changed or is due; hears how it went before, and tells failures once. */

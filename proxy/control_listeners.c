@@ -1,6 +1,6 @@
 /*
- * Keeps the list of open listeners, on the control thread. The sockets themselves belong to the workers once they have been
- * handed over; what stays here is which address has which number.
+ * Keeps the list of open listeners, on the control thread. The sockets themselves belong to the workers once they have
+ * been handed over; what stays here is which address has which number.
  */
 #include "proxy/control_listeners.h"
 
@@ -16,9 +16,8 @@
 static char *key_of(const struct config_address *address)
 {
     char *key;
-    int made = address->unix_path != NULL
-                   ? asprintf(&key, "unix:%s", address->unix_path)
-                   : asprintf(&key, "%s|%u", address->host, (unsigned)address->port);
+    int made = address->unix_path != NULL ? asprintf(&key, "unix:%s", address->unix_path)
+                                          : asprintf(&key, "%s|%u", address->host, (unsigned)address->port);
     return made < 0 ? NULL : key;
 }
 

@@ -15,9 +15,9 @@
 struct worker;
 
 struct open_listener {
-    char *key;       /* owned: the address as the file says it */
-    uint16_t port;   /* really bound; 0 for a unix socket */
-    uint32_t id;     /* for worker_listen() and worker_unlisten() */
+    char *key;     /* owned: the address as the file says it */
+    uint16_t port; /* really bound; 0 for a unix socket */
+    uint32_t id;   /* for worker_listen() and worker_unlisten() */
     struct listen_set set;
 };
 
@@ -31,7 +31,7 @@ struct listeners {
 struct listeners_plan {
     struct open_listener *at;
     uint32_t count;
-    bool *is_new;             /* else it is one of the listeners' own */
+    bool *is_new; /* else it is one of the listeners' own */
     uint32_t last_id;
 };
 

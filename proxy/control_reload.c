@@ -1,10 +1,10 @@
 /*
  * The file: read at the start, and again on SIGHUP, by the admin server, and when it has changed.
  *
- * A reload first finds out everything that could refuse it (the file's faults, new listeners, memory; leaving fail-open,
- * also the state directory) and changes nothing until then. After that nothing can fail: router, addresses, listeners
- * follow, and the workers get one snapshot. Listeners that the file does not name any more go last. What only a restart can
- * change keeps its value and is told.
+ * A reload first finds out everything that could refuse it (the file's faults, new listeners, memory; leaving
+ * fail-open, also the state directory) and changes nothing until then. After that nothing can fail: router, addresses,
+ * listeners follow, and the workers get one snapshot. Listeners that the file does not name any more go last. What only
+ * a restart can change keeps its value and is told.
  */
 #include "proxy/control_inside.h"
 
@@ -49,7 +49,8 @@ static uint64_t digest_of(const char *path)
     return digest;
 }
 
-/* The digest is taken first: should the file change in between, it will differ from the file, which is read once more. */
+/* The digest is taken first: should the file change in between, it will differ from the file, which is read once more.
+ */
 bool control_load(struct control *control, struct config **config, struct config_errors *errors)
 {
     control->file_digest = digest_of(control->options->config_path);

@@ -2,13 +2,13 @@
  * What must survive: opens the state directory, tells every change of state to the audit trail and the log, saves.
  *
  * An event is written to the audit trail when it happens, without waiting for the disk; the workers hear of a change
- * next; then the store's thread brings trail and state to the disk, and only when it has is whoever asked for the change
- * told that it is done. So bad news acts at the speed of memory, a slow disk does not slow the breakers, and nothing that was
- * acknowledged is lost. A directory that cannot be written changes nothing about the traffic: it is told once, counted,
- * and tried again every second.
+ * next; then the store's thread brings trail and state to the disk, and only when it has is whoever asked for the
+ * change told that it is done. So bad news acts at the speed of memory, a slow disk does not slow the breakers, and
+ * nothing that was acknowledged is lost. A directory that cannot be written changes nothing about the traffic: it is
+ * told once, counted, and tried again every second.
  *
- * The trail may know of a change that the state does not: the process was killed between the two. Events are then counted
- * on from the trail, so that no number is given twice.
+ * The trail may know of a change that the state does not: the process was killed between the two. Events are then
+ * counted on from the trail, so that no number is given twice.
  */
 #include "proxy/control_inside.h"
 
@@ -58,9 +58,9 @@ static void on_event(void *context, const struct router_event *event)
     if (!store_audit(control->store, event, &error))
         on_failure(control, error);
     log_event(control->log, level_of(event->what), event->what,
-              json_pack("{s:o, s:o, s:o, s:O?, s:O?, s:I}", "route", utf8_json(event->route), "who", utf8_json(event->who),
-                        "why", utf8_json(event->why), "from", event->from, "to", event->to, "sequence",
-                        (json_int_t)event->sequence));
+              json_pack("{s:o, s:o, s:o, s:O?, s:O?, s:I}", "route", utf8_json(event->route), "who",
+                        utf8_json(event->who), "why", utf8_json(event->why), "from", event->from, "to", event->to,
+                        "sequence", (json_int_t)event->sequence));
 }
 
 static void comparisons(void *context, const char *route, struct comparison_totals *totals)
@@ -76,7 +76,8 @@ static bool signal_was_on(const json_t *state)
 {
     const json_t *source;
     size_t i;
-    json_array_foreach(json_object_get(state, "passthrough"), i, source) {
+    json_array_foreach(json_object_get(state, "passthrough"), i, source)
+    {
         const char *name = json_string_value(source);
         if (name != NULL && strcmp(name, passthrough_source_name(PASSTHROUGH_SIGNAL)) == 0)
             return true;
@@ -98,7 +99,8 @@ static json_int_t last_audited(struct store *store)
     return sequence;
 }
 
-/* Takes up a saved state, counting events on from the audit trail. Takes the reference. False: it was refused, and told. */
+/* Takes up a saved state, counting events on from the audit trail. Takes the reference. False: it was refused, and
+ * told. */
 static bool take_up(struct control *control, struct control_state *state, json_t *saved)
 {
     char *why = NULL;

@@ -32,7 +32,8 @@ bool endpoint_address_set(struct endpoint_address *address, const struct sockadd
         return print_inet(address);
     if (to->sa_family != AF_UNIX)
         return false;
-    snprintf(address->text, sizeof(address->text), "unix:%.*s", (int)sizeof(address->text) - 6, address->to.un.sun_path);
+    snprintf(address->text, sizeof(address->text), "unix:%.*s", (int)sizeof(address->text) - 6,
+             address->to.un.sun_path);
     return true;
 }
 

@@ -1,8 +1,9 @@
 /*
  * Listening sockets, for control to hand to workers. Does not accept, and keeps nothing once they are handed over.
  *
- * SO_REUSEPORT lets a second process of the same user bind the same port unnoticed, and the kernel would then give each of
- * the two a part of the clients. So the port is tried first without it: a port that anybody listens on is refused by name.
+ * SO_REUSEPORT lets a second process of the same user bind the same port unnoticed, and the kernel would then give each
+ * of the two a part of the clients. So the port is tried first without it: a port that anybody listens on is refused by
+ * name.
  */
 #include "proxy/listen.h"
 
@@ -22,7 +23,9 @@
 
 #include "router/store/fault.h"
 
-enum { BACKLOG = 4096 }; /* the kernel takes at most net.core.somaxconn of it */
+enum {
+    BACKLOG = 4096
+}; /* the kernel takes at most net.core.somaxconn of it */
 
 struct place {
     union {
@@ -214,7 +217,8 @@ static bool open_unix(struct listen_set *set, const struct config_address *addre
 
 /* ---- both ---- */
 
-bool listen_open(struct listen_set *set, const struct config_address *address, uint32_t count, bool shared, char **error)
+bool listen_open(struct listen_set *set, const struct config_address *address, uint32_t count, bool shared,
+                 char **error)
 {
     *set = (struct listen_set){.count = count};
     set->fds = malloc(count * sizeof(set->fds[0]));

@@ -1,10 +1,10 @@
 /*
  * The log thread and the events of the process.
  *
- * Anybody queues blocks of whole lines under one lock, held for a few instructions; the thread takes all of them at once and
- * writes them with writev(), blocking as long as it must. So a reader that does not read (a stuck pipe, a slow disk) stops
- * this thread alone: the queue fills to its bound, and what comes then is dropped and counted. What access lines look
- * like is access_log.c's business.
+ * Anybody queues blocks of whole lines under one lock, held for a few instructions; the thread takes all of them at
+ * once and writes them with writev(), blocking as long as it must. So a reader that does not read (a stuck pipe, a slow
+ * disk) stops this thread alone: the queue fills to its bound, and what comes then is dropped and counted. What access
+ * lines look like is access_log.c's business.
  */
 #include "proxy/log.h"
 
@@ -21,15 +21,17 @@
 #include "proxy/log_queue.h"
 #include "router/store/timestamp.h"
 
-enum { VECTORS = 64 };
+enum {
+    VECTORS = 64
+};
 
 struct log {
     int fd; /* borrowed */
     pthread_t thread;
     _Atomic uint64_t dropped;
-    _Atomic uint32_t queued;    /* bytes of memory in the queue and in `writing` */
-    struct log_block *writing;  /* the thread's; what is left of what it took. log_stop() frees it */
-    uint32_t written;           /* bytes of the first block of `writing` that are out */
+    _Atomic uint32_t queued;   /* bytes of memory in the queue and in `writing` */
+    struct log_block *writing; /* the thread's; what is left of what it took. log_stop() frees it */
+    uint32_t written;          /* bytes of the first block of `writing` that are out */
     struct {
         pthread_mutex_t lock;
         pthread_cond_t filled;
@@ -99,7 +101,8 @@ static void retire_block(struct log *log, struct log_block *block)
 
 bool log_is_behind(const struct log *log, uint32_t bound)
 {
-    return atomic_load_explicit(&log->queued, memory_order_relaxed) + sizeof(struct log_block) + LOG_BLOCK_BYTES > bound;
+    return atomic_load_explicit(&log->queued, memory_order_relaxed) + sizeof(struct log_block) + LOG_BLOCK_BYTES >
+           bound;
 }
 
 bool log_hand_over(struct log *log, struct log_block *block, uint32_t bound)
@@ -222,7 +225,9 @@ struct log *log_start(int fd)
 
 void log_flush(const struct log *log, uint64_t wait_ms)
 {
-    enum { LOOK_MS = 5 };
+    enum {
+        LOOK_MS = 5
+    };
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000};
     for (uint64_t waited = 0; waited < wait_ms && atomic_load(&log->queued) > 0; waited += LOOK_MS)
         nanosleep(&pause, NULL);

@@ -1,5 +1,6 @@
 /*
- * The bounded queue between those who log and the log thread, in blocks of whole lines. Internal to log.c and access_log.c.
+ * The bounded queue between those who log and the log thread, in blocks of whole lines. Internal to log.c and
+ * access_log.c.
  */
 #ifndef SHUNT_PROXY_LOG_QUEUE_H
 #define SHUNT_PROXY_LOG_QUEUE_H
@@ -10,10 +11,10 @@
 struct log;
 
 enum {
-    LOG_QUEUE_BYTES = 4 * 1024 * 1024,   /* of memory that blocks on their way may take */
+    LOG_QUEUE_BYTES = 4 * 1024 * 1024,          /* of memory that blocks on their way may take */
     LOG_ACCESS_BYTES = LOG_QUEUE_BYTES / 4 * 3, /* access lines leave room for events */
-    LOG_BLOCK_BYTES = 16 * 1024,         /* of text in a block of access lines */
-    LOG_SPARE_BLOCKS = 4,                /* empty blocks kept for the next taker */
+    LOG_BLOCK_BYTES = 16 * 1024,                /* of text in a block of access lines */
+    LOG_SPARE_BLOCKS = 4,                       /* empty blocks kept for the next taker */
 };
 
 struct log_block {

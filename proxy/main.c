@@ -11,7 +11,10 @@
 #include "config/config.h"
 #include "proxy/control.h"
 
-enum { EXIT_GOOD = 0, EXIT_USAGE = 2 };
+enum {
+    EXIT_GOOD = 0,
+    EXIT_USAGE = 2
+};
 
 static const char default_path[] = "/etc/shunt/shunt.yaml";
 
@@ -33,12 +36,21 @@ static const char help[] =
     "      --version               print the version\n"
     "  -h, --help                  print this\n"
     "\n"
-    "Signals: HUP reads the file again, USR1 turns passthrough on or off, TERM and INT finish what is under way and end.\n"
+    "Signals: HUP reads the file again, USR1 turns passthrough on or off, TERM and INT finish what is under way and "
+    "end.\n"
     "Environment: SHUNT_PASSTHROUGH=1 starts in passthrough.\n"
-    "Exit codes: 0 ended as asked, 1 ended before everything was finished, 2 the command line, the file, an address or\n"
+    "Exit codes: 0 ended as asked, 1 ended before everything was finished, 2 the command line, the file, an address "
+    "or\n"
     "the state directory cannot be used.\n";
 
-enum action { ACTION_RUN, ACTION_CHECK, ACTION_DUMP, ACTION_REFERENCE, ACTION_VERSION, ACTION_HELP };
+enum action {
+    ACTION_RUN,
+    ACTION_CHECK,
+    ACTION_DUMP,
+    ACTION_REFERENCE,
+    ACTION_VERSION,
+    ACTION_HELP
+};
 
 struct command_line {
     enum action action;
@@ -58,7 +70,14 @@ static int __attribute__((format(printf, 1, 2))) usage_error(const char *format,
 
 static bool read_command_line(int argc, char **argv, struct command_line *line)
 {
-    enum { OPTION_CHECK = 256, OPTION_DUMP, OPTION_REFERENCE, OPTION_VERSION, OPTION_FAIL_OPEN, OPTION_LISTEN };
+    enum {
+        OPTION_CHECK = 256,
+        OPTION_DUMP,
+        OPTION_REFERENCE,
+        OPTION_VERSION,
+        OPTION_FAIL_OPEN,
+        OPTION_LISTEN
+    };
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
         {"check", no_argument, NULL, OPTION_CHECK},

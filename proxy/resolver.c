@@ -1,13 +1,13 @@
 /*
  * The look-ups of all backends, on the control thread's loop, by libevent's evdns.
  *
- * One `lookup` for each backend, whatever its host. A host that is an address is done with when it is made. A name is asked
- * for at once and then every dns_refresh; after a failure sooner, with a doubling wait. Results are sorted before they are
- * compared, so that a server which turns its answers round changes nothing. /etc/resolv.conf and /etc/hosts are read again
- * when they have changed: evdns itself reads them once.
+ * One `lookup` for each backend, whatever its host. A host that is an address is done with when it is made. A name is
+ * asked for at once and then every dns_refresh; after a failure sooner, with a doubling wait. Results are sorted before
+ * they are compared, so that a server which turns its answers round changes nothing. /etc/resolv.conf and /etc/hosts
+ * are read again when they have changed: evdns itself reads them once.
  *
- * A question cannot be taken back from evdns, only be marked: its callback comes later. So a lookup that is no longer wanted
- * is `gone` until then.
+ * A question cannot be taken back from evdns, only be marked: its callback comes later. So a lookup that is no longer
+ * wanted is `gone` until then.
  */
 #include "proxy/resolver.h"
 
@@ -23,26 +23,32 @@
 
 #include "proxy/endpoint.h"
 
-enum { TIMEOUT_MS = 2000, RETRY_MS = 1000, FREE_ROUNDS = 100 };
+enum {
+    TIMEOUT_MS = 2000,
+    RETRY_MS = 1000,
+    FREE_ROUNDS = 100
+};
 
 static const char *const system_files[] = {"/etc/resolv.conf", "/etc/hosts"};
-enum { SYSTEM_FILES = sizeof(system_files) / sizeof(system_files[0]) };
+enum {
+    SYSTEM_FILES = sizeof(system_files) / sizeof(system_files[0])
+};
 
 /* One backend's host. */
 struct lookup {
-    struct resolver *resolver; /* borrowed */
-    const struct config_backend *backend;  /* borrowed from the configuration in use */
+    struct resolver *resolver;            /* borrowed */
+    const struct config_backend *backend; /* borrowed from the configuration in use */
     uint32_t index;
-    char *host;                /* owned: outlives the configuration with a question under way; NULL: nothing to ask */
+    char *host; /* owned: outlives the configuration with a question under way; NULL: nothing to ask */
     uint16_t port;
     struct evdns_getaddrinfo_request *question; /* NULL: none under way */
-    bool asking;               /* its callback has not come yet */
-    bool gone;                 /* free it when the callback has come */
-    bool answered;             /* at least once, either way */
-    bool failed;               /* the last time */
-    uint64_t wait_ms;          /* before the next try, after a failure */
+    bool asking;                                /* its callback has not come yet */
+    bool gone;                                  /* free it when the callback has come */
+    bool answered;                              /* at least once, either way */
+    bool failed;                                /* the last time */
+    uint64_t wait_ms;                           /* before the next try, after a failure */
     uint64_t lookups, failures;
-    char error[96];            /* of the last one; "" */
+    char error[96]; /* of the last one; "" */
     struct event *timer;
     struct lookup *next_gone;
 };
@@ -57,8 +63,8 @@ struct resolver_plan {
 };
 
 struct resolver {
-    struct event_base *base;  /* borrowed */
-    struct evdns_base *dns;   /* made with the first name: numeric hosts need none */
+    struct event_base *base; /* borrowed */
+    struct evdns_base *dns;  /* made with the first name: numeric hosts need none */
     struct resolver_options options;
     char *nameserver;
     uint32_t count;
@@ -102,7 +108,8 @@ static void read_system_files(struct resolver *resolver)
     if (resolver->nameserver != NULL)
         evdns_base_nameserver_ip_add(resolver->dns, resolver->nameserver);
     else
-        evdns_base_resolv_conf_parse(resolver->dns, DNS_OPTIONS_ALL, system_files[0]); /* adds 127.0.0.1 if it finds none */
+        evdns_base_resolv_conf_parse(resolver->dns, DNS_OPTIONS_ALL,
+                                     system_files[0]); /* adds 127.0.0.1 if it finds none */
     set_patience(resolver);
 }
 
@@ -313,9 +320,9 @@ struct resolver_plan *resolver_prepare(struct resolver *resolver, const struct c
     plan->resolver = resolver;
     plan->config = config;
     plan->count = config->backend_count;
-    plan->lookups = calloc(plan->count + 1, sizeof(plan->lookups[0]));
-    plan->endpoints = calloc(plan->count + 1, sizeof(plan->endpoints[0]));
-    plan->before = calloc(plan->count + 1, sizeof(plan->before[0]));
+    plan->lookups = calloc(plan->count + 1, sizeof(*plan->lookups));
+    plan->endpoints = calloc(plan->count + 1, sizeof(*plan->endpoints));
+    plan->before = calloc(plan->count + 1, sizeof(*plan->before));
     bool made = plan->lookups != NULL && plan->endpoints != NULL && plan->before != NULL;
     for (uint32_t i = 0; i < plan->count && made; i++)
         made = plan_backend(plan, &config->backends[i]);
@@ -456,11 +463,11 @@ json_t *resolver_json(const struct resolver *resolver)
     for (uint32_t i = 0; i < resolver->count; i++) {
         const struct lookup *lookup = resolver->lookups[i];
         const struct endpoint_list *list = resolver->endpoints[i];
-        json_array_append_new(
-            backends, json_pack("{s:s, s:s, s:o, s:b, s:I, s:I, s:s?}", "name", lookup->backend->name, "url",
-                                lookup->backend->url, "addresses", addresses_json(list), "resolved", list->count > 0,
-                                "lookups", (json_int_t)lookup->lookups, "failures", (json_int_t)lookup->failures, "error",
-                                lookup->error[0] != '\0' ? lookup->error : NULL));
+        json_array_append_new(backends, json_pack("{s:s, s:s, s:o, s:b, s:I, s:I, s:s?}", "name", lookup->backend->name,
+                                                  "url", lookup->backend->url, "addresses", addresses_json(list),
+                                                  "resolved", list->count > 0, "lookups", (json_int_t)lookup->lookups,
+                                                  "failures", (json_int_t)lookup->failures, "error",
+                                                  lookup->error[0] != '\0' ? lookup->error : NULL));
     }
     return backends;
 }

@@ -1,6 +1,6 @@
 /*
- * Where the backends are: turns their hosts into addresses, at once where they are addresses already, else by DNS, again and
- * again.
+ * Where the backends are: turns their hosts into addresses, at once where they are addresses already, else by DNS,
+ * again and again.
  *
  * Runs on the control thread's loop. A name that cannot be looked up keeps the addresses it had: a DNS server that is
  * away for an hour must not take the backends with it.
@@ -20,7 +20,9 @@ struct event_base;
 struct resolver;
 struct resolver_plan;
 
-enum { RESOLVER_ADDRESSES_MOST = 64 }; /* of one name; more are left out */
+enum {
+    RESOLVER_ADDRESSES_MOST = 64
+}; /* of one name; more are left out */
 
 /* How a look-up ended; all text is borrowed for the call. */
 struct resolver_result {
@@ -47,9 +49,10 @@ struct resolver *resolver_new(struct event_base *base, const struct resolver_opt
 void resolver_free(struct resolver *resolver);
 
 /*
- * Two steps to another configuration, so that a reload can still be refused between them. resolver_prepare() finds all the
- * memory, keeps the addresses of hosts known already, and asks nothing yet; NULL without memory. resolver_adopt() takes the
- * plan into use and starts the look-ups; `config` must live until the next one. resolver_discard() is the way back.
+ * Two steps to another configuration, so that a reload can still be refused between them. resolver_prepare() finds all
+ * the memory, keeps the addresses of hosts known already, and asks nothing yet; NULL without memory. resolver_adopt()
+ * takes the plan into use and starts the look-ups; `config` must live until the next one. resolver_discard() is the way
+ * back.
  */
 struct resolver_plan *resolver_prepare(struct resolver *resolver, const struct config *config);
 void resolver_adopt(struct resolver *resolver, struct resolver_plan *plan);
@@ -61,7 +64,8 @@ uint32_t resolver_count(const struct resolver *resolver);
 /* Names that have never been answered, neither way. */
 uint32_t resolver_unanswered(const struct resolver *resolver);
 
-/* [{"name", "url", "addresses": [...], "resolved": bool, "lookups", "failures", "error": null | text}]; new reference. */
+/* [{"name", "url", "addresses": [...], "resolved": bool, "lookups", "failures", "error": null | text}]; new reference.
+ */
 json_t *resolver_json(const struct resolver *resolver);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * Counted, immutable things that control publishes: snapshots, loaded files, resolved addresses.
  *
- * Made on the control thread, let go of on any. The counts are atomic; everything else is written before publication only.
+ * Made on the control thread, let go of on any. The counts are atomic; everything else is written before publication
+ * only.
  */
 #include "proxy/snapshot.h"
 
@@ -25,7 +26,7 @@ struct snapshot *snapshot_new(uint64_t generation, struct config_holder *holder,
     struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
     if (snapshot == NULL)
         return NULL;
-    snapshot->endpoints = calloc(backend_count > 0 ? backend_count : 1, sizeof(snapshot->endpoints[0]));
+    snapshot->endpoints = calloc(backend_count > 0 ? backend_count : 1, sizeof(*snapshot->endpoints));
     if (snapshot->endpoints == NULL) {
         free(snapshot);
         return NULL;

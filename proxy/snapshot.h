@@ -1,8 +1,8 @@
 /*
  * What control publishes and every worker reads: configuration, the router's view, and where the backends are now.
  *
- * Immutable once published. Control makes one after every change and hands each worker a reference through its mailbox; a
- * worker keeps the one it last adopted and lets go of an older one when its last exchange has ended.
+ * Immutable once published. Control makes one after every change and hands each worker a reference through its mailbox;
+ * a worker keeps the one it last adopted and lets go of an older one when its last exchange has ended.
  */
 #ifndef SHUNT_PROXY_SNAPSHOT_H
 #define SHUNT_PROXY_SNAPSHOT_H
@@ -28,7 +28,8 @@ struct endpoint_address {
     char text[64]; /* for logs and metrics: "127.0.0.1:3001", "unix:/path" (cut where too long) */
 };
 
-/* A backend's addresses as last resolved; shared by snapshots, counted. Zero addresses: the name has not been resolved. */
+/* A backend's addresses as last resolved; shared by snapshots, counted. Zero addresses: the name has not been resolved.
+ */
 struct endpoint_list {
     uint32_t refs; /* atomic */
     uint32_t count;

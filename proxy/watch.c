@@ -1,11 +1,11 @@
 /*
  * A file watch, on the loop of whoever makes it; control uses it for its configuration and for the file `passthrough`.
  *
- * inotify watches the folders, never the file: an editor, a deployment tool and the kubelet all put a new file in the place of
- * the old one. Two folders matter, the one the path names and the one its links lead to; a ConfigMap's `..data` link is
- * swapped in the first, and leads to another second. Any event there only means "look": what counts is whether the file that
- * the path leads to is another one (device, inode, size, times), or is there at all. The poll does the same look. Reads
- * nothing of the content.
+ * inotify watches the folders, never the file: an editor, a deployment tool and the kubelet all put a new file in the
+ * place of the old one. Two folders matter, the one the path names and the one its links lead to; a ConfigMap's
+ * `..data` link is swapped in the first, and leads to another second. Any event there only means "look": what counts is
+ * whether the file that the path leads to is another one (device, inode, size, times), or is there at all. The poll
+ * does the same look. Reads nothing of the content.
  */
 #include "proxy/watch.h"
 
@@ -40,8 +40,8 @@ struct watch {
     void *context;
     struct sight told, seen;
     int inotify;
-    int folder[2];           /* watch descriptors: of the path, of what it leads to; -1: none */
-    struct event *readable;  /* NULL without inotify */
+    int folder[2];          /* watch descriptors: of the path, of what it leads to; -1: none */
+    struct event *readable; /* NULL without inotify */
     struct event *poll;
     struct event *settle;
 };

@@ -2,9 +2,9 @@
  * Appends to audit.jsonl and reads its end.
  *
  * A line is written with one write(2), so that the end of the process cannot tear it; the end of the machine, or a full
- * disk, can. A write that fell short is taken back (ftruncate), the line waits in memory and goes out before the next one.
- * A torn end found at the start, an unfinished line or one that is not JSON, is cut off: no line was acknowledged whose
- * fsync had not returned.
+ * disk, can. A write that fell short is taken back (ftruncate), the line waits in memory and goes out before the next
+ * one. A torn end found at the start, an unfinished line or one that is not JSON, is cut off: no line was acknowledged
+ * whose fsync had not returned.
  */
 #include "router/store/audit.h"
 
@@ -95,7 +95,8 @@ static bool cut_torn_end(struct audit *audit, char **error)
     struct stat facts;
     off_t end = fstat(audit->fd, &facts) == 0 ? whole_end(audit->fd, facts.st_size) : -1;
     if (end < 0 || (end < facts.st_size && (ftruncate(audit->fd, end) < 0 || fsync(audit->fd) < 0)))
-        return fault_set(error, "state directory %s: cannot repair audit.jsonl: %s; check the disk, or move the file away",
+        return fault_set(error,
+                         "state directory %s: cannot repair audit.jsonl: %s; check the disk, or move the file away",
                          audit->place, strerror(errno));
     audit->size = end;
     return true;
@@ -113,8 +114,8 @@ bool audit_open(struct audit *audit, int directory, const char *place, char **er
         return true;
     audit->fd = openat(directory, "audit.jsonl", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (audit->fd < 0)
-        return fault_set(error, "state directory %s: cannot open audit.jsonl: %s; make it a file that shunt may write", place,
-                         strerror(errno));
+        return fault_set(error, "state directory %s: cannot open audit.jsonl: %s; make it a file that shunt may write",
+                         place, strerror(errno));
     return cut_torn_end(audit, error);
 }
 
@@ -136,9 +137,10 @@ static char *line_of(const struct router_event *event)
 {
     char time[TIMESTAMP_ROOM];
     timestamp_print(time, event->at_ms);
-    json_t *object = json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:O?, s:O?}", "sequence", (json_int_t)event->sequence, "time",
-                               time, "route", utf8_json(event->route), "what", utf8_json(event->what), "who",
-                               utf8_json(event->who), "why", utf8_json(event->why), "from", event->from, "to", event->to);
+    json_t *object =
+        json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:O?, s:O?}", "sequence", (json_int_t)event->sequence, "time", time,
+                  "route", utf8_json(event->route), "what", utf8_json(event->what), "who", utf8_json(event->who), "why",
+                  utf8_json(event->why), "from", event->from, "to", event->to);
     char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (text == NULL)
@@ -201,8 +203,8 @@ bool audit_write(struct audit *audit, char **error)
         return true;
     while (audit->count > 0) {
         if (!write_line(audit, audit->waiting[audit->first]))
-            return fault_set(error, "state directory %s: cannot write audit.jsonl: %s; %s", audit->place, strerror(errno),
-                             remedy);
+            return fault_set(error, "state directory %s: cannot write audit.jsonl: %s; %s", audit->place,
+                             strerror(errno), remedy);
         drop_first(audit);
     }
     return true;

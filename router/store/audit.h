@@ -12,19 +12,22 @@
 
 #include "router/router.h"
 
-enum { AUDIT_WAITING_MOST = 1000 };
-
-struct audit {
-    const char *place; /* the directory, for messages; NULL: lines stay in memory, the newest AUDIT_WAITING_MOST */
-    int fd;            /* -1 in memory */
-    off_t size;        /* the file's, up to the last whole line */
-    _Atomic bool dirty; /* written since the last fsync */
-    char **waiting;    /* ring of owned lines, each with its line feed, not yet in the file */
-    size_t first, count;
-    size_t lost;       /* lines given up because the ring was full */
+enum {
+    AUDIT_WAITING_MOST = 1000
 };
 
-/* Opens audit.jsonl in `directory` (-1: in memory) and cuts off a torn end. `place` is borrowed. audit_close() in any case. */
+struct audit {
+    const char *place;  /* the directory, for messages; NULL: lines stay in memory, the newest AUDIT_WAITING_MOST */
+    int fd;             /* -1 in memory */
+    off_t size;         /* the file's, up to the last whole line */
+    _Atomic bool dirty; /* written since the last fsync */
+    char **waiting;     /* ring of owned lines, each with its line feed, not yet in the file */
+    size_t first, count;
+    size_t lost; /* lines given up because the ring was full */
+};
+
+/* Opens audit.jsonl in `directory` (-1: in memory) and cuts off a torn end. `place` is borrowed. audit_close() in any
+ * case. */
 bool audit_open(struct audit *audit, int directory, const char *place, char **error);
 void audit_close(struct audit *audit);
 

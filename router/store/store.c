@@ -2,12 +2,12 @@
  * The state directory: opens and locks it, keeps state.json, and hands the audit trail to audit.c.
  *
  * state.json is one JSON object on one line: {"format":1,"xxh3":"...","state":{...}}. The checksum is over the bytes of
- * `state`, so that a file which a failing disk or an editor has changed is found out and set aside rather than believed.
- * All files are reached through the open directory, so that a directory moved or replaced while shunt runs is not written to
- * by halves.
+ * `state`, so that a file which a failing disk or an editor has changed is found out and set aside rather than
+ * believed. All files are reached through the open directory, so that a directory moved or replaced while shunt runs is
+ * not written to by halves.
  *
- * Two threads: control makes the bytes and hands them over under the lock, the thread "state" writes them. Only the newest
- * state matters, so one place is enough for those that wait.
+ * Two threads: control makes the bytes and hands them over under the lock, the thread "state" writes them. Only the
+ * newest state matters, so one place is enough for those that wait.
  */
 #include "router/store/store.h"
 
@@ -73,7 +73,8 @@ static bool open_directory(struct store *store, char **error)
     const char *place = store->directory;
     if (mkdir(place, 0700) < 0 && errno != EEXIST)
         return fault_set(error, "state directory %s: cannot be made: %s; %s", place, strerror(errno),
-                         errno == ENOENT ? "make its parent directory first" : "give shunt a directory it may write to");
+                         errno == ENOENT ? "make its parent directory first"
+                                         : "give shunt a directory it may write to");
     store->directory_fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (store->directory_fd < 0)
         return fault_set(error, "state directory %s: cannot be opened: %s; %s", place, strerror(errno),
@@ -104,11 +105,13 @@ static bool take_lock(struct store *store, char **error)
     const char *place = store->directory;
     store->lock_fd = openat(store->directory_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (store->lock_fd < 0)
-        return fault_set(error, "state directory %s: cannot open the file lock: %s; give shunt a directory it may write to",
+        return fault_set(error,
+                         "state directory %s: cannot open the file lock: %s; give shunt a directory it may write to",
                          place, strerror(errno));
     if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK)
-            return fault_set(error, "state directory %s: cannot be locked: %s; use a local disk", place, strerror(errno));
+            return fault_set(error, "state directory %s: cannot be locked: %s; use a local disk", place,
+                             strerror(errno));
         return fault_set(error,
                          "state directory %s: another shunt (process %ld) uses it; end that one, or give each its own "
                          "directory",
@@ -151,8 +154,7 @@ struct store *store_open(const char *directory, char **error)
         fault_set(error, "state: no memory");
         goto fail;
     }
-    if (directory != NULL &&
-        (!open_directory(store, error) || !is_writable(store, error) || !take_lock(store, error)))
+    if (directory != NULL && (!open_directory(store, error) || !is_writable(store, error) || !take_lock(store, error)))
         goto fail;
     if (!audit_open(&store->audit, store->directory_fd, store->directory, error))
         goto fail;
@@ -251,19 +253,21 @@ static void set_aside(struct store *store, const char *fault, char **warning)
     for (unsigned i = 1; i <= DAMAGED_MOST; i++) {
         snprintf(name, sizeof(name), "state.json.damaged-%u", i);
         if (renameat2(store->directory_fd, "state.json", store->directory_fd, name, RENAME_NOREPLACE) == 0) {
-            fault_set(warning,
-                      "state directory %s: state.json is damaged (%s); it was set aside as %s, and shunt starts without "
-                      "a state: every plan at its first stage",
-                      store->directory, fault, name);
+            fault_set(
+                warning,
+                "state directory %s: state.json is damaged (%s); it was set aside as %s, and shunt starts without "
+                "a state: every plan at its first stage",
+                store->directory, fault, name);
             return;
         }
         if (errno != EEXIST)
             break;
     }
-    fault_set(warning,
-              "state directory %s: state.json is damaged (%s) and cannot be set aside: %s; shunt starts without a state and "
-              "will overwrite it",
-              store->directory, fault, strerror(errno));
+    fault_set(
+        warning,
+        "state directory %s: state.json is damaged (%s) and cannot be set aside: %s; shunt starts without a state and "
+        "will overwrite it",
+        store->directory, fault, strerror(errno));
 }
 
 json_t *store_load(struct store *store, char **warning)
@@ -368,10 +372,11 @@ static bool write_draft(struct store *store, const struct draft *draft, char **e
         done = replace_state(store, draft->text, draft->length, &step);
     }
     if (!done)
-        return fault_set(error,
-                         "state directory %s: cannot %s: %s; the former state is kept; give the directory space and write "
-                         "permission, shunt tries again",
-                         store->directory, step, strerror(errno));
+        return fault_set(
+            error,
+            "state directory %s: cannot %s: %s; the former state is kept; give the directory space and write "
+            "permission, shunt tries again",
+            store->directory, step, strerror(errno));
     store->saved = true;
     store->saved_digest = draft->digest;
     store->saved_length = draft->length;
@@ -425,8 +430,9 @@ static bool have_thread(struct store *store, char **error)
     int fault = pthread_create(&store->thread, NULL, run, store);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     store->thread_runs = fault == 0;
-    return store->thread_runs || fault_set(error, "state directory %s: cannot start a thread: %s; give shunt more threads",
-                                           store->directory, strerror(fault));
+    return store->thread_runs ||
+           fault_set(error, "state directory %s: cannot start a thread: %s; give shunt more threads", store->directory,
+                     strerror(fault));
 }
 
 /* ---- submitting ---- */

@@ -2,10 +2,10 @@
  * Keeps what the router decided: the state and the audit trail, in a directory or in memory.
  *
  * All functions are for the control thread. What waits for a disk is done by a thread of the store's own ("state"), so
- * that a slow disk holds up nobody who does not ask to wait. The directory holds state.json (written whole to a temporary
- * file, fsynced, renamed, directory fsynced: after kill -9 it is one of the two last written), audit.jsonl (one line for each
- * change; a torn last line is cut off at the next start), lock (held while a process uses the directory) and, when an
- * operator puts it there, the file `passthrough`.
+ * that a slow disk holds up nobody who does not ask to wait. The directory holds state.json (written whole to a
+ * temporary file, fsynced, renamed, directory fsynced: after kill -9 it is one of the two last written), audit.jsonl
+ * (one line for each change; a torn last line is cut off at the next start), lock (held while a process uses the
+ * directory) and, when an operator puts it there, the file `passthrough`.
  */
 #ifndef SHUNT_ROUTER_STORE_STORE_H
 #define SHUNT_ROUTER_STORE_STORE_H
@@ -21,9 +21,9 @@
 struct store;
 
 /*
- * Opens the directory (created when missing, mode 0700; its parent must exist), takes an exclusive lock on it, and repairs
- * a torn audit line. NULL `directory` keeps nothing but the newest audit lines, in memory. On failure returns NULL and a
- * malloc'd sentence naming place, fault and remedy in *error.
+ * Opens the directory (created when missing, mode 0700; its parent must exist), takes an exclusive lock on it, and
+ * repairs a torn audit line. NULL `directory` keeps nothing but the newest audit lines, in memory. On failure returns
+ * NULL and a malloc'd sentence naming place, fault and remedy in *error.
  */
 struct store *store_open(const char *directory, char **error);
 /* Finishes what was submitted. NULL is fine. */
@@ -34,16 +34,18 @@ void store_close(struct store *store);
 json_t *store_load(struct store *store, char **warning);
 
 /*
- * Appends one audit line with one write(2): it survives the end of this process at once, and a loss of power once a state
- * submitted later is durable. Two steps, so that a decision can be acted on before a slow disk has answered. False with a
- * malloc'd sentence in *error: the line is kept in memory (bounded) and written, in order, by a later call.
+ * Appends one audit line with one write(2): it survives the end of this process at once, and a loss of power once a
+ * state submitted later is durable. Two steps, so that a decision can be acted on before a slow disk has answered.
+ * False with a malloc'd sentence in *error: the line is kept in memory (bounded) and written, in order, by a later
+ * call.
  */
 bool store_audit(struct store *store, const struct router_event *event, char **error);
 
 /*
  * Hands the state to the store's thread, which makes the audit trail durable, then the state. A state that is still
- * waiting is replaced. Returns a ticket for store_await(), greater than all before; 0 without memory. When it fails, the
- * former state is still whole on disk; submit again later. Costs nothing on disk when the state is what was saved last.
+ * waiting is replaced. Returns a ticket for store_await(), greater than all before; 0 without memory. When it fails,
+ * the former state is still whole on disk; submit again later. Costs nothing on disk when the state is what was saved
+ * last.
  */
 uint64_t store_submit(struct store *store, const json_t *state);
 

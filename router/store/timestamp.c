@@ -6,7 +6,9 @@
 
 #include <string.h>
 
-enum { MS_PER_DAY = 86400000 };
+enum {
+    MS_PER_DAY = 86400000
+};
 
 /* Year, month and day of a count of days since 1970-01-01 (Hinnant, "chrono-Compatible Low-Level Date Algorithms",
  * civil_from_days; here for days that are not negative). */

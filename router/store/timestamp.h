@@ -6,7 +6,9 @@
 
 #include <stdint.h>
 
-enum { TIMESTAMP_ROOM = 25 }; /* "2025-01-31T23:59:59.999Z" and its NUL */
+enum {
+    TIMESTAMP_ROOM = 25
+}; /* "2025-01-31T23:59:59.999Z" and its NUL */
 
 /* Any thread; no locale, no time zone file, no system call. Years beyond 9999 are printed as the end of 9999. */
 void timestamp_print(char text[TIMESTAMP_ROOM], uint64_t wall_ms);

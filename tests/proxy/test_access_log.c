@@ -1,5 +1,6 @@
 /*
- * Access lines: any bytes come back from a JSON reader as they went in, secrets do not, and a stuck log costs lines only.
+ * Access lines: any bytes come back from a JSON reader as they went in, secrets do not, and a stuck log costs lines
+ * only.
  */
 #include "proxy/log.h"
 
@@ -122,13 +123,14 @@ static void a_line_has_every_fact(void **state)
     struct access_record record = plain_record();
     assert_true(access_log_write(f->access_log, &record));
     json_t *lines = lines_of(f);
-    json_t *wanted = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:I, s:i, s:i, s:b, s:b, s:b}",
-        "time", "2023-11-14T22:13:20.123Z", "level", "info", "kind", "access", "method", "GET", "target", "/orders/1?page=2",
-        "version", "1.1", "host", "shop.example", "client", "10.1.2.3", "request_id", "abc-123", "status", 200, "route",
-        "orders-read", "side", "new", "reason", "cohort", "cohort", 4711, "outcome", "ok", "upstream", "127.0.0.1:3002",
-        "bytes_in", 0, "bytes_out", (json_int_t)(UINT64_MAX / 4), "duration_us", 1234, "upstream_us", 999, "mirrored", 1,
-        "fell_back", 0, "retried", 0);
+    json_t *wanted = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:s, s:s, s:i, "
+                               "s:I, s:i, s:i, s:b, s:b, s:b}",
+                               "time", "2023-11-14T22:13:20.123Z", "level", "info", "kind", "access", "method", "GET",
+                               "target", "/orders/1?page=2", "version", "1.1", "host", "shop.example", "client",
+                               "10.1.2.3", "request_id", "abc-123", "status", 200, "route", "orders-read", "side",
+                               "new", "reason", "cohort", "cohort", 4711, "outcome", "ok", "upstream", "127.0.0.1:3002",
+                               "bytes_in", 0, "bytes_out", (json_int_t)(UINT64_MAX / 4), "duration_us", 1234,
+                               "upstream_us", 999, "mirrored", 1, "fell_back", 0, "retried", 0);
     assert_non_null(wanted);
     assert_true(json_equal(json_array_get(lines, 0), wanted));
     json_decref(wanted);
@@ -198,10 +200,24 @@ static void the_worst_record_fits(void **state)
     worst[sizeof(worst) - 1] = '\0';
     struct text all = {worst, sizeof(worst) - 1};
     struct access_record record = {
-        .wall_ms = UINT64_MAX, .method = all, .target = all, .host = all, .request_id = all, .client = all, .route = worst,
-        .side = "legacy", .reason = "breaker_trial", .outcome = "connect_failed", .upstream = worst, .status = UINT32_MAX,
-        .version_minor = UINT32_MAX, .bytes_in = UINT64_MAX / 2, .bytes_out = UINT64_MAX / 2, .duration_us = UINT64_MAX / 2,
-        .upstream_us = UINT64_MAX / 2, .cohort = UINT32_MAX,
+        .wall_ms = UINT64_MAX,
+        .method = all,
+        .target = all,
+        .host = all,
+        .request_id = all,
+        .client = all,
+        .route = worst,
+        .side = "legacy",
+        .reason = "breaker_trial",
+        .outcome = "connect_failed",
+        .upstream = worst,
+        .status = UINT32_MAX,
+        .version_minor = UINT32_MAX,
+        .bytes_in = UINT64_MAX / 2,
+        .bytes_out = UINT64_MAX / 2,
+        .duration_us = UINT64_MAX / 2,
+        .upstream_us = UINT64_MAX / 2,
+        .cohort = UINT32_MAX,
     };
     worst[1] = '?';
     for (int i = 0; i < 10; i++)
@@ -225,8 +241,7 @@ static void thousands_of_lines_arrive_in_order(void **state)
     json_t *lines = lines_of(f), *line;
     size_t i;
     assert_int_equal(json_array_size(lines), 5000);
-    json_array_foreach(lines, i, line)
-        assert_int_equal(json_integer_value(json_object_get(line, "cohort")), i);
+    json_array_foreach(lines, i, line) assert_int_equal(json_integer_value(json_object_get(line, "cohort")), i);
     json_decref(lines);
 }
 

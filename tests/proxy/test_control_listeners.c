@@ -16,7 +16,10 @@
 
 #include "proxy/worker.h"
 
-enum { WORKERS = 2, SOCKETS = 16 };
+enum {
+    WORKERS = 2,
+    SOCKETS = 16
+};
 
 /* In the place of the real ones: remember what they are given. */
 struct worker {
@@ -128,7 +131,8 @@ static void every_worker_gets_a_socket_of_every_listener(void **state)
     }
     json_t *addresses = listeners_json(&f->listeners);
     assert_int_equal(json_array_size(addresses), 2);
-    assert_string_not_equal(json_string_value(json_array_get(addresses, 0)), json_string_value(json_array_get(addresses, 1)));
+    assert_string_not_equal(json_string_value(json_array_get(addresses, 0)),
+                            json_string_value(json_array_get(addresses, 1)));
     json_decref(addresses);
 }
 

@@ -33,7 +33,8 @@ static void refused(const struct config_address *address, const char *fault, con
     struct listen_set set;
     char *error = NULL;
     assert_false(listen_open(&set, address, 2, false, &error));
-    if (error == NULL || strstr(error, fault) == NULL || strstr(error, remedy) == NULL || strstr(error, address->text) == NULL)
+    if (error == NULL || strstr(error, fault) == NULL || strstr(error, remedy) == NULL ||
+        strstr(error, address->text) == NULL)
         fail_msg("\"%s\" does not say \"%s\", \"%s\" and the place", error, fault, remedy);
     free(error);
     assert_null(set.fds);
@@ -44,7 +45,8 @@ static uint16_t port_of(int fd)
     struct sockaddr_storage at;
     socklen_t length = sizeof(at);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &length), 0);
-    return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port : ((struct sockaddr_in *)&at)->sin_port);
+    return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
+                                          : ((struct sockaddr_in *)&at)->sin_port);
 }
 
 static void port_0_gives_all_workers_the_same_port(void **state)
@@ -120,7 +122,8 @@ static void addresses_of_elsewhere_are_refused(void **state)
     (void)state;
     const struct config_address elsewhere = {.text = "192.0.2.1:80", .host = "192.0.2.1", .port = 8080};
     refused(&elsewhere, "Cannot assign requested address", "address of this machine");
-    const struct config_address nonsense = {.text = "no.such.host.invalid:80", .host = "no.such.host.invalid", .port = 80};
+    const struct config_address nonsense = {
+        .text = "no.such.host.invalid:80", .host = "no.such.host.invalid", .port = 80};
     refused(&nonsense, "no.such.host.invalid", "such as 0.0.0.0:8080");
 }
 

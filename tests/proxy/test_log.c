@@ -74,7 +74,8 @@ static json_t *lines_of(struct fixture *f)
 static void an_event_has_time_level_name_and_its_fields(void **state)
 {
     struct fixture *f = *state;
-    log_event(f->log, LOG_LEVEL_WARN, "reload_failed", json_pack("{s:s, s:[s]}", "file", "a\"b\n", "errors", "x:1:2: y"));
+    log_event(f->log, LOG_LEVEL_WARN, "reload_failed",
+              json_pack("{s:s, s:[s]}", "file", "a\"b\n", "errors", "x:1:2: y"));
     log_event(f->log, LOG_LEVEL_INFO, "stopped", NULL);
     json_t *lines = lines_of(f), *line = json_array_get(lines, 0);
     assert_int_equal(json_array_size(lines), 2);
@@ -100,7 +101,10 @@ static void fields_cannot_change_what_the_line_is(void **state)
     json_decref(lines);
 }
 
-enum { THREADS = 4, EACH = 2000 };
+enum {
+    THREADS = 4,
+    EACH = 2000
+};
 
 struct writer {
     struct log *log;
@@ -130,7 +134,8 @@ static void many_threads_keep_their_order_and_lose_nothing(void **state)
     assert_int_equal(log_dropped(f->log), 0);
     json_t *lines = lines_of(f), *line;
     size_t at;
-    json_array_foreach(lines, at, line) {
+    json_array_foreach(lines, at, line)
+    {
         int thread = (int)json_integer_value(json_object_get(line, "thread"));
         assert_int_equal(json_integer_value(json_object_get(line, "n")), next[thread]);
         next[thread]++;

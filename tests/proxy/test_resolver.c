@@ -16,7 +16,13 @@
 #include <event2/dns.h>
 #include <event2/event.h>
 
-enum { DEADLINE_S = 30, DNS_ROOM = 512, TYPE_A = 1, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3 };
+enum {
+    DEADLINE_S = 30,
+    DNS_ROOM = 512,
+    TYPE_A = 1,
+    RCODE_SERVFAIL = 2,
+    RCODE_NXDOMAIN = 3
+};
 
 /* What the server says from now on to every question for an IPv4 address; for other types it knows nothing. */
 struct script {

@@ -101,7 +101,10 @@ static void passthrough_is_part_of_it(void **state)
     end(&f);
 }
 
-enum { THREADS = 4, ROUNDS = 20000 };
+enum {
+    THREADS = 4,
+    ROUNDS = 20000
+};
 
 static void *take_and_give(void *argument)
 {

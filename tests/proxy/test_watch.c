@@ -17,7 +17,10 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
-enum { DEADLINE_S = 30, PATH_ROOM = 256 };
+enum {
+    DEADLINE_S = 30,
+    PATH_ROOM = 256
+};
 
 struct fixture {
     char folder[64];

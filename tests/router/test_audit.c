@@ -101,8 +101,8 @@ static void a_line_says_who_when_why_from_what_and_to_what(void **state)
     append(f, 7);
     json_t *tail = audit_tail(&f->audit, 10), *line = json_array_get(tail, 0);
     json_t *wanted = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:{s:i}, s:{s:i}}", "sequence", 7, "time",
-                               "2023-11-14T22:13:20.123Z", "route", "orders", "what", "promote", "who", "operator:ada", "why",
-                               "gates passed", "from", "percent", 10, "to", "percent", 25);
+                               "2023-11-14T22:13:20.123Z", "route", "orders", "what", "promote", "who", "operator:ada",
+                               "why", "gates passed", "from", "percent", 10, "to", "percent", 25);
     assert_non_null(wanted);
     assert_true(json_equal(line, wanted));
     json_decref(wanted);
@@ -241,7 +241,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_tail_is_the_newest_oldest_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_torn_end_is_cut_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_without_a_single_whole_line_becomes_empty, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_full_disk_keeps_lines_in_memory_and_writes_them_later_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_full_disk_keeps_lines_in_memory_and_writes_them_later_in_order, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(only_so_many_lines_wait_and_the_rest_is_counted, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,9 @@
 
 #include <cmocka.h>
 
-enum { PATH_ROOM = 512 };
+enum {
+    PATH_ROOM = 512
+};
 
 struct fixture {
     char parent[64];
@@ -69,7 +71,9 @@ static void refused(const char *directory, const char *fault, const char *remedy
     free(error);
 }
 
-enum { PATIENCE_MS = 60000 };
+enum {
+    PATIENCE_MS = 60000
+};
 
 static void saved(struct store *store, json_t *state)
 {
@@ -419,11 +423,11 @@ static void __attribute__((noreturn)) write_for_ever(const char *directory, stru
     if (store == NULL)
         _exit(1);
     for (uint64_t n = progress->acknowledged + 1;; n++) {
-        json_t *state = json_pack("{s:I, s:o}", "n", (json_int_t)n, "filler", json_sprintf("%0*d", (int)(n % 9000 + 1), 1));
+        json_t *state =
+            json_pack("{s:I, s:o}", "n", (json_int_t)n, "filler", json_sprintf("%0*d", (int)(n % 9000 + 1), 1));
         struct router_event event = {.sequence = n, .what = "promote", .who = "operator:a", .why = "because"};
         progress->begun = n;
-        if (!store_audit(store, &event, &error) ||
-            !store_await(store, store_submit(store, state), PATIENCE_MS, &error))
+        if (!store_audit(store, &event, &error) || !store_await(store, store_submit(store, state), PATIENCE_MS, &error))
             _exit(2);
         progress->acknowledged = n;
         json_decref(state);
@@ -480,13 +484,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_missing_parent_is_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_in_its_place_is_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_read_only_directory_is_refused_at_the_start, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_second_user_of_a_directory_is_refused_until_the_first_has_gone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_second_user_of_a_directory_is_refused_until_the_first_has_gone, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_state_comes_back_as_it_was_saved, set_up, tear_down),
         cmocka_unit_test_setup_teardown(saving_the_same_state_again_does_not_touch_the_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_state_is_set_aside_whatever_the_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(something_else_in_the_place_of_the_state_is_set_aside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_the_former_state_and_heals, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_audit_line_that_cannot_be_written_fails_the_ticket_until_it_can, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_audit_line_that_cannot_be_written_fails_the_ticket_until_it_can, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(what_was_submitted_is_finished_before_closing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_temporary_file_left_by_a_crash_does_not_matter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_passthrough_file_is_seen, set_up, tear_down),
