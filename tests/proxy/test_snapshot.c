@@ -94,8 +94,8 @@ static void passthrough_is_part_of_it(void **state)
     struct snapshot *before = publish(&f, 1);
     assert_true(router_passthrough(f.router, PASSTHROUGH_API, true, "operator:a", "because", 1));
     struct snapshot *after = publish(&f, 2);
-    assert_false(before->passthrough);
-    assert_true(after->passthrough);
+    assert_false(before->relay_raw);
+    assert_true(after->relay_raw);
     snapshot_unref(before);
     snapshot_unref(after);
     end(&f);
