@@ -27,13 +27,8 @@ enum {
     VERSION_LENGTH = 8,     /* "HTTP/1.1" */
 };
 
-/* More fields than this are refused whatever the limits say. */
-enum { FIELDS_MAX = 4096 };
-
 static bool make_room(struct h1_parser *parser, uint32_t fields)
 {
-    if (fields > FIELDS_MAX)
-        fields = FIELDS_MAX;
     if (fields <= parser->room)
         return true;
     /* one more than asked for: the field being read stands behind the last complete one */
