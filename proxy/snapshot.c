@@ -36,7 +36,7 @@ struct snapshot *snapshot_new(uint64_t generation, struct config_holder *holder,
     snapshot->holder = holder;
     snapshot->config = holder->config;
     snapshot->view = view;
-    snapshot->relay_raw = router_view_passthrough_raw(view);
+    snapshot->relay_raw = router_view_passthrough(view) && router_view_passthrough_raw(view);
     snapshot->backend_count = backend_count;
     config_holder_ref(holder);
     router_view_ref(view);
