@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "shadow/coding.h"
 #include "shadow/headers.h"
 #include "shadow/json_diff.h"
 #include "shadow/json_doc.h"
@@ -28,8 +29,12 @@ struct body {
     bool truncated;
 };
 
+/* Bodies that come out of a compressed one may be this many times as large as what is kept of a response. */
+enum { DECODED_TIMES_KEPT = 8 };
+
 struct body_judge {
     struct json_doc primary, shadow;
+    struct coding_output primary_output, shadow_output;
     struct json_diff *json; /* owned */
     struct text_diff *text; /* owned */
 };
@@ -54,6 +59,8 @@ void body_judge_free(struct body_judge *judge)
         return;
     json_doc_done(&judge->primary);
     json_doc_done(&judge->shadow);
+    coding_output_done(&judge->primary_output);
+    coding_output_done(&judge->shadow_output);
     json_diff_free(judge->json);
     text_diff_free(judge->text);
     free(judge);
@@ -295,35 +302,100 @@ static enum body_kind kind_of_pair(const struct body *primary, const struct body
     return a > b ? a : b;
 }
 
-static bool is_encoded(struct span head)
-{
-    struct span coding = header_value(head, "content-encoding");
-    return coding.len > 0 && !(coding.len == 8 && strncasecmp(coding.at, "identity", 8) == 0);
-}
-
 static struct body body_of(const struct capture *capture)
 {
     return (struct body){.head = headers_of(capture), .bytes = kept_body(capture), .len = capture->body_len,
                          .truncated = capture->truncated};
 }
 
+static enum obstacle compare_decoded(struct body_judge *judge, const struct rules *rules, const struct body *primary,
+                                     const struct body *shadow, struct difference_list *list)
+{
+    enum body_kind kind = kind_of_pair(primary, shadow);
+    bool truncated = primary->truncated || shadow->truncated;
+    if (truncated && kind == BODY_JSON)
+        return OBSTACLE_TRUNCATED;
+    if (kind == BODY_BYTES || truncated) {
+        compare_bytes(primary, shadow, list);
+        return OBSTACLE_NONE;
+    }
+    return kind == BODY_JSON ? compare_json(judge, rules, primary, shadow, list) : compare_text(judge, primary, shadow, list);
+}
+
+/* ---- compressed bodies ---- */
+
+/* Decodes in place. A body that is not what its Content-Encoding says stays as it is: CODING_BROKEN. */
+static enum coding_result decode(struct body *body, size_t limit, struct coding_output *output)
+{
+    struct span name = header_value(body->head, "content-encoding");
+    if (coding_is_identity(name.at, name.len))
+        return CODING_DONE;
+    enum coding_result result = coding_decode(name.at, name.len, body->bytes.at, body->bytes.len, limit, output);
+    if (result == CODING_DONE) {
+        body->bytes = (struct span){.at = output->len == 0 ? "" : output->at, .len = output->len};
+        body->len = output->len;
+    }
+    return result;
+}
+
+static const enum obstacle obstacles_by_coding[] = {
+    [CODING_DONE] = OBSTACLE_NONE,           [CODING_BROKEN] = OBSTACLE_NONE,      [CODING_UNKNOWN] = OBSTACLE_CONTENT_ENCODING,
+    [CODING_TOO_LARGE] = OBSTACLE_TRUNCATED, [CODING_NO_MEMORY] = OBSTACLE_MEMORY,
+};
+
+static void show_coding(char *to, const struct body *body, enum coding_result result)
+{
+    char name[32];
+    struct span coding = header_value(body->head, "content-encoding");
+    redact_clean(name, sizeof(name), coding.at, coding.len);
+    snprintf(to, VALUE_ROOM, result == CODING_BROKEN ? "<not %s>" : "<valid %s>", name[0] == '\0' ? "identity" : name);
+}
+
+static void note_broken_coding(const struct body *primary, enum coding_result a, const struct body *shadow,
+                               enum coding_result b, struct difference_list *list)
+{
+    struct difference *d = difference_note(list, DIFFERENCE_INVALID, false, body_field);
+    if (d == NULL)
+        return;
+    snprintf(d->path, sizeof(d->path), "%s", body_field);
+    show_coding(d->primary, primary, a);
+    show_coding(d->shadow, shadow, b);
+}
+
+static bool is_encoded(const struct body *body)
+{
+    struct span name = header_value(body->head, "content-encoding");
+    return !coding_is_identity(name.at, name.len);
+}
+
+static enum obstacle compare_encoded(struct body_judge *judge, const struct rules *rules, struct body *primary,
+                                     struct body *shadow, size_t max_body, struct difference_list *list)
+{
+    size_t limit = max_body > SIZE_MAX / DECODED_TIMES_KEPT ? SIZE_MAX : max_body * DECODED_TIMES_KEPT;
+    if (primary->truncated || shadow->truncated)
+        return OBSTACLE_TRUNCATED;
+    enum coding_result a = decode(primary, limit, &judge->primary_output), b = decode(shadow, limit, &judge->shadow_output);
+    enum obstacle obstacle = obstacles_by_coding[a] != OBSTACLE_NONE ? obstacles_by_coding[a] : obstacles_by_coding[b];
+    if (obstacle == OBSTACLE_NONE && a == CODING_BROKEN && b == CODING_BROKEN)
+        compare_bytes(primary, shadow, list);
+    else if (obstacle == OBSTACLE_NONE && (a == CODING_BROKEN || b == CODING_BROKEN))
+        note_broken_coding(primary, a, shadow, b, list);
+    else if (obstacle == OBSTACLE_NONE && !same_bytes(primary->bytes, shadow->bytes))
+        obstacle = compare_decoded(judge, rules, primary, shadow, list);
+    coding_output_trim(&judge->primary_output);
+    coding_output_trim(&judge->shadow_output);
+    return obstacle;
+}
+
 enum obstacle body_compare(struct body_judge *judge, const struct rules *rules, const struct capture *primary,
                            const struct capture *shadow, struct difference_list *list)
 {
     struct body a = body_of(primary), b = body_of(shadow);
-    enum body_kind kind = kind_of_pair(&a, &b);
-
     if (a.len == 0 || b.len == 0) {
         compare_bytes(&a, &b, list);
         return OBSTACLE_NONE;
     }
-    if (is_encoded(a.head) || is_encoded(b.head))
-        return OBSTACLE_CONTENT_ENCODING;
-    if ((a.truncated || b.truncated) && kind == BODY_JSON)
-        return OBSTACLE_TRUNCATED;
-    if (kind == BODY_BYTES || a.truncated || b.truncated) {
-        compare_bytes(&a, &b, list);
-        return OBSTACLE_NONE;
-    }
-    return kind == BODY_JSON ? compare_json(judge, rules, &a, &b, list) : compare_text(judge, &a, &b, list);
+    if (is_encoded(&a) || is_encoded(&b))
+        return compare_encoded(judge, rules, &a, &b, primary->max_body, list);
+    return compare_decoded(judge, rules, &a, &b, list);
 }

@@ -63,6 +63,9 @@ static bool make_room(struct capture *capture, size_t more)
     size_t room = capture->room < CAPTURE_FIRST_ROOM ? CAPTURE_FIRST_ROOM : capture->room;
     while (room < capture->len + more)
         room *= 2;
+    size_t most = capture->head_len + capture->max_body; /* nothing beyond it will be kept; may wrap, then it does not fit */
+    if (room > most && most >= capture->len + more)
+        room = most;
     char *at = realloc(capture->at, room);
     if (at == NULL)
         return false;
