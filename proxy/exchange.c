@@ -187,7 +187,6 @@ static void conclude(struct exchange *ex)
     router_observe(ex->view->snapshot->view, worker->index, &ex->decision, &outcome);
     if (ex->log)
         write_access_log(ex, worker->now_us);
-    count_add(&ex->decision.counters->in_flight, (uint64_t)-1);
     pump_close(worker, &ex->pump);
     replay_drop(ex, 0);
     view_unref(ex->view);
@@ -404,7 +403,6 @@ static void decide(struct exchange *ex, const struct exchange_request *request)
     /* Somebody else's mirrored request is answered, not mirrored once more. */
     if (head->shunt_shadow && ex->decision.mirror == MIRROR_SENT)
         ex->decision.mirror = MIRROR_OFF;
-    count_add(&ex->decision.counters->in_flight, 1);
     ex->side = ex->decision.side;
     const struct config_route *route = ex->decision.route;
     ex->may_fall_back = route != NULL && ex->side == SIDE_NEW && route->fallback.on != 0 &&

@@ -376,8 +376,8 @@ static void on_readable(struct conn *conn)
         }
         if (conn->closed || client->attempt != attempt)
             return;
-        if (!conn->readable && !client->write_failed)
-            return;
+        /* The response goes on. A reset that came together with these bytes makes no edge of its own: read until there is no more. */
+        conn->readable = true;
     }
 }
 

@@ -21,6 +21,7 @@ enum {
     EAGER_FLUSH = 48 * 1024,  /* a body is written out from here on without waiting for the callback's end */
     LINGER_MS = 2000,         /* a client may take this long to read a last response and close */
     LINGER_BYTES = 1 << 20,   /* what it may still send until then */
+    LOOK_FOR_RESET_MS = 1000,
     DRAIN_FRESH_MS = 500,     /* a connection without a request, when draining: one may be on its way */
 };
 
@@ -225,6 +226,15 @@ static void no_memory(struct downstream *down)
     answer(&down->stream, 503, "out of memory", true);
 }
 
+/*
+ * A reset that came together with the request leaves no edge behind, since nothing is read while the exchange is under way: now and
+ * then somebody has to look.
+ */
+static void wait_for_exchange(struct downstream *down, uint64_t ms)
+{
+    conn_timeout_in(&down->conn, ms < LOOK_FOR_RESET_MS ? ms : LOOK_FOR_RESET_MS);
+}
+
 static void start_exchange(struct downstream *down)
 {
     struct worker *worker = down->conn.worker;
@@ -241,8 +251,8 @@ static void start_exchange(struct downstream *down)
     if (!down->body_ended)
         h1_body_start(&down->body, head, true);
     const struct config_timeouts *timeouts = &config_of(down)->timeouts;
-    conn_timeout_in(&down->conn, timeouts->request_body_ms < timeouts->stream_idle_ms ? timeouts->request_body_ms
-                                                                                      : timeouts->stream_idle_ms);
+    wait_for_exchange(down, timeouts->request_body_ms < timeouts->stream_idle_ms ? timeouts->request_body_ms
+                                                                                 : timeouts->stream_idle_ms);
     struct exchange_request request = { .head = head, .client = down->client, .draining = worker->draining };
     struct h1_parser *parser = down->parser;
     down->parser = NULL;
@@ -460,8 +470,12 @@ static void on_exchange_timeout(struct downstream *down)
     unsigned status = 0;
     enum outcome_kind blame;
     uint64_t patience = exchange_patience(ex, &status, &blame);
+    if (conn_is_broken(&down->conn)) {
+        client_gone(down);
+        return;
+    }
     if (patience > 0) {
-        conn_timeout_in(&down->conn, patience);
+        wait_for_exchange(down, patience);
         return;
     }
     count_add(&down->conn.worker->counters.request_timeouts, 1);
