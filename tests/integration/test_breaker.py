@@ -35,7 +35,7 @@ class BreakerCase(Case):
 
 
 class Opens(BreakerCase):
-    WATCHED = "window: 10s, min_requests: 20, error_rate: 20%, consecutive_errors: 10, cooldown: 60s"
+    WATCHED = "window: 10s, min_requests: 20, error_rate: 20%, p95_ratio: off, consecutive_errors: 10, cooldown: 60s"
 
     def crossing(self, misbehave, timeouts="", connections=16):
         """Load, then the new backend fails. Returns milliseconds from the tenth failing request to the last one new ever got."""
@@ -93,7 +93,7 @@ class Opens(BreakerCase):
 
         self.legacy = self.fast("legacy")
         new = self.backend(answer, "new")
-        shunt = self.shunt(config(self.legacy, new, ROUTE.format(breaker=self.WATCHED + ", error_rate_increase: off, p95_ratio: off", percent=50, more="")))
+        shunt = self.shunt(config(self.legacy, new, ROUTE.format(breaker=self.WATCHED + ", error_rate_increase: off", percent=50, more="")))
         load = self.load(shunt.address, connections=4, rate=400)
         self.breaker_is(shunt, "open")
         load.finish()
@@ -228,7 +228,7 @@ class Fallback(BreakerCase):
                 shunt.stop()
 
     def test_failures_answered_by_fallback_still_open_the_breaker(self):
-        shunt = self.begin("window: 10s, min_requests: 20, error_rate: 20%, consecutive_errors: 10, cooldown: 60s", percent=100, more=self.FALLBACK)
+        shunt = self.begin(Opens.WATCHED, percent=100, more=self.FALLBACK)
         self.new.tell("status 503")
         load = self.load(shunt.address, connections=8, rate=800)
         self.breaker_is(shunt, "open")
@@ -251,7 +251,7 @@ class Fallback(BreakerCase):
     def test_nothing_is_repeated_once_the_answer_has_begun(self):
         legacy = self.backend()
         new = self.script(r"read request; send `HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc`; wait 50; reset")
-        shunt = self.shunt(config(legacy, new, ROUTE.format(breaker="consecutive_errors: 0", percent=100, more="    " + self.FALLBACK + "\n")))
+        shunt = self.shunt(config(legacy, new, ROUTE.format(breaker="consecutive_errors: 0, p95_ratio: off", percent=100, more="    " + self.FALLBACK + "\n")))
         self.assertTrue(shunt.get().truncated)
         self.assertEqual(legacy.requests, [])
 

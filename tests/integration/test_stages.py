@@ -46,7 +46,7 @@ class ByHand(StageCase):
         shunt = self.begin(HANDS)
         self.assertEqual(self.where(shunt), ("running", "shadow", 0))
         steps = (("promote", {"force": True}, ("running", "canary", 10)), ("pause", {}, ("paused", "canary", 10)), ("resume", {}, ("running", "canary", 10)),
-                 ("promote", {"force": True}, ("running", "50%", 50)), ("set-percent", {"percent": 12.34}, ("paused", "50%", 12.34)),
+                 ("promote", {"force": True}, ("running", "50%", 50)), ("set-percent", {"percent": 12.34}, ("paused", None, 12.34)),
                  ("resume", {}, None), ("rollback", {}, ("rolled_back", None, 0)), ("resume", {}, ("running", "shadow", 0)),
                  ("promote", {"force": True}, ("running", "canary", 10)), ("restart", {}, ("running", "shadow", 0)))
         for i, (verb, body, wanted) in enumerate(steps):

@@ -98,6 +98,26 @@ class Upgrade(Case):
         client.send("x")
         self.assertIn(client.ends(), ("reset", "closed"))
 
+    def test_reset_together_with_bytes_ends_the_other(self):
+        """Bytes and the reset are one event for the loop: the reset must not be lost behind the bytes."""
+        backend = self.peer(EchoBackend())
+        shunt = self.shunt(config(backend))
+        for _ in range(20):
+            client, _ = self.opened(shunt)
+            client.send(b"x" * 1000)
+            client.reset()
+        wait_until(lambda: backend.open == 0, "the backend's side to end")
+        wait_until(lambda: shunt.metric("shunt_tunnels_active") == 0, "no tunnel")
+        backend = self.script(r"read head; send `HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n`; read 1; send `bye`; reset")
+        shunt = self.shunt(config(backend))
+        for _ in range(20):
+            client, _ = self.opened(shunt, ASK.replace("websocket", "x"))
+            client.send("x")
+            try:
+                self.assertIn(client.read_to_end(), (b"bye", b""))
+            except ConnectionResetError:
+                pass
+
     def test_a_backend_that_does_not_switch_answers_normally(self):
         shunt = self.shunt(config(self.backend()))
         with shunt.client() as client:

@@ -117,6 +117,22 @@ class BrokenResponses(Case):
             for part in (r"5\r\nhello\r\n", r"5\r\nhel", r"5\r\nhello\r\n0\r\n", ""):
                 self.check_truncated(r"read request; send `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + part + "`; wait 50; " + end)
 
+    def test_broken_off_in_the_same_moment(self):
+        """The last bytes and the reset are one event for the loop: the reset must not be lost behind the bytes."""
+        for head in (r"Content-Length: 100\r\n\r\nabc", r"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"):
+            for end in ("close", "reset"):
+                backend = self.script(r"read request; send `HTTP/1.1 200 OK\r\n" + head + "`; " + end)
+                shunt = self.shunt(config(backend))
+                for _ in range(10):
+                    with shunt.client() as client:
+                        client.socket.settimeout(5)
+                        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                        try:
+                            reply = client.reply()
+                            self.assertTrue(reply.status == 502 or reply.truncated, reply)
+                        except AssertionError as error:
+                            self.assertIn("instead of a response", str(error))
+
     def test_chunked_gone_bad(self):
         self.check_truncated(r"read request; send `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n`; wait 50; send `zz\r\n`; hang")
 
@@ -166,6 +182,27 @@ class Aborts(Case):
                 client.close() if how == "close" else client.reset()
                 wait_until(lambda: backend.open == 0, "the upstream request to be cancelled")
                 wait_until(lambda: shunt.metric("shunt_client_gone_total") == 1, "it to be counted")
+
+    def test_a_reset_that_comes_together_with_the_request_cancels(self):
+        """The request's bytes and the reset are one event for the loop: the reset must not be lost behind the bytes."""
+        backend = self.script(r"read request; hang")
+        shunt = self.shunt(config(backend, timeouts="response: 60s"))
+        for _ in range(20):
+            with shunt.client() as client:
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                client.reset()
+        wait_until(lambda: shunt.metric("shunt_downstream_active") == 0, "every client to be let go", 10)
+        wait_until(lambda: backend.open == 0, "the upstream requests to be cancelled")
+        self.assertEqual(shunt.metric("shunt_requests_in_flight"), 0)
+
+    def test_an_exchange_under_way_is_counted_once(self):
+        backend = self.script(r"read request; hang")
+        shunt = self.shunt(config(backend))
+        with shunt.client() as client:
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            backend.wait_requests(1)
+            self.assertEqual(shunt.metric("shunt_requests_in_flight"), 1)
+        wait_until(lambda: shunt.metric("shunt_requests_in_flight") == 0, "no exchange under way")
 
     def test_client_that_leaves_inside_its_body_cancels(self):
         backend = self.script(r"read request; hang")
