@@ -18,23 +18,14 @@
 #include "router/store/store.h"
 #include "shadow/report.h"
 
-/*
- * Edges of the published histogram, microseconds, near 1, 2.5, 5 of each decade. Every one is an edge of struct
- * histogram too, so the counts below it are exact; test_metrics.c checks that.
- */
-static const uint64_t edges_us[] = {100,   248,    496,    992,     2560,    5120,    9728,    24576,    49152,
-                                    98304, 253952, 507904, 1015808, 2490368, 4980736, 9961472, 30408704, 60817408};
-enum {
-    EDGES = sizeof(edges_us) / sizeof(edges_us[0])
-};
+static const char *const class_names[STATUS_CLASSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
-/* One side of a route, with its histogram folded to the published edges. */
+/* One side of a route. */
 struct side_sum {
     uint64_t by_class[STATUS_CLASSES];
     uint64_t by_outcome[OUTCOME_KINDS];
     uint64_t judged, errors, fallbacks;
-    uint64_t cumulative[EDGES];
-    uint64_t total, sum_us;
+    struct durations durations[STATUS_CLASSES];
 };
 
 struct route_sum {
@@ -53,21 +44,6 @@ struct page {
 
 /* ---- gathering ---- */
 
-static void fold_histogram(struct side_sum *side, const struct histogram *latency)
-{
-    uint32_t bucket = 0;
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < EDGES; i++) {
-        for (; bucket < histogram_bucket(edges_us[i]); bucket++)
-            count += latency->count[bucket];
-        side->cumulative[i] = count;
-    }
-    for (; bucket < HISTOGRAM_BUCKETS; bucket++)
-        count += latency->count[bucket];
-    side->total = count;
-    side->sum_us = latency->sum_us;
-}
-
 static void fold_side(struct side_sum *side, const struct side_counters *sum)
 {
     memcpy(side->by_class, sum->by_class, sizeof(side->by_class));
@@ -75,7 +51,7 @@ static void fold_side(struct side_sum *side, const struct side_counters *sum)
     side->judged = sum->judged;
     side->errors = sum->errors;
     side->fallbacks = sum->fallbacks;
-    fold_histogram(side, &sum->latency);
+    memcpy(side->durations, sum->durations, sizeof(side->durations));
 }
 
 static bool make_room(struct page *page)
@@ -119,10 +95,9 @@ static void write_side_count(struct page *page, const struct route_sum *route, i
 
 static void write_requests(struct page *page, const struct route_sum *route)
 {
-    static const char *const classes[STATUS_CLASSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
     for (int side = 0; side < SIDES; side++)
         for (int class = 0; class < STATUS_CLASSES; class ++)
-            write_side_count(page, route, side, "code", classes[class], route->side[side].by_class[class]);
+            write_side_count(page, route, side, "code", class_names[class], route->side[side].by_class[class]);
 }
 
 static void write_outcomes(struct page *page, const struct route_sum *route)
@@ -151,14 +126,27 @@ static void write_fallbacks(struct page *page, const struct route_sum *route)
         write_side_count(page, route, side, NULL, NULL, route->side[side].fallbacks);
 }
 
+static void write_durations_of(struct page *page, const struct route_sum *route, enum side side, unsigned class)
+{
+    const struct durations *durations = &route->side[side].durations[class];
+    uint64_t cumulative[DURATION_EDGES], total = 0;
+    for (uint32_t i = 0; i < DURATION_EDGES; i++)
+        cumulative[i] = total += durations->count[i];
+    total += durations->count[DURATION_EDGES];
+    if (total == 0)
+        return; /* a series begins with its first response: most routes never see most classes */
+    struct metrics_label labels[] = {{"route", route->state.name},
+                                     {"backend", side_name(side)},
+                                     {"code", class_names[class]},
+                                     {NULL, NULL}};
+    metrics_text_histogram(&page->text, labels, duration_edges_us, cumulative, DURATION_EDGES, total, durations->sum_us);
+}
+
 static void write_durations(struct page *page, const struct route_sum *route)
 {
-    for (int i = 0; i < SIDES; i++) {
-        const struct side_sum *side = &route->side[i];
-        struct metrics_label labels[] = {
-            {"route", route->state.name}, {"backend", side_name((enum side)i)}, {NULL, NULL}};
-        metrics_text_histogram(&page->text, labels, edges_us, side->cumulative, EDGES, side->total, side->sum_us);
-    }
+    for (int side = 0; side < SIDES; side++)
+        for (unsigned class = 0; class < STATUS_CLASSES; class++)
+            write_durations_of(page, route, (enum side)side, class);
 }
 
 static void write_mirror(struct page *page, const struct route_sum *route)

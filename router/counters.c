@@ -62,6 +62,9 @@ void route_counters_add(struct route_counters *into, const struct route_counters
     route_counters_add_counts(into, from);
     for (int side = 0; side < SIDES; side++)
         histogram_merge(&into->side[side].latency, &from->side[side].latency);
+    for (int side = 0; side < SIDES; side++)
+        for (int class = 0; class < STATUS_CLASSES; class++)
+            durations_merge(&into->side[side].durations[class], &from->side[side].durations[class]);
 }
 
 void route_counters_add_counts(struct route_counters *into, const struct route_counters *from)

@@ -6,6 +6,7 @@
 #define SHUNT_ROUTER_COUNTERS_H
 
 #include "config/config.h"
+#include "router/duration.h"
 #include "router/histogram.h"
 
 /* How an exchange ended, as the breaker and the gates see it. */
@@ -58,6 +59,7 @@ struct side_counters {
     uint64_t error_runs_over; /* times error_run reached the breaker's consecutive_errors */
     uint64_t fallbacks;       /* answered by the other side after this one failed */
     struct histogram latency; /* of judged, request's first byte to response's last byte */
+    struct durations durations[STATUS_CLASSES]; /* the same, coarse, by class of the response sent to the client */
 };
 
 struct route_counters {

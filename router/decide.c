@@ -244,7 +244,8 @@ static void count_trial(struct tally_slot *slot, uint32_t epoch, bool judged, bo
 
 static void count_side(struct side_counters *side, const struct outcome *outcome, bool judged, bool error)
 {
-    count_add(&side->by_class[status_class(outcome->client_status)], 1);
+    unsigned class = status_class(outcome->client_status);
+    count_add(&side->by_class[class], 1);
     count_add(&side->by_outcome[outcome->kind], 1);
     if (outcome->fell_back)
         count_add(&side->fallbacks, 1);
@@ -254,6 +255,7 @@ static void count_side(struct side_counters *side, const struct outcome *outcome
     if (error)
         count_add(&side->errors, 1);
     histogram_add(&side->latency, outcome->latency_us);
+    durations_add(&side->durations[class], outcome->latency_us);
 }
 
 static void count_new(const struct decision *decision, bool judged, bool error)
