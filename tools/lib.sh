@@ -55,24 +55,17 @@ build_preset() {
 
 # ---- processes ----
 
-started=()
-
-# start LOG COMMAND...: runs it in the background, remembers its pid for stop_all, and leaves it in $started_pid.
+# start LOG COMMAND...: runs it in the background and leaves its pid in $started_pid. stop_all ends it at the latest.
 start() {
     local log=$1
     shift
     "$@" >"$log" 2>&1 &
     started_pid=$!
-    started+=("$started_pid")
 }
 
 # stop PID [seconds]: SIGTERM, then SIGKILL when it has not gone by then. Its exit code is left in $stopped_code.
 stop() {
-    local pid=$1 tenths=$((${2:-5} * 10)) other still=()
-    for other in "${started[@]}"; do
-        [[ $other -eq $pid ]] || still+=("$other")
-    done
-    started=("${still[@]}")
+    local pid=$1 tenths=$((${2:-5} * 10))
     kill -TERM "$pid" 2>/dev/null || true
     while kill -0 "$pid" 2>/dev/null && ((tenths-- > 0)); do
         sleep 0.1
@@ -82,15 +75,17 @@ stop() {
     wait "$pid" 2>/dev/null || stopped_code=$?
 }
 
+# Ends every background process of this shell. It asks the shell which there are: a signal may arrive between the start of
+# one and the line that would remember it.
 stop_all() {
-    local pid
-    for pid in "${started[@]}"; do
+    local pids pid
+    mapfile -t pids < <(jobs -p)
+    for pid in "${pids[@]}"; do
         kill -TERM "$pid" 2>/dev/null || true
     done
-    for pid in "${started[@]}"; do
+    for pid in "${pids[@]}"; do
         stop "$pid" 3
     done
-    started=()
 }
 
 # await SECONDS COMMAND...: until it succeeds; 1 when the time is over.

@@ -45,7 +45,9 @@ struct caller {
     struct traffic *traffic;
     struct evhttp_connection *connection;
     struct event *next;
-    unsigned user;
+    unsigned first_user; /* a connection's users are this one and every connections-th after it: a user has one
+                            connection, */
+    unsigned user;       /* so that the order in which their answers come is the order of their requests */
     bool reads;
 };
 
@@ -126,7 +128,8 @@ static void on_next(evutil_socket_t fd, short events, void *context)
     char path[64];
     (void)fd;
     (void)events;
-    caller->user = (unsigned)(random_next(traffic) % traffic->users);
+    unsigned own = (traffic->users - caller->first_user - 1) / traffic->connections + 1;
+    caller->user = caller->first_user + (unsigned)(random_next(traffic) % own) * traffic->connections;
     caller->reads = random_next(traffic) % 100 >= traffic->writes_percent;
     struct evhttp_request *request = request_make(caller, path, sizeof(path));
     /* The connection queues a request behind one that is not answered yet; it owns the request from here on. */
@@ -143,9 +146,10 @@ static void on_end(evutil_socket_t fd, short events, void *context)
     event_base_loopbreak(context);
 }
 
-static bool caller_open(struct caller *caller, struct traffic *traffic)
+static bool caller_open(struct caller *caller, struct traffic *traffic, unsigned first_user)
 {
     caller->traffic = traffic;
+    caller->first_user = first_user;
     caller->connection = evhttp_connection_base_new(traffic->base, NULL, traffic->host, traffic->port);
     caller->next = evtimer_new(traffic->base, on_next, caller);
     if (caller->connection == NULL || caller->next == NULL)
@@ -175,7 +179,7 @@ static int run(struct traffic *traffic)
     if (callers == NULL || traffic->base == NULL || !end_on(traffic, ends))
         goto out;
     for (unsigned i = 0; i < traffic->connections; i++) {
-        if (!caller_open(&callers[i], traffic))
+        if (!caller_open(&callers[i], traffic, i))
             goto out;
     }
     code = event_base_dispatch(traffic->base) < 0;
@@ -231,6 +235,7 @@ int main(int argc, char **argv)
     bool good = argc % 2 == 0 && port > 0 && port <= 65535;
     for (int i = 2; i + 1 < argc && good; i += 2)
         good = option_set(&traffic, argv[i], argv[i + 1]);
+    good = good && traffic.connections <= traffic.users;
     if (!good) {
         fprintf(stderr,
                 "usage: %s PORT [--rate PER_SECOND] [--connections N] [--users N] [--seconds N] [--writes PERCENT]\n",
