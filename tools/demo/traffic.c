@@ -49,6 +49,7 @@ struct caller {
                             connection, */
     unsigned user;       /* so that the order in which their answers come is the order of their requests */
     bool reads;
+    bool waits; /* for an answer: nobody asks again before it is there */
 };
 
 static uint64_t random_next(struct traffic *traffic)
@@ -81,11 +82,18 @@ static void count_side(struct caller *caller, bool is_new)
     traffic->on_new[caller->user] = is_new;
 }
 
+static void caller_failed(struct caller *caller)
+{
+    caller->waits = false;
+    caller->traffic->failures++;
+}
+
 static void on_answer(struct evhttp_request *request, void *context)
 {
     struct caller *caller = context;
     struct traffic *traffic = caller->traffic;
     int status = request == NULL ? 0 : evhttp_request_get_response_code(request);
+    caller->waits = false;
     traffic->requests++;
     if (status == 0 || status >= 500)
         traffic->failures++;
@@ -128,15 +136,18 @@ static void on_next(evutil_socket_t fd, short events, void *context)
     char path[64];
     (void)fd;
     (void)events;
+    caller_wait(caller);
+    if (caller->waits)
+        return;
     unsigned own = (traffic->users - caller->first_user - 1) / traffic->connections + 1;
     caller->user = caller->first_user + (unsigned)(random_next(traffic) % own) * traffic->connections;
     caller->reads = random_next(traffic) % 100 >= traffic->writes_percent;
     struct evhttp_request *request = request_make(caller, path, sizeof(path));
-    /* The connection queues a request behind one that is not answered yet; it owns the request from here on. */
+    /* The connection owns the request from here on. */
+    caller->waits = true;
     if (request == NULL ||
         evhttp_make_request(caller->connection, request, caller->reads ? EVHTTP_REQ_GET : EVHTTP_REQ_POST, path) < 0)
-        traffic->failures++;
-    caller_wait(caller);
+        caller_failed(caller);
 }
 
 static void on_end(evutil_socket_t fd, short events, void *context)
