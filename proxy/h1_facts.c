@@ -60,18 +60,17 @@ static bool add_length(struct head *head, struct field *field, enum h1_fault_id 
         return fail(fault, H1_FAULT_LENGTH_DUPLICATE);
     if (value.len == 0 || value.len > LENGTH_DIGITS_MAX)
         return fail(fault, H1_FAULT_LENGTH_MALFORMED);
-    uint64_t length = 0;
+    int64_t length = 0;
     for (uint32_t i = 0; i < value.len; i++) {
-        if (!h1_is(value.at[i], H1_DIGIT))
+        int digit = value.at[i] - '0';
+        if (digit < 0 || digit > 9)
             return fail(fault, memchr(value.at, ',', value.len) != NULL ? H1_FAULT_LENGTH_DUPLICATE
                                                                        : H1_FAULT_LENGTH_MALFORMED);
-        uint64_t digit = (uint64_t)(value.at[i] - '0');
-        if (length > (INT64_MAX - digit) / 10)
+        if (__builtin_mul_overflow(length, 10, &length) || __builtin_add_overflow(length, digit, &length))
             return fail(fault, H1_FAULT_LENGTH_TOO_LARGE);
-        length = length * 10 + digit;
     }
     head->has_content_length = true;
-    head->content_length = length;
+    head->content_length = (uint64_t)length;
     if (value.len > 1 && value.at[0] == '0') { /* leading zeros look octal to some: written anew, without */
         field->hop_by_hop = true;
         head->plain = false;

@@ -63,7 +63,8 @@ void h1_parser_free(struct h1_parser *parser)
 static void start(struct h1_parser *parser, const struct config_limits *limits)
 {
     make_room(parser, limits->header_count); /* without memory the old room stays, and is the limit */
-    parser->limits = limits;
+    parser->header_bytes_max = limits->header_bytes;
+    parser->uri_bytes_max = limits->uri_bytes;
     parser->fields_max = limits->header_count < parser->room ? limits->header_count : parser->room;
     parser->at = 0;
     parser->base = 0;
@@ -177,7 +178,7 @@ static bool take_target(struct h1_parser *parser, const char **at, const char *e
     struct text *target = &parser->head.target;
     *at = h1_skip_target(*at, end);
     target->len = (uint32_t)(*at - target->at);
-    if (target->len > parser->limits->uri_bytes)
+    if (target->len > parser->uri_bytes_max)
         return fail(parser, H1_FAULT_TARGET_TOO_LONG);
     if (*at == end)
         return false;
@@ -244,8 +245,8 @@ static bool take_version(struct h1_parser *parser, const char **at, const char *
 static bool take_status_line(struct h1_parser *parser, const char **at, const char *base, const char *end)
 {
     size_t length = (size_t)(end - base);
-    size_t i = VERSION_LENGTH;
-    if (length >= VERSION_LENGTH && memcmp(base, "HTTP/1.1", VERSION_LENGTH) == 0) {
+    size_t i = VERSION_LENGTH + 1;
+    if (length >= STATUS_LINE_START && memcmp(base, "HTTP/1.1 ", VERSION_LENGTH + 1) == 0) {
         parser->head.minor = 1;
     } else {
         i = match_version(base, length);
@@ -359,7 +360,7 @@ static bool take_whole_lines(struct h1_parser *parser, const char **at, const ch
             parser->head.plain = false;
         }
         const char *cr = h1_skip_text(value, end);
-        if (end - cr < 2 || cr[0] != '\r' || cr[1] != '\n')
+        if (end - cr < 2 || memcmp(cr, "\r\n", 2) != 0)
             break;
         field->name = (struct text){line, (uint32_t)(colon - line)};
         field->value.at = value;
@@ -527,7 +528,7 @@ enum h1_result h1_parser_read(struct h1_parser *parser, const char *base, size_t
     if (parser->state == H1_BROKEN)
         return H1_BAD;
     rebase(parser, base);
-    size_t limit = parser->limits->header_bytes;
+    size_t limit = parser->header_bytes_max;
     const char *end = base + (length < limit ? length : limit);
     const char *at = base + parser->at;
     while (step(parser, &at, base, end))
