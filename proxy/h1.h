@@ -27,11 +27,11 @@ struct h1_fault {
     const char *what; /* one sentence; static */
 };
 
-/* `limits` is borrowed by each read. NULL without memory. */
+/* `limits` are read at once, not kept. NULL without memory. */
 struct h1_parser *h1_parser_new(const struct config_limits *limits);
 void h1_parser_free(struct h1_parser *parser);
 
-/* Ready for another head; must be called before the first byte of each. `limits` are borrowed until the head is read. */
+/* Ready for another head; must be called before the first byte of each. `limits` are copied. */
 void h1_parser_start_request(struct h1_parser *parser, const struct config_limits *limits);
 /* `to_head`: the request was HEAD; `to_connect` never happens (CONNECT is refused). */
 void h1_parser_start_response(struct h1_parser *parser, const struct config_limits *limits, bool to_head);

@@ -28,7 +28,7 @@ enum h1_state {
 };
 
 struct h1_parser {
-    const struct config_limits *limits; /* borrowed from h1_parser_start_*() to the head's end */
+    uint64_t header_bytes_max, uri_bytes_max; /* copies: a head may come so slowly that the configuration changes */
     const struct h1_fault *fault;       /* static */
     struct field *fields;               /* owned: room + 1 of them */
     uint32_t room;
