@@ -226,19 +226,32 @@ void attempt_cancel(struct attempt *attempt)
     attempt->state = ATTEMPT_DONE;
 }
 
+static bool has_room(const struct upstream *upstream)
+{
+    if (upstream->open < upstream->limit)
+        return true;
+    for (const struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = endpoint->next) {
+        if (!endpoint->gone && endpoint->idle != NULL)
+            return true;
+    }
+    return false;
+}
+
 void upstream_release(struct upstream *upstream)
 {
-    struct attempt *attempt = upstream->first_waiting;
-    if (attempt == NULL)
+    /* Placing may fail at once and so release again: the loop that is under way sees to it, however long the line is. */
+    if (upstream->first_waiting == NULL || upstream->releasing)
         return;
-    bool room = upstream->open < upstream->limit;
-    for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL && !room; endpoint = endpoint->next)
-        room = !endpoint->gone && endpoint->idle != NULL;
-    if (!room)
-        return;
-    waiting_remove(attempt);
-    if (!place(attempt))
-        waiting_add(attempt);
+    upstream->releasing = true;
+    while (upstream->first_waiting != NULL && has_room(upstream)) {
+        struct attempt *attempt = upstream->first_waiting;
+        waiting_remove(attempt);
+        if (!place(attempt)) {
+            waiting_add(attempt);
+            break;
+        }
+    }
+    upstream->releasing = false;
 }
 
 /* ---- the set ---- */

@@ -47,6 +47,7 @@ struct upstream {
     uint32_t queue_limit;
     struct attempt *first_waiting, *last_waiting;
     uint32_t waiting;
+    bool releasing;           /* the waiting line is being served */
 };
 
 /*
@@ -111,7 +112,7 @@ uint32_t upstream_set_close_idle(struct upstream_set *set, enum upstream_use use
 
 /* An address to connect to next, or NULL when there is none. */
 struct endpoint *upstream_pick(struct upstream *upstream);
-/* A connection has become idle or has closed: the next in the queue may have its place. */
+/* A connection has become idle or has closed, or the limit has risen: the first in the queue may go on. */
 void upstream_release(struct upstream *upstream);
 void endpoint_succeeded(struct endpoint *endpoint);
 void endpoint_failed(struct endpoint *endpoint);
