@@ -109,8 +109,10 @@ static struct tunnel *tunnel_new(struct worker *worker)
 
 static bool sink_takes(struct conn *sink)
 {
-    if (sink->out.bytes > 0 && !conn_flush(sink))
+    if (sink->out.bytes > 0 && !conn_flush(sink)) {
+        conn_dirty(sink); /* fails once more when the callback has returned, and then its owner is told */
         return false;
+    }
     if (sink->out.bytes == 0 && !sink->blocked)
         return true;
     sink->want_drained = true;
@@ -158,6 +160,10 @@ static bool move_bulk(struct tunnel *tunnel, struct tunnel_end *from, struct tun
 static void relay(struct tunnel *tunnel, struct tunnel_end *from, struct tunnel_end *to)
 {
     tunnel->activity_ms = worker_now_ms(tunnel->worker);
+    if (from->ended && conn_is_broken(&from->conn)) {
+        tunnel_close(tunnel, true); /* nothing more will be read from it that could tell */
+        return;
+    }
     for (int reads = 0; !from->ended && sink_takes(&to->conn); reads++) {
         if (reads == TURN_READS) {
             conn_later(&from->conn);
@@ -196,8 +202,8 @@ static void on_client_readable(struct conn *conn)
     struct tunnel *tunnel = tunnel_of_client(conn);
     if (!tunnel->connecting)
         relay(tunnel, &tunnel->client, &tunnel->backend);
-    else if (conn->peer_closed)
-        tunnel_close(tunnel, false);
+    else if (conn_is_broken(conn))
+        tunnel_close(tunnel, true); /* but not when it has only ended its half */
 }
 
 static void on_backend_readable(struct conn *conn)
