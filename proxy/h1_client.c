@@ -124,11 +124,12 @@ static void fail(struct h1_client *client, enum outcome_kind kind, const char *t
 {
     struct attempt *attempt = client->attempt;
     bool connecting = client->state == H1_CLIENT_CONNECTING;
+    bool backend_removed = client->endpoint->upstream == NULL; /* with it the other addresses */
     if (connecting || kind == OUTCOME_TIMEOUT || (kind == OUTCOME_RESET && !attempt->reused))
         endpoint_failed(client->endpoint);
     deactivate(client);
     h1_client_close(client);
-    if (connecting)
+    if (connecting && !backend_removed)
         attempt_connect_failed(attempt, kind, text);
     else
         attempt_fail(attempt, kind, text);
@@ -147,6 +148,16 @@ static void become_idle(struct h1_client *client)
     upstream_release(upstream);
 }
 
+/* Bytes that the last read has left in the socket belong to nobody, and no event will tell of them. */
+static bool nothing_behind(struct h1_client *client)
+{
+    struct slice bytes;
+    enum conn_read result = conn_read(&client->conn, &bytes);
+    if (result == CONN_READ_DATA)
+        count_add(&client->conn.worker->counters.upstream_stray_bytes, 1);
+    return result == CONN_READ_AGAIN;
+}
+
 /* The response is complete. `clean`: no byte came behind it. */
 static void finish(struct h1_client *client, bool clean)
 {
@@ -157,7 +168,7 @@ static void finish(struct h1_client *client, bool clean)
     attempt->state = ATTEMPT_DONE;
     bool keep = client->keep && clean && attempt->request_done && client->conn.out.bytes == 0 &&
                 !client->conn.peer_closed && !client->write_failed && !client->endpoint->gone &&
-                !client->conn.worker->draining;
+                !client->conn.worker->draining && (!client->conn.readable || nothing_behind(client));
     deactivate(client);
     if (keep)
         become_idle(client);
