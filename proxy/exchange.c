@@ -185,7 +185,7 @@ static void conclude(struct exchange *ex)
         .latency_us = latency_us,
     };
     router_observe(ex->view->snapshot->view, worker->index, &ex->decision, &outcome);
-    if (ex->log)
+    if (ex->log && ex->replay_count > 0)
         write_access_log(ex, worker->now_us);
     pump_close(worker, &ex->pump);
     replay_drop(ex, 0);
@@ -223,7 +223,7 @@ static void end_without_response(struct exchange *ex, enum outcome_kind kind, un
 
 void exchange_abandon(struct exchange *ex, enum outcome_kind why)
 {
-    if (ex->outcome == OUTCOME_OK)
+    if (!ex->fell_back && ex->outcome == OUTCOME_OK)
         ex->outcome = why;
     attempt_cancel(&ex->attempt);
     (void)let_go_of_stream(ex);
@@ -573,10 +573,20 @@ static void become_tunnel(struct exchange *ex, const struct head *head)
     tunnel_join(worker, client_fd, to_client, from_backend, backend_fd, to_backend, from_client);
 }
 
+
+static void hold_response_back(struct exchange *ex)
+{
+    ex->drain_wanted = true;
+    ex->attempt.codec->pause(&ex->attempt, true);
+    ex->stream->codec->want_drained(ex->stream);
+}
+
 static void on_interim(struct exchange *ex, const struct head *head)
 {
     struct response_plan plan = { .close = false };
     (void)ex->stream->codec->send_head(ex->stream, head, &plan);
+    if (!ex->drain_wanted && ex->stream->codec->unsent(ex->stream) > HIGH_WATER)
+        hold_response_back(ex);
 }
 
 static void on_head(struct attempt *attempt, const struct head *head)
@@ -584,10 +594,10 @@ static void on_head(struct attempt *attempt, const struct head *head)
     struct exchange *ex = exchange_of(attempt);
     ex->activity_ms = worker_now_ms(ex->worker);
     if (head->status == 101) {
-        if (ex->upgrade) {
+        if (ex->upgrade && ex->body_ended) {
             become_tunnel(ex, head);
         } else {
-            /* Nobody asked for another protocol. */
+            /* Nobody asked for another protocol, or the request has not even come whole. */
             end_without_response(ex, OUTCOME_BAD_RESPONSE, 502, failures[OUTCOME_BAD_RESPONSE].text);
         }
         return;
@@ -622,13 +632,6 @@ static void on_head(struct attempt *attempt, const struct head *head)
     /* No other try from here on. */
     ex->replayable = false;
     replay_drop(ex, 1);
-}
-
-static void hold_response_back(struct exchange *ex)
-{
-    ex->drain_wanted = true;
-    ex->attempt.codec->pause(&ex->attempt, true);
-    ex->stream->codec->want_drained(ex->stream);
 }
 
 static void on_body(struct attempt *attempt, struct slice slice)
@@ -758,7 +761,10 @@ uint64_t exchange_patience(const struct exchange *ex, unsigned *status, enum out
     *blame = client_owes || ex->drain_wanted ? OUTCOME_CLIENT_GONE : OUTCOME_TIMEOUT;
     if (quiet < limit)
         return limit - quiet;
-    if (client_owes && !ex->responded)
-        *status = 408;
+    /* The whole request is with the backend, or waits for one: the attempt has its own, more exact time for that. */
+    if (ex->body_ended && !ex->responded && !ex->drain_wanted)
+        return limit;
+    if (!ex->responded)
+        *status = *blame == OUTCOME_TIMEOUT ? 504 : client_owes ? 408 : 0;
     return 0;
 }

@@ -74,7 +74,7 @@ void exchange_abandon(struct exchange *ex, enum outcome_kind why);
 /* The client's queue is empty again. */
 void exchange_drained(struct exchange *ex);
 /* How long until this exchange has been without progress for too long, in ms; 0: it is. Then *status is 408 when the client
- * owes bytes and has had no answer, else 0, and *blame says whose fault it is. */
+ * owes bytes and has had no answer, 504 when the backend takes none, else 0, and *blame says whose fault it is. */
 uint64_t exchange_patience(const struct exchange *ex, unsigned *status, enum outcome_kind *blame);
 void exchanges_done(struct worker *worker);
 

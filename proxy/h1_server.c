@@ -122,6 +122,9 @@ static void linger(struct downstream *down)
     drop_input(down);
     drop_parser(down);
     conn_shutdown_when_sent(&down->conn);
+    (void)conn_flush(&down->conn); /* a fault comes back when the callback ends */
+    down->unsent = down->conn.out.bytes;
+    down->progress_ms = worker_now_ms(down->conn.worker);
     conn_timeout_in(&down->conn, LINGER_MS);
     conn_wake(&down->conn);
 }
@@ -221,9 +224,13 @@ static void no_memory(struct downstream *down)
 {
     down->close = true;
     struct exchange *ex = down->stream.exchange;
+    bool responded = ex != NULL && ex->responded;
     if (ex != NULL)
         exchange_abandon(ex, OUTCOME_OVERLOADED);
-    answer(&down->stream, 503, "out of memory", true);
+    if (responded)
+        down_reset(down);
+    else
+        answer(&down->stream, 503, "out of memory", true);
 }
 
 /*
@@ -323,6 +330,12 @@ static bool read_body_bytes(struct downstream *down, struct slice *bytes)
     return false;
 }
 
+/* A pause does not hold back the end of a body whose length is used up: no byte will come that could bring it later. */
+static bool body_must_wait(const struct downstream *down)
+{
+    return down->body_paused && !(down->body.framing == FRAMING_LENGTH && down->body.remaining == 0);
+}
+
 /* Works through `bytes`, which are all there is unread in memory. */
 static void take_bytes(struct downstream *down, struct slice bytes)
 {
@@ -333,7 +346,7 @@ static void take_bytes(struct downstream *down, struct slice bytes)
         bool reading_head = down->phase != H1_SERVER_EXCHANGE;
         if (reading_head && bytes.len == 0)
             break;
-        bool wanted = reading_head || (!down->body_ended && !down->body_paused && down->stream.exchange != NULL);
+        bool wanted = reading_head || (!down->body_ended && !body_must_wait(down) && down->stream.exchange != NULL);
         if (wanted && (reading_head ? read_head(down, &bytes) : read_body_bytes(down, &bytes)))
             continue;
         if (!down->conn.closed && down->phase != H1_SERVER_LINGER && !keep_input(down, bytes))
@@ -376,12 +389,19 @@ static bool may_read(const struct downstream *down)
 static void discard(struct downstream *down)
 {
     struct conn *conn = &down->conn;
+    if (down->body.remaining == 0) {
+        if (conn_is_broken(conn))
+            down_close(down);
+        return;
+    }
     for (int i = 0; i < READS_PER_EVENT; i++) {
         struct slice bytes;
         switch (conn_read(conn, &bytes)) {
         case CONN_READ_DATA:
+            /* Closing would reset the connection, perhaps before the client has read. What is too much stays in the
+             * kernel, which stops the client. */
             if (bytes.len >= down->body.remaining) {
-                down_close(down);
+                down->body.remaining = 0;
                 return;
             }
             down->body.remaining -= bytes.len;
@@ -485,8 +505,23 @@ static void on_exchange_timeout(struct downstream *down)
         down_reset(down);
         return;
     }
-    exchange_abandon(ex, OUTCOME_CLIENT_GONE);
-    answer(&down->stream, status, "the request's body did not come in time", true);
+    exchange_abandon(ex, blame);
+    answer(&down->stream, status, status == 408 ? "the request's body did not come in time" : "the backend did not answer in time",
+           true);
+}
+
+/* The time for a goodbye runs from the last byte handed to the kernel; until then a client only has to keep reading. */
+static void on_linger_timeout(struct downstream *down)
+{
+    uint64_t now_ms = worker_now_ms(down->conn.worker);
+    if (down->conn.out.bytes < down->unsent)
+        down->progress_ms = now_ms;
+    bool wait = down->unsent > 0 && now_ms - down->progress_ms < config_of(down)->timeouts.stream_idle_ms;
+    down->unsent = down->conn.out.bytes;
+    if (wait)
+        conn_timeout_in(&down->conn, LINGER_MS);
+    else
+        down_close(down);
 }
 
 static void on_timeout(struct conn *conn)
@@ -494,8 +529,10 @@ static void on_timeout(struct conn *conn)
     struct downstream *down = down_of_conn(conn);
     switch (down->phase) {
     case H1_SERVER_IDLE:
-    case H1_SERVER_LINGER:
         down_close(down);
+        break;
+    case H1_SERVER_LINGER:
+        on_linger_timeout(down);
         break;
     case H1_SERVER_HEAD:
         count_add(&conn->worker->counters.request_timeouts, 1);

@@ -34,6 +34,8 @@ struct downstream {
     bool fresh;                        /* no request yet */
     uint8_t minor;                     /* of the request's HTTP/1.x */
     uint32_t in_len;                   /* bytes in `in` */
+    size_t unsent;                     /* lingering: when last looked at, */
+    uint64_t progress_ms;              /* and when it last became less */
     struct chunk *in;                  /* read and not yet used: an incomplete head, or the next requests. Counted */
     struct h1_parser *parser;          /* while a head is incomplete */
     struct h1_body body;
