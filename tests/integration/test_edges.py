@@ -4,6 +4,7 @@ import os
 import select
 import socket
 import threading
+import time
 
 from harness import Case, Client, EchoBackend, Ended, Peer, blackhole, config, http_reply, main, stays, wait_until
 
@@ -46,7 +47,7 @@ class Uploads(Case):
         for size in (10_000, 400_000, 8_000_000):
             client = self.client(shunt)
             client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
-            client.send(b"u" * min(size, 300_000))
+            client.send(b"u" * min(size - 1, 300_000))
             reply = client.reply("POST")
             self.assertEqual((reply.status, reply.body, reply.get("connection")), (413, b"big", "close"))
 
@@ -216,24 +217,52 @@ class Tunnels(Case):
 
 
 class LastResponses(Case):
+    def reads_nothing(self, timeouts):
+        """A client that has been sent a last response so long that shunt still holds its end: found by trying."""
+        def handler(request):
+            body = b"y" * int(request.target[1:])
+            return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+
+        backend = self.backend(handler)
+        shunt = self.shunt(config(backend, workers=1, timeouts=timeouts))
+
+        def ask(size):
+            client = self.client(shunt, receive_buffer=4096)
+            seen = len(backend.requests)
+            client.send(f"GET /{size} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            backend.wait_requests(seen + 1)
+            return client
+
+        def is_taken():
+            end = time.monotonic() + 0.3
+            while time.monotonic() < end:
+                if shunt.metric("shunt_upstream_active") == 0:
+                    return True
+            return False
+
+        size = 100_000
+        while True:
+            client = ask(size)
+            taken = is_taken()
+            client.close()
+            wait_until(lambda: shunt.metric("shunt_downstream_active") == 0, "the client's close to be seen")
+            if not taken:
+                break
+            size += 60_000
+        size -= 60_000
+        client = ask(size)
+        wait_until(lambda: shunt.metric("shunt_upstream_active") == 0, "the response to be taken")
+        return shunt, client, size
+
     def test_a_slow_reader_gets_the_whole_of_it(self):
         """What is still queued when the response has ended is not cut off by the time given for a goodbye."""
-        body = b"y" * 200_000
-        backend = self.backend(lambda _: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
-        shunt = self.shunt(config(backend, workers=1))
-        client = self.client(shunt, receive_buffer=4096)
-        client.send("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi")
-        wait_until(lambda: shunt.metric("shunt_upstream_active") == 0 and backend.requests, "the backend's end")
+        shunt, client, size = self.reads_nothing(timeouts="stream_idle: 60s")
         stays(lambda: shunt.metric("shunt_downstream_active") == 1, 3, "the client was cut off")
-        self.assertEqual(client.reply("POST").body, body)
+        reply = client.reply()
+        self.assertEqual((reply.truncated, len(reply.body)), (False, size))
 
     def test_a_reader_that_has_stopped_is_cut_off(self):
-        body = b"y" * 200_000
-        backend = self.backend(lambda _: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
-        shunt = self.shunt(config(backend, workers=1, timeouts="stream_idle: 1s"))
-        client = self.client(shunt, receive_buffer=4096)
-        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        wait_until(lambda: backend.requests, "the request")
+        shunt, client, size = self.reads_nothing(timeouts="stream_idle: 1s")
         wait_until(lambda: shunt.metric("shunt_downstream_active") == 0, "the end of a client that reads nothing")
 
     def test_interim_responses_are_held_back_like_a_body(self):
@@ -321,7 +350,7 @@ class Waiting(Case):
             hold.wait(60)
 
         backend = self.backend(handler, address="unix:" + path)
-        count = 1500
+        count = 400
         shunt = self.shunt(config(backend, workers=1, backend_extra=f", max_connections: 1, queue: {count}, queue_timeout: 60s"))
         clients = [self.client(shunt) for _ in range(count)]
         for client in clients:
@@ -341,11 +370,11 @@ class Reloads(Case):
         go = threading.Event()
 
         def play(conn):
-            conn.read_request()
-            conn.send(b"HTTP/1.1 200 OK\r\nContent-Le")
-            go.wait(20)
-            conn.send(b"ngth: 2\r\n\r\nok")
-            conn.wait_closed()
+            while True:
+                conn.read_request()
+                conn.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+                go.wait(20)
+                conn.send(b"ngth: 2\r\n\r\nok")
 
         backend = self.peer(Peer(play))
         text = lambda n: config(backend, workers=1, timeouts=f"idle: {n}s")
@@ -414,8 +443,8 @@ class Fallbacks(Case):
         client.close()
         wait_until(lambda: shunt.metric("shunt_client_gone_total") == 1, "the client's leaving")
         hold.set()
-        found = [line for line in shunt.metrics().samples.items() if line[1] and "5xx" in str(line[0])]
-        self.assertTrue(found, "new's 503 is nowhere")
+        wait_until(shunt.access, "the access log's line")
+        self.assertEqual([line["outcome"] for line in shunt.access()], ["ok"])
 
 
 if __name__ == "__main__":
