@@ -20,6 +20,7 @@
 #include <event2/event.h>
 
 enum {
+    FOLLOW_MS = 1000,
     FOLDER_EVENTS = IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_ATTRIB | IN_ONLYDIR,
 };
 
@@ -40,8 +41,9 @@ struct watch {
     void *context;
     struct sight told, seen;
     int inotify;
-    int folder[2];          /* watch descriptors: of the path, of what it leads to; -1: none */
-    struct event *readable; /* NULL without inotify */
+    uint32_t polls, polls_to_follow; /* the folders themselves are looked up now and then only */
+    int folder[2];                   /* watch descriptors: of the path, of what it leads to; -1: none */
+    struct event *readable;          /* NULL without inotify */
     struct event *poll;
     struct event *settle;
 };
@@ -155,7 +157,10 @@ static void on_poll(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
     struct watch *watch = context;
-    follow_folders(watch);
+    if (!watch_is_quick(watch) || ++watch->polls >= watch->polls_to_follow) {
+        watch->polls = 0;
+        follow_folders(watch);
+    }
     check(watch);
 }
 
@@ -195,6 +200,7 @@ struct watch *watch_new(struct event_base *base, const struct watch_options *opt
         return NULL;
     watch->base = base;
     watch->settle_ms = options->settle_ms;
+    watch->polls_to_follow = options->poll_ms < FOLLOW_MS ? FOLLOW_MS / options->poll_ms : 1;
     watch->on_change = options->on_change;
     watch->context = options->context;
     watch->inotify = watch->folder[0] = watch->folder[1] = -1;
