@@ -1,6 +1,6 @@
 /*
- * Bodies: see body.h. What a body is, its Content-Type says; where neither side says anything, its first byte does. Runs on the
- * compare thread; the buffers in struct body_judge are its own.
+ * Bodies: see body.h. What a body is, its Content-Type says; where neither side says anything, its first byte does.
+ * Runs on the compare thread; the buffers in struct body_judge are its own.
  */
 #include "shadow/body.h"
 
@@ -19,18 +19,24 @@
 
 static const char body_field[] = "body";
 
-enum body_kind { BODY_BYTES, BODY_TEXT, BODY_JSON };
+enum body_kind {
+    BODY_BYTES,
+    BODY_TEXT,
+    BODY_JSON
+};
 
 /* A body with the header fields that describe it. */
 struct body {
     struct span head;
     struct span bytes;
-    uint64_t len;   /* of the whole body; `bytes` may be only its beginning */
+    uint64_t len; /* of the whole body; `bytes` may be only its beginning */
     bool truncated;
 };
 
 /* Bodies that come out of a compressed one may be this many times as large as what is kept of a response. */
-enum { DECODED_TIMES_KEPT = 8 };
+enum {
+    DECODED_TIMES_KEPT = 8
+};
 
 struct body_judge {
     struct json_doc primary, shadow;
@@ -129,7 +135,9 @@ static void show_line(char *to, bool redact, struct text_line line)
 
 static void note_text(const struct text_difference *t, struct difference_list *list)
 {
-    enum difference_kind kind = t->added == 0 ? DIFFERENCE_MISSING : t->removed == 0 ? DIFFERENCE_EXTRA : DIFFERENCE_VALUE;
+    enum difference_kind kind = t->added == 0     ? DIFFERENCE_MISSING
+                                : t->removed == 0 ? DIFFERENCE_EXTRA
+                                                  : DIFFERENCE_VALUE;
     struct difference *d = difference_note(list, kind, false, body_field);
     if (d == NULL)
         return;
@@ -143,7 +151,8 @@ static enum obstacle compare_text(struct body_judge *judge, const struct body *p
                                   struct difference_list *list)
 {
     struct text_difference difference;
-    if (!text_diff_run(judge->text, primary->bytes.at, primary->bytes.len, shadow->bytes.at, shadow->bytes.len, &difference))
+    if (!text_diff_run(judge->text, primary->bytes.at, primary->bytes.len, shadow->bytes.at, shadow->bytes.len,
+                       &difference))
         return OBSTACLE_MEMORY;
     if (difference.line == 0) /* only the line feed at the end */
         compare_bytes(primary, shadow, list);
@@ -295,7 +304,7 @@ static enum body_kind kind_of(const struct body *body)
     return BODY_BYTES;
 }
 
-/* Where the sides say different things, what can be compared in more detail: a lost Content-Type is its own difference. */
+/* Where the sides say different things, what tells more: a lost Content-Type is a difference of its own. */
 static enum body_kind kind_of_pair(const struct body *primary, const struct body *shadow)
 {
     enum body_kind a = kind_of(primary), b = kind_of(shadow);
@@ -304,7 +313,9 @@ static enum body_kind kind_of_pair(const struct body *primary, const struct body
 
 static struct body body_of(const struct capture *capture)
 {
-    return (struct body){.head = headers_of(capture), .bytes = kept_body(capture), .len = capture->body_len,
+    return (struct body){.head = headers_of(capture),
+                         .bytes = kept_body(capture),
+                         .len = capture->body_len,
                          .truncated = capture->truncated};
 }
 
@@ -319,7 +330,8 @@ static enum obstacle compare_decoded(struct body_judge *judge, const struct rule
         compare_bytes(primary, shadow, list);
         return OBSTACLE_NONE;
     }
-    return kind == BODY_JSON ? compare_json(judge, rules, primary, shadow, list) : compare_text(judge, primary, shadow, list);
+    return kind == BODY_JSON ? compare_json(judge, rules, primary, shadow, list)
+                             : compare_text(judge, primary, shadow, list);
 }
 
 /* ---- compressed bodies ---- */
@@ -339,8 +351,11 @@ static enum coding_result decode(struct body *body, size_t limit, struct coding_
 }
 
 static const enum obstacle obstacles_by_coding[] = {
-    [CODING_DONE] = OBSTACLE_NONE,           [CODING_BROKEN] = OBSTACLE_NONE,      [CODING_UNKNOWN] = OBSTACLE_CONTENT_ENCODING,
-    [CODING_TOO_LARGE] = OBSTACLE_TRUNCATED, [CODING_NO_MEMORY] = OBSTACLE_MEMORY,
+    [CODING_DONE] = OBSTACLE_NONE,
+    [CODING_BROKEN] = OBSTACLE_NONE,
+    [CODING_UNKNOWN] = OBSTACLE_CONTENT_ENCODING,
+    [CODING_TOO_LARGE] = OBSTACLE_TRUNCATED,
+    [CODING_NO_MEMORY] = OBSTACLE_MEMORY,
 };
 
 static void show_coding(char *to, const struct body *body, enum coding_result result)
@@ -374,7 +389,8 @@ static enum obstacle compare_encoded(struct body_judge *judge, const struct rule
     size_t limit = max_body > SIZE_MAX / DECODED_TIMES_KEPT ? SIZE_MAX : max_body * DECODED_TIMES_KEPT;
     if (primary->truncated || shadow->truncated)
         return OBSTACLE_TRUNCATED;
-    enum coding_result a = decode(primary, limit, &judge->primary_output), b = decode(shadow, limit, &judge->shadow_output);
+    enum coding_result a = decode(primary, limit, &judge->primary_output),
+                       b = decode(shadow, limit, &judge->shadow_output);
     enum obstacle obstacle = obstacles_by_coding[a] != OBSTACLE_NONE ? obstacles_by_coding[a] : obstacles_by_coding[b];
     if (obstacle == OBSTACLE_NONE && a == CODING_BROKEN && b == CODING_BROKEN)
         compare_bytes(primary, shadow, list);

@@ -3,8 +3,8 @@
  *
  * A worker fills it with copies while the response streams past, because the relay's buffers are gone long before the
  * other side has answered. Head and kept body share one buffer that outlives the response, so that small answers cost a
- * memcpy and nothing else. It reads no clock, logs nothing and never fails loudly: without memory it says `failed` and the
- * pair becomes "not comparable"; the client's response has nothing to do with it.
+ * memcpy and nothing else. It reads no clock, logs nothing and never fails loudly: without memory it says `failed` and
+ * the pair becomes "not comparable"; the client's response has nothing to do with it.
  */
 #include "shadow/capture.h"
 
@@ -14,8 +14,8 @@
 #include <xxhash.h>
 
 enum {
-    CAPTURE_FIRST_ROOM = 2048,      /* most heads with a small body */
-    CAPTURE_KEPT_ROOM = 64 * 1024,  /* a larger buffer is given back with the next reset */
+    CAPTURE_FIRST_ROOM = 2048,     /* most heads with a small body */
+    CAPTURE_KEPT_ROOM = 64 * 1024, /* a larger buffer is given back with the next reset */
 };
 
 static void drop_hash(struct capture *capture)
@@ -63,7 +63,8 @@ static bool make_room(struct capture *capture, size_t more)
     size_t room = capture->room < CAPTURE_FIRST_ROOM ? CAPTURE_FIRST_ROOM : capture->room;
     while (room < capture->len + more)
         room *= 2;
-    size_t most = capture->head_len + capture->max_body; /* nothing beyond it will be kept; may wrap, then it does not fit */
+    size_t most =
+        capture->head_len + capture->max_body; /* nothing beyond it will be kept; may wrap, then it does not fit */
     if (room > most && most >= capture->len + more)
         room = most;
     char *at = realloc(capture->at, room);

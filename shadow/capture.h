@@ -15,18 +15,18 @@
 
 struct capture {
     enum outcome_kind kind;
-    uint16_t status;       /* 0: no head came */
-    uint32_t head_len;     /* of the kept head: lines "Name: value\r\n" without status line and without the empty line */
-    uint64_t body_len;     /* whole length as far as it came */
-    uint64_t latency_us;   /* from the request's start on this side to the response's last byte */
+    uint16_t status;     /* 0: no head came */
+    uint32_t head_len;   /* of the kept head: lines "Name: value\r\n" without status line and without the empty line */
+    uint64_t body_len;   /* whole length as far as it came */
+    uint64_t latency_us; /* from the request's start on this side to the response's last byte */
     size_t max_body;
-    bool truncated;        /* body_len > max_body: kept bytes are the beginning, digest covers all */
-    bool failed;           /* no memory to keep it: cannot be compared */
-    bool ended;            /* capture_end() was called */
-    uint64_t digest[2];    /* XXH3 128 of the whole body; only when truncated */
-    char *at;              /* head, then the kept part of the body */
+    bool truncated;     /* body_len > max_body: kept bytes are the beginning, digest covers all */
+    bool failed;        /* no memory to keep it: cannot be compared */
+    bool ended;         /* capture_end() was called */
+    uint64_t digest[2]; /* XXH3 128 of the whole body; only when truncated */
+    char *at;           /* head, then the kept part of the body */
     size_t len, room;
-    void *hash;            /* XXH3 state, only while a truncated body streams */
+    void *hash; /* XXH3 state, only while a truncated body streams */
 };
 
 void capture_init(struct capture *capture);

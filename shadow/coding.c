@@ -1,7 +1,7 @@
 /*
- * Content codings: see coding.h. Two servers never compress alike, so compressed bodies say nothing until they are decoded. A
- * small body may decode to a very large one on purpose; the bound is checked before memory is taken. Runs on the compare
- * thread.
+ * Content codings: see coding.h. Two servers never compress alike, so compressed bodies say nothing until they are
+ * decoded. A small body may decode to a very large one on purpose; the bound is checked before memory is taken. Runs on
+ * the compare thread.
  */
 #include "shadow/coding.h"
 
@@ -13,10 +13,17 @@
 
 #include <zlib.h>
 
-enum { OUTPUT_FIRST = 16 * 1024, OUTPUT_KEPT = 256 * 1024 };
+enum {
+    OUTPUT_FIRST = 16 * 1024,
+    OUTPUT_KEPT = 256 * 1024
+};
 
 /* zlib's "window bits": they also choose the wrapping. */
-enum { WRAP_GZIP = 15 + 16, WRAP_ZLIB = 15, WRAP_NONE = -15 };
+enum {
+    WRAP_GZIP = 15 + 16,
+    WRAP_ZLIB = 15,
+    WRAP_NONE = -15
+};
 
 static bool is_named(const char *name, size_t len, const char *word)
 {

@@ -1,10 +1,10 @@
 /*
  * The judge: did the other side give the same answer?
  *
- * Most pairs are byte for byte the same and cost two memcmp; only a difference fetches the route's compiled rules and looks
- * closer: status, chosen headers, body. Runs on the compare thread alone and keeps its buffers and compiled rules there.
- * It counts nothing (report.c does) and never fails: what cannot be compared is a judgement of its own, with the reason, so
- * that silence is never taken for agreement.
+ * Most pairs are byte for byte the same and cost two memcmp; only a difference fetches the route's compiled rules and
+ * looks closer: status, chosen headers, body. Runs on the compare thread alone and keeps its buffers and compiled rules
+ * there. It counts nothing (report.c does) and never fails: what cannot be compared is a judgement of its own, with the
+ * reason, so that silence is never taken for agreement.
  */
 #include "shadow/compare.h"
 
@@ -99,7 +99,7 @@ static bool make_rules_room(struct compare *compare, uint32_t index)
     if (index < compare->rules_room)
         return true;
     uint32_t room = index + 16;
-    struct rules **rules = realloc(compare->rules, room * sizeof(*rules));
+    struct rules **rules = realloc(compare->rules, room * sizeof(struct rules *));
     if (rules == NULL)
         return false;
     for (uint32_t i = compare->rules_room; i < room; i++)
@@ -128,9 +128,11 @@ static enum obstacle obstacle_of(const struct pair *pair)
 {
     const struct capture *primary = &pair->primary_capture, *shadow = &pair->shadow_capture;
     if (primary->kind != OUTCOME_OK)
-        return (unsigned)primary->kind < OUTCOME_KINDS ? obstacles_by_outcome[primary->kind].primary : OBSTACLE_PRIMARY_FAILED;
+        return (unsigned)primary->kind < OUTCOME_KINDS ? obstacles_by_outcome[primary->kind].primary
+                                                       : OBSTACLE_PRIMARY_FAILED;
     if (shadow->kind != OUTCOME_OK)
-        return (unsigned)shadow->kind < OUTCOME_KINDS ? obstacles_by_outcome[shadow->kind].shadow : OBSTACLE_SHADOW_RESET;
+        return (unsigned)shadow->kind < OUTCOME_KINDS ? obstacles_by_outcome[shadow->kind].shadow
+                                                      : OBSTACLE_SHADOW_RESET;
     return primary->failed || shadow->failed ? OBSTACLE_MEMORY : OBSTACLE_NONE;
 }
 

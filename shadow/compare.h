@@ -8,8 +8,8 @@
 #include "shadow/pair.h"
 
 enum judgement {
-    JUDGEMENT_MATCHED,        /* the same, as far as the route compares */
-    JUDGEMENT_IGNORED,        /* different only where a rule says that it does not matter */
+    JUDGEMENT_MATCHED, /* the same, as far as the route compares */
+    JUDGEMENT_IGNORED, /* different only where a rule says that it does not matter */
     JUDGEMENT_MISMATCHED,
     JUDGEMENT_NOT_COMPARABLE, /* see the reason; says nothing about the new backend's answers */
     JUDGEMENTS,
@@ -21,16 +21,16 @@ const char *judgement_name(enum judgement judgement);
 /* Why a pair could not be compared. */
 enum obstacle {
     OBSTACLE_NONE,
-    OBSTACLE_PRIMARY_FAILED,      /* the primary side gave no whole response */
-    OBSTACLE_CLIENT_GONE,         /* one side was broken off because the client left */
-    OBSTACLE_SHADOW_CONNECT,      /* the shadow side: no connection, no answer in time, broken off, not HTTP */
+    OBSTACLE_PRIMARY_FAILED, /* the primary side gave no whole response */
+    OBSTACLE_CLIENT_GONE,    /* one side was broken off because the client left */
+    OBSTACLE_SHADOW_CONNECT, /* the shadow side: no connection, no answer in time, broken off, not HTTP */
     OBSTACLE_SHADOW_TIMEOUT,
     OBSTACLE_SHADOW_RESET,
     OBSTACLE_SHADOW_BAD_RESPONSE,
-    OBSTACLE_SHADOW_OVERLOADED,   /* no connection was free for the copy: shunt's bound, not the backend's fault */
-    OBSTACLE_TRUNCATED,           /* JSON beyond max_body that differs: how, cannot be told */
-    OBSTACLE_CONTENT_ENCODING,    /* compressed bodies that differ and cannot be decoded */
-    OBSTACLE_TOO_COMPLEX,         /* nested too deeply, or more work than a pair is given */
+    OBSTACLE_SHADOW_OVERLOADED, /* no connection was free for the copy: shunt's bound, not the backend's fault */
+    OBSTACLE_TRUNCATED,         /* JSON beyond max_body that differs: how, cannot be told */
+    OBSTACLE_CONTENT_ENCODING,  /* compressed bodies that differ and cannot be decoded */
+    OBSTACLE_TOO_COMPLEX,       /* nested too deeply, or more work than a pair is given */
     OBSTACLE_MEMORY,
     OBSTACLES,
 };
@@ -42,7 +42,7 @@ struct comparison {
     enum judgement judgement;
     enum obstacle obstacle;             /* OBSTACLE_NONE unless not comparable */
     struct difference_list differences; /* ignored ones included; empty when matched or not comparable */
-    const struct rules *rules;          /* of the route; NULL when they were not needed. Until the next compare_pair() */
+    const struct rules *rules; /* of the route; NULL when they were not needed. Until the next compare_pair() */
 };
 
 struct compare;

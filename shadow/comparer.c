@@ -1,8 +1,9 @@
 /*
  * The compare thread: takes finished pairs from the workers' rings, has them judged, counts them, gives them back.
  *
- * Who waits for whom: nobody. A worker that finds its ring full keeps the pair; the thread that finds the ring back full leaves
- * the pair where it is. Waking up is arranged so that a worker makes a system call only when the thread is really asleep:
+ * Who waits for whom: nobody. A worker that finds its ring full keeps the pair; the thread that finds the ring back
+ * full leaves the pair where it is. Waking up is arranged so that a worker makes a system call only when the thread is
+ * really asleep:
  *
  *   AWAKE --nothing to do--> NAPPING (10 ms) --found work--> AWAKE
  *                              |   ^  |
@@ -10,9 +11,10 @@
  *                              v
  *                           SLEEPING --a worker submits--> AWAKE
  *
- * Under load the thread so finds a batch after each nap and no worker ever calls the kernel; only a ring that is half full
- * cuts a nap short. The thread says NAPPING or SLEEPING before it looks at the rings a last time, a worker publishes its pair
- * before it looks at the state, and all four accesses are sequentially consistent: one of the two always sees the other.
+ * Under load the thread so finds a batch after each nap and no worker ever calls the kernel; only a ring that is half
+ * full cuts a nap short. The thread says NAPPING or SLEEPING before it looks at the rings a last time, a worker
+ * publishes its pair before it looks at the state, and all four accesses are sequentially consistent: one of the two
+ * always sees the other.
  *
  * It runs at a lower priority than the workers, so that clients come first where cores are scarce.
  */
@@ -35,12 +37,16 @@
 enum {
     NAP_MS = 10,
     NAPS_BEFORE_SLEEP = 5,
-    BATCH = 64,         /* pairs of one worker before the next worker's turn */
+    BATCH = 64, /* pairs of one worker before the next worker's turn */
     COMPARE_NICE = 5,
     LANE_BYTES = 16 * 1024 * 1024, /* of captured answers between one worker and the thread, both ways */
 };
 
-enum thread_state { AWAKE = 0, NAPPING, SLEEPING };
+enum thread_state {
+    AWAKE = 0,
+    NAPPING,
+    SLEEPING
+};
 
 struct lane { /* between one worker and the thread */
     struct ring there, back;
@@ -50,11 +56,11 @@ struct lane { /* between one worker and the thread */
 struct comparer {
     struct lane *lanes; /* owned, cache-line aligned */
     uint32_t lane_count;
-    uint32_t half;      /* pairs in a ring that are worth cutting a nap short */
+    uint32_t half;           /* pairs in a ring that are worth cutting a nap short */
     struct report *report;   /* borrowed */
     struct compare *compare; /* owned; the thread's */
     pthread_t thread;
-    bool running;            /* workers are not, when it changes */
+    bool running;                                /* workers are not, when it changes */
     _Alignas(CACHE_LINE) _Atomic uint32_t state; /* enum thread_state; also the futex */
     _Atomic bool stopping;
     _Atomic uint64_t stop_at_ms; /* the thread gives up what is queued */
@@ -212,7 +218,8 @@ struct comparer *comparer_start(uint32_t workers, uint32_t capacity, struct repo
     memset(comparer, 0, sizeof(*comparer));
     comparer->report = report;
     comparer->compare = compare_new();
-    if (workers == 0 || comparer->compare == NULL || !open_lanes(comparer, workers, capacity) || !start_thread(comparer)) {
+    if (workers == 0 || comparer->compare == NULL || !open_lanes(comparer, workers, capacity) ||
+        !start_thread(comparer)) {
         comparer_free(comparer);
         return NULL;
     }

@@ -1,11 +1,11 @@
 /*
  * The compare thread and the bounded queues to it and back.
  *
- * Each worker has a single-producer single-consumer ring of pairs to the compare thread and another for the way back, so
- * that a worker never waits and never frees what another thread allocated. The compare thread sleeps when there is nothing to do;
- * waking it costs the worker at most one system call per few milliseconds, not one per pair. When it is behind, comparer_submit()
- * refuses and the worker counts MIRROR_QUEUE. What is under way is bounded twice: in pairs by the capacity, and in bytes (16 MiB for
- * each worker), so that large answers cannot pile up.
+ * Each worker has a single-producer single-consumer ring of pairs to the compare thread and another for the way back,
+ * so that a worker never waits and never frees what another thread allocated. The compare thread sleeps when there is
+ * nothing to do; waking it costs the worker at most one system call per few milliseconds, not one per pair. When it is
+ * behind, comparer_submit() refuses and the worker counts MIRROR_QUEUE. What is under way is bounded twice: in pairs by
+ * the capacity, and in bytes (16 MiB for each worker), so that large answers cannot pile up.
  */
 #ifndef SHUNT_SHADOW_COMPARER_H
 #define SHUNT_SHADOW_COMPARER_H
@@ -18,14 +18,19 @@
 
 struct comparer;
 
-/* Starts the thread. `capacity`: pairs in each worker's ring, rounded up to a power of two. `report` is borrowed. NULL on failure. */
+/*
+ * Starts the thread. `capacity`: pairs in each worker's ring, rounded up to a power of two. `report` is borrowed. NULL
+ * on failure.
+ */
 struct comparer *comparer_start(uint32_t workers, uint32_t capacity, struct report *report);
 /*
- * Ends the thread after it has compared what is queued (bounded by `wait_ms`). Call it when the workers have ended, then take every
- * pair back with comparer_reclaim(), so that what their holders keep can be released; then comparer_stop().
+ * Ends the thread after it has compared what is queued (bounded by `wait_ms`). Call it when the workers have ended,
+ * then take every pair back with comparer_reclaim(), so that what their holders keep can be released; then
+ * comparer_stop().
  */
 void comparer_finish(struct comparer *comparer, uint64_t wait_ms);
-/* Compares what is queued (bounded by `wait_ms`), ends the thread, frees all pairs still in the rings (not their holders). NULL is fine. */
+/* Compares what is queued (bounded by `wait_ms`), ends the thread, frees all pairs still in the rings (not their
+ * holders). NULL is fine. */
 void comparer_stop(struct comparer *comparer, uint64_t wait_ms);
 
 /* Worker `worker` hands over a pair whose two captures have ended. False: the queue is full (in pairs or

@@ -1,7 +1,7 @@
 /*
- * Decimals: see decimal.h. Schoolbook arithmetic on arrays of digits: numbers in answers are short, a difference of two of
- * them is taken only where a tolerance rule applies, and a double would judge 1.10 and 1.11 to be more than 0.01 apart.
- * Pure; used on the compare thread.
+ * Decimals: see decimal.h. Schoolbook arithmetic on arrays of digits: numbers in answers are short, a difference of two
+ * of them is taken only where a tolerance rule applies, and a double would judge 1.10 and 1.11 to be more than 0.01
+ * apart. Pure; used on the compare thread.
  */
 #include "shadow/decimal.h"
 
@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPAN_MAX = 1024, DIGITS_ROOM = SPAN_MAX + TOLERANCE_ROOM };
+enum {
+    SPAN_MAX = 1024,
+    DIGITS_ROOM = SPAN_MAX + TOLERANCE_ROOM
+};
 
 static const int64_t exponent_limit = INT64_C(1000000000000);
 

@@ -25,7 +25,9 @@ bool decimal_equal(const struct decimal *a, const struct decimal *b);
 /* Equal numbers have equal hashes. */
 uint64_t decimal_hash(const struct decimal *decimal);
 
-enum { TOLERANCE_ROOM = 32 };
+enum {
+    TOLERANCE_ROOM = 32
+};
 
 /* A bound made from a configured amount; its decimal points into `text`, so it must not be moved once made. */
 struct tolerance {
@@ -34,12 +36,13 @@ struct tolerance {
     bool relative;
 };
 
-/* `amount` is taken as the shortest decimal that reads back as the same double: 0.01 is 0.01. Negative or not finite: 0. */
+/* `amount` is taken as the shortest decimal that reads back as the same double: 0.01 is 0.01. Negative or not finite:
+ * 0. */
 void tolerance_init(struct tolerance *tolerance, double amount, bool relative);
 
 /*
- * Is |a - b| <= amount (absolute), or <= amount x max(|a|, |b|) (relative)? Exact for numbers whose digits span at most 1,024
- * places; places below that are left out of account.
+ * Is |a - b| <= amount (absolute), or <= amount x max(|a|, |b|) (relative)? Exact for numbers whose digits span at most
+ * 1,024 places; places below that are left out of account.
  */
 bool decimal_within(const struct decimal *a, const struct decimal *b, const struct tolerance *tolerance);
 

@@ -1,6 +1,6 @@
 /*
- * Difference list: see difference.h. Fixed room, so that an answer that differs in ten thousand places costs no more memory
- * than one that differs in one; what finds no room is counted in `beyond`. Pure; used on the compare thread.
+ * Difference list: see difference.h. Fixed room, so that an answer that differs in ten thousand places costs no more
+ * memory than one that differs in one; what finds no room is counted in `beyond`. Pure; used on the compare thread.
  */
 #include "shadow/difference.h"
 
@@ -9,9 +9,8 @@
 #include <xxhash.h>
 
 static const char *const kind_names[DIFFERENCE_KINDS] = {
-    [DIFFERENCE_MISSING] = "missing",     [DIFFERENCE_EXTRA] = "extra",
-    [DIFFERENCE_TYPE] = "type",           [DIFFERENCE_VALUE] = "value",
-    [DIFFERENCE_ORDER] = "order",         [DIFFERENCE_LENGTH] = "length",
+    [DIFFERENCE_MISSING] = "missing",     [DIFFERENCE_EXTRA] = "extra",     [DIFFERENCE_TYPE] = "type",
+    [DIFFERENCE_VALUE] = "value",         [DIFFERENCE_ORDER] = "order",     [DIFFERENCE_LENGTH] = "length",
     [DIFFERENCE_DUPLICATE] = "duplicate", [DIFFERENCE_INVALID] = "invalid",
 };
 
@@ -38,7 +37,8 @@ static struct difference *find(struct difference_list *list, uint64_t hash, bool
     return NULL;
 }
 
-struct difference *difference_note(struct difference_list *list, enum difference_kind kind, bool ignored, const char *field)
+struct difference *difference_note(struct difference_list *list, enum difference_kind kind, bool ignored,
+                                   const char *field)
 {
     size_t len = strnlen(field, FIELD_ROOM - 1);
     uint64_t hash = XXH3_64bits(field, len);

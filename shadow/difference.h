@@ -13,9 +13,9 @@
 
 /* What is different; after Diffy's kinds. "Primary" is the answer the client got. */
 enum difference_kind {
-    DIFFERENCE_MISSING,   /* only the primary has it */
-    DIFFERENCE_EXTRA,     /* only the shadow has it */
-    DIFFERENCE_TYPE,      /* a string here, a number there */
+    DIFFERENCE_MISSING, /* only the primary has it */
+    DIFFERENCE_EXTRA,   /* only the shadow has it */
+    DIFFERENCE_TYPE,    /* a string here, a number there */
     DIFFERENCE_VALUE,
     DIFFERENCE_ORDER,     /* the same elements in another order */
     DIFFERENCE_LENGTH,    /* arrays or bodies of different length */
@@ -27,13 +27,18 @@ enum difference_kind {
 /* "missing", "extra", ... */
 const char *difference_kind_name(enum difference_kind kind);
 
-enum { DIFFERENCES_MAX = 64, FIELD_ROOM = 160, DIFFERENCE_PATH_ROOM = 200, VALUE_ROOM = 112 };
+enum {
+    DIFFERENCES_MAX = 64,
+    FIELD_ROOM = 160,
+    DIFFERENCE_PATH_ROOM = 200,
+    VALUE_ROOM = 112
+};
 
 struct difference {
-    uint64_t hash;   /* of field */
-    uint32_t kinds;  /* bits: 1 << enum difference_kind */
-    uint32_t count;  /* places in this pair */
-    bool ignored;    /* a rule says that it does not matter */
+    uint64_t hash;             /* of field */
+    uint32_t kinds;            /* bits: 1 << enum difference_kind */
+    uint32_t count;            /* places in this pair */
+    bool ignored;              /* a rule says that it does not matter */
     enum difference_kind kind; /* of the first place */
     char field[FIELD_ROOM];
     char path[DIFFERENCE_PATH_ROOM];
@@ -43,19 +48,20 @@ struct difference {
 
 struct difference_list {
     uint32_t count;
-    uint32_t real;      /* entries that are not ignored */
-    uint32_t beyond;    /* differences, not ignored, in fields for which there was no entry left */
-    bool redact;        /* values are replaced by their type and length */
+    uint32_t real;   /* entries that are not ignored */
+    uint32_t beyond; /* differences, not ignored, in fields for which there was no entry left */
+    bool redact;     /* values are replaced by their type and length */
     struct difference at[DIFFERENCES_MAX];
 };
 
 void difference_list_reset(struct difference_list *list, bool redact);
 
 /*
- * Notes a difference. Returns its entry when the field is new in this list, so that the caller fills path and values (all
- * "" until then); NULL when it was only counted. Longer fields are cut.
+ * Notes a difference. Returns its entry when the field is new in this list, so that the caller fills path and values,
+ * which are empty until then; NULL when it was only counted. Longer fields are cut.
  */
-struct difference *difference_note(struct difference_list *list, enum difference_kind kind, bool ignored, const char *field);
+struct difference *difference_note(struct difference_list *list, enum difference_kind kind, bool ignored,
+                                   const char *field);
 
 /* Does anything differ that no rule ignores? */
 bool difference_list_is_real(const struct difference_list *list);

@@ -1,7 +1,7 @@
 /*
- * Fields: see fields.h. A report keeps one map for each route and direction, under its lock. Rows are never removed before
- * a reset, so that groups.c may remember them by index; a backend that makes up a new member name with every answer fills the
- * map once and is counted in "(other)" from then on.
+ * Fields: see fields.h. A report keeps one map for each route and direction, under its lock. Rows are never removed
+ * before a reset, so that groups.c may remember them by index; a backend that makes up a new member name with every
+ * answer fills the map once and is counted in "(other)" from then on.
  */
 #include "shadow/field_map.h"
 
@@ -11,7 +11,10 @@
 
 #include "shadow/redact.h"
 
-enum { FIELDS_FIRST_ROOM = 8, EXAMPLE_REFRESH_MS = 1000 };
+enum {
+    FIELDS_FIRST_ROOM = 8,
+    EXAMPLE_REFRESH_MS = 1000
+};
 
 static const double noise_relative = 0.20, noise_absolute = 0.0003;
 
@@ -79,7 +82,7 @@ static void count_kinds(struct field_counts *row, uint32_t kinds)
 }
 
 uint32_t field_map_count(struct field_map *fields, const struct difference *difference, enum field_count what,
-                      const struct pair *pair)
+                         const struct pair *pair)
 {
     uint32_t index = row_of(fields, difference->hash, difference->field);
     if (index == FIELD_OTHER_ROW)

@@ -1,13 +1,15 @@
 /*
- * Groups: see groups.h. A linear search: there are few causes at a time, and it runs only for pairs that differ. Under the
- * report's lock.
+ * Groups: see groups.h. A linear search: there are few causes at a time, and it runs only for pairs that differ. Under
+ * the report's lock.
  */
 #include "shadow/groups.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { GROUPS_FIRST_ROOM = 8 };
+enum {
+    GROUPS_FIRST_ROOM = 8
+};
 
 void groups_done(struct groups *groups)
 {

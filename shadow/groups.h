@@ -1,9 +1,9 @@
 /*
  * Groups of pairs that differ in the same set of fields: a bounded map from set to count.
  *
- * Kept so that noise, once it is known, can be taken out of what was counted before: a pair is excused when every field in
- * which it differs is noise, and that can be asked later for all pairs of a group at once. A developer sees in it how many
- * causes there are behind ten thousand differences.
+ * Kept so that noise, once it is known, can be taken out of what was counted before: a pair is excused when every field
+ * in which it differs is noise, and that can be asked later for all pairs of a group at once. A developer sees in it
+ * how many causes there are behind ten thousand differences.
  */
 #ifndef SHUNT_SHADOW_GROUPS_H
 #define SHUNT_SHADOW_GROUPS_H
@@ -11,11 +11,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { GROUPS_MAX = 128, GROUP_FIELDS_MAX = 24 };
+enum {
+    GROUPS_MAX = 128,
+    GROUP_FIELDS_MAX = 24
+};
 
 struct group {
     uint64_t pairs;
-    uint64_t last_ms;                  /* wall clock of the newest pair */
+    uint64_t last_ms; /* wall clock of the newest pair */
     uint32_t count;
     uint16_t fields[GROUP_FIELDS_MAX]; /* rows of struct field_map, ascending */
 };

@@ -1,10 +1,10 @@
 /*
  * Header fields: see headers.h.
  *
- * Several lines of one name are one comma-separated list (RFC 9110 section 5.3), so lists are compared element by element,
- * in order, whichever way they were cut into lines; Set-Cookie is the exception and is compared line by line. A media type
- * is compared without regard to letter case, white space and quotes (section 8.3.1); everything else byte by byte. Pure;
- * used on the compare thread.
+ * Several lines of one name are one comma-separated list (RFC 9110 section 5.3), so lists are compared element by
+ * element, in order, whichever way they were cut into lines; Set-Cookie is the exception and is compared line by line.
+ * A media type is compared without regard to letter case, white space and quotes (section 8.3.1); everything else byte
+ * by byte. Pure; used on the compare thread.
  */
 #include "shadow/headers.h"
 
@@ -15,7 +15,9 @@
 
 #include "shadow/redact.h"
 
-enum { MEDIA_TYPE_LONGEST = 60 };
+enum {
+    MEDIA_TYPE_LONGEST = 60
+};
 
 static bool is_content_type(const struct rules_header *header)
 {
@@ -201,7 +203,8 @@ static void show(char *to, const struct rules_header *header, const struct diffe
     redact_value(to, VALUE_ROOM, redact, "string", value.len, value.at, value.len);
 }
 
-static void note(const struct rules_header *header, struct span primary, struct span shadow, struct difference_list *list)
+static void note(const struct rules_header *header, struct span primary, struct span shadow,
+                 struct difference_list *list)
 {
     char field[FIELD_ROOM];
     struct span a, b;

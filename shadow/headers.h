@@ -20,8 +20,8 @@ struct span {
 struct span headers_of(const struct capture *capture);
 
 /*
- * The next line with this name at or after *from (start with 0; moves behind it), any letter case. Its value without the
- * white space around it. False: no more.
+ * The next line with this name at or after *from (start with 0; moves behind it), any letter case. Its value without
+ * the white space around it. False: no more.
  */
 bool headers_find(struct span head, const char *name, size_t name_len, size_t *from, struct span *value);
 

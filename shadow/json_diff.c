@@ -1,13 +1,13 @@
 /*
  * JSON difference: see json_diff.h.
  *
- * Two documents are walked together. At each value the bytes are compared first, because most of two answers is the same;
- * only what differs is taken apart. The trail from the root is kept on a stack, and is turned into text only when there is
- * something to note. Beside the trail runs the position in the route's rule paths.
+ * Two documents are walked together. At each value the bytes are compared first, because most of two answers is the
+ * same; only what differs is taken apart. The trail from the root is kept on a stack, and is turned into text only when
+ * there is something to note. Beside the trail runs the position in the route's rule paths.
  *
- * The walk recurses, at most JSON_DEPTH deep. Work is bounded by a budget, because a backend could send arrays made to be
- * expensive. Some questions ("are these two elements the same under the rules?") are asked by walking in probing mode, which
- * notes nothing and stops at the first difference. Runs on the compare thread.
+ * The walk recurses, at most JSON_DEPTH deep. Work is bounded by a budget, because a backend could send arrays made to
+ * be expensive. Some questions ("are these two elements the same under the rules?") are asked by walking in probing
+ * mode, which notes nothing and stops at the first difference. Runs on the compare thread.
  */
 #include "shadow/json_diff.h"
 
@@ -23,7 +23,7 @@ enum {
     BUDGET = 4 * 1000 * 1000, /* values looked at in one pair, most of a second at worst */
     BYTES_PER_UNIT = 512,     /* that may be compared with memcmp for one unit of the budget */
     TRAIL_ROOM = JSON_DEPTH + 2,
-    MATCHING_MAX = 32,        /* elements that are matched in the best way under tolerances; above, first come first served */
+    MATCHING_MAX = 32, /* elements that are matched in the best way under tolerances; above, first come first served */
     SCRATCH_KEPT = 64 * 1024,
 };
 
@@ -54,15 +54,15 @@ struct json_diff {
     bool on_path[TRAIL_ROOM]; /* some rule applies here or below */
     uint64_t *positions;      /* owned: `words` for each depth */
     uint32_t words, positions_room;
-    struct child *children;   /* owned stack; regions are addressed by index because it may move */
+    struct child *children; /* owned stack; regions are addressed by index because it may move */
     uint32_t child_count, child_room;
-    char *text;               /* owned: a string with its escapes resolved */
+    char *text; /* owned: a string with its escapes resolved */
     size_t text_room;
     uint64_t budget;
     bool too_complex, no_memory;
-    bool probing, found;      /* probing: note nothing, set `found` at the first real difference */
-    bool exact;               /* hashes tell tolerated numbers apart */
-    uint32_t real;            /* differences noted */
+    bool probing, found; /* probing: note nothing, set `found` at the first real difference */
+    bool exact;          /* hashes tell tolerated numbers apart */
+    uint32_t real;       /* differences noted */
 };
 
 struct json_diff *json_diff_new(void)
@@ -154,8 +154,8 @@ static void enter_member(struct json_diff *d, const struct json_doc *doc, uint32
     if (!d->on_path[from])
         return;
     struct text_view text = string_text(d, doc, name);
-    d->on_path[d->depth] = json_path_into_member(d->rules->paths, position_at(d, from), text.at, text.len,
-                                                 position_at(d, d->depth));
+    d->on_path[d->depth] =
+        json_path_into_member(d->rules->paths, position_at(d, from), text.at, text.len, position_at(d, d->depth));
 }
 
 static void enter_element(struct json_diff *d, uint32_t index)
@@ -378,7 +378,8 @@ static bool elements_equal(struct json_diff *d, uint32_t index, uint32_t a, uint
 
 /* ---- hashes: equal for values that are equal under the rules, whatever the order of members ---- */
 
-static const uint64_t hash_ignored = 0; /* of a value that a rule ignores: adds nothing, so that it may also be absent */
+static const uint64_t hash_ignored =
+    0; /* of a value that a rule ignores: adds nothing, so that it may also be absent */
 
 static uint64_t mix(uint64_t a, uint64_t b)
 {
@@ -497,7 +498,8 @@ static bool open_members(struct json_diff *d, int side, uint32_t object, struct 
     if (!spend(d, node_at(d, side, object)->count) || !open_region(d, node_at(d, side, object)->count, region))
         return false;
     for (uint32_t i = 0; i < region->count; i++, name = next_of(d, side, name + 1))
-        *child_at(d, *region, i) = (struct child){.hash = hash_string(d, side, name), .node = name, .index = i, .partner = none};
+        *child_at(d, *region, i) =
+            (struct child){.hash = hash_string(d, side, name), .node = name, .index = i, .partner = none};
     return true;
 }
 
@@ -551,16 +553,16 @@ static void pair_by_hash(struct json_diff *d, struct region a, struct region b)
 
     sort(d, a, by_hash);
     sort(d, b, by_hash);
-    while (i < a.count || j < b.count) {
-        struct child *x = i < a.count ? child_at(d, a, i) : NULL, *y = j < b.count ? child_at(d, b, j) : NULL;
-        if (x != NULL && y != NULL && x->hash == y->hash) {
+    while (i < a.count && j < b.count) {
+        struct child *x = child_at(d, a, i), *y = child_at(d, b, j);
+        if (x->hash == y->hash) {
             x->partner = y->index;
             y->partner = x->index;
             last = x->hash;
             any = true;
             i++;
             j++;
-        } else if (y == NULL || (x != NULL && x->hash < y->hash)) {
+        } else if (x->hash < y->hash) {
             x->repeated = any && x->hash == last;
             i++;
         } else {
@@ -568,6 +570,10 @@ static void pair_by_hash(struct json_diff *d, struct region a, struct region b)
             j++;
         }
     }
+    for (; any && i < a.count && child_at(d, a, i)->hash == last; i++)
+        child_at(d, a, i)->repeated = true;
+    for (; any && j < b.count && child_at(d, b, j)->hash == last; j++)
+        child_at(d, b, j)->repeated = true;
     sort(d, a, by_index);
     sort(d, b, by_index);
 }
@@ -740,8 +746,8 @@ static void compare_lengths(struct json_diff *d, uint32_t a, uint32_t b)
 /* Kuhn's algorithm: finds the element i of a class a partner, moving others if need be. */
 struct matching {
     struct json_diff *d;
-    struct region x, y;            /* classes of equal hash, at most MATCHING_MAX each */
-    uint32_t of_y[MATCHING_MAX];   /* which of x has this y, or `none` */
+    struct region x, y;          /* classes of equal hash, at most MATCHING_MAX each */
+    uint32_t of_y[MATCHING_MAX]; /* which of x has this y, or `none` */
     bool tried[MATCHING_MAX];
 };
 

@@ -1,17 +1,20 @@
 /*
  * JSON documents: see json_doc.h.
  *
- * jansson is what the rest of shunt reads and writes JSON with. It is not used here because it turns 0.1 into a double and
- * refuses integers beyond 64 bits, folds duplicate members, and allocates each value; a judge of differences must not
- * lose any of that, and has a few microseconds. The bytes come from a backend, so everything is bounded: depth, nodes,
- * memory. Used on the compare thread.
+ * jansson is what the rest of shunt reads and writes JSON with. It is not used here because it turns 0.1 into a double
+ * and refuses integers beyond 64 bits, folds duplicate members, and allocates each value; a judge of differences must
+ * not lose any of that, and has a few microseconds. The bytes come from a backend, so everything is bounded: depth,
+ * nodes, memory. Used on the compare thread.
  */
 #include "shadow/json_doc.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES_FIRST = 512, NODES_KEPT = 64 * 1024 };
+enum {
+    NODES_FIRST = 512,
+    NODES_KEPT = 64 * 1024
+};
 
 static const char *const type_names[] = {
     [NODE_NULL] = "null",     [NODE_BOOLEAN] = "boolean", [NODE_NUMBER] = "number",
@@ -49,10 +52,19 @@ bool json_fault_is_ours(enum json_fault fault)
 }
 
 /* What a byte inside a string means. */
-enum { BYTE_PLAIN, BYTE_QUOTE, BYTE_BACKSLASH, BYTE_CONTROL, BYTE_HIGH };
+enum {
+    BYTE_PLAIN,
+    BYTE_QUOTE,
+    BYTE_BACKSLASH,
+    BYTE_CONTROL,
+    BYTE_HIGH
+};
 
 static const uint8_t string_bytes[256] = {
-    [0 ... 0x1f] = BYTE_CONTROL, ['"'] = BYTE_QUOTE, ['\\'] = BYTE_BACKSLASH, [0x80 ... 0xff] = BYTE_HIGH,
+    [0 ... 0x1f] = BYTE_CONTROL,
+    ['"'] = BYTE_QUOTE,
+    ['\\'] = BYTE_BACKSLASH,
+    [0x80 ... 0xff] = BYTE_HIGH,
 };
 
 struct reader {
@@ -241,6 +253,11 @@ static bool read_number(struct reader *r)
     return true;
 }
 
+static bool starts_number(int c)
+{
+    return c == '-' || (c >= '0' && c <= '9');
+}
+
 static bool read_word(struct reader *r, const char *word, enum node_type type)
 {
     struct json_node *node = add_node(r, type);
@@ -287,7 +304,11 @@ static bool read_name_and_colon(struct reader *r)
     return true;
 }
 
-enum step { STEP_VALUE, STEP_AFTER_VALUE, STEP_FAULT };
+enum step {
+    STEP_VALUE,
+    STEP_AFTER_VALUE,
+    STEP_FAULT
+};
 
 /* Starts a value: scalars are complete afterwards, containers only when they are empty. */
 static enum step read_value(struct reader *r)
@@ -324,11 +345,8 @@ static enum step read_value(struct reader *r)
     case 'n':
         good = read_word(r, "null", NODE_NULL);
         break;
-    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
-        good = read_number(r);
-        break;
     default:
-        good = refuse_here(r);
+        good = starts_number(peek(r)) ? read_number(r) : refuse_here(r);
     }
     return good ? STEP_AFTER_VALUE : STEP_FAULT;
 }
@@ -428,7 +446,7 @@ static size_t put_utf8(char *to, unsigned code)
     return 4;
 }
 
-/* The character that the escape at `at` stands for; *taken are its bytes. The grammar was checked when it was parsed. */
+/* The character that the escape at `at` stands for; *taken are its bytes. Its grammar was checked by the reader. */
 static unsigned escape_code(const unsigned char *at, const unsigned char *end, size_t *taken)
 {
     static const char letters[] = "bfnrt", codes[] = "\b\f\n\r\t";

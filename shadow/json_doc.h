@@ -11,23 +11,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum node_type { NODE_NULL, NODE_BOOLEAN, NODE_NUMBER, NODE_STRING, NODE_ARRAY, NODE_OBJECT };
+enum node_type {
+    NODE_NULL,
+    NODE_BOOLEAN,
+    NODE_NUMBER,
+    NODE_STRING,
+    NODE_ARRAY,
+    NODE_OBJECT
+};
 
 const char *node_type_name(enum node_type type);
 
 /* Why a text is not a document. */
 enum json_fault {
     JSON_FAULT_NONE,
-    JSON_FAULT_EMPTY,        /* nothing but white space */
+    JSON_FAULT_EMPTY, /* nothing but white space */
     JSON_FAULT_SYNTAX,
     JSON_FAULT_ENDS_EARLY,
-    JSON_FAULT_AFTER_END,    /* something follows the value */
-    JSON_FAULT_UTF8,         /* a string is not UTF-8 (RFC 8259 section 8.1) */
-    JSON_FAULT_CONTROL,      /* an unescaped control character in a string */
+    JSON_FAULT_AFTER_END, /* something follows the value */
+    JSON_FAULT_UTF8,      /* a string is not UTF-8 (RFC 8259 section 8.1) */
+    JSON_FAULT_CONTROL,   /* an unescaped control character in a string */
     JSON_FAULT_ESCAPE,
     JSON_FAULT_NUMBER,
-    JSON_FAULT_DEPTH,        /* nested deeper than JSON_DEPTH: perhaps JSON, but not looked at */
-    JSON_FAULT_SIZE,         /* more than JSON_NODES values or 4 GiB: perhaps JSON, but not looked at */
+    JSON_FAULT_DEPTH, /* nested deeper than JSON_DEPTH: perhaps JSON, but not looked at */
+    JSON_FAULT_SIZE,  /* more than JSON_NODES values or 4 GiB: perhaps JSON, but not looked at */
     JSON_FAULT_MEMORY,
     JSON_FAULTS,
 };
@@ -36,7 +43,10 @@ const char *json_fault_name(enum json_fault fault);
 /* Does the fault speak about our limits rather than about the text? */
 bool json_fault_is_ours(enum json_fault fault);
 
-enum { JSON_DEPTH = 256, JSON_NODES = 4 * 1024 * 1024 };
+enum {
+    JSON_DEPTH = 256,
+    JSON_NODES = 4 * 1024 * 1024
+};
 
 struct json_node {
     uint32_t start, end; /* of the text, quotes and brackets included */
@@ -47,12 +57,12 @@ struct json_node {
 };
 
 struct json_doc {
-    const char *text;        /* borrowed until the next parse */
+    const char *text; /* borrowed until the next parse */
     size_t len;
     struct json_node *nodes; /* owned; node 0 is the root; an object's members are a name node, then a value node */
     uint32_t count, room;
     enum json_fault fault;
-    size_t fault_at;         /* offset in the text */
+    size_t fault_at; /* offset in the text */
 };
 
 /* A zeroed struct is ready. False: fault and fault_at say why. */
@@ -61,8 +71,8 @@ bool json_doc_parse(struct json_doc *doc, const char *text, size_t len);
 void json_doc_trim(struct json_doc *doc);
 void json_doc_done(struct json_doc *doc);
 
-/* The bytes of a string between its quotes, escapes resolved, into `to` with room for node->count bytes. Returns the length.
- * A lone surrogate becomes the three bytes that UTF-8 would give it. */
+/* The bytes of a string between its quotes, escapes resolved, into `to` with room for node->count bytes. Returns the
+ * length. A lone surrogate becomes the three bytes that UTF-8 would give it. */
 size_t json_string_decode(const struct json_doc *doc, uint32_t node, char *to);
 /* Are two strings equal when their escapes are resolved? */
 bool json_string_equal(const struct json_doc *a, uint32_t x, const struct json_doc *b, uint32_t y);

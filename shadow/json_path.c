@@ -1,7 +1,7 @@
 /*
  * JSON paths: see json_path.h. A path becomes a row of steps that ends with STEP_END; all rows lie in one array, and a
- * position is the set of array indices that may match next (Thompson's construction without the alternatives). A descending
- * step stays in the set and lets its successor in wherever it matches.
+ * position is the set of array indices that may match next (Thompson's construction without the alternatives). A
+ * descending step stays in the set and lets its successor in wherever it matches.
  */
 #include "shadow/json_path.h"
 
@@ -9,9 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum step_kind { STEP_MEMBER, STEP_ELEMENT, STEP_ANY, STEP_END };
+enum step_kind {
+    STEP_MEMBER,
+    STEP_ELEMENT,
+    STEP_ANY,
+    STEP_END
+};
 
-enum { STEPS_PER_PATH = 64 };
+enum {
+    STEPS_PER_PATH = 64
+};
 
 struct step {
     enum step_kind kind;
@@ -315,7 +322,8 @@ static bool advance(const struct json_path_set *set, const uint64_t *from, const
     return any;
 }
 
-bool json_path_into_member(const struct json_path_set *set, const uint64_t *from, const char *name, size_t len, uint64_t *to)
+bool json_path_into_member(const struct json_path_set *set, const uint64_t *from, const char *name, size_t len,
+                           uint64_t *to)
 {
     return advance(set, from, &(struct child){.name = name, .len = len}, to);
 }
@@ -325,8 +333,8 @@ bool json_path_into_element(const struct json_path_set *set, const uint64_t *fro
     return advance(set, from, &(struct child){.index = index}, to);
 }
 
-void json_path_matches(const struct json_path_set *set, const uint64_t *position, void (*match)(void *context, uint32_t id),
-                       void *context)
+void json_path_matches(const struct json_path_set *set, const uint64_t *position,
+                       void (*match)(void *context, uint32_t id), void *context)
 {
     uint32_t words = json_path_words(set);
     for (uint32_t w = 0; w < words; w++) {

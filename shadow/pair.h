@@ -14,7 +14,11 @@ enum pair_kind {
     PAIR_NOISE, /* primary's side against itself: what differs here is noise */
 };
 
-enum { PAIR_METHOD_ROOM = 16, PAIR_TARGET_ROOM = 232, PAIR_ID_ROOM = 40 };
+enum {
+    PAIR_METHOD_ROOM = 16,
+    PAIR_TARGET_ROOM = 232,
+    PAIR_ID_ROOM = 40
+};
 
 struct pair {
     struct pair *next;                /* worker's free list */
@@ -22,10 +26,10 @@ struct pair {
     void *holder;                     /* the submitter's; shadow does not touch it */
     enum pair_kind kind;
     enum side primary;
-    uint64_t wall_ms;                 /* when the request came */
+    uint64_t wall_ms; /* when the request came */
     uint32_t cohort;
-    char method[PAIR_METHOD_ROOM];    /* NUL-terminated, cut where too long */
-    char target[PAIR_TARGET_ROOM];    /* path and query, NUL-terminated, cut where too long */
+    char method[PAIR_METHOD_ROOM]; /* NUL-terminated, cut where too long */
+    char target[PAIR_TARGET_ROOM]; /* path and query, NUL-terminated, cut where too long */
     char request_id[PAIR_ID_ROOM];
     struct capture primary_capture;
     struct capture shadow_capture;

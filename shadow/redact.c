@@ -1,9 +1,9 @@
 /*
  * Redaction: the one door through which anything of a request or an answer reaches the report.
  *
- * Values leave as their type and length only, unless the route says `full`; names on the deny-lists below never leave with a
- * value. Whatever leaves is cleaned first: a response must not be able to write escape sequences to the terminal of whoever
- * reads the report. Pure functions; used on the compare thread.
+ * Values leave as their type and length only, unless the route says `full`; names on the deny-lists below never leave
+ * with a value. Whatever leaves is cleaned first: a response must not be able to write escape sequences to the terminal
+ * of whoever reads the report. Pure functions; used on the compare thread.
  */
 #include "shadow/redact.h"
 
@@ -15,20 +15,27 @@
 
 /* Exact names of header fields that carry credentials or sessions. */
 static const char *const secret_headers[] = {
-    "authorization", "proxy-authorization", "cookie", "set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate",
-    "authentication-info", "proxy-authentication-info", "x-csrf-token", "x-xsrf-token",
+    "authorization",      "proxy-authorization", "cookie",
+    "set-cookie",         "set-cookie2",         "www-authenticate",
+    "proxy-authenticate", "authentication-info", "proxy-authentication-info",
+    "x-csrf-token",       "x-xsrf-token",
 };
 
 /* A header, member or parameter whose name contains one of these holds a secret, or may. */
 static const char *const secret_parts[] = {
-    "password", "passwd", "passphrase", "secret", "token",  "api-key", "api_key",   "apikey",  "access-key",  "access_key",
-    "accesskey", "private", "credential", "session", "cookie", "authorization", "signature", "bearer",
+    "password",   "passwd",  "passphrase", "secret",        "token",     "api-key",
+    "api_key",    "apikey",  "access-key", "access_key",    "accesskey", "private",
+    "credential", "session", "cookie",     "authorization", "signature", "bearer",
 };
 
 /* The same, for the whole name only: as a part they stand in innocent words ("className"). */
 static const char *const secret_words[] = {"jwt", "otp", "cvv", "cvc", "ssn", "pin", "pwd", "auth", "iban"};
 
-enum { DATA_NAME_LENGTH = 64, DATA_NAME_DIGITS = 6, DATA_SEGMENT_LENGTH = 40 };
+enum {
+    DATA_NAME_LENGTH = 64,
+    DATA_NAME_DIGITS = 6,
+    DATA_SEGMENT_LENGTH = 40
+};
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 

@@ -1,9 +1,9 @@
 /*
  * The report: everything comparing has found since the start or the last reset.
  *
- * One row for each route and direction (which side answered the client), found by the route's name, so that a reload changes
- * nothing. The compare thread adds under the one lock, control reads under it; workers never come here. Every part is
- * bounded: rows, fields, groups, samples; what finds no room is counted, never dropped silently.
+ * One row for each route and direction (which side answered the client), found by the route's name, so that a reload
+ * changes nothing. The compare thread adds under the one lock, control reads under it; workers never come here. Every
+ * part is bounded: rows, fields, groups, samples; what finds no room is counted, never dropped silently.
  */
 #include "shadow/report.h"
 
@@ -16,12 +16,15 @@
 #include "shadow/report_row.h"
 #include "shadow/rules.h"
 
-enum { ROWS_MAX = 1024, SAMPLE_DIFFERENCES_MAX = 12 };
+enum {
+    ROWS_MAX = 1024,
+    SAMPLE_DIFFERENCES_MAX = 12
+};
 
 static const char other_route[] = "(other)";
 
 struct report {
-    pthread_mutex_t lock; /* guards everything below */
+    pthread_mutex_t lock;     /* guards everything below */
     struct report_row **rows; /* owned; a row stays where it is until report_free() */
     uint32_t count, room;
     struct report_row *last; /* the row of the pair before: most pairs in a batch are of few routes */
@@ -212,7 +215,8 @@ static json_t *difference_json(const struct difference *d)
 /* Worth a developer's time: not ignored, and not known to be noise. */
 static bool is_worth_showing(const struct report_row *row, const struct difference *d)
 {
-    return !d->ignored && !field_map_is_noise(&row->fields, d, judged_total(row->judged), judged_total(row->noise_judged));
+    return !d->ignored &&
+           !field_map_is_noise(&row->fields, d, judged_total(row->judged), judged_total(row->noise_judged));
 }
 
 static json_t *differences_json(const struct report_row *row, const struct difference_list *list)
@@ -238,8 +242,8 @@ static json_t *sample_json(const struct report_row *row, const struct pair *pair
     redact_clean(method, sizeof(method), pair->method, strlen(pair->method));
     redact_clean(id, sizeof(id), pair->request_id, strlen(pair->request_id));
     redact_target(target, sizeof(target), list->redact, pair->target);
-    return json_pack("{s:I, s:s, s:s, s:s, s:i, s:o, s:o, s:i, s:o}", "at_ms", (json_int_t)pair->wall_ms, "method", method,
-                     "target", target, "request_id", id, "cohort", (int)pair->cohort, "primary",
+    return json_pack("{s:I, s:s, s:s, s:s, s:i, s:o, s:o, s:i, s:o}", "at_ms", (json_int_t)pair->wall_ms, "method",
+                     method, "target", target, "request_id", id, "cohort", (int)pair->cohort, "primary",
                      side_json(&pair->primary_capture), "shadow", side_json(&pair->shadow_capture), "fields",
                      (int)(list->real + list->beyond), "differences", differences_json(row, list));
 }

@@ -1,6 +1,6 @@
 /*
- * The report as JSON: how a row is told. The schema is described in docs/shadow.md; a field is added freely, but renamed or
- * removed only with a new REPORT_SCHEMA. Called under the report's lock, on the control thread.
+ * The report as JSON: how a row is told. The schema is described in docs/shadow.md; a field is added freely, but
+ * renamed or removed only with a new REPORT_SCHEMA. Called under the report's lock, on the control thread.
  */
 #include "shadow/report_row.h"
 
@@ -13,7 +13,10 @@
 
 #include "shadow/redact.h"
 
-enum { SENTENCE_ROOM = 512, NUMBER_ROOM = 32 };
+enum {
+    SENTENCE_ROOM = 512,
+    NUMBER_ROOM = 32
+};
 
 /* One-sided 99 % quantile of the normal distribution. */
 static const double normal_99 = 2.3263478740408408;
@@ -119,9 +122,11 @@ static json_t *verdict_json(const struct report_row *row)
 
     say_verdict(&s, row, compared, differing);
     return json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:s}", "state",
-                     compared == 0 ? "no_data" : differing == 0 ? "agree" : "differ", "compared", (json_int_t)compared,
-                     "differing", (json_int_t)differing, "rate", rate, "rate_at_most", rate_upper_bound(differing, compared),
-                     "confidence", 0.99, "sentence", s.text);
+                     compared == 0    ? "no_data"
+                     : differing == 0 ? "agree"
+                                      : "differ",
+                     "compared", (json_int_t)compared, "differing", (json_int_t)differing, "rate", rate, "rate_at_most",
+                     rate_upper_bound(differing, compared), "confidence", 0.99, "sentence", s.text);
 }
 
 static json_t *judged_json(const uint64_t judged[JUDGEMENTS])
@@ -177,8 +182,8 @@ static json_t *kinds_json(const struct field_counts *field)
 
 static json_t *example_json(const struct field_counts *field)
 {
-    json_t *json = json_pack("{s:I, s:s, s:s}", "at_ms", (json_int_t)field->example_ms, "path", field->path, "request_id",
-                             field->request_id);
+    json_t *json = json_pack("{s:I, s:s, s:s}", "at_ms", (json_int_t)field->example_ms, "path", field->path,
+                             "request_id", field->request_id);
     if (json != NULL && field->primary[0] != '\0')
         json_object_set_new(json, "primary", json_string(field->primary));
     if (json != NULL && field->shadow[0] != '\0')
@@ -189,9 +194,9 @@ static json_t *example_json(const struct field_counts *field)
 static json_t *field_json(const struct report_row *row, const struct field_counts *field, const char *name)
 {
     uint64_t compared = judged_total(row->judged), noise_compared = judged_total(row->noise_judged);
-    json_t *json = json_pack("{s:s, s:I, s:f, s:I, s:I, s:b, s:o}", "field", name, "differing", (json_int_t)field->differing,
-                             "rate", rate_of(field->differing, compared), "ignored", (json_int_t)field->ignored,
-                             "noise_differing", (json_int_t)field->noise, "noise",
+    json_t *json = json_pack("{s:s, s:I, s:f, s:I, s:I, s:b, s:o}", "field", name, "differing",
+                             (json_int_t)field->differing, "rate", rate_of(field->differing, compared), "ignored",
+                             (json_int_t)field->ignored, "noise_differing", (json_int_t)field->noise, "noise",
                              field_is_noise(field, compared, noise_compared), "kinds", kinds_json(field));
     if (json == NULL)
         return NULL;
@@ -215,11 +220,11 @@ static int most_differing_first(const void *a, const void *b)
 /* Rows sorted: what differs most first; "(other)" last. */
 static json_t *fields_json(const struct report_row *row)
 {
-    const struct field_counts *sorted[FIELDS_MAX];
+    const struct field_counts *sorted[FIELDS_MAX] = {NULL};
     json_t *array = json_array();
     for (uint32_t i = 0; i < row->fields.count; i++)
         sorted[i] = &row->fields.rows[i];
-    qsort(sorted, row->fields.count, sizeof(sorted[0]), most_differing_first);
+    qsort(sorted, row->fields.count, sizeof(struct field_counts *), most_differing_first);
     for (uint32_t i = 0; array != NULL && i < row->fields.count; i++)
         json_array_append_new(array, field_json(row, sorted[i], sorted[i]->name));
     if (array != NULL && (row->fields.other.differing > 0 || row->fields.other.ignored > 0))
@@ -249,16 +254,17 @@ static int most_pairs_first(const void *a, const void *b)
 
 static json_t *groups_json(const struct report_row *row)
 {
-    const struct group *sorted[GROUPS_MAX];
+    const struct group *sorted[GROUPS_MAX] = {NULL};
     json_t *array = json_array();
     for (uint32_t i = 0; i < row->groups.count; i++)
         sorted[i] = &row->groups.rows[i];
-    qsort(sorted, row->groups.count, sizeof(sorted[0]), most_pairs_first);
+    qsort(sorted, row->groups.count, sizeof(struct group *), most_pairs_first);
     for (uint32_t i = 0; array != NULL && i < row->groups.count; i++)
         json_array_append_new(array, group_json(row, sorted[i]));
     if (array != NULL && row->ungrouped > 0)
-        json_array_append_new(array, json_pack("{s:[s], s:I, s:I, s:b}", "fields", "(other)", "pairs",
-                                               (json_int_t)row->ungrouped, "last_ms", (json_int_t)row->last_ms, "noise", 0));
+        json_array_append_new(array,
+                              json_pack("{s:[s], s:I, s:I, s:b}", "fields", "(other)", "pairs",
+                                        (json_int_t)row->ungrouped, "last_ms", (json_int_t)row->last_ms, "noise", 0));
     return array;
 }
 
@@ -287,12 +293,13 @@ json_t *report_row_json(const struct report_row *row)
 {
     char route[ROUTE_NAME_ROOM];
     redact_clean(route, sizeof(route), row->route, strlen(row->route));
-    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o, s:o}", "route", route,
-                             "primary", side_name(row->primary), "shadow", side_name(side_other(row->primary)), "since_ms",
-                             (json_int_t)row->since_ms, "last_ms", (json_int_t)row->last_ms, "verdict", verdict_json(row),
-                             "totals", totals_json(row), "not_comparable", obstacles_json(row), "noise", noise_json(row),
-                             "latency", "primary", latency_json(&row->latency[0]), "shadow", latency_json(&row->latency[1]),
-                             "fields", fields_json(row), "groups", groups_json(row), "samples", samples_json(row));
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o, s:o}", "route", route,
+                  "primary", side_name(row->primary), "shadow", side_name(side_other(row->primary)), "since_ms",
+                  (json_int_t)row->since_ms, "last_ms", (json_int_t)row->last_ms, "verdict", verdict_json(row),
+                  "totals", totals_json(row), "not_comparable", obstacles_json(row), "noise", noise_json(row),
+                  "latency", "primary", latency_json(&row->latency[0]), "shadow", latency_json(&row->latency[1]),
+                  "fields", fields_json(row), "groups", groups_json(row), "samples", samples_json(row));
     if (json != NULL && row->refused != NULL)
         json_object_set_new(json, "rules_refused", json_copy(row->refused));
     return json;

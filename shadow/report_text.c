@@ -1,6 +1,7 @@
 /*
- * The report for a person at a terminal, made from its JSON: shuntctl prints what the admin API gave it, so this file trusts
- * nothing in it. Missing members read as nothing, text is cleaned again and cut to its column. Pure apart from malloc; any thread.
+ * The report for a person at a terminal, made from its JSON: shuntctl prints what the admin API gave it, so this file
+ * trusts nothing in it. Missing members read as nothing, text is cleaned again and cut to its column. Pure apart from
+ * malloc; any thread.
  */
 #include "shadow/report.h"
 
@@ -13,12 +14,28 @@
 
 #include "shadow/redact.h"
 
-enum { WIDTH_DEFAULT = 100, WIDTH_LEAST = 60, WIDTH_MOST = 400, FIELDS_SHOWN = 20, SAMPLES_SHOWN = 5, TEXT_ROOM = 1024 };
+enum {
+    WIDTH_DEFAULT = 100,
+    WIDTH_LEAST = 60,
+    WIDTH_MOST = 400,
+    FIELDS_SHOWN = 20,
+    SAMPLES_SHOWN = 5,
+    TEXT_ROOM = 1024
+};
 
-enum paint { PLAIN, BOLD, DIM, RED, GREEN, YELLOW, CYAN };
+enum paint {
+    PLAIN,
+    BOLD,
+    DIM,
+    RED,
+    GREEN,
+    YELLOW,
+    CYAN
+};
 
 static const char *const paints[] = {
-    [PLAIN] = "", [BOLD] = "\033[1m", [DIM] = "\033[2m", [RED] = "\033[31m", [GREEN] = "\033[32m", [YELLOW] = "\033[33m", [CYAN] = "\033[36m",
+    [PLAIN] = "",         [BOLD] = "\033[1m",    [DIM] = "\033[2m",   [RED] = "\033[31m",
+    [GREEN] = "\033[32m", [YELLOW] = "\033[33m", [CYAN] = "\033[36m",
 };
 
 struct page {
@@ -125,7 +142,9 @@ static void print_wrapped(struct page *page, enum paint paint, const char *text,
     fputc('\n', page->out);
 }
 
-enum { FIGURE_ROOM = 40 };
+enum {
+    FIGURE_ROOM = 40
+};
 
 static const char *commas(char text[FIGURE_ROOM], uint64_t number)
 {
@@ -171,7 +190,8 @@ static void print_heading(struct page *page, const json_t *route)
     char sides[TEXT_ROOM * 3], period[FIGURE_ROOM * 3];
     snprintf(sides, sizeof(sides), "%s answers, %s is compared", text_of(route, "primary", primary),
              text_of(route, "shadow", shadow));
-    snprintf(period, sizeof(period), "%s to %s UTC", clock_text(from, number_of(route, "since_ms"), "%Y-%m-%d %H:%M:%S"),
+    snprintf(period, sizeof(period), "%s to %s UTC",
+             clock_text(from, number_of(route, "since_ms"), "%Y-%m-%d %H:%M:%S"),
              clock_text(to, number_of(route, "last_ms"), "%Y-%m-%d %H:%M:%S"));
     print_last_cell(page, BOLD, text_of(route, "route", name), page->width);
     fputs("  ", page->out);
@@ -244,7 +264,8 @@ static void print_obstacles(struct page *page, const json_t *route, uint64_t cou
     size_t len = 0;
 
     list[0] = '\0';
-    json_object_foreach (obstacles, key, value) {
+    json_object_foreach(obstacles, key, value)
+    {
         redact_clean(name, sizeof(name), key, strlen(key));
         int n = snprintf(list + len, sizeof(list) - len, "%s%s %" PRIu64, len > 0 ? ", " : "", name,
                          (uint64_t)json_integer_value(value));
@@ -277,7 +298,8 @@ static const char *main_kind(const json_t *field, char text[TEXT_ROOM])
     const char *key, *most = "";
     json_t *value, *kinds = json_object_get(field, "kinds");
     json_int_t count = 0;
-    json_object_foreach (kinds, key, value) {
+    json_object_foreach(kinds, key, value)
+    {
         if (json_integer_value(value) > count) {
             count = json_integer_value(value);
             most = key;
@@ -305,7 +327,10 @@ struct field_columns {
     unsigned name, example;
 };
 
-enum { FIELD_FIGURES = 4 + 2 + 9 + 1 + 9 + 1 + 9 + 1 + 9, EXAMPLE_LEAST = 16 };
+enum {
+    FIELD_FIGURES = 4 + 2 + 9 + 1 + 9 + 1 + 9 + 1 + 9,
+    EXAMPLE_LEAST = 16
+};
 
 static void print_field(struct page *page, const json_t *field, const struct field_columns *columns)
 {
@@ -336,7 +361,8 @@ static struct field_columns field_columns_of(const struct page *page, const json
     unsigned widest = 12, room = page->width - FIELD_FIGURES;
     size_t i;
     json_t *field;
-    json_array_foreach (fields, i, field) {
+    json_array_foreach(fields, i, field)
+    {
         char name[TEXT_ROOM];
         unsigned columns = columns_of(text_of(field, "field", name));
         if (number_of(field, "differing") > 0 && columns > widest)
@@ -357,7 +383,8 @@ static void print_fields(struct page *page, const json_t *route)
     size_t i;
     json_t *field;
 
-    json_array_foreach (fields, i, field) {
+    json_array_foreach(fields, i, field)
+    {
         if (number_of(field, "differing") == 0)
             continue;
         if (shown == 0) {
@@ -380,11 +407,12 @@ static void print_ignored(struct page *page, const json_t *route)
     size_t i, len = 0;
     json_t *field;
 
-    json_array_foreach (fields, i, field) {
+    json_array_foreach(fields, i, field)
+    {
         if (number_of(field, "ignored") == 0)
             continue;
-        int n = snprintf(line + len, sizeof(line) - len, "%s%s (%s)", len > 0 ? ", " : "", text_of(field, "field", name),
-                         commas(figure, number_of(field, "ignored")));
+        int n = snprintf(line + len, sizeof(line) - len, "%s%s (%s)", len > 0 ? ", " : "",
+                         text_of(field, "field", name), commas(figure, number_of(field, "ignored")));
         if (n < 0 || (size_t)n >= sizeof(line) - len)
             break;
         len += (size_t)n;
@@ -400,7 +428,8 @@ static void print_refused(struct page *page, const json_t *route)
 {
     size_t i;
     json_t *rule;
-    json_array_foreach (json_object_get(route, "rules_refused"), i, rule) {
+    json_array_foreach(json_object_get(route, "rules_refused"), i, rule)
+    {
         char text[TEXT_ROOM];
         const char *value = json_string_value(rule);
         redact_clean(text, sizeof(text), value == NULL ? "" : value, value == NULL ? 0 : strlen(value));
@@ -430,25 +459,28 @@ static void print_latency(struct page *page, const json_t *route)
 
 static void print_sample(struct page *page, const json_t *sample)
 {
-    char at[FIGURE_ROOM], method[TEXT_ROOM], target[TEXT_ROOM], head[TEXT_ROOM * 2 + 64], path[TEXT_ROOM], kind[TEXT_ROOM];
+    char at[FIGURE_ROOM], method[TEXT_ROOM], target[TEXT_ROOM], head[TEXT_ROOM * 2 + 64], path[TEXT_ROOM],
+        kind[TEXT_ROOM];
     const json_t *primary = json_object_get(sample, "primary"), *shadow = json_object_get(sample, "shadow");
     const json_t *differences = json_object_get(sample, "differences");
     size_t i;
     json_t *difference;
 
-    snprintf(head, sizeof(head), "%s  %" PRIu64 " | %" PRIu64 "  %s %s", clock_text(at, number_of(sample, "at_ms"), "%H:%M:%S"),
-             number_of(primary, "status"), number_of(shadow, "status"), text_of(sample, "method", method),
-             text_of(sample, "target", target));
+    snprintf(head, sizeof(head), "%s  %" PRIu64 " | %" PRIu64 "  %s %s",
+             clock_text(at, number_of(sample, "at_ms"), "%H:%M:%S"), number_of(primary, "status"),
+             number_of(shadow, "status"), text_of(sample, "method", method), text_of(sample, "target", target));
     fputs("    ", page->out);
     print_last_cell(page, PLAIN, head, page->width - 4);
-    json_array_foreach (differences, i, difference) {
+    json_array_foreach(differences, i, difference)
+    {
         char values[TEXT_ROOM * 2 + 16], line[TEXT_ROOM * 5];
         if (i == 3) {
             print(page, DIM, "              … %zu more\n", json_array_size(differences) - i);
             break;
         }
         describe(difference, values);
-        snprintf(line, sizeof(line), "%s  %s  %s", text_of(difference, "path", path), text_of(difference, "kind", kind), values);
+        snprintf(line, sizeof(line), "%s  %s  %s", text_of(difference, "path", path), text_of(difference, "kind", kind),
+                 values);
         fputs("              ", page->out);
         print_last_cell(page, DIM, line, page->width - 14);
     }
@@ -461,7 +493,8 @@ static void print_samples(struct page *page, const json_t *route)
     json_t *sample;
     if (json_array_size(samples) > 0)
         print(page, BOLD, "\n    NEWEST REQUESTS THAT DIFFER\n");
-    json_array_foreach (samples, i, sample) {
+    json_array_foreach(samples, i, sample)
+    {
         if (i == SAMPLES_SHOWN)
             break;
         print_sample(page, sample);
@@ -489,11 +522,14 @@ static void print_routes(struct page *page, const json_t *report)
     json_t *route;
     if (json_array_size(routes) == 0) {
         print(page, YELLOW, "○ ");
-        print_wrapped(page, YELLOW, "Nothing has been compared yet. Pairs appear here once a route mirrors requests "
-                                    "(its stage's `shadow` is above 0) and both sides have answered.", 2);
+        print_wrapped(page, YELLOW,
+                      "Nothing has been compared yet. Pairs appear here once a route mirrors requests "
+                      "(its stage's `shadow` is above 0) and both sides have answered.",
+                      2);
         return;
     }
-    json_array_foreach (routes, i, route) {
+    json_array_foreach(routes, i, route)
+    {
         if (i > 0)
             fputc('\n', page->out);
         print_route(page, route);
@@ -504,7 +540,8 @@ char *report_text(const json_t *report, unsigned width, bool color)
 {
     char *text = NULL;
     size_t len = 0;
-    struct page page = {.out = open_memstream(&text, &len), .width = width == 0 ? WIDTH_DEFAULT : width, .color = color};
+    struct page page = {
+        .out = open_memstream(&text, &len), .width = width == 0 ? WIDTH_DEFAULT : width, .color = color};
 
     if (page.out == NULL)
         return NULL;

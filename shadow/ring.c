@@ -1,12 +1,14 @@
 /*
- * Ring: see ring.h. Workers and the compare thread run it; nothing in here blocks, allocates after ring_init() or calls the
- * system. Waking a sleeping consumer is comparer.c's business.
+ * Ring: see ring.h. Workers and the compare thread run it; nothing in here blocks, allocates after ring_init() or calls
+ * the system. Waking a sleeping consumer is comparer.c's business.
  */
 #include "shadow/ring.h"
 
 #include <stdlib.h>
 
-enum { RING_LARGEST = 1 << 20 };
+enum {
+    RING_LARGEST = 1 << 20
+};
 
 bool ring_init(struct ring *ring, uint32_t capacity)
 {

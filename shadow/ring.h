@@ -1,9 +1,9 @@
 /*
  * Ring: a bounded queue of pointers from exactly one thread to exactly one other, without a lock and without a wait.
  *
- * Each end remembers what it last saw of the other's position, so in the steady state an operation touches one shared cache
- * line, and only the line that the other thread does not write (the design of Lamport 1983 with the cached indices of
- * FastForward and folly's ProducerConsumerQueue).
+ * Each end remembers what it last saw of the other's position, so in the steady state an operation touches one shared
+ * cache line, and only the line that the other thread does not write (the design of Lamport 1983 with the cached
+ * indices of FastForward and folly's ProducerConsumerQueue).
  */
 #ifndef SHUNT_SHADOW_RING_H
 #define SHUNT_SHADOW_RING_H
@@ -12,7 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { CACHE_LINE = 64 };
+enum {
+    CACHE_LINE = 64
+};
 
 struct ring {
     /* the producer's line */
@@ -37,9 +39,9 @@ static inline uint32_t ring_capacity(const struct ring *ring)
 }
 
 /*
- * The producer's: false when the ring is full. A sequentially consistent store publishes the item, as ring_is_empty() reads: a
- * producer that pushes and then loads "is the consumer asleep?" and a consumer that stores "asleep" and then asks
- * ring_is_empty(), both sequentially consistent, cannot both miss the other.
+ * The producer's: false when the ring is full. A sequentially consistent store publishes the item, as ring_is_empty()
+ * reads: a producer that pushes and then loads "is the consumer asleep?" and a consumer that stores "asleep" and then
+ * asks ring_is_empty(), both sequentially consistent, cannot both miss the other.
  */
 bool ring_push(struct ring *ring, void *item);
 /* Either end's: how many wait, as it looks now (the other end may be adding or taking some). */

@@ -1,8 +1,9 @@
 /*
  * Rules: a route's `shadow.compare` section in the form the comparing needs, made once and kept by compare.c.
  *
- * The configuration refuses a bad rule before it gets here; what slips through has no effect and is named in the report,
- * because a rule that silently did nothing would be taken for one that found nothing. Used on the compare thread.
+ * The configuration refuses a bad rule before it gets here; what slips through has no effect and is named in the
+ * report, because a rule that silently did nothing would be taken for one that found nothing. Used on the compare
+ * thread.
  */
 #include "shadow/rules.h"
 
@@ -32,7 +33,8 @@ bool rules_accept_ignore(const char *text, struct json_path_fault *fault)
         return true;
     if (text[0] == '$')
         return json_path_is_valid(text, fault);
-    *fault = (struct json_path_fault){.at = 0, .what = "\"status\", \"body\", \"header:NAME\" or a path that starts with $ is expected"};
+    *fault = (struct json_path_fault){
+        .at = 0, .what = "\"status\", \"body\", \"header:NAME\" or a path that starts with $ is expected"};
     return false;
 }
 
@@ -212,7 +214,8 @@ struct rules *rules_new(const struct config_route *route)
     rules->status_class = compare->status_class;
     rules->redact = route->shadow.redact;
     rules->paths = json_path_set_new();
-    if (rules->paths == NULL || !add_headers(rules, compare) || !add_rules(rules, compare) || !keep_source(rules, route))
+    if (rules->paths == NULL || !add_headers(rules, compare) || !add_rules(rules, compare) ||
+        !keep_source(rules, route))
         goto fail;
     set_tolerances(rules, compare);
     return rules;

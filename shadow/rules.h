@@ -12,7 +12,11 @@
 #include "shadow/decimal.h"
 #include "shadow/json_path.h"
 
-enum rule_kind { RULE_IGNORE, RULE_TOLERANCE, RULE_UNORDERED };
+enum rule_kind {
+    RULE_IGNORE,
+    RULE_TOLERANCE,
+    RULE_UNORDERED
+};
 
 struct rule { /* of a JSON path; its index is the id in `paths` */
     enum rule_kind kind;
@@ -26,19 +30,19 @@ struct rules_header {
 };
 
 struct rules {
-    bool status_class;  /* 200 and 204 are the same */
+    bool status_class; /* 200 and 204 are the same */
     bool ignore_status;
     bool ignore_body;
     bool redact;
     bool has_tolerance;
     struct rules_header *headers; /* owned: what is compared */
     uint32_t header_count;
-    struct json_path_set *paths;  /* owned */
-    struct rule *rules;           /* owned */
+    struct json_path_set *paths; /* owned */
+    struct rule *rules;          /* owned */
     uint32_t rule_count;
-    char **refused;               /* owned: rules that are not understood, with the reason; they have no effect */
+    char **refused; /* owned: rules that are not understood, with the reason; they have no effect */
     uint32_t refused_count;
-    char *source;                 /* owned: what they were made from */
+    char *source; /* owned: what they were made from */
     size_t source_len;
 };
 

@@ -1,10 +1,10 @@
 /*
  * Text difference: see text_diff.h.
  *
- * The lines that agree at both ends are taken away; what is left goes through the greedy algorithm of E. W. Myers ("An O(ND)
- * Difference Algorithm", 1986), which finds the length of the shortest edit script. The script itself is not wanted: its length
- * and the two numbers of lines give how many were removed and added. Texts that differ in more than EDITS_MAX lines are not
- * counted exactly. Runs on the compare thread.
+ * The lines that agree at both ends are taken away; what is left goes through the greedy algorithm of E. W. Myers ("An
+ * O(ND) Difference Algorithm", 1986), which finds the length of the shortest edit script. The script itself is not
+ * wanted: its length and the two numbers of lines give how many were removed and added. Texts that differ in more than
+ * EDITS_MAX lines are not counted exactly. Runs on the compare thread.
  */
 #include "shadow/text_diff.h"
 
@@ -13,7 +13,11 @@
 
 #include <xxhash.h>
 
-enum { EDITS_MAX = 400, LINES_MAX = 200 * 1000, LINES_KEPT = 16 * 1024 };
+enum {
+    EDITS_MAX = 400,
+    LINES_MAX = 200 * 1000,
+    LINES_KEPT = 16 * 1024
+};
 
 struct line {
     struct text_line text;
@@ -134,7 +138,8 @@ static int32_t count_edits(struct text_diff *diff, struct range a, struct range 
     return -1;
 }
 
-static void conclude(struct text_diff *diff, struct range a, struct range b, uint32_t before, struct text_difference *to)
+static void conclude(struct text_diff *diff, struct range a, struct range b, uint32_t before,
+                     struct text_difference *to)
 {
     *to = (struct text_difference){.exact = true};
     if (a.count == 0 && b.count == 0)
@@ -155,7 +160,8 @@ bool text_diff_run(struct text_diff *diff, const char *a, size_t a_len, const ch
 {
     uint32_t a_count = count_lines(a, a_len), b_count = count_lines(b, b_len), before = 0;
     if (a_count > LINES_MAX || b_count > LINES_MAX) { /* taken as one line each */
-        *difference = (struct text_difference){.line = 1, .removed = 1, .added = 1, .first = {a, a_len}, .second = {b, b_len}};
+        *difference =
+            (struct text_difference){.line = 1, .removed = 1, .added = 1, .first = {a, a_len}, .second = {b, b_len}};
         return true;
     }
     if (!make_room(diff, a_count + b_count))

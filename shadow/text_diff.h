@@ -14,10 +14,10 @@ struct text_line {
 };
 
 struct text_difference {
-    uint32_t line;    /* number of the first line that differs, from 1; 0: the texts are the same */
-    uint32_t removed; /* lines only the first text has */
-    uint32_t added;   /* lines only the second text has */
-    bool exact;       /* false: too different to count, removed and added are upper bounds */
+    uint32_t line;                  /* number of the first line that differs, from 1; 0: the texts are the same */
+    uint32_t removed;               /* lines only the first text has */
+    uint32_t added;                 /* lines only the second text has */
+    bool exact;                     /* false: too different to count, removed and added are upper bounds */
     struct text_line first, second; /* the first line that differs; of a text that ends before it, `at` is NULL */
 };
 

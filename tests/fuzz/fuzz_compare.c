@@ -1,6 +1,6 @@
 /*
- * A pair of captured answers, whole: heads, bodies of any kind, the report made of it. The input is four texts separated by
- * the line "%%": primary's head, primary's body, shadow's head, shadow's body.
+ * A pair of captured answers, whole: heads, bodies of any kind, the report made of it. The input is four texts
+ * separated by the line "%%": primary's head, primary's body, shadow's head, shadow's body.
  *
  * The same answer on both sides is always "matched"; the report is always valid JSON and prints.
  */
@@ -57,9 +57,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const char *unordered[] = {"$..tags"};
     static struct compare *compare;
     struct config_route route = {.name = "fuzz",
-                                 .shadow = {.samples = 2, .redact = size % 2 == 0,
-                                            .compare = {.headers = headers, .header_count = 4, .ignore = ignore,
-                                                        .ignore_count = 2, .unordered = unordered, .unordered_count = 1}}};
+                                 .shadow = {.samples = 2,
+                                            .redact = size % 2 == 0,
+                                            .compare = {.headers = headers,
+                                                        .header_count = 4,
+                                                        .ignore = ignore,
+                                                        .ignore_count = 2,
+                                                        .unordered = unordered,
+                                                        .unordered_count = 1}}};
     const char *at = (const char *)data;
     struct piece head = next_piece(&at, &size), body = next_piece(&at, &size);
     struct piece other_head = next_piece(&at, &size), other_body = next_piece(&at, &size);
@@ -70,7 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct pair *pair = pair_new();
     assert(compare != NULL && report != NULL && pair != NULL);
     pair->route = &route;
-    memcpy(pair->target, other_head.at, other_head.len < sizeof(pair->target) - 1 ? other_head.len : sizeof(pair->target) - 1);
+    memcpy(pair->target, other_head.at,
+           other_head.len < sizeof(pair->target) - 1 ? other_head.len : sizeof(pair->target) - 1);
     fill(&pair->primary_capture, head, body);
     fill(&pair->shadow_capture, head, body);
     const struct comparison *comparison = compare_pair(compare, pair);

@@ -2,9 +2,9 @@
  * Two JSON documents and rules. The input is texts separated by bytes 0xff (no byte of any valid document): primary,
  * shadow, then rules, each with a letter in front: i(gnore) PATH, u(nordered) PATH, a(bsolute) PATH, r(elative) PATH.
  *
- * Beside memory errors it looks for broken laws: a document never differs from itself; differences do not depend on which side is
- * called primary; what two documents have in common does not depend on the route's redaction; every text that goes to the
- * report is valid UTF-8 without control characters.
+ * Beside memory errors it looks for broken laws: a document never differs from itself; differences do not depend on
+ * which side is called primary; what two documents have in common does not depend on the route's redaction; every text
+ * that goes to the report is valid UTF-8 without control characters.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -15,7 +15,10 @@
 
 #include "shadow/json_diff.h"
 
-enum { RULES_MAX = 8, TEXTS_MAX = 2 + RULES_MAX };
+enum {
+    RULES_MAX = 8,
+    TEXTS_MAX = 2 + RULES_MAX
+};
 
 struct texts {
     char *at[TEXTS_MAX]; /* owned, NUL-terminated */

@@ -17,7 +17,9 @@
 #include "shadow/compare.h"
 #include "shadow/pair.h"
 
-enum { RULES_ROOM = 32 };
+enum {
+    RULES_ROOM = 32
+};
 
 /* A route with room for rules; texts are borrowed. */
 struct test_route {
@@ -59,7 +61,8 @@ static inline void test_route_unordered(struct test_route *t, const char *path)
     t->unordered[t->route.shadow.compare.unordered_count++] = path;
 }
 
-static inline void test_route_tolerate(struct test_route *t, const char *path, enum config_tolerance_kind kind, double amount)
+static inline void test_route_tolerate(struct test_route *t, const char *path, enum config_tolerance_kind kind,
+                                       double amount)
 {
     assert_true(t->route.shadow.compare.tolerance_count < RULES_ROOM);
     t->tolerance[t->route.shadow.compare.tolerance_count++] =
@@ -67,8 +70,8 @@ static inline void test_route_tolerate(struct test_route *t, const char *path, e
 }
 
 /* Fills a capture as a worker does: head, body, end. */
-static inline void test_capture(struct capture *capture, size_t max_body, unsigned status, const char *head, const char *body,
-                                size_t len)
+static inline void test_capture(struct capture *capture, size_t max_body, unsigned status, const char *head,
+                                const char *body, size_t len)
 {
     capture_reset(capture, max_body);
     capture_head(capture, status, head, strlen(head));

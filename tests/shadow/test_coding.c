@@ -1,5 +1,6 @@
 /*
- * Content codings: what two servers compress differently is the same answer; what is broken, unknown or too large says so.
+ * Content codings: what two servers compress differently is the same answer; what is broken, unknown or too large says
+ * so.
  */
 #include "tests/shadow/pairs.h"
 
@@ -7,9 +8,15 @@
 
 #include "shadow/coding.h"
 
-enum { PACKED_ROOM = 64 * 1024 };
+enum {
+    PACKED_ROOM = 64 * 1024
+};
 
-enum wrap { GZIP = 15 + 16, ZLIB = 15, RAW = -15 };
+enum wrap {
+    GZIP = 15 + 16,
+    ZLIB = 15,
+    RAW = -15
+};
 
 static size_t pack(char *to, enum wrap wrap, int level, const char *text, size_t len)
 {
@@ -74,7 +81,10 @@ static void refuses_what_is_broken(void **state)
 /* 64 MiB of zeroes in 64 KiB. */
 static void a_bomb_is_bounded(void **state)
 {
-    enum { SIZE = 60 * 1024 * 1024, LIMIT = 100000 };
+    enum {
+        SIZE = 60 * 1024 * 1024,
+        LIMIT = 100000
+    };
     char packed[PACKED_ROOM];
     char *zeroes = calloc(1, SIZE);
     struct coding_output output = {0};
@@ -95,7 +105,8 @@ static void a_bomb_is_bounded(void **state)
 /* ---- through the judge ---- */
 
 static const struct comparison *judge(struct compare *compare, struct pair *pair, const char *coding, enum wrap wrap,
-                                      const char *primary, const char *other_coding, const char *shadow, size_t shadow_len)
+                                      const char *primary, const char *other_coding, const char *shadow,
+                                      size_t shadow_len)
 {
     char packed[PACKED_ROOM], head[256];
     size_t len = pack(packed, wrap, 6, primary, strlen(primary));
@@ -119,7 +130,8 @@ static void compressed_answers_are_compared_by_content(void **state)
     size_t len = pack(packed, GZIP, 1, text, sizeof(text) - 1);
     assert_int_equal(judge(compare, pair, "gzip", GZIP, text, "gzip", packed, len)->judgement, JUDGEMENT_MATCHED);
     assert_int_equal(judge(compare, pair, "deflate", ZLIB, text, "gzip", packed, len)->judgement, JUDGEMENT_MATCHED);
-    assert_int_equal(judge(compare, pair, "gzip", GZIP, text, "identity", text, sizeof(text) - 1)->judgement, JUDGEMENT_MATCHED);
+    assert_int_equal(judge(compare, pair, "gzip", GZIP, text, "identity", text, sizeof(text) - 1)->judgement,
+                     JUDGEMENT_MATCHED);
 
     const struct comparison *c = judge(compare, pair, "gzip", GZIP, "{\"a\":1}", "identity", "{\"a\":2}", 7);
     assert_int_equal(c->judgement, JUDGEMENT_MISMATCHED);

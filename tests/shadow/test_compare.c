@@ -6,7 +6,10 @@
 
 #include <dirent.h>
 
-enum { EXPECTED_MAX = 64, TEXT_MAX = 256 };
+enum {
+    EXPECTED_MAX = 64,
+    TEXT_MAX = 256
+};
 
 struct expected_field {
     char field[TEXT_MAX];
@@ -23,7 +26,7 @@ struct labelled {
     char judgement[32], obstacle[32];
     struct expected_field fields[EXPECTED_MAX];
     uint32_t field_count;
-    char *texts[RULES_ROOM * 4]; /* owned copies that the route borrows */
+    char texts[RULES_ROOM * 4][TEXT_MAX]; /* what the route borrows */
     uint32_t text_count;
     bool default_headers;
 };
@@ -46,16 +49,13 @@ static void label_start(struct labelled *l, const char *file, const char *name)
 static void label_end(struct labelled *l)
 {
     pair_free(l->pair);
-    for (uint32_t i = 0; i < l->text_count; i++)
-        free(l->texts[i]);
 }
 
 static const char *keep(struct labelled *l, const char *text)
 {
     assert_true(l->text_count < RULES_ROOM * 4);
-    char *copy = strdup(text);
-    assert_non_null(copy);
-    l->texts[l->text_count++] = copy;
+    char *copy = l->texts[l->text_count++];
+    snprintf(copy, TEXT_MAX, "%s", text);
     return copy;
 }
 
@@ -85,7 +85,8 @@ static void check_fields(struct labelled *l, struct tally *tally, const struct c
         struct expected_field *expected = find_expected(l, d);
         if (expected == NULL) {
             char found[FIELD_ROOM + 64];
-            snprintf(found, sizeof(found), "%s %s%s", d->field, difference_kind_name(d->kind), d->ignored ? " (ignored)" : "");
+            snprintf(found, sizeof(found), "%s %s%s", d->field, difference_kind_name(d->kind),
+                     d->ignored ? " (ignored)" : "");
             mistake(l, tally, "found a difference that is not labelled:", found);
         } else {
             expected->seen = true;
@@ -116,7 +117,8 @@ static void check(struct labelled *l, struct tally *tally)
 static const char *after(const char *line, const char *word)
 {
     size_t len = strlen(word);
-    return strncmp(line, word, len) == 0 && (line[len] == ' ' || line[len] == '\0') ? line + len + (line[len] == ' ') : NULL;
+    return strncmp(line, word, len) == 0 && (line[len] == ' ' || line[len] == '\0') ? line + len + (line[len] == ' ')
+                                                                                    : NULL;
 }
 
 static void expect_field(struct labelled *l, const char *text, bool ignored)
@@ -215,8 +217,12 @@ static void answer_start(struct answer *a, const char *line)
         const char *word;
         enum outcome_kind kind;
     } kinds[] = {
-        {"connect_failed", OUTCOME_CONNECT_FAILED}, {"timeout", OUTCOME_TIMEOUT},         {"reset", OUTCOME_RESET},
-        {"bad_response", OUTCOME_BAD_RESPONSE},     {"overloaded", OUTCOME_OVERLOADED}, {"client_gone", OUTCOME_CLIENT_GONE},
+        {"connect_failed", OUTCOME_CONNECT_FAILED},
+        {"timeout", OUTCOME_TIMEOUT},
+        {"reset", OUTCOME_RESET},
+        {"bad_response", OUTCOME_BAD_RESPONSE},
+        {"overloaded", OUTCOME_OVERLOADED},
+        {"client_gone", OUTCOME_CLIENT_GONE},
     };
     a->status = (unsigned)strtoul(line, NULL, 10);
     a->escaped = strstr(line, "escaped") != NULL;
@@ -242,7 +248,12 @@ static void answer_finish(struct answer *a, struct capture *capture, size_t max_
     capture->failed = a->failed;
 }
 
-enum place { OUTSIDE, DIRECTIVES, HEAD, BODY };
+enum place {
+    OUTSIDE,
+    DIRECTIVES,
+    HEAD,
+    BODY
+};
 
 struct corpus_reader {
     struct tally *tally;

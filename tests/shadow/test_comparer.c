@@ -86,7 +86,10 @@ static void wakes_from_sleep(void **state)
 /* What is not taken back fills the way back, then the way there; then submitting is refused and nothing is lost. */
 static void a_full_queue_refuses(void **state)
 {
-    enum { CAPACITY = 8, MOST = 2 * CAPACITY };
+    enum {
+        CAPACITY = 8,
+        MOST = 2 * CAPACITY
+    };
     struct fixture f;
     struct comparison_totals totals;
     uint32_t accepted = 0;
@@ -117,7 +120,9 @@ static void a_full_queue_refuses(void **state)
 /* Answers of 1 MiB: the queue is full long before it has as many pairs as it has places. */
 static void large_answers_are_bounded_in_bytes(void **state)
 {
-    enum { SIZE = 1024 * 1024 };
+    enum {
+        SIZE = 1024 * 1024
+    };
     struct fixture f;
     uint32_t accepted = 0;
     char *body = malloc(SIZE);
@@ -181,7 +186,11 @@ static void stopping_at_once_frees_what_waits(void **state)
     comparer_stop(NULL, 0);
 }
 
-enum { WORKERS = 2, PAIRS_EACH = 3000, IN_FLIGHT = 100 };
+enum {
+    WORKERS = 2,
+    PAIRS_EACH = 3000,
+    IN_FLIGHT = 100
+};
 
 struct worker {
     struct fixture *fixture;

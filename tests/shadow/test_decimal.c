@@ -24,13 +24,31 @@ static void check_equal(const char *a, const char *b, bool equal)
 static void equality(void **state)
 {
     static const char *const same[][2] = {
-        {"0", "-0"},       {"0", "0.000"},    {"0", "0e99"},      {"1", "1.0"},        {"1", "10e-1"},    {"1", "0.1e1"},
-        {"100", "1e2"},    {"100", "1E+2"},   {"0.001", "1e-3"},  {"12.50", "12.5"},   {"-12.50", "-1.25e1"},
-        {"0.10", "1e-1"},  {"1000.0001", "10000001e-4"},          {"123456789012345678901234567890", "1.2345678901234567890123456789e29"},
+        {"0", "-0"},
+        {"0", "0.000"},
+        {"0", "0e99"},
+        {"1", "1.0"},
+        {"1", "10e-1"},
+        {"1", "0.1e1"},
+        {"100", "1e2"},
+        {"100", "1E+2"},
+        {"0.001", "1e-3"},
+        {"12.50", "12.5"},
+        {"-12.50", "-1.25e1"},
+        {"0.10", "1e-1"},
+        {"1000.0001", "10000001e-4"},
+        {"123456789012345678901234567890", "1.2345678901234567890123456789e29"},
     };
     static const char *const different[][2] = {
-        {"1", "-1"}, {"1", "10"}, {"1", "1.0000000000000000000000000001"}, {"9007199254740993", "9007199254740992"},
-        {"0.1", "0.01"}, {"12", "1.2"}, {"1e1000000000000000", "1e1000000000000001"}, {"5", "0"}, {"101", "11"},
+        {"1", "-1"},
+        {"1", "10"},
+        {"1", "1.0000000000000000000000000001"},
+        {"9007199254740993", "9007199254740992"},
+        {"0.1", "0.01"},
+        {"12", "1.2"},
+        {"1e1000000000000000", "1e1000000000000001"},
+        {"5", "0"},
+        {"101", "11"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
@@ -45,7 +63,8 @@ static void check_within(const char *a, const char *b, double amount, bool relat
     struct tolerance tolerance;
     tolerance_init(&tolerance, amount, relative);
     if (decimal_within(&x, &y, &tolerance) != within || decimal_within(&y, &x, &tolerance) != within)
-        fail_msg("%s and %s within %g%s: expected %s", a, b, amount, relative ? " relative" : "", within ? "yes" : "no");
+        fail_msg("%s and %s within %g%s: expected %s", a, b, amount, relative ? " relative" : "",
+                 within ? "yes" : "no");
 }
 
 static void absolute(void **state)
@@ -106,10 +125,13 @@ static void agrees_with_integers(void **state)
 
 static void long_numbers_are_bounded(void **state)
 {
-    enum { DIGITS = 5000 };
+    enum {
+        DIGITS = 5000
+    };
     char *a = malloc(DIGITS + 1), *b = malloc(DIGITS + 1);
     (void)state;
-    assert_true(a != NULL && b != NULL);
+    assert_non_null(a);
+    assert_non_null(b);
     memset(a, '7', DIGITS);
     memset(b, '7', DIGITS);
     a[DIGITS] = b[DIGITS] = '\0';
@@ -126,8 +148,11 @@ static void long_numbers_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equality), cmocka_unit_test(absolute),             cmocka_unit_test(relative),
-        cmocka_unit_test(agrees_with_integers), cmocka_unit_test(long_numbers_are_bounded),
+        cmocka_unit_test(equality),
+        cmocka_unit_test(absolute),
+        cmocka_unit_test(relative),
+        cmocka_unit_test(agrees_with_integers),
+        cmocka_unit_test(long_numbers_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

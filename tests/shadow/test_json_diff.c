@@ -1,6 +1,6 @@
 /*
- * The structural difference, beyond what the corpus shows: places and values as they are shown, many fields, and work that
- * would never end.
+ * The structural difference, beyond what the corpus shows: places and values as they are shown, many fields, and work
+ * that would never end.
  */
 #include "tests/shadow/pairs.h"
 
@@ -48,12 +48,14 @@ static void shows_type_and_length_only(void **state)
     struct fixture f;
     (void)state;
     start(&f);
-    check_shown(&f, "{\"a\":[1,{\"b\":\"hunter2\"}]}", "{\"a\":[1,{\"b\":\"swordfish\"}]}", "$.a[1].b", "<string 7>", "<string 9>");
+    check_shown(&f, "{\"a\":[1,{\"b\":\"hunter2\"}]}", "{\"a\":[1,{\"b\":\"swordfish\"}]}", "$.a[1].b", "<string 7>",
+                "<string 9>");
     check_shown(&f, "{\"n\":1}", "{\"n\":2}", "$.n", "<number>", "<number>");
     check_shown(&f, "{\"n\":true}", "{\"n\":null}", "$.n", "<boolean>", "null");
     check_shown(&f, "{\"n\":{\"x\":1}}", "{\"n\":[1,2]}", "$.n", "<object 1>", "<array 2>");
     check_shown(&f, "{\"n\":[1,2]}", "{}", "$.n", "<array 2>", "");
-    check_shown(&f, "{\"u\":{\"ann@example.com\":1}}", "{\"u\":{\"ann@example.com\":2}}", "$.u['<name 15>']", "<number>", "<number>");
+    check_shown(&f, "{\"u\":{\"ann@example.com\":1}}", "{\"u\":{\"ann@example.com\":2}}", "$.u['<name 15>']",
+                "<number>", "<number>");
     check_shown(&f, "{\"u\":{\"4111111111111111\":1}}", "{\"u\":{}}", "$.u['<name 16>']", "<number>", "");
     check_shown(&f, "{\"a\\u001b[31m\":1}", "{\"a\\u001b[31m\":2}", "$['a?[31m']", "<number>", "<number>");
     stop(&f);
@@ -70,7 +72,8 @@ static void shows_values_where_the_file_says_so(void **state)
     check_shown(&f, "{\"17\":1}", "{\"17\":2}", "$['17']", "1", "2");
     /* never: secrets, and what is inside them; whole containers */
     check_shown(&f, "{\"password\":\"hunter2\"}", "{\"password\":\"x\"}", "$.password", "<string 7>", "<string 1>");
-    check_shown(&f, "{\"secrets\":{\"x\":\"hunter2\"}}", "{\"secrets\":{\"x\":\"y\"}}", "$.secrets.x", "<string 7>", "<string 1>");
+    check_shown(&f, "{\"secrets\":{\"x\":\"hunter2\"}}", "{\"secrets\":{\"x\":\"y\"}}", "$.secrets.x", "<string 7>",
+                "<string 1>");
     check_shown(&f, "{\"a\":{\"password\":\"hunter2\"}}", "{\"a\":1}", "$.a", "<object 1>", "1");
     stop(&f);
 }
@@ -118,7 +121,10 @@ static void more_fields_than_room_are_counted(void **state)
 /* Arrays in arrays, all in another order: each level asks the whole question again. */
 static void endless_work_is_given_up(void **state)
 {
-    enum { ELEMENTS = 30000, LEVELS = 200 };
+    enum {
+        ELEMENTS = 30000,
+        LEVELS = 200
+    };
     struct fixture f;
     size_t room = (size_t)ELEMENTS * 8 + LEVELS * 8;
     char *a = malloc(room), *b = malloc(room), *x = a, *y = b;
@@ -152,7 +158,9 @@ static void endless_work_is_given_up(void **state)
 /* Reordering a large object is sorting, not searching. */
 static void large_objects_in_another_order(void **state)
 {
-    enum { MEMBERS = 50000 };
+    enum {
+        MEMBERS = 50000
+    };
     struct fixture f;
     char *a = object_of(MEMBERS, 1), *b = malloc(MEMBERS * 32);
     char *to = b;
@@ -161,8 +169,8 @@ static void large_objects_in_another_order(void **state)
     start(&f);
     *to++ = '{';
     for (uint32_t k = MEMBERS; k-- > 0;)
-        to += sprintf(to, "\"n%c%c%c%c\":1%s", 'a' + k % 26, 'a' + k / 26 % 26, 'a' + k / 676 % 26, 'a' + k / 17576 % 26,
-                      k > 0 ? "," : "");
+        to += sprintf(to, "\"n%c%c%c%c\":1%s", 'a' + k % 26, 'a' + k / 26 % 26, 'a' + k / 676 % 26,
+                      'a' + k / 17576 % 26, k > 0 ? "," : "");
     strcpy(to, "}");
     f.route.route.shadow.max_body = 8 * 1024 * 1024;
     const struct comparison *c = judge(&f, a, b);
@@ -175,7 +183,9 @@ static void large_objects_in_another_order(void **state)
 /* Above MATCHING_MAX elements tolerances take the first partner that fits. */
 static void many_tolerated_elements(void **state)
 {
-    enum { COUNT = 200 };
+    enum {
+        COUNT = 200
+    };
     struct fixture f;
     char a[COUNT * 8], b[COUNT * 8], *x = a, *y = b;
     (void)state;
@@ -197,12 +207,9 @@ static void many_tolerated_elements(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shows_type_and_length_only),
-        cmocka_unit_test(shows_values_where_the_file_says_so),
-        cmocka_unit_test(counts_places_of_a_field),
-        cmocka_unit_test(more_fields_than_room_are_counted),
-        cmocka_unit_test(endless_work_is_given_up),
-        cmocka_unit_test(large_objects_in_another_order),
+        cmocka_unit_test(shows_type_and_length_only), cmocka_unit_test(shows_values_where_the_file_says_so),
+        cmocka_unit_test(counts_places_of_a_field),   cmocka_unit_test(more_fields_than_room_are_counted),
+        cmocka_unit_test(endless_work_is_given_up),   cmocka_unit_test(large_objects_in_another_order),
         cmocka_unit_test(many_tolerated_elements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

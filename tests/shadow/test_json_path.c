@@ -9,8 +9,9 @@
 static void understands(void **state)
 {
     static const char *const good[] = {
-        "$", "$.a", "$.a.b[*].c", "$..name", "$['x y']", "$[\"x\"]", "$[3]", "$[*]", "$.*", "$..*", "$..[*]", "$..['a b']",
-        "$.a-b", "$.a_b", "$.@type", "$.$ref", "$.a:b", "$.\xc3\xa9", "$['it\\'s']", "$['']", "$[0][4294967295]",
+        "$",       "$.a",    "$.a.b[*].c", "$..name",    "$['x y']",    "$[\"x\"]", "$[3]",
+        "$[*]",    "$.*",    "$..*",       "$..[*]",     "$..['a b']",  "$.a-b",    "$.a_b",
+        "$.@type", "$.$ref", "$.a:b",      "$.\xc3\xa9", "$['it\\'s']", "$['']",    "$[0][4294967295]",
     };
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -26,9 +27,25 @@ static void refuses_with_the_place(void **state)
         const char *path;
         size_t at;
     } bad[] = {
-        {"", 0},      {"a", 0},      {"$a", 1},      {"$.", 2},       {"$..", 3},   {"$.a.", 4},     {"$[", 2},   {"$[x]", 2},
-        {"$[1", 3},   {"$[-1]", 2},  {"$['a'", 5},   {"$['a]", 5},    {"$.a b", 3}, {"$[*", 3},      {"$[1:2]", 3}, {"$[?(@.a)]", 2},
-        {"$[4294967296]", 11}, {"$.a.*b", 5}, {"$['a\\", 5},
+        {"", 0},
+        {"a", 0},
+        {"$a", 1},
+        {"$.", 2},
+        {"$..", 3},
+        {"$.a.", 4},
+        {"$[", 2},
+        {"$[x]", 2},
+        {"$[1", 3},
+        {"$[-1]", 2},
+        {"$['a'", 5},
+        {"$['a]", 5},
+        {"$.a b", 3},
+        {"$[*", 3},
+        {"$[1:2]", 3},
+        {"$[?(@.a)]", 2},
+        {"$[4294967296]", 11},
+        {"$.a.*b", 5},
+        {"$['a\\", 5},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -55,7 +72,9 @@ static void bounds_the_number_of_steps(void **state)
 
 /* ---- matching ---- */
 
-enum { WORDS_MAX = 8 };
+enum {
+    WORDS_MAX = 8
+};
 
 static void collect(void *context, uint32_t id)
 {
@@ -86,16 +105,34 @@ static uint64_t matches_at(const struct json_path_set *set, const char *place)
 
 static void leads_to_the_right_places(void **state)
 {
-    static const char *const paths[] = {"$", "$.a", "$.a.b[*].c", "$..name", "$['x y'].z", "$[3]", "$.a.*", "$..l[0]", "$..*"};
+    static const char *const paths[] = {"$",    "$.a",   "$.a.b[*].c", "$..name", "$['x y'].z",
+                                        "$[3]", "$.a.*", "$..l[0]",    "$..*"};
     static const struct {
         const char *place;
         uint64_t ids; /* of the first eight; "$..*" matches everything below the root */
     } expected[] = {
-        {"", 0x01},          {"a", 0x02},        {"b", 0},             {"a/b", 0x40},      {"a/b/0", 0},
-        {"a/b/7/c", 0x04},   {"a/b/7/d", 0},     {"a/b/7/c/d", 0},     {"name", 0x08},     {"a/name", 0x48},
-        {"a/b/0/name", 0x08}, {"x y", 0},        {"x y/z", 0x10},      {"3", 0x20},        {"!3", 0},
-        {"2", 0},            {"l/0", 0x80},      {"q/l/0", 0x80},      {"q/l/1", 0},       {"l/l/0", 0x80},
-        {"a/0", 0x40},       {"name/name", 0x08},
+        {"", 0x01},
+        {"a", 0x02},
+        {"b", 0},
+        {"a/b", 0x40},
+        {"a/b/0", 0},
+        {"a/b/7/c", 0x04},
+        {"a/b/7/d", 0},
+        {"a/b/7/c/d", 0},
+        {"name", 0x08},
+        {"a/name", 0x48},
+        {"a/b/0/name", 0x08},
+        {"x y", 0},
+        {"x y/z", 0x10},
+        {"3", 0x20},
+        {"!3", 0},
+        {"2", 0},
+        {"l/0", 0x80},
+        {"q/l/0", 0x80},
+        {"q/l/1", 0},
+        {"l/l/0", 0x80},
+        {"a/0", 0x40},
+        {"name/name", 0x08},
     };
     struct json_path_set *set = json_path_set_new();
     (void)state;
@@ -192,12 +229,12 @@ static void rules_know_their_source(void **state)
     assert_true(rules_are_of(rules, &route.route));
     struct config_compare *compare = &route.route.shadow.compare;
     struct test_route before = route;
-#define CHANGED(change)                                    \
-    do {                                                   \
-        change;                                            \
-        assert_false(rules_are_of(rules, &route.route));   \
-        memcpy(&route, &before, sizeof(route));            \
-        assert_true(rules_are_of(rules, &route.route));    \
+#define CHANGED(change)                                                                                                \
+    do {                                                                                                               \
+        change;                                                                                                        \
+        assert_false(rules_are_of(rules, &route.route));                                                               \
+        memcpy(&route, &before, sizeof(route));                                                                        \
+        assert_true(rules_are_of(rules, &route.route));                                                                \
     } while (0)
     CHANGED(compare->status_class = true);
     CHANGED(route.route.shadow.redact = false);

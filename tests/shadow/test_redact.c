@@ -24,9 +24,13 @@ static void cleans(void **state)
     check_clean("a\x1b[31mb", 7, 32, "a?[31mb");
     check_clean("a\nb\tc\0d", 7, 32, "a?b?c?d");
     check_clean("\x7f", 1, 32, "?");
-    check_clean("\xc2\x9b" "31m", 5, 32, "??31m");         /* C1: another way to write ESC [ */
-    check_clean("\xe2\x80\xae" "abc", 6, 32, "???abc");    /* right-to-left override */
-    check_clean("\xe2\x80\xa8", 3, 32, "???");             /* line separator */
+    check_clean("\xc2\x9b"
+                "31m",
+                5, 32, "??31m"); /* C1: another way to write ESC [ */
+    check_clean("\xe2\x80\xae"
+                "abc",
+                6, 32, "???abc");              /* right-to-left override */
+    check_clean("\xe2\x80\xa8", 3, 32, "???"); /* line separator */
     check_clean("\xff\xfe", 2, 32, "??");
     check_clean("\xc0\xaf", 2, 32, "??");
     check_clean("\xed\xa0\x80", 3, 32, "???");
@@ -34,18 +38,22 @@ static void cleans(void **state)
     check_clean("\xe2\x82", 2, 32, "??");
     check_clean("0123456789", 10, 11, "0123456789");
     check_clean("0123456789", 10, 10, "012345...");
-    check_clean("01234\xe2\x82\xac" "9", 9, 9, "01234...");
+    check_clean("01234\xe2\x82\xac"
+                "9",
+                9, 9, "01234...");
     check_clean("abc", 3, 3, "ab");
     check_clean("abc", 3, 1, "");
 }
 
 static void knows_secrets(void **state)
 {
-    static const char *const headers[] = {"Authorization", "cookie", "Set-Cookie", "X-Api-Key", "x-auth-token", "X-Amz-Security-Token",
-                                          "X-CSRF-Token", "Proxy-Authorization", "www-authenticate"};
+    static const char *const headers[] = {
+        "Authorization",        "cookie",       "Set-Cookie",          "X-Api-Key",       "x-auth-token",
+        "X-Amz-Security-Token", "X-CSRF-Token", "Proxy-Authorization", "www-authenticate"};
     static const char *const open_headers[] = {"content-type", "location", "etag", "x-total", "vary"};
-    static const char *const names[] = {"password", "userPassword", "PASSWD", "client_secret", "access_token", "refreshToken", "apiKey",
-                                        "api_key", "sessionId", "pin", "OTP", "ssn", "jwt", "privateKey", "signature"};
+    static const char *const names[] = {"password",     "userPassword", "PASSWD",  "client_secret", "access_token",
+                                        "refreshToken", "apiKey",       "api_key", "sessionId",     "pin",
+                                        "OTP",          "ssn",          "jwt",     "privateKey",    "signature"};
     static const char *const open_names[] = {"name", "className", "option", "spinning", "price", "id", "authors"};
     (void)state;
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)

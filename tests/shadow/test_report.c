@@ -65,9 +65,8 @@ static json_t *field_named(json_t *route, const char *name)
 {
     size_t i;
     json_t *field;
-    json_array_foreach (json_object_get(route, "fields"), i, field)
-        if (strcmp(json_string_value(json_object_get(field, "field")), name) == 0)
-            return field;
+    json_array_foreach(json_object_get(route, "fields"), i,
+                       field) if (strcmp(json_string_value(json_object_get(field, "field")), name) == 0) return field;
     return NULL;
 }
 
@@ -229,18 +228,16 @@ static void noise_is_judged_by_diffys_rule(void **state)
         uint64_t differing, compared, noise, noise_compared;
         bool is_noise;
     } cases[] = {
-        {100, 1000, 100, 1000, true},   /* as often by itself */
-        {100, 1000, 50, 1000, false},   /* (0.1 - 0.05) / 0.15 = 33 % */
-        {100, 1000, 70, 1000, true},    /* 17.6 % */
-        {100, 1000, 66, 1000, false},   /* 20.5 % */
-        {6, 10000, 4, 10000, true},     /* 20 % is not more than 20 %; 0.02 % is not more than 0.03 % */
-        {9, 10000, 5, 10000, false},    /* 28 %, 0.04 % */
-        {7, 10000, 4, 10000, true},     /* 27 %, but 0.03 % */
-        {0, 1000, 100, 1000, true},
-        {1000, 1000, 2, 1000, false},
-        {1000, 1000, 2, 2, false},      /* always, but seen only twice */
-        {1000, 1000, 3, 3, true},
-        {5, 1000, 0, 1000, false},
+        {100, 1000, 100, 1000, true}, /* as often by itself */
+        {100, 1000, 50, 1000, false}, /* (0.1 - 0.05) / 0.15 = 33 % */
+        {100, 1000, 70, 1000, true},  /* 17.6 % */
+        {100, 1000, 66, 1000, false}, /* 20.5 % */
+        {6, 10000, 4, 10000, true},   /* 20 % is not more than 20 %; 0.02 % is not more than 0.03 % */
+        {9, 10000, 5, 10000, false},  /* 28 %, 0.04 % */
+        {7, 10000, 4, 10000, true},   /* 27 %, but 0.03 % */
+        {0, 1000, 100, 1000, true},   {1000, 1000, 2, 1000, false},
+        {1000, 1000, 2, 2, false}, /* always, but seen only twice */
+        {1000, 1000, 3, 3, true},     {5, 1000, 0, 1000, false},
         {5, 1000, 0, 0, false},
     };
     (void)state;
@@ -282,7 +279,9 @@ static void letters(char to[8], uint32_t i)
 
 static void a_hundred_thousand_fields_are_bounded(void **state)
 {
-    enum { NAMES = 100000 };
+    enum {
+        NAMES = 100000
+    };
     struct fixture f;
     struct comparison_totals totals;
     json_t *report;
@@ -305,7 +304,8 @@ static void a_hundred_thousand_fields_are_bounded(void **state)
     assert_int_equal(json_integer_value(json_object_get(other, "differing")), NAMES - FIELDS_MAX);
     json_t *groups = json_object_get(route, "groups");
     assert_int_equal(json_array_size(groups), GROUPS_MAX + 1);
-    assert_int_equal(json_integer_value(json_object_get(json_array_get(groups, GROUPS_MAX), "pairs")), NAMES - GROUPS_MAX);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(groups, GROUPS_MAX), "pairs")),
+                     NAMES - GROUPS_MAX);
     assert_int_equal(json_array_size(json_object_get(route, "samples")), 8);
     json_decref(report);
     stop(&f);
@@ -350,8 +350,7 @@ static void routes_are_bounded(void **state)
     json_t *report = report_json(f.report, NULL);
     json_t *routes = json_object_get(report, "routes");
     assert_true(json_array_size(routes) <= 1025);
-    json_array_foreach (routes, i, route)
-        total += (uint64_t)number(route, "totals", "compared");
+    json_array_foreach(routes, i, route) total += (uint64_t)number(route, "totals", "compared");
     assert_int_equal(total, 1500);
     json_decref(report);
     report = report_json(f.report, "(other)");
@@ -453,9 +452,11 @@ static struct pair *pair_full_of_secrets(struct fixture *f)
     for (int side = 0; side < 2; side++) {
         snprintf(head, sizeof(head), "Content-Type: application/json\r\nSet-Cookie: session=%s%d\r\n", secret, side);
         snprintf(body, sizeof(body),
-                 "{\"password\":\"%s%d\",\"plain\":\"%s%d\",\"list\":[\"%s%d\"],\"n%d\":{\"x\":\"%s\"},\"%s@example.com\":%d}", secret,
-                 side, secret, side, secret, side, side, secret, secret, side);
-        test_capture(side == 0 ? &pair->primary_capture : &pair->shadow_capture, 1 << 20, 200, head, body, strlen(body));
+                 "{\"password\":\"%s%d\",\"plain\":\"%s%d\",\"list\":[\"%s%d\"],\"n%d\":{\"x\":\"%s\"},\"%s@example."
+                 "com\":%d}",
+                 secret, side, secret, side, secret, side, side, secret, secret, side);
+        test_capture(side == 0 ? &pair->primary_capture : &pair->shadow_capture, 1 << 20, 200, head, body,
+                     strlen(body));
     }
     snprintf(pair->target, sizeof(pair->target), "/users/%s@example.com?token=%s&%s", secret, secret, secret);
     return pair;
@@ -465,7 +466,8 @@ static void assert_no_secret(struct fixture *f)
 {
     json_t *report = report_json(f->report, NULL);
     char *json = json_dumps(report, 0), *text = report_text(report, 400, false);
-    assert_true(json != NULL && text != NULL);
+    assert_non_null(json);
+    assert_non_null(text);
     if (strstr(json, "TOP-SECRET") != NULL)
         fail_msg("a secret is in the JSON: %.200s", strstr(json, "TOP-SECRET") - 100);
     assert_null(strstr(text, "TOP-SECRET"));
@@ -509,9 +511,12 @@ static void full_values_leave_known_secrets_out(void **state)
     start(&f);
     f.route.route.shadow.redact = false;
     struct pair *pair = test_pair(&f.route);
-    static const char left[] = "{\"password\":\"hunter2-TOP-SECRET\",\"name\":\"visible\"}", right[] = "{\"password\":\"x\",\"name\":\"y\"}";
-    test_capture(&pair->primary_capture, 1 << 20, 200, "Content-Type: application/json\r\nSet-Cookie: s=TOP-SECRET\r\n", left, strlen(left));
-    test_capture(&pair->shadow_capture, 1 << 20, 200, "Content-Type: application/json\r\nSet-Cookie: s=1\r\n", right, strlen(right));
+    static const char left[] = "{\"password\":\"hunter2-TOP-SECRET\",\"name\":\"visible\"}",
+                      right[] = "{\"password\":\"x\",\"name\":\"y\"}";
+    test_capture(&pair->primary_capture, 1 << 20, 200, "Content-Type: application/json\r\nSet-Cookie: s=TOP-SECRET\r\n",
+                 left, strlen(left));
+    test_capture(&pair->shadow_capture, 1 << 20, 200, "Content-Type: application/json\r\nSet-Cookie: s=1\r\n", right,
+                 strlen(right));
     snprintf(pair->target, sizeof(pair->target), "/a?api_key=TOP-SECRET&q=shown");
     add(&f, pair);
     assert_no_secret(&f);
@@ -595,9 +600,15 @@ static void the_table_fits_its_width(void **state)
 static void strange_json_is_printed_too(void **state)
 {
     static const char *const strange[] = {
-        "null", "[]", "{}", "{\"routes\":7}", "{\"routes\":[null,1,{}]}",
-        "{\"routes\":[{\"since_ms\":1,\"route\":5,\"fields\":[1,{\"differing\":3}],\"samples\":[{}, 3],\"verdict\":[]}]}",
-        "{\"routes\":[{\"since_ms\":9223372036854775807,\"last_ms\":-5,\"totals\":{\"compared\":-1,\"matched\":9223372036854775807}}]}",
+        "null",
+        "[]",
+        "{}",
+        "{\"routes\":7}",
+        "{\"routes\":[null,1,{}]}",
+        "{\"routes\":[{\"since_ms\":1,\"route\":5,\"fields\":[1,{\"differing\":3}],\"samples\":[{}, "
+        "3],\"verdict\":[]}]}",
+        "{\"routes\":[{\"since_ms\":9223372036854775807,\"last_ms\":-5,\"totals\":{\"compared\":-1,\"matched\":"
+        "9223372036854775807}}]}",
         "{\"routes\":[{\"since_ms\":1,\"totals\":{\"compared\":1,\"matched\":900000000}}]}",
     };
     (void)state;

@@ -60,7 +60,9 @@ static void survives_the_wrap_of_its_positions(void **state)
     ring_done(&ring);
 }
 
-enum { MESSAGES = 200000 };
+enum {
+    MESSAGES = 200000
+};
 
 static void *produce(void *argument)
 {

@@ -79,7 +79,9 @@ static void very_different_texts_are_bounded(void **state)
 
 static void texts_of_too_many_lines_are_one_line(void **state)
 {
-    enum { COUNT = 300000 };
+    enum {
+        COUNT = 300000
+    };
     char *a = malloc(COUNT + 1);
     (void)state;
     assert_non_null(a);
