@@ -243,6 +243,7 @@ static struct event_base *new_base(void)
 static bool start_process(struct control *control)
 {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a state or log that may not grow is a failed write, not the end */
     block_signals(true);
     raise_file_limit();
     event_set_log_callback(on_libevent_message);
