@@ -1,9 +1,9 @@
 /*
  * Reads bodies: counts a length down, or takes chunks apart (RFC 9112 section 7.1).
  *
- * A worker calls it for each piece that arrives; data is handed back where it lies. Chunk extensions are checked, bounded
- * and dropped, as section 7.1.1 lets any recipient do. The only memory is one block for the trailer section, taken when
- * there is one. The outcome does not depend on how the bytes are cut into pieces.
+ * A worker calls it for each piece that arrives; data is handed back where it lies. Chunk extensions are checked,
+ * bounded and dropped, as section 7.1.1 lets any recipient do. The only memory is one block for the trailer section,
+ * taken when there is one. The outcome does not depend on how the bytes are cut into pieces.
  *
  *   SIZE --CR--> SIZE_LF --size--> DATA -> DATA_CR -> DATA_LF -> SIZE
  *    \-> EXTENSION states --CR--^  \--0--> TRAILER_START <-> TRAILER_LINE
@@ -49,7 +49,18 @@ enum state {
 
 /* ---- chunk lines ---- */
 
-enum byte_class { TOKEN, BLANK, SEMICOLON, EQUALS, QUOTE, BACKSLASH, CR, TEXT, CONTROL, BYTE_CLASSES };
+enum byte_class {
+    TOKEN,
+    BLANK,
+    SEMICOLON,
+    EQUALS,
+    QUOTE,
+    BACKSLASH,
+    CR,
+    TEXT,
+    CONTROL,
+    BYTE_CLASSES
+};
 
 static enum byte_class classify(char c)
 {
@@ -72,7 +83,8 @@ static enum byte_class classify(char c)
     }
 }
 
-/* RFC 9112 section 7.1.1: *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ). What is not here is refused. */
+/* RFC 9112 section 7.1.1: *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ). What is not here is refused.
+ */
 #define NEXT(state) ((uint8_t)((state) + 1))
 static const uint8_t after[SIZE_LF][BYTE_CLASSES] = {
     [SIZE] = {[BLANK] = NEXT(BLANK_BEFORE_EXTENSION), [SEMICOLON] = NEXT(EXTENSION_START), [CR] = NEXT(SIZE_LF)},
@@ -86,9 +98,8 @@ static const uint8_t after[SIZE_LF][BYTE_CLASSES] = {
     [BLANK_BEHIND_NAME] = {[BLANK] = NEXT(BLANK_BEHIND_NAME),
                            [EQUALS] = NEXT(EXTENSION_VALUE_START),
                            [SEMICOLON] = NEXT(EXTENSION_START)},
-    [EXTENSION_VALUE_START] = {[BLANK] = NEXT(EXTENSION_VALUE_START),
-                               [TOKEN] = NEXT(EXTENSION_VALUE),
-                               [QUOTE] = NEXT(QUOTED)},
+    [EXTENSION_VALUE_START] =
+        {[BLANK] = NEXT(EXTENSION_VALUE_START), [TOKEN] = NEXT(EXTENSION_VALUE), [QUOTE] = NEXT(QUOTED)},
     [EXTENSION_VALUE] = {[TOKEN] = NEXT(EXTENSION_VALUE),
                          [BLANK] = NEXT(BLANK_BEFORE_EXTENSION),
                          [SEMICOLON] = NEXT(EXTENSION_START),
@@ -320,7 +331,8 @@ void h1_body_done(struct h1_body *body)
     body->trailer_line = 0;
 }
 
-enum h1_body_result h1_body_read(struct h1_body *body, const char *at, size_t length, size_t *consumed, struct text *data)
+enum h1_body_result h1_body_read(struct h1_body *body, const char *at, size_t length, size_t *consumed,
+                                 struct text *data)
 {
     const char *p = at;
     enum h1_body_result result = H1_BODY_MORE;

@@ -15,12 +15,12 @@
 #include "router/request.h"
 
 enum h1_class {
-    H1_TOKEN = 1,     /* tchar, RFC 9110 section 5.6.2 */
-    H1_TARGET = 2,    /* of a request target, see h1_target.c */
-    H1_REG_NAME = 4,  /* of a host name: unreserved and sub-delims of RFC 3986 without "," */
+    H1_TOKEN = 1,    /* tchar, RFC 9110 section 5.6.2 */
+    H1_TARGET = 2,   /* of a request target, see h1_target.c */
+    H1_REG_NAME = 4, /* of a host name: unreserved and sub-delims of RFC 3986 without "," */
     H1_HEX = 8,
     H1_DIGIT = 16,
-    H1_QUOTED = 32,   /* of a quoted string, but for the backslash; RFC 9110 section 5.6.4 */
+    H1_QUOTED = 32, /* of a quoted string, but for the backslash; RFC 9110 section 5.6.4 */
 };
 
 extern const uint8_t h1_classes[256];
@@ -83,7 +83,8 @@ static inline unsigned h1_mark_low(const char *at, char most, char also)
 {
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
     __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(most)), bytes);
-    __m128i other = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(also)));
+    __m128i other =
+        _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(also)));
     return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, other));
 }
 #endif
@@ -132,7 +133,8 @@ static inline const char *h1_find_control(const char *at, const char *end)
     return at;
 }
 
-/* The first control byte other than HTAB, or `end`: field values and reason phrases end there (RFC 9110 section 5.5). */
+/* The first control byte other than HTAB, or `end`: field values and reason phrases end there (RFC 9110 section 5.5).
+ */
 static inline const char *h1_skip_text(const char *at, const char *end)
 {
     at = h1_find_control(at, end);

@@ -1,6 +1,6 @@
 /*
- * Judges a head's fields: each as it is complete, and all together at the head's end. Refuses whatever leaves it open where
- * a message ends or whom it is for (RFC 9112 sections 3.2, 6 and 11).
+ * Judges a head's fields: each as it is complete, and all together at the head's end. Refuses whatever leaves it open
+ * where a message ends or whom it is for (RFC 9112 sections 3.2, 6 and 11).
  *
  * Called by h1_parser.c; keeps no pointer into the head between calls, since its bytes may move.
  */
@@ -65,7 +65,7 @@ static bool add_length(struct head *head, struct field *field, enum h1_fault_id 
         int digit = value.at[i] - '0';
         if (digit < 0 || digit > 9)
             return fail(fault, memchr(value.at, ',', value.len) != NULL ? H1_FAULT_LENGTH_DUPLICATE
-                                                                       : H1_FAULT_LENGTH_MALFORMED);
+                                                                        : H1_FAULT_LENGTH_MALFORMED);
         if (__builtin_mul_overflow(length, 10, &length) || __builtin_add_overflow(length, digit, &length))
             return fail(fault, H1_FAULT_LENGTH_TOO_LARGE);
     }
@@ -216,8 +216,8 @@ static const struct field *find(const struct head *head, const struct field *fie
     return NULL;
 }
 
-/* The first protocol that is offered and is not h2c: that one would carry requests past us (RFC 9113 section 3.1 dropped
- * it). A malformed offer is none. */
+/* The first protocol that is offered and is not h2c: that one would carry requests past us (RFC 9113 section 3.1
+ * dropped it). A malformed offer is none. */
 static struct text find_protocol(const struct head *head, const struct field *fields)
 {
     for (uint32_t i = 0; i < head->field_count; i++) {
@@ -237,7 +237,8 @@ static struct text find_protocol(const struct head *head, const struct field *fi
 }
 
 /* RFC 9112 section 3.2, RFC 9110 section 7.2. */
-static bool judge_host(const struct h1_facts *facts, struct head *head, const struct field *fields, enum h1_fault_id *fault)
+static bool judge_host(const struct h1_facts *facts, struct head *head, const struct field *fields,
+                       enum h1_fault_id *fault)
 {
     struct text host = {head->target.at, 0};
     if (facts->has_host)
@@ -259,9 +260,7 @@ bool h1_facts_request(struct h1_facts *facts, struct head *head, struct field *f
 {
     if (!check_coding(facts, head, fault) || !judge_host(facts, head, fields, fault))
         return false;
-    head->framing = facts->chunked             ? FRAMING_CHUNKED
-                    : head->has_content_length ? FRAMING_LENGTH
-                                               : FRAMING_NONE;
+    head->framing = facts->chunked ? FRAMING_CHUNKED : head->has_content_length ? FRAMING_LENGTH : FRAMING_NONE;
     judge_persistence(facts, head);
     mark_nominated(facts, head, fields);
     if (facts->has_upgrade && facts->upgrade && head->minor == 1) { /* HTTP/1.0 cannot: RFC 9110 section 7.8 */

@@ -25,8 +25,8 @@ static inline uint32_t load4(const char *at)
     return word;
 }
 
-/* `len` is a constant at every call, so this becomes one to three word comparisons. Exact for letters, digits and, in a valid
- * name, "-"; of the bytes that setting bit 5 would turn into "-" only CR exists, which no name contains. */
+/* `len` is a constant at every call, so this becomes one to three word comparisons. Exact for letters, digits and, in a
+ * valid name, "-"; of the bytes that setting bit 5 would turn into "-" only CR exists, which no name contains. */
 static inline __attribute__((always_inline)) bool is(const char *name, const char *lower, size_t len)
 {
     if (len >= 8) {
@@ -38,7 +38,8 @@ static inline __attribute__((always_inline)) bool is(const char *name, const cha
         return differs == 0;
     }
     if (len >= 4)
-        return (((load4(name) | FOLD4) ^ load4(lower)) | ((load4(name + len - 4) | FOLD4) ^ load4(lower + len - 4))) == 0;
+        return (((load4(name) | FOLD4) ^ load4(lower)) | ((load4(name + len - 4) | FOLD4) ^ load4(lower + len - 4))) ==
+               0;
     for (size_t i = 0; i < len; i++)
         if ((name[i] | 0x20) != lower[i])
             return false;
@@ -108,23 +109,61 @@ static bool is_in(struct text name, const char *const *names, size_t count)
 }
 
 /*
- * RFC 9110 section 7.6.1 lets Connection take away any field it names, and forbids senders to name fields that are meant for
- * every recipient. Clients that do it all the same want a backend to lose what an intermediary before us vouched for, or
- * what it decides by ("hop-by-hop header abuse"); so these stay.
+ * RFC 9110 section 7.6.1 lets Connection take away any field it names, and forbids senders to name fields that are
+ * meant for every recipient. Clients that do it all the same want a backend to lose what an intermediary before us
+ * vouched for, or what it decides by ("hop-by-hop header abuse"); so these stay.
  */
 bool h1_field_is_essential(struct text name)
 {
     static const char *const names[] = {
-        "accept",           "accept-encoding",  "accept-language",   "authorization",     "cache-control",
-        "content-encoding", "content-language", "content-length",    "content-location",  "content-range",
-        "content-type",     "cookie",           "date",              "etag",              "expect",
-        "expires",          "forwarded",        "from",              "host",              "if-match",
-        "if-modified-since", "if-none-match",   "if-range",          "if-unmodified-since", "last-modified",
-        "location",         "max-forwards",     "origin",            "pragma",            "range",
-        "referer",          "retry-after",      "set-cookie",        "strict-transport-security", "traceparent",
-        "tracestate",       "true-client-ip",   "user-agent",        "vary",              "via",
-        "warning",          "www-authenticate", "x-real-ip",         "x-request-id",      "x-shunt-shadow",
-        "x-client-ip",      "cf-connecting-ip", "access-control-allow-origin",
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-language",
+        "content-length",
+        "content-location",
+        "content-range",
+        "content-type",
+        "cookie",
+        "date",
+        "etag",
+        "expect",
+        "expires",
+        "forwarded",
+        "from",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "last-modified",
+        "location",
+        "max-forwards",
+        "origin",
+        "pragma",
+        "range",
+        "referer",
+        "retry-after",
+        "set-cookie",
+        "strict-transport-security",
+        "traceparent",
+        "tracestate",
+        "true-client-ip",
+        "user-agent",
+        "vary",
+        "via",
+        "warning",
+        "www-authenticate",
+        "x-real-ip",
+        "x-request-id",
+        "x-shunt-shadow",
+        "x-client-ip",
+        "cf-connecting-ip",
+        "access-control-allow-origin",
     };
     static const char forwarded[] = "x-forwarded-"; /* -For, -Proto, -Host, -Port, -Client-Cert, ... */
     struct text start = {name.at, sizeof(forwarded) - 1};
@@ -132,7 +171,8 @@ bool h1_field_is_essential(struct text name)
            is_in(name, names, sizeof(names) / sizeof(names[0]));
 }
 
-/* RFC 9110 section 6.5.1: no framing, routing, request modifiers, authentication, response control, or content format. */
+/* RFC 9110 section 6.5.1: no framing, routing, request modifiers, authentication, response control, or content format.
+ */
 enum h1_trailer_use h1_trailer_use(struct text name)
 {
     static const char *const framing[] = {"content-length", "transfer-encoding"};

@@ -1,6 +1,6 @@
 /*
- * What is known of fields by their names: which are for this connection only, which a Connection field may not take away,
- * which may not stand in a trailer section. Private to the HTTP/1 codec.
+ * What is known of fields by their names: which are for this connection only, which a Connection field may not take
+ * away, which may not stand in a trailer section. Private to the HTTP/1 codec.
  */
 #ifndef SHUNT_PROXY_H1_FIELD_H
 #define SHUNT_PROXY_H1_FIELD_H

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#define SAFE       .safe = true, .idempotent = true
-#define IDEMPOTENT .idempotent = true
+#define SAFE         .safe = true, .idempotent = true
+#define IDEMPOTENT   .idempotent = true
 #define METHOD(text) .name = text, .len = sizeof(text) - 1
 
 static const struct h1_method methods[] = {

@@ -9,7 +9,9 @@
 
 #include "router/request.h"
 
-enum { H1_METHOD_ROOM = 32 }; /* a longer one is unknown before it ends */
+enum {
+    H1_METHOD_ROOM = 32
+}; /* a longer one is unknown before it ends */
 
 struct h1_method {
     const char *name;

@@ -1,17 +1,17 @@
 /*
- * Reads message heads: finds the end of each part of a head and refuses, at the first wrong byte, what can never become a
- * valid one. What the parts mean together is h1_facts.c.
+ * Reads message heads: finds the end of each part of a head and refuses, at the first wrong byte, what can never become
+ * a valid one. What the parts mean together is h1_facts.c.
  *
- * A worker owns each parser and calls it while a head arrives; nothing here allocates between h1_parser_start_*() and the
- * end of a head, and each byte is looked at once, however the head is cut into pieces. The outcome does not depend on those
- * cuts, because faults are found strictly from left to right.
+ * A worker owns each parser and calls it while a head arrives; nothing here allocates between h1_parser_start_*() and
+ * the end of a head, and each byte is looked at once, however the head is cut into pieces. The outcome does not depend
+ * on those cuts, because faults are found strictly from left to right.
  *
  *   EMPTY_LINES -> METHOD -> TARGET -> VERSION -> LINE_LF --+-> LINE -> NAME -> BLANKS -> VALUE -> VALUE_LF -> LINE ...
  *        STATUS_LINE -> REASON_START -> REASON -> LINE_LF --+     \-> END_LF -> DONE
  *
  * llhttp was measured for this: it alone spends 1,670 instructions on a request of 100 bytes and 2,670 on a response of
- * 150, calls back for each piece, and what it accepts has to be looked at again. So it reads beside this file in the tests
- * and the fuzzers, which hold the two against each other, and not on the path of a request.
+ * 150, calls back for each piece, and what it accepts has to be looked at again. So it reads beside this file in the
+ * tests and the fuzzers, which hold the two against each other, and not on the path of a request.
  */
 #include "proxy/h1_parser.h"
 
@@ -100,7 +100,8 @@ const struct h1_fault *h1_parser_fault(const struct h1_parser *parser)
     return parser->fault;
 }
 
-/* ---- steps: each takes bytes from *at on; true when its part is complete, false at the end of the bytes or with a fault ---- */
+/* ---- steps: each takes bytes from *at on; true when its part is complete, false at the end of the bytes or with a
+ * fault ---- */
 
 static bool fail(struct h1_parser *parser, enum h1_fault_id id)
 {
@@ -195,7 +196,8 @@ static bool take_target(struct h1_parser *parser, const char **at, const char *e
     return true;
 }
 
-/* Of "HTTP/d.d", as many bytes as there are: its length when they are right, or the place of the first that is wrong. */
+/* Of "HTTP/d.d", as many bytes as there are: its length when they are right, or the place of the first that is wrong.
+ */
 static size_t match_version(const char *at, size_t length)
 {
     static const char shape[VERSION_LENGTH] = {'H', 'T', 'T', 'P', '/', 'd', '.', 'd'};
@@ -318,7 +320,8 @@ static bool take_field_start(struct h1_parser *parser, const char *at)
 }
 
 /* The name and the value's start are known, and its line ends at `cr`. */
-static inline __attribute__((always_inline)) bool take_field(struct h1_parser *parser, struct field *field, const char *cr)
+static inline __attribute__((always_inline)) bool take_field(struct h1_parser *parser, struct field *field,
+                                                             const char *cr)
 {
     struct head *head = &parser->head;
     const char *end = cr;
@@ -341,8 +344,9 @@ static inline __attribute__((always_inline)) bool take_field(struct h1_parser *p
 }
 
 /*
- * Field lines that are there as a whole and look right; stops before the first that is not or does not, and before the empty
- * line, and leaves that to take_fields(), which knows of partial lines and faults. Nearly every line is taken here.
+ * Field lines that are there as a whole and look right; stops before the first that is not or does not, and before the
+ * empty line, and leaves that to take_fields(), which knows of partial lines and faults. Nearly every line is taken
+ * here.
  */
 static bool take_whole_lines(struct h1_parser *parser, const char **at, const char *end)
 {

@@ -29,15 +29,15 @@ enum h1_state {
 
 struct h1_parser {
     uint64_t header_bytes_max, uri_bytes_max; /* copies: a head may come so slowly that the configuration changes */
-    const struct h1_fault *fault;       /* static */
-    struct field *fields;               /* owned: room + 1 of them */
+    const struct h1_fault *fault;             /* static */
+    struct field *fields;                     /* owned: room + 1 of them */
     uint32_t room;
-    uint32_t fields_max;                /* of this head */
-    uintptr_t base;                     /* where the bytes were in the call before */
-    size_t at;                          /* the next byte to read, counted from base */
-    const char *mark;                   /* where the version began */
-    uint8_t state;                      /* of enum h1_state */
-    uint8_t empty_lines;                /* bytes of them */
+    uint32_t fields_max; /* of this head */
+    uintptr_t base;      /* where the bytes were in the call before */
+    size_t at;           /* the next byte to read, counted from base */
+    const char *mark;    /* where the version began */
+    uint8_t state;       /* of enum h1_state */
+    uint8_t empty_lines; /* bytes of them */
     bool request;
     struct h1_facts facts;
     struct head head;

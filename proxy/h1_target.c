@@ -1,9 +1,9 @@
 /*
  * Reads a request target (RFC 9112 section 3.2) and checks hosts.
  *
- * The bytes of a target have been looked at before it comes here: no controls, no space, no DEL and no "#". RFC 3986 allows
- * fewer: it knows no `"<>\^`{|}` and nothing above 127. Those are forwarded as they came, because applications behind
- * servers such as NGINX have always received them and none of them moves a message's boundaries.
+ * The bytes of a target have been looked at before it comes here: no controls, no space, no DEL and no "#". RFC 3986
+ * allows fewer: it knows no `"<>\^`{|}` and nothing above 127. Those are forwarded as they came, because applications
+ * behind servers such as NGINX have always received them and none of them moves a message's boundaries.
  */
 #include "proxy/h1_target.h"
 
@@ -67,7 +67,8 @@ bool h1_target_split(struct head *head, bool options, enum h1_fault_id *fault)
     return true;
 }
 
-/* Behind "[": an IPv6 address and "]". Only the alphabet is checked: nothing here connects to it. IPvFuture is refused. */
+/* Behind "[": an IPv6 address and "]". Only the alphabet is checked: nothing here connects to it. IPvFuture is refused.
+ */
 static const char *skip_ip_literal(const char *at, const char *end)
 {
     const char *start = at;

@@ -9,7 +9,8 @@
 #include "proxy/h1_fault.h"
 #include "proxy/head.h"
 
-/* Fills in authority, path, query and has_query from target; false with *fault otherwise. `options`: the method is OPTIONS. */
+/* Fills in authority, path, query and has_query from target; false with *fault otherwise. `options`: the method is
+ * OPTIONS. */
 bool h1_target_split(struct head *head, bool options, enum h1_fault_id *fault);
 
 /* uri-host [":" port] of RFC 3986, as in a Host field; an empty host is not one. */

@@ -1,9 +1,9 @@
 /*
  * Writes heads: what goes to a backend and what goes back to a client.
  *
- * Fields are kept as they came, in order and letter case, with their duplicates; runs of lines that are forwarded unchanged
- * are copied in one piece. What belongs to one connection only is left out, and what shunt adds stands behind the rest. The
- * caller's room is at least h1_*_bound(); nothing is checked again here and nothing is allocated.
+ * Fields are kept as they came, in order and letter case, with their duplicates; runs of lines that are forwarded
+ * unchanged are copied in one piece. What belongs to one connection only is left out, and what shunt adds stands behind
+ * the rest. The caller's room is at least h1_*_bound(); nothing is checked again here and nothing is allocated.
  */
 #include "proxy/h1.h"
 
@@ -14,7 +14,9 @@
 #include "router/text.h"
 
 /* More than all lines that shunt adds, without the texts that are counted one by one. */
-enum { FIXED_ROOM = 640 };
+enum {
+    FIXED_ROOM = 640
+};
 
 /* ---- pieces ---- */
 
@@ -117,8 +119,8 @@ static char *put_line(char *to, const char *name, size_t name_len, struct text v
 /* ---- fields that are forwarded ---- */
 
 struct copying {
-    h1_field_set drop; /* left out */
-    h1_field_set keep; /* forwarded though hop-by-hop */
+    h1_field_set drop;       /* left out */
+    h1_field_set keep;       /* forwarded though hop-by-hop */
     h1_field_set kept, left; /* result: what was forwarded, what was left out */
 };
 
@@ -201,8 +203,8 @@ struct framing_plan {
     uint64_t length;
 };
 
-/* A field that says the framing stays where it was, when it says it in the plain form; else it is written anew behind the
- * others. */
+/* A field that says the framing stays where it was, when it says it in the plain form; else it is written anew behind
+ * the others. */
 static void plan_copying(struct copying *copying, const struct framing_plan *plan)
 {
     copying->drop |= H1_HOP_BY_HOP | H1_SET(FIELD_CONTENT_LENGTH);
@@ -303,7 +305,8 @@ static char *put_request_options(char *to, const struct head *head)
     return PUT_LINE(to, "Upgrade: ", head->upgrade_protocol);
 }
 
-static char *put_rules(char *to, const struct head *head, const struct h1_forward *forward, const struct copying *copying)
+static char *put_rules(char *to, const struct head *head, const struct h1_forward *forward,
+                       const struct copying *copying)
 {
     const struct config_headers *rules = forward->rules;
     const h1_field_set kept = copying->kept;
@@ -355,8 +358,7 @@ static struct framing_plan plan_response(const struct head *head, const struct h
     if (head->status < 200 || head->status == 204) /* RFC 9110 section 8.6: neither field */
         return plan;
     plan.chunked = reply->framing == FRAMING_CHUNKED;
-    plan.with_length =
-        reply->framing == FRAMING_LENGTH || (reply->framing == FRAMING_NONE && head->has_content_length);
+    plan.with_length = reply->framing == FRAMING_LENGTH || (reply->framing == FRAMING_NONE && head->has_content_length);
     return plan;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Fuzzer of chunked bodies; the first byte is the size of the pieces. For any bytes: the same data, trailers, length and
- * fault come out whole and in pieces, and what is accepted, llhttp reads as the same data.
+ * Fuzzer of chunked bodies; the first byte is the size of the pieces. For any bytes: the same data, trailers, length
+ * and fault come out whole and in pieces, and what is accepted, llhttp reads as the same data.
  */
 #include <llhttp.h>
 #include <stdio.h>
@@ -11,7 +11,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { ROOM = 8192 };
+enum {
+    ROOM = 8192
+};
 
 struct outcome {
     enum h1_body_result result;
@@ -40,7 +42,8 @@ static void take(struct outcome *outcome, struct h1_body *body, const char *at, 
             must(outcome->result != H1_BODY_MORE || consumed == length, "wants more without taking all");
             return;
         }
-        must(data.len > 0 && data.at >= at && data.at + data.len == at + consumed, "data is not the last of what was used");
+        must(data.len > 0 && data.at >= at && data.at + data.len == at + consumed,
+             "data is not the last of what was used");
         memcpy(outcome->data + outcome->data_len, data.at, data.len);
         outcome->data_len += data.len;
         at += consumed;
@@ -74,7 +77,8 @@ static void must_equal(const struct outcome *a, const struct outcome *b)
 {
     must(a->result == b->result && strcmp(a->fault, b->fault) == 0, "other outcome in pieces");
     must(a->data_len == b->data_len && memcmp(a->data, b->data, a->data_len) == 0, "other data in pieces");
-    must(a->trailers_len == b->trailers_len && memcmp(a->trailers, b->trailers, a->trailers_len) == 0, "other trailers");
+    must(a->trailers_len == b->trailers_len && memcmp(a->trailers, b->trailers, a->trailers_len) == 0,
+         "other trailers");
     must(a->result != H1_BODY_END || a->used == b->used, "another length in pieces");
 }
 
@@ -117,7 +121,8 @@ static void hold_against_llhttp(const struct outcome *outcome, const uint8_t *by
     llhttp_execute(&llhttp, head, sizeof(head) - 1);
     llhttp_execute(&llhttp, (const char *)bytes, outcome->used);
     must(oracle.complete, "llhttp does not see the end there");
-    must(oracle.len == outcome->data_len && memcmp(oracle.data, outcome->data, oracle.len) == 0, "llhttp reads other data");
+    must(oracle.len == outcome->data_len && memcmp(oracle.data, outcome->data, oracle.len) == 0,
+         "llhttp reads other data");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

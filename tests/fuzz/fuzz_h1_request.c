@@ -1,6 +1,6 @@
 /*
- * Fuzzer of request heads. For any bytes: the outcome is the same whole and byte by byte; what is accepted, llhttp accepts
- * with the same fields; and what is written for a backend is read again as the same request.
+ * Fuzzer of request heads. For any bytes: the outcome is the same whole and byte by byte; what is accepted, llhttp
+ * accepts with the same fields; and what is written for a backend is read again as the same request.
  */
 #include "tests/proxy/h1_oracle.h"
 #include "tests/proxy/h1_support.h"
@@ -36,8 +36,8 @@ static void must_equal(const struct reading *a, const struct reading *b)
     must(a->result != H1_DONE || a->head_bytes == b->head_bytes, "other length", a->facts.text, b->facts.text);
 }
 
-/* llhttp knows fewer methods, has an opinion about bytes in URIs, reads absolute ones in its own way, and refuses a tab behind
- * a Content-Length. */
+/* llhttp knows fewer methods, has an opinion about bytes in URIs, reads absolute ones in its own way, and refuses a tab
+ * behind a Content-Length. */
 static void hold_against_llhttp(const struct head *head, const struct reading *reading, struct bytes bytes)
 {
     for (uint32_t i = 0; i < head->target.len; i++)
@@ -46,7 +46,8 @@ static void hold_against_llhttp(const struct head *head, const struct reading *r
     struct oracle oracle = ask_oracle(true, bytes);
     if (!oracle.complete && (head->authority.len > 0 || strstr(oracle.reason, "method") != NULL))
         return;
-    if (!oracle.complete && strstr(oracle.reason, "Content-Length") != NULL && memchr(bytes.at, '\t', bytes.len) != NULL)
+    if (!oracle.complete && strstr(oracle.reason, "Content-Length") != NULL &&
+        memchr(bytes.at, '\t', bytes.len) != NULL)
         return;
     must(oracle.complete, "llhttp refuses it", reading->facts.text, oracle.reason);
     struct line plain;
@@ -56,10 +57,8 @@ static void hold_against_llhttp(const struct head *head, const struct reading *r
 
 static size_t write_head(char *to, size_t room, const struct head *head, const struct config_headers *rules)
 {
-    const struct h1_forward forward = {.rules = rules,
-                                       .client = {{127, 0, 0, 1}, 4},
-                                       .request_id = {"id", 2},
-                                       .backend_host = {"b:1", 3}};
+    const struct h1_forward forward = {
+        .rules = rules, .client = {{127, 0, 0, 1}, 4}, .request_id = {"id", 2}, .backend_host = {"b:1", 3}};
     size_t bound = h1_request_bound(head, &forward);
     must(bound <= room, "the bound is too large for its head", NULL, NULL);
     char *exact = malloc(bound);

@@ -1,6 +1,7 @@
 /*
- * Fuzzer of response heads; the first byte says what was asked. For any bytes: the outcome is the same whole and byte by
- * byte; what is accepted, llhttp accepts with the same fields; and what is written for a client is read again as the same.
+ * Fuzzer of response heads; the first byte says what was asked. For any bytes: the outcome is the same whole and byte
+ * by byte; what is accepted, llhttp accepts with the same fields; and what is written for a client is read again as the
+ * same.
  */
 #include "tests/proxy/h1_oracle.h"
 #include "tests/proxy/h1_support.h"
@@ -31,7 +32,8 @@ static void must_equal(const struct reading *a, const struct reading *b)
 static void hold_against_llhttp(const struct reading *reading, struct bytes bytes)
 {
     struct oracle oracle = ask_oracle(false, bytes);
-    if (!oracle.complete && strstr(oracle.reason, "Content-Length") != NULL && memchr(bytes.at, '\t', bytes.len) != NULL)
+    if (!oracle.complete && strstr(oracle.reason, "Content-Length") != NULL &&
+        memchr(bytes.at, '\t', bytes.len) != NULL)
         return;
     must(oracle.complete, "llhttp refuses it", reading->facts.text, oracle.reason);
     struct line plain;

@@ -1,6 +1,6 @@
 /*
- * What the tests of the HTTP/1 codec share: a head as one line of text, and reading bytes cut into pieces in such a way that
- * reading behind the last one is noticed.
+ * What the tests of the HTTP/1 codec share: a head as one line of text, and reading bytes cut into pieces in such a way
+ * that reading behind the last one is noticed.
  */
 #ifndef SHUNT_TESTS_H1_SUPPORT_H
 #define SHUNT_TESTS_H1_SUPPORT_H
@@ -13,7 +13,10 @@
 #include "proxy/h1.h"
 
 #define MARK "\x01" /* a byte that no field can hold */
-#define BYTES(literal) {(literal), sizeof(literal) - 1}
+#define BYTES(literal)                                                                                                 \
+    {                                                                                                                  \
+        (literal), sizeof(literal) - 1                                                                                 \
+    }
 
 struct bytes {
     const char *at;
@@ -87,7 +90,7 @@ static inline void describe_fields(struct line *line, const struct head *head, c
 /* What came of reading one head. */
 struct reading {
     enum h1_result result;
-    size_t seen;           /* bytes given when it was decided */
+    size_t seen; /* bytes given when it was decided */
     size_t head_bytes;
     const char *fault;
     uint16_t status;

@@ -13,19 +13,18 @@
 struct body_case {
     const char *name;
     struct bytes bytes;
-    const char *fault;    /* NULL: complete; "more": not complete */
-    const char *data;     /* what comes out of it, up to the fault too */
+    const char *fault; /* NULL: complete; "more": not complete */
+    const char *data;  /* what comes out of it, up to the fault too */
     const char *trailers;
-    size_t left;          /* bytes behind the body */
-    size_t by;            /* refused at this byte; 0: wherever */
+    size_t left; /* bytes behind the body */
+    size_t by;   /* refused at this byte; 0: wherever */
 };
 
-#define X16 "xxxxxxxxxxxxxxxx"
-#define X64 X16 X16 X16 X16
-#define X256 X64 X64 X64 X64
+#define X16   "xxxxxxxxxxxxxxxx"
+#define X64   X16 X16 X16 X16
+#define X256  X64 X64 X64 X64
 #define X1024 X256 X256 X256 X256
 
-/* clang-format off */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* most cases need only the first columns */
 static const struct body_case chunked[] = {
     {"empty", BYTES("0\r\n\r\n"), NULL, "", ""},
@@ -42,7 +41,9 @@ static const struct body_case chunked[] = {
     {"blanks around an extension", BYTES("1 \t; a = b ;c\r\nx\r\n0\r\n\r\n"), NULL, "x", ""},
     {"trailer", BYTES("0\r\nX-Sum: 1\r\n\r\n"), NULL, "", "X-Sum: 1\r\n"},
     {"trailers", BYTES("1\r\na\r\n0\r\nA: 1\r\nb:2\r\nC: \r\n\r\nrest"), NULL, "a", "A: 1\r\nb:2\r\nC: \r\n", 4},
-    {"unfit trailers", BYTES("0\r\nHost: evil\r\nA: 1\r\nCOOKIE: x\r\nauthorization: y\r\nB: 2\r\nX-Forwarded-For: z\r\n\r\n"), NULL, "", "A: 1\r\nB: 2\r\n"},
+    {"unfit trailers",
+     BYTES("0\r\nHost: evil\r\nA: 1\r\nCOOKIE: x\r\nauthorization: y\r\nB: 2\r\nX-Forwarded-For: z\r\n\r\n"), NULL, "",
+     "A: 1\r\nB: 2\r\n"},
     {"not complete", BYTES("5\r\nhel"), "more", "hel"},
     {"not complete at the line", BYTES("5\r\nhello\r\n"), "more", "hello"},
     {"not complete in a trailer", BYTES("0\r\nA: 1\r\nB"), "more", ""},
@@ -101,10 +102,11 @@ static const struct body_case chunked[] = {
     {"cr in trailer", BYTES("0\r\nA: 5\r6\r\n\r\n"), "bare_cr", ""},
     {"two cr in trailer", BYTES("0\r\nA: 5\r\r\n\r\n"), "bare_cr", ""},
     {"nul in trailer", BYTES("0\r\nA: \0\r\n\r\n"), "nul_byte", ""},
-    {"trailers too large", BYTES("0\r\nA: " X1024 X1024 "\r\nB: " X1024 X1024 "\r\n\r\n"), "trailers_too_large", "", NULL, 0, 4100},
-    {"dropped trailers too large", BYTES("0\r\nHost: " X1024 X1024 "\r\nHost: " X1024 X1024 "\r\n\r\n"), "trailers_too_large", "", NULL, 0, 4100},
+    {"trailers too large", BYTES("0\r\nA: " X1024 X1024 "\r\nB: " X1024 X1024 "\r\n\r\n"), "trailers_too_large", "",
+     NULL, 0, 4100},
+    {"dropped trailers too large", BYTES("0\r\nHost: " X1024 X1024 "\r\nHost: " X1024 X1024 "\r\n\r\n"),
+     "trailers_too_large", "", NULL, 0, 4100},
 };
-/* clang-format on */
 
 struct outcome {
     enum h1_body_result result;

@@ -15,9 +15,25 @@
 #include "proxy/h1_field.h"
 
 static const char *const names[] = {
-    "Connection", "Content-Length", "Transfer-Encoding", "Host", "Expect", "Upgrade", "Keep-Alive", "Proxy-Connection",
-    "TE", "Trailer", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-Id", "Cookie",
-    "Content-Type", "Content-Encoding", "X-Shunt-Shadow",
+    "Connection",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Host",
+    "Expect",
+    "Upgrade",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Via",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "X-Request-Id",
+    "Cookie",
+    "Content-Type",
+    "Content-Encoding",
+    "X-Shunt-Shadow",
 };
 
 static enum field_id id_of(const char *name, size_t length)
@@ -79,10 +95,13 @@ static void classes_are_those_of_the_rfcs(void **state)
     (void)state;
     for (int c = 0; c < 256; c++) {
         bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        assert_int_equal(h1_is((char)c, H1_TOKEN), alnum || (c != 0 && c < 128 && strchr("!#$%&'*+-.^_`|~", c) != NULL));
+        assert_int_equal(h1_is((char)c, H1_TOKEN),
+                         alnum || (c != 0 && c < 128 && strchr("!#$%&'*+-.^_`|~", c) != NULL));
         assert_int_equal(h1_is((char)c, H1_TARGET), c > 0x20 && c != 0x7f && c != '#');
-        assert_int_equal(h1_is((char)c, H1_REG_NAME), alnum || (c != 0 && c < 128 && strchr("-._~!$&'()*+;=", c) != NULL));
-        assert_int_equal(h1_is((char)c, H1_HEX), (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f'));
+        assert_int_equal(h1_is((char)c, H1_REG_NAME),
+                         alnum || (c != 0 && c < 128 && strchr("-._~!$&'()*+;=", c) != NULL));
+        assert_int_equal(h1_is((char)c, H1_HEX),
+                         (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f'));
         assert_int_equal(h1_is((char)c, H1_DIGIT), c >= '0' && c <= '9');
         assert_int_equal(h1_is_text((char)c), (c >= 0x20 && c != 0x7f) || c == '\t');
     }
@@ -123,8 +142,15 @@ static void lists_are_walked(void **state)
     static const struct {
         const char *list, *elements;
     } cases[] = {
-        {"", "[]"}, {"a", "[a]"}, {" a ", "[a]"}, {"a,b", "[a][b]"}, {"a , \tb c ", "[a][b c]"}, {",", "[][]"}, {"a,", "[a][]"},
-        {" , a,,b", "[][a][][b]"}, {"\t", "[]"},
+        {"", "[]"},
+        {"a", "[a]"},
+        {" a ", "[a]"},
+        {"a,b", "[a][b]"},
+        {"a , \tb c ", "[a][b c]"},
+        {",", "[][]"},
+        {"a,", "[a][]"},
+        {" , a,,b", "[][a][][b]"},
+        {"\t", "[]"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char line[64] = "";
@@ -143,9 +169,15 @@ static void trailers_are_judged(void **state)
         const char *name;
         enum h1_trailer_use use;
     } cases[] = {
-        {"content-length", H1_TRAILER_REFUSE}, {"Transfer-Encoding", H1_TRAILER_REFUSE}, {"HOST", H1_TRAILER_DROP},
-        {"Authorization", H1_TRAILER_DROP},    {"Set-Cookie", H1_TRAILER_DROP},          {"Trailer", H1_TRAILER_DROP},
-        {"Server-Timing", H1_TRAILER_KEEP},    {"ETag", H1_TRAILER_KEEP},                {"Grpc-Status", H1_TRAILER_KEEP},
+        {"content-length", H1_TRAILER_REFUSE},
+        {"Transfer-Encoding", H1_TRAILER_REFUSE},
+        {"HOST", H1_TRAILER_DROP},
+        {"Authorization", H1_TRAILER_DROP},
+        {"Set-Cookie", H1_TRAILER_DROP},
+        {"Trailer", H1_TRAILER_DROP},
+        {"Server-Timing", H1_TRAILER_KEEP},
+        {"ETag", H1_TRAILER_KEEP},
+        {"Grpc-Status", H1_TRAILER_KEEP},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         assert_int_equal(h1_trailer_use((struct text){cases[i].name, (uint32_t)strlen(cases[i].name)}), cases[i].use);

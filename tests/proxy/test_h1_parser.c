@@ -1,6 +1,6 @@
 /*
- * Heads of requests and responses, good, odd and hostile: each is read in one piece, byte by byte, and cut in two at every
- * place, with the same outcome; and each that is accepted must be accepted, with the same fields, by llhttp too.
+ * Heads of requests and responses, good, odd and hostile: each is read in one piece, byte by byte, and cut in two at
+ * every place, with the same outcome; and each that is accepted must be accepted, with the same fields, by llhttp too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,13 +24,12 @@ struct head_case {
 
 static const struct config_limits limits = {.header_bytes = 2048, .header_count = 8, .uri_bytes = 256};
 
-#define H "Host: h\r\n"
-#define X16 "xxxxxxxxxxxxxxxx"
-#define X64 X16 X16 X16 X16
-#define X256 X64 X64 X64 X64
+#define H     "Host: h\r\n"
+#define X16   "xxxxxxxxxxxxxxxx"
+#define X64   X16 X16 X16 X16
+#define X256  X64 X64 X64 X64
 #define X1024 X256 X256 X256 X256
 
-/* clang-format off */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* most cases need only the first columns */
 static const struct head_case requests[] = {
     /* plain ones */
@@ -43,10 +42,12 @@ static const struct head_case requests[] = {
     {"patch", BYTES("PATCH /x HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello"), 0, "PATCH /x host:h 1.1 length:5 2"},
     {"report", BYTES("REPORT /x HTTP/1.1\r\n" H "\r\n"), 0, "REPORT /x host:h 1.1 none 1"},
     {"trace", BYTES("TRACE /x HTTP/1.1\r\n" H "\r\n"), 0, "TRACE /x host:h 1.1 none 1"},
-    {"version control", BYTES("VERSION-CONTROL / HTTP/1.1\r\n" H "\r\n"), 0, "VERSION-CONTROL / host:h 1.1 none 1", .alone = true}, /* not in its list */
+    {"version control", BYTES("VERSION-CONTROL / HTTP/1.1\r\n" H "\r\n"), 0, "VERSION-CONTROL / host:h 1.1 none 1",
+     .alone = true}, /* not in its list */
     {"two pipelined", BYTES("GET /1 HTTP/1.1\r\n" H "\r\nGET /2 HTTP/1.1\r\n" H "\r\n"), 0, "GET /1 host:h 1.1 none 1"},
     {"empty lines before", BYTES("\r\n\r\nGET / HTTP/1.1\r\n" H "\r\n"), 0, "GET / host:h 1.1 none 1"},
-    {"high bytes in path", BYTES("GET /\xc3\xa4?\xff HTTP/1.1\r\n" H "\r\n"), 0, "GET /\xc3\xa4?\xff host:h 1.1 none 1", .alone = true}, /* strict about URIs */
+    {"high bytes in path", BYTES("GET /\xc3\xa4?\xff HTTP/1.1\r\n" H "\r\n"), 0, "GET /\xc3\xa4?\xff host:h 1.1 none 1",
+     .alone = true}, /* strict about URIs */
     {"odd bytes in path", BYTES("GET /{a}|\"<b>\\^` HTTP/1.1\r\n" H "\r\n"), 0, "GET /{a}|\"<b>\\^` host:h 1.1 none 1"},
     {"high bytes in value", BYTES("GET / HTTP/1.1\r\n" H "X: \xe4\xf6\r\n\r\n"), 0, "GET / host:h 1.1 none 2"},
     {"tab in value", BYTES("GET / HTTP/1.1\r\n" H "X: a\tb\tcdefghij\tk\r\n\r\n"), 0, "GET / host:h 1.1 none 2"},
@@ -54,7 +55,8 @@ static const struct head_case requests[] = {
     {"no blank, many blanks", BYTES("GET / HTTP/1.1\r\nHost:h\r\nX:  \t a  \r\n\r\n"), 0, "GET / host:h 1.1 none 2"},
     {"all token bytes", BYTES("GET / HTTP/1.1\r\n" H "!#$%&'*+-.^_`|~09azAZ: v\r\n\r\n"), 0, "GET / host:h 1.1 none 2"},
     {"duplicates stay", BYTES("GET / HTTP/1.1\r\n" H "A: 1\r\na: 2\r\nA: 1\r\n\r\n"), 0, "GET / host:h 1.1 none 4"},
-    {"as many fields as allowed", BYTES("GET / HTTP/1.1\r\n" H "A:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\n\r\n"), 0, "GET / host:h 1.1 none 8"},
+    {"as many fields as allowed", BYTES("GET / HTTP/1.1\r\n" H "A:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\n\r\n"),
+     0, "GET / host:h 1.1 none 8"},
     {"not yet complete", BYTES("GET / HTTP/1.1\r\n" H "\r"), 0, "more"},
     {"nothing yet", BYTES("GE"), 0, "more"},
     {"only empty lines", BYTES("\r\n\r\n"), 0, "more"},
@@ -126,7 +128,8 @@ static const struct head_case requests[] = {
     {"1.0", BYTES("GET / HTTP/1.0\r\n\r\n"), 0, "GET / host: 1.0 none close 0"},
     {"1.0 with host", BYTES("GET / HTTP/1.0\r\n" H "\r\n"), 0, "GET / host:h 1.0 none close 1"},
     {"1.0 keep-alive", BYTES("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"), 0, "GET / host: 1.0 none 1"},
-    {"1.0 keep-alive and close", BYTES("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n"), 0, "GET / host: 1.0 none close 1"},
+    {"1.0 keep-alive and close", BYTES("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n"), 0,
+     "GET / host: 1.0 none close 1"},
     {"0.9", BYTES("GET /\r\n"), 400, "version_malformed", 6},
     {"0.9 with lf", BYTES("GET /\n"), 400, "version_malformed", 6},
     {"0.9 spelled out", BYTES("GET / HTTP/0.9\r\n" H "\r\n"), 505, "version_unsupported", 14},
@@ -174,11 +177,16 @@ static const struct head_case requests[] = {
     {"quote in name", BYTES("GET / HTTP/1.1\r\n" H "\"X\": y\r\n\r\n"), 400, "field_name", 26},
     {"high byte in name", BYTES("GET / HTTP/1.1\r\n" H "X\xc3\xa4: y\r\n\r\n"), 400, "field_name", 27},
     {"control in name", BYTES("GET / HTTP/1.1\r\n" H "X\x01: y\r\n\r\n"), 400, "field_name", 27},
-    {"high byte look-alike of a name", BYTES("GET / HTTP/1.1\r\n" H "Transfer\xad" "Encoding: chunked\r\n\r\n"), 400, "field_name", 34},
-    {"too many fields", BYTES("GET / HTTP/1.1\r\n" H "A:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\n\r\n"), 431, "fields_too_many", 61},
+    {"high byte look-alike of a name",
+     BYTES("GET / HTTP/1.1\r\n" H "Transfer\xad"
+           "Encoding: chunked\r\n\r\n"),
+     400, "field_name", 34},
+    {"too many fields", BYTES("GET / HTTP/1.1\r\n" H "A:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\n\r\n"),
+     431, "fields_too_many", 61},
     {"head too large", BYTES("GET / HTTP/1.1\r\n" H "X: " X1024 X1024 "\r\n\r\n"), 431, "head_too_large", 2048},
     {"endless name", BYTES("GET / HTTP/1.1\r\n" H X1024 X1024), 431, "head_too_large", 2048},
-    {"endless blanks", BYTES("GET / HTTP/1.1\r\n" H "X:                                          " X1024 X1024), 431, "head_too_large", 2048},
+    {"endless blanks", BYTES("GET / HTTP/1.1\r\n" H "X:                                          " X1024 X1024), 431,
+     "head_too_large", 2048},
 
     /* Host */
     {"no host", BYTES("GET / HTTP/1.1\r\n\r\n"), 400, "host_missing"},
@@ -189,7 +197,8 @@ static const struct head_case requests[] = {
     {"empty host", BYTES("GET / HTTP/1.1\r\nHost:\r\n\r\n"), 400, "host_empty"},
     {"blank host", BYTES("GET / HTTP/1.1\r\nHost:   \r\n\r\n"), 400, "host_empty"},
     {"empty host with star", BYTES("OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n"), 0, "OPTIONS * host: 1.1 none 1"},
-    {"host with port", BYTES("GET / HTTP/1.1\r\nHost: a.example:8080\r\n\r\n"), 0, "GET / host:a.example:8080 1.1 none 1"},
+    {"host with port", BYTES("GET / HTTP/1.1\r\nHost: a.example:8080\r\n\r\n"), 0,
+     "GET / host:a.example:8080 1.1 none 1"},
     {"host with empty port", BYTES("GET / HTTP/1.1\r\nHost: a:\r\n\r\n"), 0, "GET / host:a: 1.1 none 1"},
     {"host with underscore", BYTES("GET / HTTP/1.1\r\nHost: a_b.svc\r\n\r\n"), 0, "GET / host:a_b.svc 1.1 none 1"},
     {"host with percent", BYTES("GET / HTTP/1.1\r\nHost: a%2db\r\n\r\n"), 0, "GET / host:a%2db 1.1 none 1"},
@@ -217,98 +226,172 @@ static const struct head_case requests[] = {
 
     /* Content-Length */
     {"length zero", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n"), 0, "POST / host:h 1.1 length:0 2"},
-    {"largest length", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 9223372036854775807\r\n\r\n"), 0, "POST / host:h 1.1 length:9223372036854775807 2"},
-    {"length 2^63", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 9223372036854775808\r\n\r\n"), 400, "content_length_too_large"},
-    {"length 2^64 + 5", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 18446744073709551621\r\n\r\n"), 400, "content_length_too_large"},
-    {"length of 30 digits", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 100000000000000000000000000005\r\n\r\n"), 400, "content_length_too_large"},
-    {"leading zeros", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 0010\r\n\r\n"), 0, "POST / host:h 1.1 length:10 2"},
+    {"largest length", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 9223372036854775807\r\n\r\n"), 0,
+     "POST / host:h 1.1 length:9223372036854775807 2"},
+    {"length 2^63", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 9223372036854775808\r\n\r\n"), 400,
+     "content_length_too_large"},
+    {"length 2^64 + 5", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 18446744073709551621\r\n\r\n"), 400,
+     "content_length_too_large"},
+    {"length of 30 digits", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 100000000000000000000000000005\r\n\r\n"),
+     400, "content_length_too_large"},
+    {"leading zeros", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 0010\r\n\r\n"), 0,
+     "POST / host:h 1.1 length:10 2"},
     {"empty length", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: \r\n\r\n"), 400, "content_length_malformed"},
     {"negative length", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: -5\r\n\r\n"), 400, "content_length_malformed"},
     {"plus length", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: +5\r\n\r\n"), 400, "content_length_malformed"},
-    {"hexadecimal length", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 0x5\r\n\r\n"), 400, "content_length_malformed"},
-    {"length with blank", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 1 0\r\n\r\n"), 400, "content_length_malformed"},
-    {"length with point", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5.0\r\n\r\n"), 400, "content_length_malformed"},
-    {"length with letter", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5a\r\n\r\n"), 400, "content_length_malformed"},
-    {"two lengths", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 6\r\n\r\n"), 400, "content_length_duplicate"},
-    {"two equal lengths", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5\r\ncontent-length: 5\r\n\r\n"), 400, "content_length_duplicate"},
+    {"hexadecimal length", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 0x5\r\n\r\n"), 400,
+     "content_length_malformed"},
+    {"length with blank", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 1 0\r\n\r\n"), 400,
+     "content_length_malformed"},
+    {"length with point", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5.0\r\n\r\n"), 400,
+     "content_length_malformed"},
+    {"length with letter", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5a\r\n\r\n"), 400,
+     "content_length_malformed"},
+    {"two lengths", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 6\r\n\r\n"), 400,
+     "content_length_duplicate"},
+    {"two equal lengths", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5\r\ncontent-length: 5\r\n\r\n"), 400,
+     "content_length_duplicate"},
     {"list of lengths", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5, 5\r\n\r\n"), 400, "content_length_duplicate"},
-    {"list of other lengths", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5,6\r\n\r\n"), 400, "content_length_duplicate"},
-    {"look-alike of a length", BYTES("POST / HTTP/1.1\r\n" H "Content_Length: 5\r\n\r\n"), 0, "POST / host:h 1.1 none 2"},
+    {"list of other lengths", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5,6\r\n\r\n"), 400,
+     "content_length_duplicate"},
+    {"look-alike of a length", BYTES("POST / HTTP/1.1\r\n" H "Content_Length: 5\r\n\r\n"), 0,
+     "POST / host:h 1.1 none 2"},
 
     /* Transfer-Encoding */
     {"chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"), 0, "POST / host:h 1.1 chunked 2"},
-    {"chunked in capitals", BYTES("POST / HTTP/1.1\r\n" H "TRANSFER-ENCODING:CHUNKED\r\n\r\n"), 0, "POST / host:h 1.1 chunked 2"},
-    {"length then chunked", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), 400, "content_length_and_transfer_encoding"},
-    {"chunked then length", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"), 400, "content_length_and_transfer_encoding"},
-    {"length and unknown coding", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\nContent-Length: 5\r\n\r\n"), 400, "content_length_and_transfer_encoding"},
-    {"chunked in 1.0", BYTES("POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n"), 400, "transfer_encoding_in_http10"},
-    {"chunked twice", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, chunked\r\n\r\n"), 400, "transfer_encoding_order"},
-    {"chunked in two fields", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"), 400, "transfer_encoding_order"},
-    {"chunked not last", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, gzip\r\n\r\n"), 400, "transfer_encoding_order"},
-    {"chunked not last, two fields", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n"), 400, "transfer_encoding_order"},
-    {"gzip, chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n"), 501, "transfer_encoding_unknown"},
+    {"chunked in capitals", BYTES("POST / HTTP/1.1\r\n" H "TRANSFER-ENCODING:CHUNKED\r\n\r\n"), 0,
+     "POST / host:h 1.1 chunked 2"},
+    {"length then chunked", BYTES("POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+     400, "content_length_and_transfer_encoding"},
+    {"chunked then length", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
+     400, "content_length_and_transfer_encoding"},
+    {"length and unknown coding",
+     BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\nContent-Length: 5\r\n\r\n"), 400,
+     "content_length_and_transfer_encoding"},
+    {"chunked in 1.0", BYTES("POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n"), 400,
+     "transfer_encoding_in_http10"},
+    {"chunked twice", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, chunked\r\n\r\n"), 400,
+     "transfer_encoding_order"},
+    {"chunked in two fields",
+     BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"), 400,
+     "transfer_encoding_order"},
+    {"chunked not last", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, gzip\r\n\r\n"), 400,
+     "transfer_encoding_order"},
+    {"chunked not last, two fields",
+     BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n"), 400,
+     "transfer_encoding_order"},
+    {"gzip, chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n"), 501,
+     "transfer_encoding_unknown"},
     {"gzip", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip\r\n\r\n"), 501, "transfer_encoding_unknown"},
-    {"identity", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n\r\n"), 501, "transfer_encoding_unknown"},
-    {"xchunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n"), 501, "transfer_encoding_unknown"},
-    {"chunkedx", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunkedx\r\n\r\n"), 501, "transfer_encoding_unknown"},
-    {"parameter with another coding", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: x;q=\"a\"\r\n\r\n"), 501, "transfer_encoding_unknown"},
-    {"chunked with parameter", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked;q=1\r\n\r\n"), 400, "transfer_encoding_malformed"},
-    {"quoted chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: \"chunked\"\r\n\r\n"), 400, "transfer_encoding_malformed"},
+    {"identity", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n\r\n"), 501,
+     "transfer_encoding_unknown"},
+    {"xchunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n"), 501,
+     "transfer_encoding_unknown"},
+    {"chunkedx", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunkedx\r\n\r\n"), 501,
+     "transfer_encoding_unknown"},
+    {"parameter with another coding", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: x;q=\"a\"\r\n\r\n"), 501,
+     "transfer_encoding_unknown"},
+    {"chunked with parameter", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked;q=1\r\n\r\n"), 400,
+     "transfer_encoding_malformed"},
+    {"quoted chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: \"chunked\"\r\n\r\n"), 400,
+     "transfer_encoding_malformed"},
     {"empty coding", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n\r\n"), 400, "transfer_encoding_malformed"},
-    {"comma behind chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked,\r\n\r\n"), 400, "transfer_encoding_malformed"},
-    {"comma before chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: , chunked\r\n\r\n"), 400, "transfer_encoding_malformed"},
-    {"vertical tab before chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: \x0b" "chunked\r\n\r\n"), 400, "control_byte"},
-    {"coding with blank before colon", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding : chunked\r\n\r\n"), 400, "space_before_colon"},
-    {"folded chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n chunked\r\n\r\n"), 400, "transfer_encoding_malformed"},
+    {"comma behind chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked,\r\n\r\n"), 400,
+     "transfer_encoding_malformed"},
+    {"comma before chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: , chunked\r\n\r\n"), 400,
+     "transfer_encoding_malformed"},
+    {"vertical tab before chunked",
+     BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding: \x0b"
+           "chunked\r\n\r\n"),
+     400, "control_byte"},
+    {"coding with blank before colon", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding : chunked\r\n\r\n"), 400,
+     "space_before_colon"},
+    {"folded chunked", BYTES("POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n chunked\r\n\r\n"), 400,
+     "transfer_encoding_malformed"},
 
     /* Connection, Upgrade, Expect */
     {"close", BYTES("GET / HTTP/1.1\r\n" H "Connection: close\r\n\r\n"), 0, "GET / host:h 1.1 none close 2"},
-    {"close in a list", BYTES("GET / HTTP/1.1\r\n" H "Connection: x ,\tCLOSE\r\n\r\n"), 0, "GET / host:h 1.1 none close 2"},
-    {"close in the second", BYTES("GET / HTTP/1.1\r\n" H "Connection: keep-alive\r\nConnection: close\r\n\r\n"), 0, "GET / host:h 1.1 none close 3"},
+    {"close in a list", BYTES("GET / HTTP/1.1\r\n" H "Connection: x ,\tCLOSE\r\n\r\n"), 0,
+     "GET / host:h 1.1 none close 2"},
+    {"close in the second", BYTES("GET / HTTP/1.1\r\n" H "Connection: keep-alive\r\nConnection: close\r\n\r\n"), 0,
+     "GET / host:h 1.1 none close 3"},
     {"closed is not close", BYTES("GET / HTTP/1.1\r\n" H "Connection: closed\r\n\r\n"), 0, "GET / host:h 1.1 none 2"},
-    {"proxy-connection means nothing", BYTES("GET / HTTP/1.1\r\n" H "Proxy-Connection: close\r\n\r\n"), 0, "GET / host:h 1.1 none 2", .alone = true}, /* reads it as Connection */
+    {"proxy-connection means nothing", BYTES("GET / HTTP/1.1\r\n" H "Proxy-Connection: close\r\n\r\n"), 0,
+     "GET / host:h 1.1 none 2", .alone = true}, /* reads it as Connection */
     {"empty elements", BYTES("GET / HTTP/1.1\r\n" H "Connection: ,, ,\r\n\r\n"), 0, "GET / host:h 1.1 none 2"},
-    {"connection with blank in option", BYTES("GET / HTTP/1.1\r\n" H "Connection: a b\r\n\r\n"), 400, "connection_malformed"},
+    {"connection with blank in option", BYTES("GET / HTTP/1.1\r\n" H "Connection: a b\r\n\r\n"), 400,
+     "connection_malformed"},
     {"connection quoted", BYTES("GET / HTTP/1.1\r\n" H "Connection: \"close\"\r\n\r\n"), 400, "connection_malformed"},
-    {"connection with 65 options", BYTES("GET / HTTP/1.1\r\n" H "Connection: a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,"
-        "a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a\r\n\r\n"), 400, "connection_options"},
-    {"websocket", BYTES("GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), 0, "GET / host:h 1.1 none upgrade:websocket 3"},
-    {"websocket from a browser", BYTES("GET / HTTP/1.1\r\n" H "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket/13\r\n\r\n"), 0, "GET / host:h 1.1 none upgrade:WebSocket/13 3"},
-    {"upgrade with body", BYTES("POST / HTTP/1.1\r\n" H "Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 3\r\n\r\nabc"), 0, "POST / host:h 1.1 length:3 upgrade:x 4"},
-    {"upgrade without connection", BYTES("GET / HTTP/1.1\r\n" H "Upgrade: websocket\r\n\r\n"), 0, "GET / host:h 1.1 none 2"},
-    {"connection without upgrade", BYTES("GET / HTTP/1.1\r\n" H "Connection: upgrade\r\n\r\n"), 0, "GET / host:h 1.1 none 2"},
-    {"upgrade in 1.0", BYTES("GET / HTTP/1.0\r\n" H "Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"), 0, "GET / host:h 1.0 none close 3"},
-    {"h2c is no upgrade", BYTES("GET / HTTP/1.1\r\n" H "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"), 0, "GET / host:h 1.1 none 4"},
-    {"h2c and another", BYTES("GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: H2C, websocket\r\n\r\n"), 0, "GET / host:h 1.1 none upgrade:websocket 3"},
-    {"malformed upgrade is none", BYTES("GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: a b, c/, /d\r\n\r\n"), 0, "GET / host:h 1.1 none 3"},
-    {"continue", BYTES("POST / HTTP/1.1\r\n" H "Expect: 100-Continue\r\nContent-Length: 3\r\n\r\n"), 0, "POST / host:h 1.1 continue length:3 3"},
-    {"continue in 1.0", BYTES("POST / HTTP/1.0\r\n" H "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"), 0, "POST / host:h 1.0 length:3 close 3"},
-    {"expect something else", BYTES("POST / HTTP/1.1\r\n" H "Expect: 200-ok\r\nContent-Length: 3\r\n\r\n"), 417, "expectation"},
+    {"connection with 65 options",
+     BYTES("GET / HTTP/1.1\r\n" H "Connection: a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,"
+           "a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a\r\n\r\n"),
+     400, "connection_options"},
+    {"websocket", BYTES("GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), 0,
+     "GET / host:h 1.1 none upgrade:websocket 3"},
+    {"websocket from a browser",
+     BYTES("GET / HTTP/1.1\r\n" H "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket/13\r\n\r\n"), 0,
+     "GET / host:h 1.1 none upgrade:WebSocket/13 3"},
+    {"upgrade with body",
+     BYTES("POST / HTTP/1.1\r\n" H "Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 3\r\n\r\nabc"), 0,
+     "POST / host:h 1.1 length:3 upgrade:x 4"},
+    {"upgrade without connection", BYTES("GET / HTTP/1.1\r\n" H "Upgrade: websocket\r\n\r\n"), 0,
+     "GET / host:h 1.1 none 2"},
+    {"connection without upgrade", BYTES("GET / HTTP/1.1\r\n" H "Connection: upgrade\r\n\r\n"), 0,
+     "GET / host:h 1.1 none 2"},
+    {"upgrade in 1.0", BYTES("GET / HTTP/1.0\r\n" H "Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"), 0,
+     "GET / host:h 1.0 none close 3"},
+    {"h2c is no upgrade",
+     BYTES("GET / HTTP/1.1\r\n" H
+           "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"),
+     0, "GET / host:h 1.1 none 4"},
+    {"h2c and another", BYTES("GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: H2C, websocket\r\n\r\n"), 0,
+     "GET / host:h 1.1 none upgrade:websocket 3"},
+    {"malformed upgrade is none", BYTES("GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: a b, c/, /d\r\n\r\n"),
+     0, "GET / host:h 1.1 none 3"},
+    {"continue", BYTES("POST / HTTP/1.1\r\n" H "Expect: 100-Continue\r\nContent-Length: 3\r\n\r\n"), 0,
+     "POST / host:h 1.1 continue length:3 3"},
+    {"continue in 1.0", BYTES("POST / HTTP/1.0\r\n" H "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"), 0,
+     "POST / host:h 1.0 length:3 close 3"},
+    {"expect something else", BYTES("POST / HTTP/1.1\r\n" H "Expect: 200-ok\r\nContent-Length: 3\r\n\r\n"), 417,
+     "expectation"},
     {"expect two things", BYTES("POST / HTTP/1.1\r\n" H "Expect: 100-continue, x\r\n\r\n"), 417, "expectation"},
-    {"somebody's shadow", BYTES("GET / HTTP/1.1\r\n" H "x-shunt-shadow: 1\r\n\r\n"), 0, "GET / host:h 1.1 shadow none 2"},
-    {"trailers wanted", BYTES("GET / HTTP/1.1\r\n" H "TE: gzip, Trailers\r\nConnection: te\r\n\r\n"), 0, "GET / host:h 1.1 trailers none 3"},
+    {"somebody's shadow", BYTES("GET / HTTP/1.1\r\n" H "x-shunt-shadow: 1\r\n\r\n"), 0,
+     "GET / host:h 1.1 shadow none 2"},
+    {"trailers wanted", BYTES("GET / HTTP/1.1\r\n" H "TE: gzip, Trailers\r\nConnection: te\r\n\r\n"), 0,
+     "GET / host:h 1.1 trailers none 3"},
 };
 
 static const struct head_case responses[] = {
     {"ok", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), 0, "200 OK 1.1 length:5 1", .kind = 1},
-    {"long reason", BYTES("HTTP/1.1 404 Not Found, sorry\t\xe4\r\nContent-Length: 0\r\n\r\n"), 0, "404 Not Found, sorry\t\xe4 1.1 length:0 1", .kind = 1},
+    {"long reason", BYTES("HTTP/1.1 404 Not Found, sorry\t\xe4\r\nContent-Length: 0\r\n\r\n"), 0,
+     "404 Not Found, sorry\t\xe4 1.1 length:0 1", .kind = 1},
     {"empty reason", BYTES("HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n"), 0, "200  1.1 length:0 1", .kind = 1},
-    {"no blank before no reason", BYTES("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n"), 0, "200  1.1 length:0 1", .kind = 1},
+    {"no blank before no reason", BYTES("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n"), 0, "200  1.1 length:0 1",
+     .kind = 1},
     {"chunked", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), 0, "200 OK 1.1 chunked 1", .kind = 1},
     {"until close", BYTES("HTTP/1.1 200 OK\r\n\r\n"), 0, "200 OK 1.1 until-close close 0", .kind = 1},
     {"1.0", BYTES("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n"), 0, "200 OK 1.0 length:2 close 1", .kind = 1},
-    {"1.0 keep-alive", BYTES("HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n"), 0, "200 OK 1.0 length:2 2", .kind = 1},
-    {"1.0 keep-alive without length", BYTES("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n"), 0, "200 OK 1.0 until-close close 1", .kind = 1},
-    {"close", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"), 0, "200 OK 1.1 length:2 close 2", .kind = 1},
+    {"1.0 keep-alive", BYTES("HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n"), 0,
+     "200 OK 1.0 length:2 2", .kind = 1},
+    {"1.0 keep-alive without length", BYTES("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n"), 0,
+     "200 OK 1.0 until-close close 1", .kind = 1},
+    {"close", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"), 0,
+     "200 OK 1.1 length:2 close 2", .kind = 1},
     {"head with length", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), 0, "200 OK 1.1 none:5 1", .kind = 2},
-    {"head with chunked", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), 0, "200 OK 1.1 none 1", .kind = 2},
+    {"head with chunked", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), 0, "200 OK 1.1 none 1",
+     .kind = 2},
     {"head without either", BYTES("HTTP/1.1 200 OK\r\n\r\n"), 0, "200 OK 1.1 none 0", .kind = 2},
     {"204", BYTES("HTTP/1.1 204 No Content\r\n\r\n"), 0, "204 No Content 1.1 none 0", .kind = 1},
-    {"204 with length zero", BYTES("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"), 0, "204 No Content 1.1 none:0 1", .kind = 1},
-    {"204 with length", BYTES("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"), 502, "body_forbidden", .kind = 1},
-    {"204 chunked", BYTES("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 502, "body_forbidden", .kind = 1},
-    {"304 with length", BYTES("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"), 0, "304 Not Modified 1.1 none:5 1", .kind = 1},
-    {"304 chunked", BYTES("HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"), 0, "304 Not Modified 1.1 none 1", .kind = 1},
+    {"204 with length zero", BYTES("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"), 0,
+     "204 No Content 1.1 none:0 1", .kind = 1},
+    {"204 with length", BYTES("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"), 502, "body_forbidden",
+     .kind = 1},
+    {"204 chunked", BYTES("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 502,
+     "body_forbidden", .kind = 1},
+    {"304 with length", BYTES("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"), 0,
+     "304 Not Modified 1.1 none:5 1", .kind = 1},
+    {"304 chunked", BYTES("HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"), 0,
+     "304 Not Modified 1.1 none 1", .kind = 1},
     {"205", BYTES("HTTP/1.1 205 Reset\r\nContent-Length: 0\r\n\r\n"), 0, "205 Reset 1.1 length:0 1", .kind = 1},
     {"100", BYTES("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), 0, "100 Continue 1.1 none 0", .kind = 1},
     {"103", BYTES("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), 0, "103 Early Hints 1.1 none 1", .kind = 1},
@@ -316,12 +399,16 @@ static const struct head_case responses[] = {
     {"103 chunked", BYTES("HTTP/1.1 103 Hi\r\nTransfer-Encoding: chunked\r\n\r\n"), 502, "body_forbidden", .kind = 1},
     {"101", BYTES("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), 0,
      "101 Switching Protocols 1.1 none upgrade:websocket 2", .kind = 1},
-    {"101 with length", BYTES("HTTP/1.1 101 X\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\n"), 502, "body_forbidden", .kind = 1},
-    {"upgrade in a 200 is none", BYTES("HTTP/1.1 200 OK\r\nUpgrade: h2\r\nContent-Length: 0\r\n\r\n"), 0, "200 OK 1.1 length:0 2", .kind = 1},
+    {"101 with length", BYTES("HTTP/1.1 101 X\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\n"), 502, "body_forbidden",
+     .kind = 1},
+    {"upgrade in a 200 is none", BYTES("HTTP/1.1 200 OK\r\nUpgrade: h2\r\nContent-Length: 0\r\n\r\n"), 0,
+     "200 OK 1.1 length:0 2", .kind = 1},
     {"599", BYTES("HTTP/1.1 599 X\r\nContent-Length: 0\r\n\r\n"), 0, "599 X 1.1 length:0 1", .kind = 1},
     {"999", BYTES("HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n"), 0, "999 X 1.1 length:0 1", .kind = 1},
-    {"expect means nothing", BYTES("HTTP/1.1 200 OK\r\nExpect: x\r\nContent-Length: 0\r\n\r\n"), 0, "200 OK 1.1 length:0 2", .kind = 1},
-    {"several hosts mean nothing", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nHost: a b\r\n\r\n"), 0, "200 OK 1.1 length:0 2", .kind = 1},
+    {"expect means nothing", BYTES("HTTP/1.1 200 OK\r\nExpect: x\r\nContent-Length: 0\r\n\r\n"), 0,
+     "200 OK 1.1 length:0 2", .kind = 1},
+    {"several hosts mean nothing", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nHost: a b\r\n\r\n"), 0,
+     "200 OK 1.1 length:0 2", .kind = 1},
     {"not complete", BYTES("HTTP/1.1 200 OK\r\nContent-Le"), 0, "more", .kind = 1},
 
     {"no status line", BYTES("Hello, world\r\n"), 502, "status_line", 2, .kind = 1},
@@ -347,23 +434,34 @@ static const struct head_case responses[] = {
     {"control in reason", BYTES("HTTP/1.1 200 O\x02\r\n\r\n"), 502, "control_byte", 15, .kind = 1},
     {"second status line", BYTES("HTTP/1.1 200 OK\r\nHTTP/1.1 200 OK\r\n\r\n"), 502, "field_name", 22, .kind = 1},
     {"fold", BYTES("HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n"), 502, "obs_fold", .kind = 1},
-    {"space before colon", BYTES("HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\n"), 502, "space_before_colon", .kind = 1},
+    {"space before colon", BYTES("HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\n"), 502, "space_before_colon",
+     .kind = 1},
     {"bare lf in fields", BYTES("HTTP/1.1 200 OK\r\nX: a\nY: b\r\n\r\n"), 502, "bare_lf", .kind = 1},
-    {"two lengths", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"), 502, "content_length_duplicate", .kind = 1},
-    {"two equal lengths", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"), 502, "content_length_duplicate", .kind = 1},
-    {"list of lengths", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n"), 502, "content_length_duplicate", .kind = 1},
-    {"negative length", BYTES("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), 502, "content_length_malformed", .kind = 1},
-    {"length and chunked", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), 502, "content_length_and_transfer_encoding", .kind = 1},
-    {"length and chunked to head", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), 502, "content_length_and_transfer_encoding", .kind = 2},
-    {"gzip, chunked", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"), 502, "transfer_encoding_unknown", .kind = 1},
-    {"identity", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n"), 502, "transfer_encoding_unknown", .kind = 1},
-    {"chunked twice", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"), 502, "transfer_encoding_order", .kind = 1},
-    {"chunked in 1.0", BYTES("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), 502, "transfer_encoding_in_http10", .kind = 1},
-    {"too many fields", BYTES("HTTP/1.1 200 OK\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\n\r\n"), 502, "fields_too_many", .kind = 1},
+    {"two lengths", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"), 502,
+     "content_length_duplicate", .kind = 1},
+    {"two equal lengths", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"), 502,
+     "content_length_duplicate", .kind = 1},
+    {"list of lengths", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n"), 502, "content_length_duplicate",
+     .kind = 1},
+    {"negative length", BYTES("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), 502, "content_length_malformed",
+     .kind = 1},
+    {"length and chunked", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), 502,
+     "content_length_and_transfer_encoding", .kind = 1},
+    {"length and chunked to head", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+     502, "content_length_and_transfer_encoding", .kind = 2},
+    {"gzip, chunked", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"), 502,
+     "transfer_encoding_unknown", .kind = 1},
+    {"identity", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n"), 502, "transfer_encoding_unknown",
+     .kind = 1},
+    {"chunked twice", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"), 502,
+     "transfer_encoding_order", .kind = 1},
+    {"chunked in 1.0", BYTES("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), 502,
+     "transfer_encoding_in_http10", .kind = 1},
+    {"too many fields", BYTES("HTTP/1.1 200 OK\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\n\r\n"),
+     502, "fields_too_many", .kind = 1},
     {"too large", BYTES("HTTP/1.1 200 OK\r\nA: " X1024 X1024 "\r\n\r\n"), 502, "head_too_large", 2048, .kind = 1},
     {"endless reason", BYTES("HTTP/1.1 200 " X1024 X1024 "\r\n\r\n"), 502, "head_too_large", 2048, .kind = 1},
 };
-/* clang-format on */
 
 /* ---- llhttp, which reads the same bytes ---- */
 
@@ -386,8 +484,8 @@ static void check_outcome(const struct head_case *c, const struct reading *readi
         if (reading->result != H1_BAD)
             fail_msg("%s, %s: not refused, but %s", c->name, how, reading->facts.text);
         if (strcmp(reading->fault, c->facts) != 0 || reading->status != c->status)
-            fail_msg("%s, %s: refused with %u %s instead of %u %s", c->name, how, reading->status, reading->fault, c->status,
-                     c->facts);
+            fail_msg("%s, %s: refused with %u %s instead of %u %s", c->name, how, reading->status, reading->fault,
+                     c->status, c->facts);
         return;
     }
     if (reading->result == H1_BAD)
@@ -473,23 +571,25 @@ static void check_fields(const char *text, bool request, const char *expected)
 static void marks_hop_by_hop_fields(void **state)
 {
     (void)state;
-    check_fields("GET / HTTP/1.1\r\nHost: h\r\nConnection: x-a, X-C\r\nX-A: 1\r\nX-B: 2\r\nx-c: 3\r\nx-a: 4\r\nKeep-Alive: 5\r\n"
-                 "TE: trailers\r\nTrailer: X\r\nProxy-Connection: x\r\nUpgrade: y\r\n\r\n",
-                 true,
-                 "Host=h;Connection=x-a, X-C!;X-A=1!;X-B=2;x-c=3!;x-a=4!;Keep-Alive=5!;TE=trailers!;Trailer=X;"
-                 "Proxy-Connection=x!;Upgrade=y!;");
+    check_fields(
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: x-a, X-C\r\nX-A: 1\r\nX-B: 2\r\nx-c: 3\r\nx-a: 4\r\nKeep-Alive: 5\r\n"
+        "TE: trailers\r\nTrailer: X\r\nProxy-Connection: x\r\nUpgrade: y\r\n\r\n",
+        true,
+        "Host=h;Connection=x-a, X-C!;X-A=1!;X-B=2;x-c=3!;x-a=4!;Keep-Alive=5!;TE=trailers!;Trailer=X;"
+        "Proxy-Connection=x!;Upgrade=y!;");
 }
 
 static void connection_cannot_take_essential_fields(void **state)
 {
     (void)state;
-    check_fields("GET / HTTP/1.1\r\nHost: h\r\nConnection: host, cookie, Authorization, X-Forwarded-For, x-forwarded-port,"
-                 "content-length, x-real-ip, x-request-id, x-own\r\nCookie: a\r\nAuthorization: b\r\nX-Forwarded-For: c\r\n"
-                 "X-Forwarded-Port: 1\r\nContent-Length: 0\r\nX-Real-IP: d\r\nX-Request-Id: e\r\nX-Own: f\r\n\r\n",
-                 true,
-                 "Host=h;Connection=host, cookie, Authorization, X-Forwarded-For, x-forwarded-port,content-length, x-real-ip, "
-                 "x-request-id, x-own!;Cookie=a;Authorization=b;X-Forwarded-For=c;X-Forwarded-Port=1;Content-Length=0;"
-                 "X-Real-IP=d;X-Request-Id=e;X-Own=f!;");
+    check_fields(
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: host, cookie, Authorization, X-Forwarded-For, x-forwarded-port,"
+        "content-length, x-real-ip, x-request-id, x-own\r\nCookie: a\r\nAuthorization: b\r\nX-Forwarded-For: c\r\n"
+        "X-Forwarded-Port: 1\r\nContent-Length: 0\r\nX-Real-IP: d\r\nX-Request-Id: e\r\nX-Own: f\r\n\r\n",
+        true,
+        "Host=h;Connection=host, cookie, Authorization, X-Forwarded-For, x-forwarded-port,content-length, x-real-ip, "
+        "x-request-id, x-own!;Cookie=a;Authorization=b;X-Forwarded-For=c;X-Forwarded-Port=1;Content-Length=0;"
+        "X-Real-IP=d;X-Request-Id=e;X-Own=f!;");
 }
 
 static void knows_what_methods_promise(void **state)
@@ -499,10 +599,14 @@ static void knows_what_methods_promise(void **state)
         const char *head;
         bool get, head_method, safe, idempotent;
     } cases[] = {
-        {"GET / HTTP/1.0\r\n\r\n", true, false, true, true},      {"HEAD / HTTP/1.0\r\n\r\n", false, true, true, true},
-        {"POST / HTTP/1.0\r\n\r\n", false, false, false, false},  {"PUT / HTTP/1.0\r\n\r\n", false, false, false, true},
-        {"DELETE / HTTP/1.0\r\n\r\n", false, false, false, true}, {"PATCH / HTTP/1.0\r\n\r\n", false, false, false, false},
-        {"OPTIONS / HTTP/1.0\r\n\r\n", false, false, true, true}, {"PROPFIND / HTTP/1.0\r\n\r\n", false, false, true, true},
+        {"GET / HTTP/1.0\r\n\r\n", true, false, true, true},
+        {"HEAD / HTTP/1.0\r\n\r\n", false, true, true, true},
+        {"POST / HTTP/1.0\r\n\r\n", false, false, false, false},
+        {"PUT / HTTP/1.0\r\n\r\n", false, false, false, true},
+        {"DELETE / HTTP/1.0\r\n\r\n", false, false, false, true},
+        {"PATCH / HTTP/1.0\r\n\r\n", false, false, false, false},
+        {"OPTIONS / HTTP/1.0\r\n\r\n", false, false, true, true},
+        {"PROPFIND / HTTP/1.0\r\n\r\n", false, false, true, true},
         {"LOCK / HTTP/1.0\r\n\r\n", false, false, false, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -547,7 +651,8 @@ static void a_refused_head_leaves_nothing_behind(void **state)
     (void)state;
     struct h1_parser *parser = h1_parser_new(&limits);
     assert_non_null(parser);
-    static const struct bytes bad = BYTES("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n:");
+    static const struct bytes bad =
+        BYTES("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n:");
     static const struct bytes good = BYTES("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     struct reading reading = read_in_pieces(parser, &limits, 0, bad, 0, 1);
     assert_int_equal(reading.result, H1_BAD);

@@ -96,7 +96,8 @@ static void keeps_order_case_and_duplicates(void **state)
 {
     (void)state;
     const struct h1_forward forward = {.rules = &bare};
-    check_request("GET /a%20b/../c?d=%zz&&=?e HTTP/1.1\r\nHOST: h:1\r\nb: 1\r\nA: 2\r\nB: 3\r\nb: 1\r\nx-Y: \r\n\r\n", &forward,
+    check_request("GET /a%20b/../c?d=%zz&&=?e HTTP/1.1\r\nHOST: h:1\r\nb: 1\r\nA: 2\r\nB: 3\r\nb: 1\r\nx-Y: \r\n\r\n",
+                  &forward,
                   "GET /a%20b/../c?d=%zz&&=?e HTTP/1.1\r\nHOST: h:1\r\nb: 1\r\nA: 2\r\nB: 3\r\nb: 1\r\nx-Y: \r\n\r\n");
     check_request("GET /? HTTP/1.1\r\nHost: h\r\n\r\n", &forward, "GET /? HTTP/1.1\r\nHost: h\r\n\r\n");
 }
@@ -115,12 +116,14 @@ static void leaves_out_hop_by_hop_fields(void **state)
 {
     (void)state;
     const struct h1_forward forward = {.rules = &bare};
-    check_request("GET / HTTP/1.1\r\nConnection: keep-alive, x-a\r\nHost: h\r\nKeep-Alive: 5\r\nX-B: 1\r\nProxy-Connection: close\r\n"
+    check_request("GET / HTTP/1.1\r\nConnection: keep-alive, x-a\r\nHost: h\r\nKeep-Alive: 5\r\nX-B: "
+                  "1\r\nProxy-Connection: close\r\n"
                   "X-A: 2\r\nUpgrade: websocket\r\nTE: gzip\r\nTrailer: X-C\r\nX-D: 3\r\n\r\n",
                   &forward, "GET / HTTP/1.1\r\nHost: h\r\nX-B: 1\r\nTrailer: X-C\r\nX-D: 3\r\n\r\n");
-    check_request("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-B: 1\r\nKeep-Alive: 5\r\nX-C: 1\r\n\r\n", &forward,
-                  "GET / HTTP/1.1\r\nHost: h\r\nX-B: 1\r\nX-C: 1\r\n\r\n");
-    check_request("GET / HTTP/1.1\r\nConnection: cookie, host, x-forwarded-for\r\nHost: h\r\nCookie: a\r\nX-Forwarded-For: b\r\n\r\n",
+    check_request("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-B: 1\r\nKeep-Alive: 5\r\nX-C: 1\r\n\r\n",
+                  &forward, "GET / HTTP/1.1\r\nHost: h\r\nX-B: 1\r\nX-C: 1\r\n\r\n");
+    check_request("GET / HTTP/1.1\r\nConnection: cookie, host, x-forwarded-for\r\nHost: h\r\nCookie: "
+                  "a\r\nX-Forwarded-For: b\r\n\r\n",
                   &forward, "GET / HTTP/1.1\r\nHost: h\r\nCookie: a\r\nX-Forwarded-For: b\r\n\r\n");
 }
 
@@ -187,14 +190,17 @@ static void keeps_an_upgrade(void **state)
 {
     (void)state;
     const struct h1_forward forward = {.rules = &bare};
-    check_request("GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n",
-                  &forward,
-                  "GET / HTTP/1.1\r\nHost: h\r\nSec-WebSocket-Key: k\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    check_request(
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "
+        "k\r\n\r\n",
+        &forward,
+        "GET / HTTP/1.1\r\nHost: h\r\nSec-WebSocket-Key: k\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
     check_request("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, TE, HTTP2-Settings\r\nUpgrade: h2c, foo/2\r\n"
                   "HTTP2-Settings: AAMA\r\nTE: trailers\r\n\r\n",
                   &forward,
                   "GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: Upgrade, TE\r\nUpgrade: foo/2\r\n\r\n");
-    check_request("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n\r\n",
+    check_request("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: "
+                  "AAMA\r\n\r\n",
                   &forward, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 }
 
@@ -202,9 +208,11 @@ static void keeps_expect_and_te_trailers(void **state)
 {
     (void)state;
     const struct h1_forward forward = {.rules = &bare};
-    check_request("POST / HTTP/1.1\r\nHost: h\r\nTE: trailers, gzip\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", &forward,
-                  "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\nTE: trailers\r\n"
-                  "Connection: TE\r\n\r\n");
+    check_request(
+        "POST / HTTP/1.1\r\nHost: h\r\nTE: trailers, gzip\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+        &forward,
+        "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\nTE: trailers\r\n"
+        "Connection: TE\r\n\r\n");
     check_request("POST / HTTP/1.0\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", &forward,
                   "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n");
 }
@@ -213,12 +221,14 @@ static void adds_what_the_rules_say(void **state)
 {
     (void)state;
     struct h1_forward forward = {.rules = &usual, .client = {{192, 0, 2, 10}, 4}, .request_id = {"id-1", 4}};
-    check_request("GET / HTTP/1.1\r\nHost: h\r\n\r\n", &forward,
-                  "GET / HTTP/1.1\r\nHost: h\r\nVia: 1.1 shunt\r\nX-Forwarded-For: 192.0.2.10\r\nX-Forwarded-Proto: http\r\n"
-                  "X-Forwarded-Host: h\r\nX-Request-Id: id-1\r\n\r\n");
+    check_request(
+        "GET / HTTP/1.1\r\nHost: h\r\n\r\n", &forward,
+        "GET / HTTP/1.1\r\nHost: h\r\nVia: 1.1 shunt\r\nX-Forwarded-For: 192.0.2.10\r\nX-Forwarded-Proto: http\r\n"
+        "X-Forwarded-Host: h\r\nX-Request-Id: id-1\r\n\r\n");
     forward.downstream_tls = true;
     forward.shadow = true;
-    check_request("GET / HTTP/1.0\r\nHost: h\r\nVia: 1.0 a\r\nX-Forwarded-For: 1.1.1.1\r\nB: c\r\nx-forwarded-for: 2.2.2.2, 3.3.3.3\r\n"
+    check_request("GET / HTTP/1.0\r\nHost: h\r\nVia: 1.0 a\r\nX-Forwarded-For: 1.1.1.1\r\nB: c\r\nx-forwarded-for: "
+                  "2.2.2.2, 3.3.3.3\r\n"
                   "X-Forwarded-Proto: gopher\r\nX-Forwarded-Host: evil\r\nX-Request-Id: theirs\r\nvia: 1.1 b\r\n\r\n",
                   &forward,
                   "GET / HTTP/1.1\r\nHost: h\r\nB: c\r\nX-Request-Id: theirs\r\nVia: 1.0 a, 1.1 b, 1.0 shunt\r\n"
@@ -229,8 +239,9 @@ static void adds_what_the_rules_say(void **state)
 static void each_rule_does_what_it_says(void **state)
 {
     (void)state;
-    static const char in[] = "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: a\r\nX-Forwarded-Proto: b\r\nX-Forwarded-Host: c\r\n"
-                             "X-Request-Id: d\r\n\r\n";
+    static const char in[] =
+        "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: a\r\nX-Forwarded-Proto: b\r\nX-Forwarded-Host: c\r\n"
+        "X-Request-Id: d\r\n\r\n";
     static const char none[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     const struct config_headers set = {.x_forwarded_for = HEADER_SET,
                                        .x_forwarded_proto = HEADER_SET,
@@ -263,18 +274,35 @@ static void without_an_address_or_id_the_fields_stay(void **state)
     const struct h1_forward forward = {.rules = &set};
     static const char in[] = "GET / HTTP/1.0\r\nX-Forwarded-For: a\r\nX-Forwarded-For: b\r\nX-Request-Id: c\r\n"
                              "X-Forwarded-Host: d\r\n\r\n";
-    check_request(in, &forward,
-                  "GET / HTTP/1.1\r\nX-Forwarded-For: a\r\nX-Forwarded-For: b\r\nX-Request-Id: c\r\nX-Forwarded-Host: d\r\n"
-                  "Host: \r\n\r\n");
+    check_request(
+        in, &forward,
+        "GET / HTTP/1.1\r\nX-Forwarded-For: a\r\nX-Forwarded-For: b\r\nX-Request-Id: c\r\nX-Forwarded-Host: d\r\n"
+        "Host: \r\n\r\n");
 }
 
 static void writes_addresses(void **state)
 {
     (void)state;
     static const char *const addresses[] = {
-        "0.0.0.0", "255.255.255.255", "10.1.20.100", "::", "::1", "1::", "2001:db8::1", "2001:db8:0:1:1:1:1:1",
-        "2001:0:0:1::1", "2001:db8::1:0:0:1", "fe80::1:2:3:4", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "ff02::fb",
-        "abcd:ef01:2345:6789:abcd:ef01:2345:6789", "64:ff9b::102:304", "1:0:0:4:5:0:0:8", "0:1::", "::1:0:0:0:0",
+        "0.0.0.0",
+        "255.255.255.255",
+        "10.1.20.100",
+        "::",
+        "::1",
+        "1::",
+        "2001:db8::1",
+        "2001:db8:0:1:1:1:1:1",
+        "2001:0:0:1::1",
+        "2001:db8::1:0:0:1",
+        "fe80::1:2:3:4",
+        "1:2:3:4:5:6:7:8",
+        "1:2:3:4:5:6:7::",
+        "ff02::fb",
+        "abcd:ef01:2345:6789:abcd:ef01:2345:6789",
+        "64:ff9b::102:304",
+        "1:0:0:4:5:0:0:8",
+        "0:1::",
+        "::1:0:0:0:0",
     };
     const struct config_headers rules = {.x_forwarded_for = HEADER_SET,
                                          .x_forwarded_proto = HEADER_OFF,
@@ -301,8 +329,10 @@ static void keeps_a_response(void **state)
 {
     (void)state;
     const struct h1_reply reply = {.rules = &bare, .framing = FRAMING_LENGTH, .client_minor = 1};
-    check_response("HTTP/1.1 200 Fine, thanks\r\nSet-Cookie: a\r\nServer: x\r\nset-cookie: b\r\nContent-Length: 3\r\n\r\n", false, &reply,
-                   "HTTP/1.1 200 Fine, thanks\r\nSet-Cookie: a\r\nServer: x\r\nset-cookie: b\r\nContent-Length: 3\r\n\r\n");
+    check_response(
+        "HTTP/1.1 200 Fine, thanks\r\nSet-Cookie: a\r\nServer: x\r\nset-cookie: b\r\nContent-Length: 3\r\n\r\n", false,
+        &reply,
+        "HTTP/1.1 200 Fine, thanks\r\nSet-Cookie: a\r\nServer: x\r\nset-cookie: b\r\nContent-Length: 3\r\n\r\n");
     check_response("HTTP/1.0 200\r\nContent-Length: 003\r\nA:b\r\n\r\n", false, &reply,
                    "HTTP/1.1 200 \r\nA: b\r\nContent-Length: 3\r\n\r\n");
 }
@@ -311,10 +341,11 @@ static void a_response_loses_hop_by_hop_fields(void **state)
 {
     (void)state;
     const struct h1_reply reply = {.rules = &usual, .framing = FRAMING_LENGTH, .client_minor = 1, .close = true};
-    check_response("HTTP/1.1 200 OK\r\nConnection: keep-alive, x-a\r\nKeep-Alive: timeout=5\r\nX-A: 1\r\nX-B: 2\r\nUpgrade: h2\r\n"
-                   "Content-Length: 3\r\nVia: 1.1 b\r\n\r\n",
-                   false, &reply,
-                   "HTTP/1.1 200 OK\r\nX-B: 2\r\nContent-Length: 3\r\nVia: 1.1 b, 1.1 shunt\r\nConnection: close\r\n\r\n");
+    check_response(
+        "HTTP/1.1 200 OK\r\nConnection: keep-alive, x-a\r\nKeep-Alive: timeout=5\r\nX-A: 1\r\nX-B: 2\r\nUpgrade: h2\r\n"
+        "Content-Length: 3\r\nVia: 1.1 b\r\n\r\n",
+        false, &reply,
+        "HTTP/1.1 200 OK\r\nX-B: 2\r\nContent-Length: 3\r\nVia: 1.1 b, 1.1 shunt\r\nConnection: close\r\n\r\n");
 }
 
 static void writes_the_framing_of_responses(void **state)
@@ -340,7 +371,8 @@ static void responses_without_body(void **state)
 {
     (void)state;
     const struct h1_reply reply = {.rules = &bare, .framing = FRAMING_NONE, .client_minor = 1};
-    check_response("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true, &reply, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+    check_response("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true, &reply,
+                   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
     check_response("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", true, &reply, "HTTP/1.1 200 OK\r\n\r\n");
     check_response("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\n", false, &reply,
                    "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\n");
@@ -352,7 +384,8 @@ static void interim_responses(void **state)
 {
     (void)state;
     const struct h1_reply reply = {.rules = &usual, .framing = FRAMING_NONE, .client_minor = 1, .close = true};
-    check_response("HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n", false, &reply, "HTTP/1.1 100 Continue\r\n\r\n");
+    check_response("HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n", false, &reply,
+                   "HTTP/1.1 100 Continue\r\n\r\n");
     check_response("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", false, &reply,
                    "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nVia: 1.1 shunt\r\n\r\n");
 }
@@ -361,15 +394,20 @@ static void switching_protocols(void **state)
 {
     (void)state;
     struct h1_reply reply = {.rules = &bare, .framing = FRAMING_NONE, .client_minor = 1};
-    check_response("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n", false,
-                   &reply,
-                   "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+    check_response("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: "
+                   "websocket\r\nSec-WebSocket-Accept: x\r\n\r\n",
+                   false, &reply,
+                   "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\nUpgrade: websocket\r\nConnection: "
+                   "Upgrade\r\n\r\n");
     check_response("HTTP/1.1 101 Switching Protocols\r\n\r\n", false, &reply,
                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n");
     reply.framing = FRAMING_LENGTH;
     reply.close = true;
-    check_response("HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n", false, &reply,
-                   "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nUpgrade: websocket\r\nConnection: close, Upgrade\r\n\r\n");
+    check_response(
+        "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n",
+        false, &reply,
+        "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nUpgrade: websocket\r\nConnection: close, "
+        "Upgrade\r\n\r\n");
 }
 
 static void adds_extra_lines(void **state)
@@ -387,7 +425,8 @@ static void writes_a_head_of_its_own(void **state)
     (void)state;
     const struct h1_reply reply = {.rules = &bare, .framing = FRAMING_LENGTH, .client_minor = 1, .close = true};
     const struct head head = {.status = 503, .minor = 1, .content_length = 12};
-    check_response_head(&head, &reply, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 12\r\nConnection: close\r\n\r\n");
+    check_response_head(&head, &reply,
+                        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 12\r\nConnection: close\r\n\r\n");
 }
 
 /* ---- the small ones ---- */
@@ -395,7 +434,8 @@ static void writes_a_head_of_its_own(void **state)
 static void writes_chunk_prefixes(void **state)
 {
     (void)state;
-    static const uint64_t lengths[] = {0, 1, 15, 16, 255, 256, 0x1f4, 4095, 4096, 65535, 1u << 31, UINT64_MAX, UINT64_MAX / 16};
+    static const uint64_t lengths[] = {
+        0, 1, 15, 16, 255, 256, 0x1f4, 4095, 4096, 65535, 1u << 31, UINT64_MAX, UINT64_MAX / 16};
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
         char to[H1_CHUNK_PREFIX], expected[32];
         size_t length = h1_write_chunk_prefix(to, lengths[i]);
