@@ -275,7 +275,7 @@ static json_t *samples_json(const struct report_row *row)
 {
     json_t *array = json_array();
     for (uint32_t i = 1; array != NULL && i <= row->sample_room; i++) {
-        json_t *sample = row->samples[(row->sample_next - i) % row->sample_room];
+        json_t *sample = row->samples[(row->sample_next + row->sample_room - i) % row->sample_room];
         if (sample != NULL)
             json_array_append_new(array, json_deep_copy(sample));
     }
