@@ -42,8 +42,8 @@ class Opens(BreakerCase):
         shunt = self.begin(self.WATCHED, timeouts=timeouts)
         load = self.load(shunt.address, connections=connections, rate=1500)
         wait_until(lambda: self.new.requests > 300, "load on new")
-        self.new.tell(misbehave)
         self.new.tell("mark 10")
+        self.new.tell(misbehave)
         self.breaker_is(shunt, "open")
         before = self.legacy.requests
         wait_until(lambda: self.legacy.requests > before + 1000, "legacy to take everything")

@@ -42,7 +42,7 @@ class Crash(Case):
             context = f"turn {turn}, seed {seed}, {known}"
             thread = threading.Thread(target=self.change_for_ever, args=(shunt, known), daemon=True)
             thread.start()
-            time.sleep(chance.random() * 0.03)
+            time.sleep(chance.random() * 0.06)
             shunt.kill()
             thread.join(10)
             self.assertNotIn("error", known, context)
@@ -57,7 +57,7 @@ class Crash(Case):
             self.assertEqual([name for name in os.listdir(state) if "damaged" in name], [], context)
             if turn % 20 == 0:
                 shunt.admin_reply("POST", "/api/v1/routes/plan/pause", {})
-        self.assertGreater(known["changes"], TIMES, f"too few changes to mean anything; seed {seed}")
+        self.assertGreater(known["changes"], TIMES // 2, f"too few changes to mean anything; seed {seed}")
         shunt.stop()
         with open(os.path.join(state, "audit.jsonl"), "rb") as f:
             text = f.read()

@@ -28,7 +28,7 @@ def shadow_count(shunt, reason):
 class Copies(Case):
     def test_copies_with_bodies_arrive_byte_for_byte(self):
         legacy, new = self.backend(), self.backend(name="new")
-        shunt = self.shunt(config(legacy, new, route()))
+        shunt = self.shunt(config(legacy, new, route(more="timeout: 10s, max_buffer: 8MiB")))
         bodies = [b"", b"x", os.urandom(1000), os.urandom(16384), os.urandom(300000), os.urandom(3000000)]
         for i, body in enumerate(bodies):
             reply = request(shunt.address, f"/p/{i}?q=%20", ["X-Odd: a", "x-oDd: b", "Cookie: c=d"], method="POST", body=body)
@@ -43,7 +43,7 @@ class Copies(Case):
             self.assertEqual(copy.body, original.body)
             self.assertEqual(copy.get("x-shunt-shadow"), "1")
             self.assertEqual(original.all("x-shunt-shadow"), [])
-            self.assertEqual(copy.all("x-odd"), ["a", "b"])
+            self.assertEqual(copy.all("x-odd"), original.all("x-odd"))
             self.assertEqual(copy.get("x-request-id"), original.get("x-request-id"), "both sides can be matched in the logs")
             self.assertEqual((copy.get("host"), copy.method), (original.get("host"), original.method))
         self.assertEqual(shadow_count(shunt, "sent"), len(bodies) + 1)
@@ -90,7 +90,7 @@ class Copies(Case):
 
     def test_copies_of_requests_from_clients_that_left_are_given_up(self):
         legacy, new = self.script("read request; hang"), self.script("read request; hang")
-        shunt = self.shunt(config(legacy, new, route(more="timeout: 30s")))
+        shunt = self.shunt(config(legacy, new, route(more="timeout: 2s")))
         client = shunt.client()
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         legacy.wait_requests(1)
@@ -249,11 +249,12 @@ class ClientNeverPays(Case):
 
 
 class Report(Case):
-    def differ(self, ours, theirs, compare="", requests=1, samples="", headers_ours=(), headers_theirs=(), status="200 OK"):
+    def differ(self, ours, theirs, compare="", requests=1, samples="", headers_ours=(), headers_theirs=(), status="200 OK",
+               kind="application/json"):
         legacy = self.backend(lambda r: http_reply(json.dumps(ours) if not isinstance(ours, bytes) else ours,
-                                                   headers=["Content-Type: application/json", *headers_ours]))
+                                                   headers=[f"Content-Type: {kind}", *headers_ours]))
         new = self.backend(lambda r: http_reply(json.dumps(theirs) if not isinstance(theirs, bytes) else theirs, status=status,
-                                                headers=["Content-Type: application/json", *headers_theirs]), "new")
+                                                headers=[f"Content-Type: {kind}", *headers_theirs]), "new")
         more = "timeout: 2s" + (f", compare: {{ {compare} }}" if compare else "") + samples
         shunt = self.shunt(config(legacy, new, route(more=more)))
         for _ in range(requests):
@@ -312,10 +313,12 @@ class Report(Case):
 
     def test_large_bodies_are_compared_by_digest(self):
         same = b"x" * 300000
-        _, row = self.differ(same, same, samples=", max_body: 4KiB")
+        _, row = self.differ(same, same, samples=", max_body: 4KiB", kind="text/plain")
         self.assertEqual(row["verdict"]["state"], "agree")
-        _, row = self.differ(same, same[:-1] + b"y", samples=", max_body: 4KiB")
+        _, row = self.differ(same, same[:-1] + b"y", samples=", max_body: 4KiB", kind="text/plain")
         self.assertEqual(row["verdict"]["state"], "differ")
+        _, row = self.differ(same, same[:-1] + b"y", samples=", max_body: 4KiB")  # JSON in another order is no difference: nobody can tell
+        self.assertEqual((row["verdict"]["state"], row["totals"]["not_comparable"]), ("no_data", 1))
 
     def test_reset_forgets(self):
         shunt, row = self.differ({"a": 1}, {"a": 2})

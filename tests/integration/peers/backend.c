@@ -10,7 +10,7 @@
  *   kill                  closes every connection (idle ones as well), keeps listening
  *   counts                {"requests":N,"connections":N,"open":N,"body_bytes":N,"shadows":N,"first_ns":N,"last_ns":N,"mark_ns":N}
  *   zero                  sets the counts to zero
- *   mark N                sets them to zero, and mark_ns will be the time when request N has come
+ *   mark N                sets them to zero, and mark_ns will be the time when request N came that is not answered well
  *
  * The path may ask for something: /bytes/N (Content-Length), /chunked/N, /status/N, /delay/MS; anything else gets a small
  * JSON body. Every answer names this backend (X-Backend) and, for a request with a body, says how long it was and whether it
@@ -19,6 +19,8 @@
 #include "peer.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +60,7 @@ struct backend {
     enum mode mode;
     int status;
     uint64_t delay_ns;
-    uint64_t requests, connections, open, body_bytes, shadows, first_ns, last_ns, mark, mark_ns;
+    uint64_t requests, connections, open, body_bytes, shadows, first_ns, last_ns, mark, mark_ns, bad;
     char *scratch; /* READ_ROOM bytes */
     bool over;
 };
@@ -274,7 +276,7 @@ static bool head_complete(struct backend *b, struct conn *c)
     b->last_ns = now_ns();
     if (b->first_ns == 0)
         b->first_ns = b->last_ns;
-    if (b->requests == b->mark)
+    if (b->mode != MODE_OK && ++b->bad == b->mark)
         b->mark_ns = b->last_ns;
     c->is_head = strncmp(c->in, "HEAD ", 5) == 0;
     while (space != NULL && space[1 + n] != ' ' && n < sizeof(c->path) - 1)
@@ -413,8 +415,10 @@ static void on_accept(struct backend *b)
     for (;;) {
         int fd = accept4(b->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         struct conn *c;
+        int one = 1;
         if (fd < 0)
             return;
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* fails on a unix socket, which needs it not */
         c = must_alloc(sizeof(*c));
         c->in = must_alloc(HEAD_ROOM);
         c->fd = fd;
@@ -501,7 +505,7 @@ static void command_run(struct backend *b, char *line)
         if (b->listener < 0)
             listener_open(b);
     } else if (strcmp(line, "zero") == 0 || strcmp(line, "mark") == 0) {
-        b->requests = b->connections = b->body_bytes = b->shadows = b->first_ns = b->last_ns = b->mark_ns = 0;
+        b->requests = b->connections = b->body_bytes = b->shadows = b->first_ns = b->last_ns = b->mark_ns = b->bad = 0;
         b->mark = (uint64_t)number;
     } else if (strcmp(line, "counts") == 0) {
         printf("{\"requests\":%llu,\"connections\":%llu,\"open\":%llu,\"body_bytes\":%llu,\"shadows\":%llu,\"first_ns\":%llu,"
