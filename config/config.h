@@ -334,7 +334,7 @@ char *config_dump(const struct config *config);
 
 /*
  * Does `next` differ from `running` in keys that only take effect when shunt starts again? Writes them to `names`
- * ("listeners, admin.address", cut where `room` bytes end). Any thread.
+ * ("workers, admin.address", cut where `room` bytes end). Any thread.
  */
 bool config_needs_restart(const struct config *running, const struct config *next, char *names, size_t room);
 

@@ -68,7 +68,7 @@ static const struct config_choice status_rules[] = {{"exact", 0}, {"class", 1}, 
 /* ---- listeners[] ---- */
 
 static const struct config_key listener_keys[] = {
-    {ROW("address", type_address, config_listener, address), .flags = KEY_REQUIRED | KEY_RESTART,
+    {ROW("address", type_address, config_listener, address), .flags = KEY_REQUIRED,
      .help = "Where clients connect: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`. Port 0 lets the kernel choose one."},
     {.name = "protocols", .type = &type_protocols, .fallback = "[http/1.1]", .flags = KEY_RESTART,
      .help = "What clients may speak; HTTP/1.1 includes 1.0."},
@@ -431,7 +431,7 @@ static const struct config_section state_section = {
 
 static const struct config_key file_keys[] = {
     {ROW("listeners", type_sections, config, listeners), .count_at = offsetof(struct config, listener_count),
-     .section = &listener_section, .min = 1, .max = 64, .flags = KEY_REQUIRED | KEY_RESTART,
+     .section = &listener_section, .min = 1, .max = 64, .flags = KEY_REQUIRED,
      .help = "Where clients connect."},
     SECTION("admin", config, admin, admin_section, "The admin API, health checks and metrics."),
     {ROW("workers", type_workers, config, workers), .fallback = "auto", .min = 1, .max = 256,

@@ -46,11 +46,11 @@ static void routes_and_timeouts_are_reloaded(void **state)
               "");
 }
 
-static void sockets_threads_and_state_need_a_restart(void **state)
+static void threads_the_admin_address_and_state_need_a_restart(void **state)
 {
     (void)state;
     names_are(LISTEN BACKENDS "workers: 1\n", "listeners: [ { address: 127.0.0.1:8081 } ]\n" BACKENDS "workers: 2\n",
-              "listeners, workers");
+              "workers"); /* listeners are opened and closed by a reload */
     names_are(LISTEN BACKENDS "admin: { address: 127.0.0.1:1 }\n", LISTEN BACKENDS "admin: { address: 127.0.0.1:2 }\n",
               "admin.address");
     names_are(LISTEN BACKENDS, LISTEN BACKENDS "admin: { address: 127.0.0.1:2 }\n", "admin");
@@ -61,12 +61,12 @@ static void sockets_threads_and_state_need_a_restart(void **state)
 
 static void names_are_cut_where_the_room_ends(void **state)
 {
-    char names[8];
+    char names[5];
     struct config *running = parse(LISTEN BACKENDS "workers: 1\n");
-    struct config *next = parse("listeners: [ { address: 127.0.0.1:1 } ]\n" BACKENDS "workers: 2\n");
+    struct config *next = parse(LISTEN BACKENDS "workers: 2\n");
     (void)state;
     assert_true(config_needs_restart(running, next, names, sizeof(names)));
-    assert_string_equal(names, "listene");
+    assert_string_equal(names, "work");
     assert_true(config_needs_restart(running, next, names, 0));
     config_free(running);
     config_free(next);
@@ -76,7 +76,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes_and_timeouts_are_reloaded),
-        cmocka_unit_test(sockets_threads_and_state_need_a_restart),
+        cmocka_unit_test(threads_the_admin_address_and_state_need_a_restart),
         cmocka_unit_test(names_are_cut_where_the_room_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

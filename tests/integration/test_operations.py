@@ -141,7 +141,8 @@ class Reloading(Operations):
         for client in kept:
             self.assertEqual(client.get().status, 200)
         path = os.path.join(self.directory, "http.sock")
-        shunt.reload(listeners(self.file(), "127.0.0.1:0", f"unix:{path}"))
+        event = shunt.reload(listeners(self.file(), "127.0.0.1:0", f"unix:{path}"))
+        self.assertNotIn("restart_needed", event)
         self.assertEqual(request(path).get("x-backend"), "legacy")
         self.assertEqual(request(first).status, 200)
         self.assertEqual(shunt.wait_events("listening_ended")[0]["address"], f"127.0.0.1:{second[1]}")
