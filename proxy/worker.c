@@ -20,6 +20,8 @@
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/mirror.h"
+#include "proxy/pipe.h"
+#include "proxy/pipe.h"
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
 #include "proxy/worker_inside.h"
@@ -108,6 +110,8 @@ bool worker_shed_shadow(struct worker *worker)
 {
     uint32_t freed = mirrors_cancel(worker, MIRROR_MEMORY);
     freed += upstream_set_close_idle(worker->upstreams, USE_SHADOW);
+    freed += worker->pipe_count;
+    pipes_done(worker);
     /* Kept live connections are a comfort, too, when nothing else is left to give. */
     if (freed == 0)
         freed = upstream_set_close_idle(worker->upstreams, USE_LIVE);
@@ -153,8 +157,10 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     /* Fast while anything is under way or a deadline is near; slow in the quiet. */
     bool busy = worker->tick_saw_work || worker->exchanges_open > 0 || worker->mirrors != NULL || worker->draining;
     worker->tick_saw_work = false;
-    if (!busy && worker->tick_is_fast)
+    if (!busy && worker->tick_is_fast) {
         set_tick(worker, false);
+        pipes_done(worker); /* a quiet worker holds no descriptors it has no use for */
+    }
 }
 
 /* ---- snapshots ---- */
