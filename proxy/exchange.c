@@ -577,6 +577,7 @@ static void become_tunnel(struct exchange *ex, const struct head *head)
 static void hold_response_back(struct exchange *ex)
 {
     ex->drain_wanted = true;
+    ex->held_bytes = ex->stream->codec->unsent(ex->stream);
     ex->attempt.codec->pause(&ex->attempt, true);
     ex->stream->codec->want_drained(ex->stream);
 }
@@ -750,9 +751,20 @@ static const struct attempt_events primary_events = {
 
 /* ---- patience ---- */
 
-uint64_t exchange_patience(const struct exchange *ex, unsigned *status, enum outcome_kind *blame)
+/* A client that takes some of what is queued makes progress, however long it takes for all of it. */
+static void note_progress(struct exchange *ex)
+{
+    size_t unsent = ex->stream->codec->unsent(ex->stream);
+    if (unsent < ex->held_bytes)
+        ex->activity_ms = worker_now_ms(ex->worker);
+    ex->held_bytes = unsent;
+}
+
+uint64_t exchange_patience(struct exchange *ex, unsigned *status, enum outcome_kind *blame)
 {
     const struct config_timeouts *timeouts = &ex->view->config->timeouts;
+    if (ex->drain_wanted)
+        note_progress(ex);
     /* The client owes us the body, unless we are the ones who have stopped reading it. */
     bool client_owes = !ex->body_ended && !ex->body_paused;
     uint64_t limit = client_owes ? timeouts->request_body_ms : timeouts->stream_idle_ms;

@@ -42,6 +42,7 @@ struct exchange {
     bool is_head, is_idempotent, upgrade, close;
     bool responded;               /* a final head has gone to the client */
     bool drain_wanted;
+    size_t held_bytes;            /* unsent when the response was held back, or last looked at */
     bool fell_back, retried;
     bool may_fall_back;
     bool log;
@@ -75,7 +76,7 @@ void exchange_abandon(struct exchange *ex, enum outcome_kind why);
 void exchange_drained(struct exchange *ex);
 /* How long until this exchange has been without progress for too long, in ms; 0: it is. Then *status is 408 when the client
  * owes bytes and has had no answer, 504 when the backend takes none, else 0, and *blame says whose fault it is. */
-uint64_t exchange_patience(const struct exchange *ex, unsigned *status, enum outcome_kind *blame);
+uint64_t exchange_patience(struct exchange *ex, unsigned *status, enum outcome_kind *blame);
 void exchanges_done(struct worker *worker);
 
 #endif

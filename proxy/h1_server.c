@@ -506,8 +506,8 @@ static void on_exchange_timeout(struct downstream *down)
         return;
     }
     exchange_abandon(ex, blame);
-    answer(&down->stream, status, status == 408 ? "the request's body did not come in time" : "the backend did not answer in time",
-           true);
+    answer(&down->stream, status,
+           status == 408 ? "the request's body did not come in time" : "the backend did not answer in time", true);
 }
 
 /* The time for a goodbye runs from the last byte handed to the kernel; until then a client only has to keep reading. */

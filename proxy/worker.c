@@ -21,7 +21,6 @@
 #include "proxy/log.h"
 #include "proxy/mirror.h"
 #include "proxy/pipe.h"
-#include "proxy/pipe.h"
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
 #include "proxy/worker_inside.h"

@@ -131,8 +131,8 @@ void view_unref(struct view *view);
 struct h1_parser *worker_take_parser(struct worker *worker);
 void worker_give_parser(struct worker *worker, struct h1_parser *parser);
 
-/* Out of memory or descriptors: what the migration costs goes first. Gives up copies under way and closes idle shadow
- * connections. True when something was freed. */
+/* Out of memory or descriptors: what the migration costs goes first. Gives up copies under way, closes idle shadow
+ * connections and spare pipes. True when something was freed. */
 bool worker_shed_shadow(struct worker *worker);
 /* A client connection has ended; accepting may go on, draining may be over. */
 void worker_downstream_ended(struct worker *worker);
