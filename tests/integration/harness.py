@@ -1042,8 +1042,7 @@ class Shunt:
         return self.api("GET", "/api/v1/report" + (f"?route={route}" if route else ""))
 
     def audit(self):
-        with open(os.path.join(self.directory, "state", "audit.jsonl"), encoding="utf-8") as f:
-            return [json.loads(line) for line in f.read().splitlines()]
+        return self.api("GET", "/api/v1/audit?limit=1000")["audit"]
 
     def reload(self, config=None, how="signal"):
         """Waits until the reload is done; returns its event. `how`: signal or file (the change alone)."""

@@ -117,11 +117,10 @@ class Disk(Case):
             backend = self.fast()
             shunt = self.shunt(config(backend, backend, ROUTE.replace("methods: [\"*\"]", "methods: [GET]"), state=os.path.join(disk, "state")))
             shunt.verb("all", "set-percent", {"percent": 10})
-            with open(os.path.join(disk, "filler"), "wb") as f:
+            with open(os.path.join(disk, "filler"), "wb", buffering=0) as f:
                 try:
                     while True:
                         f.write(b"x" * 1024)
-                        f.flush()
                 except OSError:
                     pass
             for percent in (20, 30, 40):
