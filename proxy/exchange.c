@@ -410,6 +410,13 @@ static void decide(struct exchange *ex, const struct exchange_request *request)
                          method_listed(route->fallback.methods, route->fallback.method_count, head->method));
 }
 
+/* For an HTTP/1.0 request that names no host. */
+static struct text host_of_backend(const struct config_backend *backend)
+{
+    const char *host = backend->address.unix_path != NULL ? "localhost" : backend->address.text;
+    return (struct text){ host, (uint32_t)strlen(host) };
+}
+
 /* The head as every backend gets it. */
 static bool write_head(struct exchange *ex, const struct exchange_request *request)
 {
@@ -418,6 +425,7 @@ static bool write_head(struct exchange *ex, const struct exchange_request *reque
         .client = request->client,
         .downstream_tls = request->tls,
         .request_id = { ex->request_id, ex->id_len },
+        .backend_host = host_of_backend(ex->decision.backend),
     };
     struct chunk *chunk = chunk_take(&ex->worker->chunks, h1_request_bound(request->head, &forward));
     if (chunk == NULL)
@@ -623,7 +631,7 @@ static void on_head(struct attempt *attempt, const struct head *head)
     };
     for (int i = 0; i < EXCHANGE_MIRRORS; i++) {
         if (ex->mirror[i] != NULL)
-            mirror_primary_head(ex->mirror[i], head->status, head_lines(head));
+            mirror_primary_head(ex->mirror[i], head->status, head->lines);
     }
     if (!ex->stream->codec->send_head(ex->stream, head, &plan)) {
         end_without_response(ex, OUTCOME_OVERLOADED, 503, "out of memory");

@@ -324,7 +324,7 @@ static bool read_body_bytes(struct downstream *down, struct slice *bytes)
         h1_body_done(&down->body);
         return true;
     case H1_BODY_BAD:
-        bad_request(down, 400, down->body.fault->what);
+        bad_request(down, down->body.fault->status, down->body.fault->what);
         return false;
     }
     return false;

@@ -41,18 +41,6 @@ static struct mirror *mirror_of(struct attempt *attempt)
     return (struct mirror *)((char *)attempt - offsetof(struct mirror, attempt));
 }
 
-struct text head_lines(const struct head *head)
-{
-    if (head->field_count == 0)
-        return (struct text){ NULL, 0 };
-    const char *first = head->fields[0].name.at;
-    const struct text *last = &head->fields[head->field_count - 1].value;
-    const char *end = last->at + last->len;
-    while (*end != '\n') /* the head has been read whole: its last line ends */
-        end++;
-    return (struct text){ first, (uint32_t)(end + 1 - first) };
-}
-
 /* ---- pairs ---- */
 
 static struct pair *pair_take(struct worker *worker)
@@ -231,8 +219,7 @@ static void on_head(struct attempt *attempt, const struct head *head)
         return;
     }
     if (mirror->pair != NULL) {
-        struct text lines = head_lines(head);
-        capture_head(&mirror->pair->shadow_capture, head->status, lines.at, lines.len);
+        capture_head(&mirror->pair->shadow_capture, head->status, head->lines.at, head->lines.len);
     }
 }
 

@@ -30,7 +30,4 @@ uint32_t mirrors_cancel(struct worker *worker, enum mirror_reason reason);
 void mirrors_reclaim(struct worker *worker);
 void mirrors_done(struct worker *worker);
 
-/* The lines "Name: value\r\n" of a head, as they came. */
-struct text head_lines(const struct head *head);
-
 #endif
