@@ -297,7 +297,8 @@ static struct endpoint *endpoint_find(struct upstream *upstream, const struct en
     return NULL;
 }
 
-static bool upstream_adopt(struct upstream *upstream, const struct config_backend *config,
+/* Without memory an address is left out until the next change. */
+static void upstream_adopt(struct upstream *upstream, const struct config_backend *config,
                            const struct config *whole, const struct endpoint_list *list)
 {
     struct worker *worker = upstream->worker;
@@ -321,7 +322,7 @@ static bool upstream_adopt(struct upstream *upstream, const struct config_backen
         }
         struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
         if (endpoint == NULL)
-            return false;
+            continue;
         endpoint->upstream = upstream;
         endpoint->address = list->address[i];
         endpoint->next = upstream->endpoints;
@@ -342,7 +343,6 @@ static bool upstream_adopt(struct upstream *upstream, const struct config_backen
         endpoint->open--;
         endpoint_free_if_unused(endpoint);
     }
-    return true;
 }
 
 struct upstream_set *upstream_set_new(struct worker *worker)
@@ -405,12 +405,17 @@ bool upstream_set_update(struct upstream_set *set, const struct view *view)
                     set->at[k] = NULL;
             }
         }
-        (void)upstream_adopt(at[i], backend, config, view->snapshot->endpoints[backend->index]);
+        at[i]->config = backend;
     }
     struct upstream **old = set->at;
     uint32_t old_count = set->count;
     set->at = at;
     set->count = count;
+    /* From here on exchanges may be told things, and look for backends. */
+    for (uint32_t i = 0; i < count * UPSTREAM_USES; i++) {
+        const struct config_backend *backend = at[i]->config;
+        upstream_adopt(at[i], backend, config, view->snapshot->endpoints[backend->index]);
+    }
     for (uint32_t i = 0; i < old_count * UPSTREAM_USES; i++) {
         if (old[i] != NULL)
             upstream_drop(old[i]);
