@@ -199,7 +199,7 @@ class Client:
     def _head(self):
         head = self.read_until(b"\r\n\r\n")
         line, _, rest = head.partition(b"\r\n")
-        match = re.fullmatch(rb"(HTTP/1\.[01]) ([1-5][0-9][0-9]) ([^\r\n]*)", line)
+        match = re.fullmatch(rb"(HTTP/1\.[01]) ([1-9][0-9][0-9]) ([^\r\n]*)", line)
         if not match:
             raise ProtocolError(f"bad status line {line!r}")
         reply = Reply()

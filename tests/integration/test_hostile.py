@@ -1,215 +1,237 @@
-"""Hostile bytes: every case of hostile/requests.json and hostile/responses.json against the real program. hostile/README.md says
-what the keys mean."""
+"""Hostile bytes: every case of hostile/requests.json and hostile/responses.json, whole and one byte at a time.
+
+After each case shunt lives, the next clean request is answered, and what reached the backend is checked: nothing, or exactly
+what is sane. The form of the cases is told in hostile/README.md.
+"""
 
 import json
 import os
+import re
 import socket
+import struct
 
-from harness import Case, Ended, Peer, PeerGone, config, main, wait_until
+from harness import Case, Client, Ended, Peer, config, http_reply, main, wait_until
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile")
-DRIP_BELOW = 500  # bytes: shorter requests are also sent one byte at a time
-PLAIN = "GET /plain HTTP/1.1\r\nHost: h\r\n\r\n"
+SPLIT_BELOW = 500
 
 
-def load(name):
-    with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
-        return json.load(file)
+def load_cases(name):
+    with open(os.path.join(FOLDER, name), encoding="utf-8") as f:
+        return json.load(f)
 
 
-def raw(spec):
-    if isinstance(spec, str):
-        return spec.encode("latin-1")
-    return b"".join(raw(part) if isinstance(part, str) else part["repeat"].encode("latin-1") * part["times"] for part in spec)
+def bytes_of(parts):
+    if isinstance(parts, str):
+        parts = [parts]
+    return b"".join((part if isinstance(part, str) else part["repeat"] * part["times"]).encode("latin-1") for part in parts)
 
 
-def allowed(expected):
-    return expected if isinstance(expected, list) else [expected]
+def allowed(statuses):
+    return statuses if isinstance(statuses, list) else [statuses]
 
 
-class Recorder(Peer):
-    """Answers `ok`, or plays a case's bytes; remembers what it was sent and which messages were cut off."""
+class Witness(Client):
+    """A client that remembers every byte it got."""
+
+    raw = b""
+
+    def _more(self):
+        had = len(self.buffer)
+        more = super()._more()
+        self.raw += self.buffer[had:]
+        return more
+
+
+class SaneBackend(Peer):
+    """Answers whole requests with `ok`, keeps every byte, and knows which requests were complete."""
 
     def __init__(self):
-        self.cut = 0
-        self.begin()
-        super().__init__(self.serve)
+        self.seen = b""
+        self.complete = 0
+        super().__init__(self._play)
 
-    def begin(self, play=None):
-        """Forgets; the next request that is not a plain one is answered with `play`: (bytes, then)."""
-        self.todo = play
-        self.cut = 0
-        self.used = []
-        if hasattr(self, "lock"):
-            with self.lock:
-                self.requests.clear()
-                self.raw.clear()
-
-    def serve(self, conn):
-        while True:
-            try:
-                request = conn.read_request()
-            except PeerGone:
-                self.cut += 1 if conn.buffer or (conn.requests and not conn.requests[-1].complete) else 0
-                raise
-            self.used.append(conn.number)
-            if self.todo is None or b" /plain " in request.head:
-                conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                continue
-            answer, then = self.todo
-            conn.send(answer)
-            if then == "close":
-                return
-            if then == "reset":
-                conn.reset()
-                return
-
-    def seen(self):
+    def note_bytes(self, conn, piece):
         with self.lock:
-            return b"".join(self.raw.values())
+            self.seen += piece
 
-    def hang_up(self):
-        """Ends every kept connection."""
-        for conn in list(self.conns):
+    def begin(self):
+        with self.lock:
+            self.seen, self.complete = b"", 0
+
+    def _play(self, conn):
+        while True:
+            conn.read_request()
+            with self.lock:
+                self.complete += 1
+            conn.send(http_reply("ok"))
+
+
+class ScriptedBackend(Peer):
+    """The first request after `answer` was set gets the case's bytes, every other one `ok` and the number of its connection."""
+
+    def __init__(self):
+        self.answer = None
+        self.played = None
+        super().__init__(self._play)
+
+    def _play(self, conn):
+        while True:
+            conn.read_request()
+            answer, self.answer = self.answer, None
+            if answer is None:
+                conn.send(http_reply("ok", headers=[f"X-Connection: {conn.number}"]))
+                continue
+            data, split, then = answer
+            self.played = conn.number
+            for i in range(0, len(data), 1 if split else len(data) or 1):
+                conn.send(data[i : i + 1] if split else data)  # ends the connection when shunt has seen enough
+            if then == "reset":
+                conn.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if then != "keep":
+                return
+
+    def close_all(self):
+        with self.lock:
+            conns = list(self.conns)
+        for conn in conns:
             try:
                 conn.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-        wait_until(lambda: self.open == 0, "the backend's connections to end")
+        wait_until(lambda: self.open == 0, "the former backend connections to end")
 
 
 class Hostile(Case):
-    def setUp(self):
-        super().setUp()
-        self.recorder = self.peer(Recorder())
-        self.program = self.shunt(config(self.recorder, workers=1))
+    def each(self, cases, run):
+        """Runs every case whole and, where it is short, in single bytes. All that fail are told."""
+        names = [case["name"] for case in cases]
+        self.assertEqual(len(names), len(set(names)), "names are unique")
+        self.assertGreaterEqual(len(cases), 100)
+        for case in cases:
+            data = bytes_of(case["bytes"])
+            for split in (False, True) if len(data) < SPLIT_BELOW else (False,):
+                with self.subTest(case["name"], split=split):
+                    run(case, data, split)
+                    self.assertTrue(self.front.alive(), "shunt has ended")
 
-    def check_alive(self):
-        with self.program.client() as client:
-            self.assertEqual(client.ask(PLAIN).status, 200)
-
-    # ---- what clients send ----
-
-    def answers(self, client, case):
-        """Reads the answers a case asks for. False when the connection ended in (allowed) silence."""
-        for expected in [case["expect"], *case.get("then", [])]:
-            try:
-                reply = client.reply()
-            except (Ended, ConnectionResetError):
-                if case.get("may_be_silent"):
-                    return False
-                raise
-            self.assertIn(reply.status, allowed(expected))
-        return True
-
-    def play_request(self, case, drip):
-        self.recorder.begin()
-        client = self.client(self.program)
+    def send(self, client, data, split):
+        """The program may have answered and closed before all is sent."""
         try:
-            if drip:
-                client.drip(raw(case["bytes"]))
+            if split:
+                client.drip(data)
             else:
-                client.send(raw(case["bytes"]))
+                client.send(data)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    # ---- requests ----
+
+    def test_requests(self):
+        self.upstream = self.peer(SaneBackend())
+        self.front = self.shunt(config(self.upstream, workers=1))
+        self.each(load_cases("requests.json"), self.run_request)
+
+    def run_request(self, case, data, split):
+        self.upstream.begin()
+        methods = re.findall(rb"(?:^|\n|\x00)([A-Z]+) [^\r\n]* HTTP/1\.[01]\r?\n", data)
+        with self.front.client(timeout=10) as client:
+            self.send(client, data, split)
             if case.get("half_close"):
                 client.half_close()
-        except OSError:
-            pass  # it was refused before it had been sent
-        goes_on = self.answers(client, case)
-        if case["closes"] or not goes_on:
-            self.assertIn(client.ends(), ("closed", "reset"))
-        else:
-            self.assertEqual(client.ask(PLAIN).status, 200)
-        client.close()
-        self.check_backend(case)
+            self.check_answers(case, client, [method.decode() for method in methods])
+        self.check_what_arrived(case)
+        self.check_clean_request(case)
 
-    def check_backend(self, case):
-        recorder = self.recorder
-        hostile = [r for r in recorder.requests if b" /plain " not in r.head]
-        if case["reaches_backend"]:
-            wait_until(lambda: any(r.complete for r in hostile), "a whole request at the backend")
+    def check_answers(self, case, client, methods):
+        expected = [case["expect"], *case.get("then", [])]
+        for i, statuses in enumerate(expected):
+            try:
+                reply = client.reply(methods[i] if i < len(methods) else "GET")
+            except (Ended, ConnectionResetError) as error:
+                if i == 0 and case.get("may_be_silent"):
+                    return
+                raise AssertionError(f"answer {i + 1} of {len(expected)} did not come: {error}") from None
+            self.assertIn(reply.status, allowed(statuses), reply)
+            self.assertFalse(reply.truncated, reply)
+        if case.get("closes"):
+            self.assertIn(client.ends(10), ("closed", "reset"), "the connection must be closed")
+        elif case.get("closes") is False and not case.get("half_close"):
+            self.assertEqual(client.get("/behind").status, 200, "the connection must go on")
+
+    def check_what_arrived(self, case):
+        peer = self.upstream
+        if case.get("reaches_backend"):
+            wait_until(lambda: peer.complete >= 1, lambda: f"a complete request at the backend, which has seen {peer.seen!r}", 5)
         elif case.get("part_may_reach"):
-            wait_until(lambda: not recorder.seen() or recorder.cut or not hostile, "the backend's connection to end")
-            self.assertFalse([r for r in hostile if r.complete])
+            wait_until(lambda: self.front.metric("shunt_upstream_active") == 0, "the connection with half a message to end", 5)
+            self.assertEqual(peer.complete, 0, f"the backend has got {peer.seen!r}")
         else:
-            self.assertEqual(hostile, [])
+            self.assertEqual(peer.seen, b"", "nothing may reach the backend")
         for text in case.get("backend_sees", []):
-            self.assertIn(text.encode("latin-1"), recorder.seen())
+            self.assertIn(text.encode("latin-1"), peer.seen)
         for text in case.get("backend_lacks", []):
-            self.assertNotIn(text.encode("latin-1"), recorder.seen())
+            self.assertNotIn(text.encode("latin-1"), peer.seen)
 
-    def test_requests_in_one_piece(self):
-        cases = load("requests.json")
-        self.assertGreaterEqual(len(cases), 100)
-        for case in cases:
-            with self.subTest(case["name"]):
-                self.play_request(case, drip=False)
-        self.check_alive()
+    def check_clean_request(self, case):
+        self.upstream.begin()
+        with self.front.client(timeout=10) as client:
+            self.assertEqual(client.get("/clean").status, 200)
+            self.assertEqual(client.buffer, b"")
+        if case.get("part_may_reach"):  # that part may be read only now, from its own connection
+            self.assertIn(b"GET /clean HTTP/1.1\r\n", self.upstream.seen)
+        else:
+            self.assertTrue(self.upstream.seen.startswith(b"GET /clean HTTP/1.1\r\n"), self.upstream.seen)
+        self.assertEqual(self.upstream.complete, 1, f"more than the clean request has arrived: {self.upstream.seen!r}")
 
-    def test_requests_byte_by_byte(self):
-        for case in load("requests.json"):
-            if len(raw(case["bytes"])) < DRIP_BELOW:
-                with self.subTest(case["name"]):
-                    self.play_request(case, drip=True)
-        self.check_alive()
-
-    # ---- what backends answer ----
-
-    def play_response(self, case):
-        recorder = self.recorder
-        recorder.hang_up()
-        wait_until(lambda: self.program.metric("shunt_upstream_idle") == 0, "no kept connection")
-        recorder.begin((raw(case["bytes"]), case["then"]))
-        request = raw(case.get("request", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"))
-        client = self.client(self.program)
-        received = self.record(client)
-        client.send(request)
-        reply = client.reply("HEAD" if request.startswith(b"HEAD") else "GET")
-        self.assertIn(reply.status, allowed(case["status"]))
-        if "body" in case:
-            self.assertEqual(reply.body, raw(case["body"]))
-        if reply.status != 502:
-            self.assertEqual(reply.truncated, case.get("truncated", False))
-        if case.get("client_closes"):
-            self.assertIn(client.ends(), ("closed", "reset"))
-        for text in case.get("client_sees", []):
-            self.assertIn(text.encode("latin-1"), bytes(received))
-        for text in case.get("client_lacks", []):
-            self.assertNotIn(text.encode("latin-1"), bytes(received))
-        client.close()
-        self.check_next(case)
-
-    def record(self, client):
-        """All bytes the client will receive, as they come."""
-        received = bytearray()
-        inner = client.socket
-
-        class Tap:
-            def recv(self, size):
-                piece = inner.recv(size)
-                received.extend(piece)
-                return piece
-
-            def __getattr__(self, name):
-                return getattr(inner, name)
-
-        client.socket = Tap()
-        return received
-
-    def check_next(self, case):
-        if case.get("reused") is False:
-            first = self.recorder.used[0]
-            wait_until(lambda: self.program.metric("shunt_upstream_idle") == 0, f"connection {first} to be closed")
-        self.check_alive()
-        if "reused" in case:
-            self.assertEqual(len(set(self.recorder.used)) == 1, case["reused"], self.recorder.used)
+    # ---- responses ----
 
     def test_responses(self):
-        cases = load("responses.json")
-        self.assertGreaterEqual(len(cases), 100)
-        for case in cases:
-            with self.subTest(case["name"]):
-                self.play_response(case)
-        self.check_alive()
+        self.upstream = self.peer(ScriptedBackend())
+        self.front = self.shunt(config(self.upstream, workers=1))
+        self.each(load_cases("responses.json"), self.run_response)
+
+    def run_response(self, case, data, split):
+        self.upstream.close_all()
+        wait_until(lambda: self.front.metric("shunt_upstream_idle") == 0, "no kept connection", 5)
+        self.upstream.answer = (data, split, case["then"])
+        ask = bytes_of(case.get("request", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"))
+        with Witness(self.front.address, timeout=10) as client:
+            client.send(ask)
+            self.check_response(case, client, ask.split(b" ", 1)[0].decode())
+        self.check_next(case)
+
+    def check_response(self, case, client, method):
+        try:
+            reply = client.reply(method)
+        except (Ended, ConnectionResetError) as error:
+            self.assertTrue(case.get("truncated"), f"no answer: {error}")
+            return
+        self.assertIn(reply.status, allowed(case["status"]), reply)
+        if case.get("truncated"):
+            self.assertTrue(reply.status == 502 or reply.truncated, f"the client must notice: {reply}")
+        else:
+            self.assertFalse(reply.truncated, reply)
+        if "body" in case and reply.status != 502:
+            body = reply.body if reply.status != 101 else client.read_exact(len(case["body"]))
+            self.assertEqual(body, bytes_of(case["body"]))
+        if case.get("client_closes"):
+            self.assertIn(client.ends(10), ("closed", "reset"))
+        for text in case.get("client_sees", []):
+            self.assertIn(text.encode("latin-1"), client.raw)
+        for text in case.get("client_lacks", []):
+            self.assertNotIn(text.encode("latin-1"), client.raw)
+
+    def check_next(self, case):
+        with self.front.client(timeout=10) as client:
+            reply = client.get("/next")
+            self.assertEqual((reply.status, reply.body), (200, b"ok"), reply)
+            self.assertEqual(client.buffer, b"")
+        connection = int(reply.get("x-connection"))
+        if case.get("reused") is True:
+            self.assertEqual(connection, self.upstream.played, "the backend's connection must be used again")
+        elif case.get("reused") is False:
+            self.assertNotEqual(connection, self.upstream.played, "the backend's connection must not be used again")
 
 
 if __name__ == "__main__":
