@@ -223,6 +223,8 @@ class Hostile(Case):
             self.assertNotIn(text.encode("latin-1"), client.raw)
 
     def check_next(self, case):
+        if case.get("reused") is False:  # bytes behind a message may still be on their way when its answer is there
+            wait_until(lambda: self.front.metric("shunt_upstream_idle") == 0, "the backend's connection to be closed", 5)
         with self.front.client(timeout=10) as client:
             reply = client.get("/next")
             self.assertEqual((reply.status, reply.body), (200, b"ok"), reply)
