@@ -302,6 +302,7 @@ static void on_ready(struct attempt *attempt)
     }
     if (ex->body_paused) {
         ex->body_paused = false;
+        ex->activity_ms = worker_now_ms(ex->worker); /* the client's time begins again */
         ex->stream->codec->read_body(ex->stream, true);
     }
 }
@@ -781,8 +782,8 @@ uint64_t exchange_patience(struct exchange *ex, unsigned *status, enum outcome_k
     *blame = client_owes || ex->drain_wanted ? OUTCOME_CLIENT_GONE : OUTCOME_TIMEOUT;
     if (quiet < limit)
         return limit - quiet;
-    /* The whole request is with the backend, or waits for one: the attempt has its own, more exact time for that. */
-    if (ex->body_ended && !ex->responded && !ex->drain_wanted)
+    /* The whole request is with the backend, or it waits for one: the attempt has its own, more exact time for that. */
+    if ((ex->body_ended || !attempt_is_ready(&ex->attempt)) && !ex->responded && !ex->drain_wanted)
         return limit;
     if (!ex->responded)
         *status = *blame == OUTCOME_TIMEOUT ? 504 : client_owes ? 408 : 0;

@@ -326,7 +326,10 @@ static bool connect_next(struct tunnel *tunnel)
         struct endpoint *endpoint = upstream_pick(upstream);
         if (endpoint == NULL)
             return false;
-        int fd = socket(endpoint->address.to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int family = endpoint->address.to.any.sa_family;
+        int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0 && worker_shed_shadow(worker))
+            fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd < 0)
             return false;
         int one = 1;

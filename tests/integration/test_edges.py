@@ -296,9 +296,24 @@ class Waiting(Case):
         shunt = self.shunt(config(backend, timeouts="stream_idle: 200ms, response: 10s"))
         self.assertEqual(shunt.get("/").status, 200)
 
-    def test_a_backend_that_reads_nothing_is_told_on(self):
-        backend = self.script("read head; hang")
+    def test_an_upload_may_wait_in_the_line_longer_than_a_stream_may_be_quiet(self):
+        answer = threading.Event()
+        backend = self.backend(lambda request: (answer.wait(20), http_reply("ok"))[1])
+        shunt = self.shunt(config(backend, workers=1, backend_extra=", max_connections: 1, queue_timeout: 20s",
+                                  timeouts="stream_idle: 200ms, request_body: 500ms, response: 20s"))
+        first, second = self.client(shunt), self.client(shunt)
+        first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        backend.wait_requests(1)
+        second.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
+        wait_until(lambda: shunt.metric("shunt_upstream_queue") == 1, "the second to wait")
+        stays(lambda: shunt.metric("shunt_upstream_queue") == 1, 1.5, "it has been given up")
+        answer.set()
+        self.assertEqual(first.reply().status, 200)
+        second.send("cd")
+        self.assertEqual(second.reply("POST").status, 200)
+        self.assertEqual(backend.requests[-1].body, b"abcd")
 
+    def test_a_backend_that_reads_nothing_is_told_on(self):
         def play(conn):
             conn.read_head()
             while not conn.peer.stopping:
