@@ -22,7 +22,7 @@ class Reload(Case):
         shunt = self.shunt(self.file(10))
         kept = self.load(shunt.address, connections=8, users=500)
         fresh = self.load(shunt.address, connections=4, users=500, fresh=True, rate=300)
-        large = self.load(shunt.address, connections=2, path="/chunked/300000", verify=True, rate=20)
+        large = self.load(shunt.address, connections=2, path="/chunked/300000", verify=True, rate=100)
         extra = "  - name: more\n    match: { path: /never/** }\n    percent: 5\n"
         shunt.write_config(self.file(10, "  - name: first\n    match: { path: /z }\n"))
         for i in range(100):
@@ -33,7 +33,7 @@ class Reload(Case):
             self.assertEqual(event["event"], "reloaded", event)
         for one in (kept, fresh, large):
             result = one.finish()
-            self.assertGreater(result["ok"], 50)
+            self.assertGreater(result["ok"], 10)
             self.assertEqual((result["failed"], result["stale"]), (0, 0), result)
         self.assertGreaterEqual(shunt.metric("shunt_config_reloads_total"), 100)
         self.assertEqual(shunt.metric("shunt_config_reload_failures_total"), 0)
