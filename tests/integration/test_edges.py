@@ -1,6 +1,8 @@
 """Edges of the proxy core: ends that come together with bytes, pauses at a message's last byte, reloads in the middle of things."""
 
 import os
+import random
+import resource
 import select
 import socket
 import threading
@@ -460,6 +462,96 @@ class Fallbacks(Case):
         hold.set()
         wait_until(shunt.access, "the access log's line")
         self.assertEqual([line["outcome"] for line in shunt.access()], ["ok"])
+
+
+class Chaos(Case):
+    """Everything at once: nobody crashes, and in the end every gauge is back at zero."""
+
+    ROUTES = ("  - name: r\n    match: { path: /** }\n    percent: 50\n    sticky: [ random ]\n    breaker: off\n"
+              "    fallback: { on: [connect, timeout, reset, 5xx], methods: [\"*\"] }\n"
+              "    shadow: { percent: 100, methods: [\"*\"], timeout: 300ms, max_buffer: 100KiB, max_in_flight: 20 }")
+    GAUGES = ("downstream_active", "upstream_active", "upstream_queue", "tunnels_active", "shadow_in_flight", "shadow_buffered_bytes")
+
+    @staticmethod
+    def misbehave(conn):
+        dice = random.Random(conn.number)
+        while True:
+            head = conn.read_head()
+            how = dice.randrange(11)
+            if how == 0:
+                conn.reset()
+                return
+            if how == 1:
+                return
+            if how == 2:
+                conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"z" * 70_000)
+                conn.reset()
+                return
+            if how == 3:
+                conn.send(http_reply(b"e" * 90_000, status="503 Service Unavailable"))
+            if how == 4:
+                conn.send(b"HTTP/1.1 nonsense\r\n\r\n")
+            if how == 5:
+                conn.wait_closed()
+            conn.read_body(head)
+            if how == 6:
+                conn.send(b"HTTP/1.1 100 Continue\r\n\r\n" + http_reply(b"w" * 300_000))
+            if how == 7:
+                conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n" + b"c" * 65536 + b"\r\n0\r\n\r\n")
+            if how == 8:
+                conn.send(b"HTTP/1.0 200 OK\r\n\r\n" + b"u" * 50_000)
+                return
+            if how > 8:
+                conn.send(http_reply("ok"))
+
+    def test_short_of_descriptors(self):
+        self.play(limit=70, flips=False)
+
+    def test_with_flips_of_passthrough(self):
+        self.play(limit=2000, flips=True)
+
+    def play(self, limit, flips):
+        backends = [self.peer(Peer(self.misbehave)) for _ in range(2)]
+        text = lambda n: config(*backends, routes=self.ROUTES, workers=2, top="access_log: off",
+                                backend_extra=f", max_connections: {2 + n % 3}, queue_timeout: 200ms",
+                                timeouts=f"response: 300ms, request_body: 500ms, idle: {2 + n}s, stream_idle: 1s")
+        shunt = self.shunt(text(0), limits={resource.RLIMIT_NOFILE: limit})
+        stop = threading.Event()
+
+        def use(seed):
+            dice = random.Random(seed)
+            while not stop.is_set():
+                try:
+                    with Client(shunt.address, timeout=5) as client:
+                        for _ in range(dice.randrange(1, 5)):
+                            size = dice.choice((0, 0, 3, 3000, 100_000, 300_000))
+                            asked = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + b"b" * size
+                            if size == 0:
+                                asked = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n" * dice.randrange(1, 3)
+                            client.send(asked[: dice.randrange(len(asked))] if dice.randrange(6) == 0 else asked)
+                            what = dice.randrange(8)
+                            if what == 0:
+                                client.reset()
+                                break
+                            if what == 1:
+                                client.half_close()
+                            client.reply()
+                except (OSError, AssertionError):
+                    pass  # what one client gets is other tests' business
+
+        users = [threading.Thread(target=use, args=(seed,)) for seed in range(30)]
+        for user in users:
+            user.start()
+        for n in range(1, 8):
+            time.sleep(0.4)  # some load between the changes
+            shunt.reload(text(n))
+            if flips:
+                shunt.passthrough(n % 2 == 1)
+        stop.set()
+        for user in users:
+            user.join(30)
+        for gauge in self.GAUGES:
+            wait_until(lambda: shunt.metric("shunt_" + gauge) == 0, lambda: f"{gauge}: {shunt.metric('shunt_' + gauge)}")
 
 
 if __name__ == "__main__":
