@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD, SLOW_BUILD, Case, EchoBackend, config, environment, main, request, wait_until
+from harness import BUILD, SLOW_BUILD, Case, EchoBackend, Ended, config, environment, main, request, wait_until
 
 ROUTE = "  - name: all\n    match: { path: /** }\n    sticky: [ random ]\n    percent: 100\n    breaker: off\n    shadow: { percent: 100 }\n"
 WITHIN_MS = 50 if SLOW_BUILD else 10
@@ -183,12 +183,12 @@ class Raw(PassthroughCase):
         shunt = self.begin()
         self.legacy.tell("refuse")
         shunt.passthrough(True)
-        with shunt.client() as client:
-            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            try:
-                self.assertIn(client.reply().status, (502, 503))
-            except AssertionError as error:
-                self.assertIn("instead of a response", str(error))
+        try:
+            with shunt.client() as client:
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                self.fail(f"an answer out of nothing: {client.reply()}")
+        except (Ended, ConnectionResetError, BrokenPipeError):
+            pass
         self.legacy.tell("accept")
         wait_until(lambda: self.side(shunt) == "legacy", "legacy to be used again")
 

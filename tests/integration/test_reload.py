@@ -31,6 +31,8 @@ class Reload(Case):
                 text = self.file(10 + i % 2).replace("  - name: all", extra + "  - name: all")
             event = shunt.reload(text)
             self.assertEqual(event["event"], "reloaded", event)
+            served = self.legacy.requests + self.new.requests
+            wait_until(lambda: self.legacy.requests + self.new.requests >= served + 20, "requests between two reloads")
         for one in (kept, fresh, large):
             result = one.finish()
             self.assertGreater(result["ok"], 10)
