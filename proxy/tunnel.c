@@ -350,7 +350,7 @@ static bool connect_next(struct tunnel *tunnel)
     return false;
 }
 
-/* The connection's struct is in use by the caller; the next one is made when the caller's callback has returned. */
+/* The next connection is made in the same struct: callers look at its flags alone afterwards, which are new, too. */
 static void connect_failed(struct tunnel *tunnel)
 {
     count_add(&tunnel->worker->counters.upstream_connect_failures, 1);
