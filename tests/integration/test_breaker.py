@@ -35,7 +35,7 @@ class BreakerCase(Case):
 
 
 class Opens(BreakerCase):
-    WATCHED = "window: 10s, min_requests: 20, error_rate: 20%, p95_ratio: off, consecutive_errors: 10, cooldown: 60s"
+    WATCHED = "window: 10s, min_requests: 20, error_rate: 20%, error_rate_increase: off, p95_ratio: off, consecutive_errors: 10, cooldown: 60s"
 
     def crossing(self, misbehave, timeouts="", connections=16):
         """Load, then the new backend fails. Returns milliseconds from the tenth failing request to the last one new ever got."""
