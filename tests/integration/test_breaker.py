@@ -93,7 +93,7 @@ class Opens(BreakerCase):
 
         self.legacy = self.fast("legacy")
         new = self.backend(answer, "new")
-        shunt = self.shunt(config(self.legacy, new, ROUTE.format(breaker=self.WATCHED + ", error_rate_increase: off", percent=50, more="")))
+        shunt = self.shunt(config(self.legacy, new, ROUTE.format(breaker=self.WATCHED, percent=50, more="")))
         load = self.load(shunt.address, connections=4, rate=400)
         self.breaker_is(shunt, "open")
         load.finish()
