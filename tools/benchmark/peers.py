@@ -60,7 +60,7 @@ routes:
     match: {{ path: /** }}
     sticky: [ {{ header: X-User-Id }}, client_ip ]
     percent: {percent}
-    breaker: {{ window: 60s, min_requests: 50, error_rate: 5%, consecutive_errors: 10 }}
+    breaker: {{ window: 60s, min_requests: 50, error_rate: 5%, p95_ratio: 10, consecutive_errors: 10 }}
     shadow: {{ percent: {shadow}, methods: ["*"], max_in_flight: 4096, max_connections: 4096, timeout: 2s }}
 """
 
