@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 
 #include "config/config.h"
@@ -217,6 +218,13 @@ static void on_request(struct evhttp_request *http, void *context)
     json_decref(request.body);
 }
 
+/* Left to itself, evhttp closes a socket before it takes it out of the loop: by then the number may be another thread's. */
+static struct bufferevent *new_bufferevent(struct event_base *base, void *context)
+{
+    (void)context;
+    return bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+}
+
 static bool serve(struct admin *admin, int fd)
 {
     admin->http = evhttp_new(control_base(admin->control));
@@ -227,6 +235,7 @@ static bool serve(struct admin *admin, int fd)
     evhttp_set_flags(admin->http, EVHTTP_SERVER_LINGERING_CLOSE); /* a refused body is read away, so that 413 arrives */
     evhttp_set_timeout(admin->http, PATIENCE_S);
     evhttp_set_allowed_methods(admin->http, UINT16_MAX); /* all come to us: the answer is 405, not evhttp's 501 */
+    evhttp_set_bevcb(admin->http, new_bufferevent, NULL);
     evhttp_set_gencb(admin->http, on_request, admin);
     return evhttp_accept_socket_with_handle(admin->http, fd) != NULL;
 }
