@@ -872,7 +872,8 @@ class Shunt:
     stop() fails the test when the exit code is not the expected one or a sanitizer spoke.
     """
 
-    def __init__(self, config, directory=None, env=None, arguments=(), limits=None, wait=True, token=None, build=None):
+    def __init__(self, config, directory=None, env=None, arguments=(), limits=None, wait=True, token=None, build=None,
+                 wrapper=()):
         self.build = build or BUILD
         self.directory = directory or tempfile.mkdtemp(prefix="shunt-test-")
         self.owns_directory = directory is None
@@ -880,6 +881,7 @@ class Shunt:
         self.env = env or {}
         self.arguments = list(arguments)
         self.limits = limits
+        self.wrapper = list(wrapper)  # a command that execs the program
         self.token = token
         self.events = []
         self.lines = []
@@ -900,7 +902,7 @@ class Shunt:
         os.replace(temporary, self.config_path)
 
     def command(self):
-        return [os.path.join(self.build, "shunt"), "--config", self.config_path, *self.arguments]
+        return [*self.wrapper, os.path.join(self.build, "shunt"), "--config", self.config_path, *self.arguments]
 
     def start(self, wait=True):
         limits = self.limits
