@@ -3,6 +3,7 @@
 # Sourced, never run. Sets `top` (the repository) and `build` (where presets are built).
 
 set -euo pipefail
+export LC_ALL=C.UTF-8 # the same words, decimal points and widths everywhere
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${SHUNT_BUILD_ROOT:-$top/build}
 
