@@ -11,7 +11,10 @@
 #include "proxy/worker_inside.h"
 #include "shadow/comparer.h"
 
-enum { FREE_PAIRS = 256 };
+enum {
+    FREE_PAIRS = 640,       /* as many as may be on their way to the compare thread and back, and in use */
+    FREE_PAIRS_IN_QUIET = 32,
+};
 
 static const char shadow_line[] = "X-Shunt-Shadow: 1\r\n\r\n";
 
@@ -73,6 +76,16 @@ void mirrors_reclaim(struct worker *worker)
     struct pair *pair;
     while ((pair = comparer_reclaim(worker->comparer, worker->index)) != NULL)
         pair_give(worker, pair);
+}
+
+void mirrors_trim(struct worker *worker)
+{
+    while (worker->free_pair_count > FREE_PAIRS_IN_QUIET) {
+        struct pair *pair = worker->free_pairs;
+        worker->free_pairs = pair->next;
+        worker->free_pair_count--;
+        pair_free(pair);
+    }
 }
 
 static void copy_text(char *to, size_t room, const char *from, size_t len)
