@@ -859,8 +859,7 @@ def environment(extra=None):
         env.pop(name, None)
     env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "detect_leaks=1") + ":quarantine_size_mb=8"
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-    suppressions = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tsan.suppressions")
-    env["TSAN_OPTIONS"] = env.get("TSAN_OPTIONS", "second_deadlock_stack=1") + f":suppressions={suppressions}"
+    env.setdefault("TSAN_OPTIONS", "second_deadlock_stack=1")
     env.update(extra or {})
     return env
 

@@ -3,18 +3,19 @@
  *
  *   backend --name new [--listen 127.0.0.1:0]
  *
- * Prints "listening ADDRESS", answers HTTP/1.1 and takes commands on standard input, one per line, each answered by a line:
+ * Prints "listening ADDRESS", answers HTTP/1.1 and takes commands on standard input, one per line, each answered by a
+ * line:
  *
  *   ok | status N | delay MS | hang | reset | garbage | close    how requests are answered from now on
  *   refuse | accept       closes the listening socket and every connection; opens it again on the same port
  *   kill                  closes every connection (idle ones as well), keeps listening
- *   counts                {"requests":N,"connections":N,"open":N,"body_bytes":N,"shadows":N,"first_ns":N,"last_ns":N,"mark_ns":N}
- *   zero                  sets the counts to zero
- *   mark N                sets them to zero, and mark_ns will be the time when request N came that is not answered well
+ *   counts {"requests":N,"connections":N,"open":N,"body_bytes":N,"shadows":N,"first_ns":N,"last_ns":N,"mark_ns":N} zero
+ * sets the counts to zero mark N                sets them to zero, and mark_ns will be the time when request N came
+ * that is not answered well
  *
- * The path may ask for something: /bytes/N (Content-Length), /chunked/N, /status/N, /delay/MS; anything else gets a small
- * JSON body. Every answer names this backend (X-Backend) and, for a request with a body, says how long it was and whether it
- * was the pattern (X-Body-Length, X-Body-Match). End of standard input ends the program.
+ * The path may ask for something: /bytes/N (Content-Length), /chunked/N, /status/N, /delay/MS; anything else gets a
+ * small JSON body. Every answer names this backend (X-Backend) and, for a request with a body, says how long it was and
+ * whether it was the pattern (X-Body-Length, X-Body-Match). End of standard input ends the program.
  */
 #include "peer.h"
 
@@ -29,10 +30,28 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum mode { MODE_OK, MODE_STATUS, MODE_HANG, MODE_RESET, MODE_GARBAGE, MODE_CLOSE };
-enum { HEAD_ROOM = 65536, READ_ROOM = 262144 };
+enum mode {
+    MODE_OK,
+    MODE_STATUS,
+    MODE_HANG,
+    MODE_RESET,
+    MODE_GARBAGE,
+    MODE_CLOSE
+};
+enum {
+    HEAD_ROOM = 65536,
+    READ_ROOM = 262144
+};
 
-enum reading { READ_HEAD, READ_LENGTH, READ_CHUNK_LINE, READ_CHUNK, READ_CHUNK_END, READ_TRAILERS, READ_WAIT };
+enum reading {
+    READ_HEAD,
+    READ_LENGTH,
+    READ_CHUNK_LINE,
+    READ_CHUNK,
+    READ_CHUNK_END,
+    READ_TRAILERS,
+    READ_WAIT
+};
 
 struct conn {
     struct conn *next, **link;
@@ -40,16 +59,16 @@ struct conn {
     enum reading reading;
     bool keep_alive, is_head, has_body, matches, writing, waiting_delay;
     char path[256];
-    char *in;             /* HEAD_ROOM bytes: the head, or a chunk line, being read */
+    char *in; /* HEAD_ROOM bytes: the head, or a chunk line, being read */
     size_t in_len;
-    uint64_t remaining;   /* of the body or the chunk */
+    uint64_t remaining; /* of the body or the chunk */
     uint64_t body_len;
-    uint64_t due_ns;      /* a delayed answer */
-    char out[1024];       /* head of the answer */
+    uint64_t due_ns; /* a delayed answer */
+    char out[1024];  /* head of the answer */
     size_t out_len, out_done;
     uint64_t send_len, send_done; /* pattern bytes behind it */
     bool chunked_out;
-    size_t chunk_left;    /* pattern bytes left of the chunk being sent */
+    size_t chunk_left; /* pattern bytes left of the chunk being sent */
 };
 
 struct backend {
@@ -111,7 +130,8 @@ static void answer_head(struct backend *b, struct conn *c, int status, const cha
     if (c->has_body)
         n += snprintf(c->out + n, sizeof(c->out) - (size_t)n, "X-Body-Length: %llu\r\nX-Body-Match: %s\r\n",
                       (unsigned long long)c->body_len, c->matches ? "yes" : "no");
-    n += snprintf(c->out + n, sizeof(c->out) - (size_t)n, "%s%s\r\n", c->keep_alive ? "" : "Connection: close\r\n", framing);
+    n += snprintf(c->out + n, sizeof(c->out) - (size_t)n, "%s%s\r\n", c->keep_alive ? "" : "Connection: close\r\n",
+                  framing);
     c->out_len = (size_t)n;
     c->out_done = 0;
 }
@@ -188,13 +208,15 @@ static bool conn_write(struct backend *b, struct conn *c)
         } else if (c->send_done < c->send_len && c->chunked_out && c->chunk_left == 0) {
             uint64_t left = c->send_len - c->send_done;
             c->chunk_left = left > 60000 ? 60000 : (size_t)left;
-            c->out_len = (size_t)snprintf(c->out, sizeof(c->out), "%s%zx\r\n", c->send_done > 0 ? "\r\n" : "", c->chunk_left);
+            c->out_len =
+                (size_t)snprintf(c->out, sizeof(c->out), "%s%zx\r\n", c->send_done > 0 ? "\r\n" : "", c->chunk_left);
             c->out_done = 0;
             continue;
         } else if (c->send_done < c->send_len) {
-            length = c->chunked_out ? c->chunk_left
-                                    : (c->send_len - c->send_done > PATTERN_BYTES ? PATTERN_BYTES
-                                                                                  : (size_t)(c->send_len - c->send_done));
+            length = c->chunked_out
+                         ? c->chunk_left
+                         : (c->send_len - c->send_done > PATTERN_BYTES ? PATTERN_BYTES
+                                                                       : (size_t)(c->send_len - c->send_done));
             at = pattern_at(c->send_done, &length);
             of_body = true;
         } else if (c->chunked_out) {
@@ -317,7 +339,8 @@ static bool head_complete(struct backend *b, struct conn *c)
     return request_complete(b, c);
 }
 
-/* Collects a line in c->in up to its LF; *taken bytes were used. True when it is complete (NUL-terminated, without CRLF). */
+/* Collects a line in c->in up to its LF; *taken bytes were used. True when it is complete (NUL-terminated, without
+ * CRLF). */
 static bool line_collect(struct conn *c, const char *at, size_t length, size_t *taken)
 {
     const char *end = memchr(at, '\n', length);
@@ -342,16 +365,16 @@ static bool body_take(struct conn *c, struct backend *b, const char *at, size_t 
     return c->remaining == 0;
 }
 
-/* Takes bytes that came. False when the connection is gone. Bytes behind a whole request are an error of the test's proxy:
- * shunt never pipelines to a backend. */
+/* Takes bytes that came. False when the connection is gone. Bytes behind a whole request are an error of the test's
+ * proxy: shunt never pipelines to a backend. */
 static bool conn_take(struct backend *b, struct conn *c, const char *at, size_t length)
 {
     while (length > 0) {
         size_t taken = length;
         switch (c->reading) {
         case READ_HEAD:
-            if (line_collect(c, at, length, &taken) && c->in_len >= 4 && memcmp(c->in + c->in_len - 4, "\r\n\r\n", 4) == 0 &&
-                !head_complete(b, c))
+            if (line_collect(c, at, length, &taken) && c->in_len >= 4 &&
+                memcmp(c->in + c->in_len - 4, "\r\n\r\n", 4) == 0 && !head_complete(b, c))
                 return false;
             break;
         case READ_LENGTH:
@@ -418,7 +441,8 @@ static void on_accept(struct backend *b)
         int one = 1;
         if (fd < 0)
             return;
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* fails on a unix socket, which needs it not */
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
+                         sizeof(one)); /* fails on a unix socket, which needs it not */
         c = must_alloc(sizeof(*c));
         c->in = must_alloc(HEAD_ROOM);
         c->fd = fd;
@@ -508,7 +532,8 @@ static void command_run(struct backend *b, char *line)
         b->requests = b->connections = b->body_bytes = b->shadows = b->first_ns = b->last_ns = b->mark_ns = b->bad = 0;
         b->mark = (uint64_t)number;
     } else if (strcmp(line, "counts") == 0) {
-        printf("{\"requests\":%llu,\"connections\":%llu,\"open\":%llu,\"body_bytes\":%llu,\"shadows\":%llu,\"first_ns\":%llu,"
+        printf("{\"requests\":%llu,\"connections\":%llu,\"open\":%llu,\"body_bytes\":%llu,\"shadows\":%llu,\"first_"
+               "ns\":%llu,"
                "\"last_ns\":%llu,\"mark_ns\":%llu}\n",
                (unsigned long long)b->requests, (unsigned long long)b->connections, (unsigned long long)b->open,
                (unsigned long long)b->body_bytes, (unsigned long long)b->shadows, (unsigned long long)b->first_ns,

@@ -5,14 +5,14 @@
  *        [--rate PER_SECOND] [--path /] [--method GET] [--host shunt.test] [--field "Name: value"] [--body BYTES]
  *        [--chunked 1] [--verify 1] [--fresh 1] [--sides FILE] [--slow BYTES_PER_10MS]
  *
- * --users: request i carries `X-User-Id: u((first + i) mod users)`; --sides writes one letter per user: the side that answered
- * (first letter of X-Backend), '?' for none, '!' for both. --verify: the response's body must be the pattern, or
- * with --body the backend must have seen the pattern. --fresh: a
- * connection per request. --slow: reads no faster than that.
+ * --users: request i carries `X-User-Id: u((first + i) mod users)`; --sides writes one letter per user: the side that
+ * answered (first letter of X-Backend), '?' for none, '!' for both. --verify: the response's body must be the pattern,
+ * or with --body the backend must have seen the pattern. --fresh: a connection per request. --slow: reads no faster
+ * than that.
  *
  * A failure is an answer that breaks off, is malformed or not 2xx, a connection that cannot be made or ends without an
- * answer. One thing is no failure but counted as "stale": a kept connection closed before the first byte of an answer, which
- * HTTP lets a client repeat; the request is sent again on a new connection.
+ * answer. One thing is no failure but counted as "stale": a kept connection closed before the first byte of an answer,
+ * which HTTP lets a client repeat; the request is sent again on a new connection.
  */
 #include "peer.h"
 
@@ -25,9 +25,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HEAD_ROOM = 32768, READ_ROOM = 1 << 18, FAILURES_KEPT = 20, LATENCIES = 4000, GIVE_UP_S = 60 };
+enum {
+    HEAD_ROOM = 32768,
+    READ_ROOM = 1 << 18,
+    FAILURES_KEPT = 20,
+    LATENCIES = 4000,
+    GIVE_UP_S = 60
+};
 
-enum reading { READ_HEAD, READ_LENGTH, READ_UNTIL_CLOSE, READ_CHUNK_LINE, READ_CHUNK, READ_CHUNK_END, READ_TRAILERS };
+enum reading {
+    READ_HEAD,
+    READ_LENGTH,
+    READ_UNTIL_CLOSE,
+    READ_CHUNK_LINE,
+    READ_CHUNK,
+    READ_CHUNK_END,
+    READ_TRAILERS
+};
 
 struct client {
     int fd; /* -1: not connected */
@@ -41,8 +55,8 @@ struct client {
     uint64_t remaining, body_len, got; /* got: bytes of the answer so far */
     char head[2048];
     size_t head_len, head_done;
-    uint64_t body_done;   /* bytes of the request's body sent */
-    char chunk[32];       /* chunk framing being sent */
+    uint64_t body_done; /* bytes of the request's body sent */
+    char chunk[32];     /* chunk framing being sent */
     size_t chunk_len, chunk_done, chunk_left;
     bool last_chunk_made;
     uint64_t started_ns, resume_ns;
@@ -130,9 +144,9 @@ static void request_write_head(struct load *l, struct client *c)
         snprintf(framing, sizeof(framing), "Transfer-Encoding: chunked\r\n");
     else if (l->body > 0)
         snprintf(framing, sizeof(framing), "Content-Length: %llu\r\n", (unsigned long long)l->body);
-    c->head_len = (size_t)snprintf(c->head, sizeof(c->head), "%s %s HTTP/1.1\r\nHost: %s\r\n%s%s%s%s%s\r\n", l->method, l->path,
-                                   l->host, user, framing, l->field != NULL ? l->field : "", l->field != NULL ? "\r\n" : "",
-                                   l->fresh ? "Connection: close\r\n" : "");
+    c->head_len = (size_t)snprintf(c->head, sizeof(c->head), "%s %s HTTP/1.1\r\nHost: %s\r\n%s%s%s%s%s\r\n", l->method,
+                                   l->path, l->host, user, framing, l->field != NULL ? l->field : "",
+                                   l->field != NULL ? "\r\n" : "", l->fresh ? "Connection: close\r\n" : "");
     if (c->head_len >= sizeof(c->head)) {
         errno = EMSGSIZE;
         die("request head");
@@ -298,8 +312,8 @@ static void client_take(struct load *l, struct client *c, const char *at, size_t
         }
         switch (c->reading) {
         case READ_HEAD:
-            if (line_collect(c, at, length, &taken) && c->in_len >= 4 && memcmp(c->in + c->in_len - 4, "\r\n\r\n", 4) == 0 &&
-                !head_complete(l, c) && c->fd < 0)
+            if (line_collect(c, at, length, &taken) && c->in_len >= 4 &&
+                memcmp(c->in + c->in_len - 4, "\r\n\r\n", 4) == 0 && !head_complete(l, c) && c->fd < 0)
                 return;
             break;
         case READ_LENGTH:
@@ -391,14 +405,16 @@ static const char *next_piece(struct load *l, struct client *c, size_t *length, 
         const char *before = c->body_done > 0 ? "\r\n" : "";
         c->chunk_left = left > 65000 ? 65000 : (size_t)left;
         c->last_chunk_made = left == 0;
-        c->chunk_len = (size_t)snprintf(c->chunk, sizeof(c->chunk), left > 0 ? "%s%zx\r\n" : "%s0\r\n\r\n", before, c->chunk_left);
+        c->chunk_len =
+            (size_t)snprintf(c->chunk, sizeof(c->chunk), left > 0 ? "%s%zx\r\n" : "%s0\r\n\r\n", before, c->chunk_left);
         c->chunk_done = 0;
         return next_piece(l, c, length, kind);
     }
     if (c->body_done < l->body) {
         *kind = 2;
-        *length = l->chunked ? c->chunk_left : (l->body - c->body_done > PATTERN_BYTES ? PATTERN_BYTES
-                                                                                        : (size_t)(l->body - c->body_done));
+        *length = l->chunked
+                      ? c->chunk_left
+                      : (l->body - c->body_done > PATTERN_BYTES ? PATTERN_BYTES : (size_t)(l->body - c->body_done));
         return pattern_at(c->body_done, length);
     }
     return NULL;
@@ -504,15 +520,18 @@ static double quantile_ms(const struct load *l, double q)
 static void report(const struct load *l)
 {
     printf("{\"requests\":%llu,\"ok\":%llu,\"failed\":%llu,\"stale\":%llu,\"legacy\":%llu,\"new\":%llu,\"none\":%llu,",
-           (unsigned long long)l->done, (unsigned long long)l->ok, (unsigned long long)l->failed, (unsigned long long)l->stale,
-           (unsigned long long)l->legacy, (unsigned long long)l->new_side, (unsigned long long)l->no_side);
+           (unsigned long long)l->done, (unsigned long long)l->ok, (unsigned long long)l->failed,
+           (unsigned long long)l->stale, (unsigned long long)l->legacy, (unsigned long long)l->new_side,
+           (unsigned long long)l->no_side);
     printf("\"2xx\":%llu,\"3xx\":%llu,\"4xx\":%llu,\"5xx\":%llu,", (unsigned long long)l->status_class[2],
            (unsigned long long)l->status_class[3], (unsigned long long)l->status_class[4],
            (unsigned long long)l->status_class[5]);
-    printf("\"users_to_new\":%llu,\"users_to_legacy\":%llu,\"bytes\":%llu,\"p50_ms\":%.1f,\"p99_ms\":%.1f,\"max_ms\":%.1f,"
-           "\"elapsed_s\":%.3f,\"failures\":[",
-           (unsigned long long)l->to_new, (unsigned long long)l->to_legacy, (unsigned long long)l->bytes_in,
-           quantile_ms(l, 0.5), quantile_ms(l, 0.99), (double)l->max_us / 1000.0, (double)(now_ns() - l->started_ns) / 1e9);
+    printf(
+        "\"users_to_new\":%llu,\"users_to_legacy\":%llu,\"bytes\":%llu,\"p50_ms\":%.1f,\"p99_ms\":%.1f,\"max_ms\":%.1f,"
+        "\"elapsed_s\":%.3f,\"failures\":[",
+        (unsigned long long)l->to_new, (unsigned long long)l->to_legacy, (unsigned long long)l->bytes_in,
+        quantile_ms(l, 0.5), quantile_ms(l, 0.99), (double)l->max_us / 1000.0,
+        (double)(now_ns() - l->started_ns) / 1e9);
     for (uint64_t i = 0; i < l->failed && i < FAILURES_KEPT; i++) {
         const struct failure *f = &l->failures[i];
         printf("%s{\"what\":\"%s\",\"status\":%d,\"sent_ns\":%llu,\"failed_ns\":%llu,\"bytes\":%llu,\"reused\":%s}",
@@ -538,14 +557,22 @@ static void option_take(struct load *l, const char *name, const char *value)
         uint64_t *number;
         bool *flag;
     } options[] = {
-        {"--to", &l->to, NULL, NULL},          {"--path", &l->path, NULL, NULL},
-        {"--method", &l->method, NULL, NULL},  {"--host", &l->host, NULL, NULL},
-        {"--field", &l->field, NULL, NULL},    {"--sides", &l->sides_file, NULL, NULL},
-        {"--connections", NULL, &l->connections, NULL}, {"--requests", NULL, &l->requests, NULL},
-        {"--users", NULL, &l->users, NULL},    {"--first-user", NULL, &l->first_user, NULL},
-        {"--rate", NULL, &l->rate, NULL},      {"--body", NULL, &l->body, NULL},
-        {"--slow", NULL, &l->slow, NULL},      {"--chunked", NULL, NULL, &l->chunked},
-        {"--verify", NULL, NULL, &l->verify},  {"--fresh", NULL, NULL, &l->fresh},
+        {"--to", &l->to, NULL, NULL},
+        {"--path", &l->path, NULL, NULL},
+        {"--method", &l->method, NULL, NULL},
+        {"--host", &l->host, NULL, NULL},
+        {"--field", &l->field, NULL, NULL},
+        {"--sides", &l->sides_file, NULL, NULL},
+        {"--connections", NULL, &l->connections, NULL},
+        {"--requests", NULL, &l->requests, NULL},
+        {"--users", NULL, &l->users, NULL},
+        {"--first-user", NULL, &l->first_user, NULL},
+        {"--rate", NULL, &l->rate, NULL},
+        {"--body", NULL, &l->body, NULL},
+        {"--slow", NULL, &l->slow, NULL},
+        {"--chunked", NULL, NULL, &l->chunked},
+        {"--verify", NULL, NULL, &l->verify},
+        {"--fresh", NULL, NULL, &l->fresh},
     };
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {

@@ -10,9 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PATTERN_BYTES = 1 << 18, PATTERN_PERIOD = 65521 };
+enum {
+    PATTERN_BYTES = 1 << 18,
+    PATTERN_PERIOD = 65521
+};
 
-/* Any body byte at offset i is pattern[i % PATTERN_PERIOD], so both ends can check a body of any length without keeping it. */
+/* Any body byte at offset i is pattern[i % PATTERN_PERIOD], so both ends can check a body of any length without keeping
+ * it. */
 extern char pattern[PATTERN_BYTES + PATTERN_PERIOD];
 
 void pattern_init(void);
@@ -27,7 +31,8 @@ uint64_t now_ns(void); /* CLOCK_MONOTONIC, the clock of Python's time.monotonic_
 __attribute__((noreturn)) void die(const char *what);
 void *must_alloc(size_t size);
 
-/* "127.0.0.1:80" or "unix:/path". Non-blocking sockets. socket_listen() prints "listening ADDRESS\n" with the real port. */
+/* "127.0.0.1:80" or "unix:/path". Non-blocking sockets. socket_listen() prints "listening ADDRESS\n" with the real
+ * port. */
 int socket_listen(const char *address, char *real, size_t room);
 int socket_connect(const char *address); /* -1 with errno when it is refused at once */
 
