@@ -526,7 +526,8 @@ class Peer:
             return list(self.requests)
 
     def wait_connections(self, count, timeout=DEADLINE):
-        wait_until(lambda: len(self.conns) >= count, lambda: f"{count} connections at the peer, have {len(self.conns)}", timeout)
+        wait_until(lambda: len(self.conns) >= count,
+                   lambda: f"{count} connections at the peer, have {len(self.conns)}", timeout)
 
     def stop(self):
         self.stopping = True
@@ -549,7 +550,8 @@ class Backend(Peer):
 
     def __init__(self, handler=None, name="legacy", address=None):
         self.name = name
-        self.handler = handler or (lambda request_: http_reply(json.dumps({"backend": name}), headers=[f"X-Backend: {name}"]))
+        self.handler = handler or (lambda request_: http_reply(json.dumps({"backend": name}),
+                                                               headers=[f"X-Backend: {name}"]))
         super().__init__(self._serve_http, address)
 
     def _serve_http(self, conn):
@@ -702,7 +704,8 @@ class FastBackend:
 
     def __init__(self, name="legacy", address="127.0.0.1:0"):
         self.name = name
-        self.process = subprocess.Popen([os.path.join(PEERS, "backend"), "--name", name, "--listen", address], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([os.path.join(PEERS, "backend"), "--name", name, "--listen", address],
+                                        stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True, bufsize=1)
         line = self.process.stdout.readline()
         assert line.startswith("listening "), f"backend said {line!r}"
@@ -913,7 +916,8 @@ class Shunt:
 
         self.started = time.monotonic()
         with open(self.stderr_path, "ab") as stderr:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                            stderr=stderr,
                                             env=environment(self.env), preexec_fn=set_limits if limits else None)
         self.stopped = False
         self.reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
@@ -1015,13 +1019,15 @@ class Shunt:
 
     def ctl(self, *arguments, code=0, text=None, env=None):
         """shuntctl; returns its standard output. `code`: the exit code it must have; None: returns the process."""
-        command = [os.path.join(self.build, "shuntctl"), "--admin", f"{self.admin[0]}:{self.admin[1]}" if self.admin else "127.0.0.1:1",
+        command = [os.path.join(self.build, "shuntctl"), "--admin",
+                   f"{self.admin[0]}:{self.admin[1]}" if self.admin else "127.0.0.1:1",
                    *arguments]
         full = environment()
         if self.token:
             full["SHUNT_TOKEN"] = self.token
         full.update(env or {})
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=DEADLINE, env=full, check=False)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=DEADLINE, env=full,
+                              check=False)
         assert not SANITIZER.search(done.stderr), done.stderr
         if code is None:
             return done
@@ -1118,7 +1124,8 @@ class Shunt:
         base = f"/proc/{self.process.pid}/task"
         try:
             for task in os.listdir(base):
-                with open(f"{base}/{task}/comm", encoding="ascii") as name, open(f"{base}/{task}/wchan", encoding="ascii") as where:
+                with open(f"{base}/{task}/comm", encoding="ascii") as name, open(f"{base}/{task}/wchan",
+                                                                                 encoding="ascii") as where:
                     found.append(f"{task} {name.read().strip()} in {where.read().strip()}")
         except OSError:
             pass
@@ -1237,7 +1244,8 @@ class Case(unittest.TestCase):
 
     def _test_failed(self):
         result = self._outcome.result
-        return any(test is self or getattr(test, "test_case", None) is self for test, _ in result.failures + result.errors)
+        return any(test is self or getattr(test, "test_case", None) is self for test,
+                   _ in result.failures + result.errors)
 
 
 class Result(unittest.TextTestResult):
@@ -1263,7 +1271,8 @@ def main():
     unittest.main(module="__main__", verbosity=2, testRunner=unittest.TextTestRunner(verbosity=2, resultclass=Result))
 
 
-def config(legacy, new=None, routes="", top="", listeners=1, backend_extra="", state=None, admin="", timeouts="", workers=2):
+def config(legacy, new=None, routes="", top="", listeners=1, backend_extra="", state=None, admin="", timeouts="",
+           workers=2):
     """A file with the given backends (urls or peers with .url)."""
     url = lambda peer: peer if isinstance(peer, str) else peer.url
     lines = ["listeners:"]

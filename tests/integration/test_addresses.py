@@ -10,7 +10,8 @@ NAME = "several.shunt.test"
 
 
 def may_mount():
-    return os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+    return os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], capture_output=True,
+                                                check=False).returncode == 0
 
 
 class SeveralAddresses(Case):
@@ -46,7 +47,8 @@ class SeveralAddresses(Case):
         shunt = self.begin(", eject_after: 3, eject_for: 1s")
         wait_until(lambda: request(shunt.address).status == 200, "the name to be resolved")
         self.second.tell("refuse")
-        result = self.load(shunt.address, requests=300, connections=4, fresh=True, method="POST", body=10, verify=False).wait()
+        result = self.load(shunt.address, requests=300, connections=4, fresh=True, method="POST", body=10,
+                           verify=False).wait()
         self.assertEqual((result["failed"], result["ok"]), (0, 300), result)
         self.assertGreaterEqual(shunt.metric("shunt_upstream_ejections_total"), 1)
 
@@ -54,7 +56,8 @@ class SeveralAddresses(Case):
         shunt = self.begin(", eject_after: 2, eject_for: 500ms, idle_timeout: 50ms")
         wait_until(lambda: request(shunt.address).status == 200, "the name to be resolved")
         self.second.tell("refuse")
-        wait_until(lambda: request(shunt.address).status == 200 and shunt.metric("shunt_upstream_ejections_total") >= 1, "the ejection")
+        wait_until(lambda: request(shunt.address).status == 200
+                   and shunt.metric("shunt_upstream_ejections_total") >= 1, "the ejection")
         self.assertEqual(set(self.sides(shunt, 10)), {"first"})
         self.second.tell("accept")
         wait_until(lambda: "second" in self.sides(shunt, 4), "the address to be used again")

@@ -31,11 +31,13 @@ class AdminCase(Case):
             with open(path, "w", encoding="ascii") as f:
                 f.write(token + "\n")
             admin = f"token_file: {path}"
-        return self.shunt(config(self.legacy, self.new, ROUTE + STAGED, admin=admin, state=os.path.join(self.directory, "state"), **options))
+        return self.shunt(config(self.legacy, self.new, ROUTE + STAGED, admin=admin,
+                                 state=os.path.join(self.directory, "state"), **options))
 
 
 class Door(AdminCase):
-    READS = ("/api/v1/status", "/api/v1/routes", "/api/v1/routes/all", "/api/v1/history", "/api/v1/audit", "/api/v1/config")
+    READS = ("/api/v1/status", "/api/v1/routes", "/api/v1/routes/all", "/api/v1/history", "/api/v1/audit",
+             "/api/v1/config")
     CHANGES = (("/api/v1/passthrough", {"on": True}), ("/api/v1/reload", {}), ("/api/v1/routes/all/rollback", {}),
                ("/api/v1/routes/all/set-percent", {"percent": 1}), ("/api/v1/report/reset", {}))
 
@@ -51,7 +53,8 @@ class Door(AdminCase):
             self.assertEqual(shunt.admin_reply("GET", path).status, 200, path)
         for path in self.READS:
             self.assertEqual(shunt.admin_reply("GET", path, token="s3cret-token").status, 200, path)
-        self.assertEqual(shunt.admin_reply("POST", "/api/v1/passthrough", {"on": False}, token="s3cret-token").status // 100, 2)
+        self.assertEqual(shunt.admin_reply("POST", "/api/v1/passthrough", {"on": False},
+                                           token="s3cret-token").status // 100, 2)
 
     def test_shuntctl_takes_the_token_from_a_file_or_the_environment(self):
         shunt = self.begin(token="s3cret-token")
@@ -77,7 +80,8 @@ class Door(AdminCase):
         """Without a token the loopback is the guard; a browser on it runs other people's pages."""
         shunt = self.begin()
         for headers in (["Origin: https://evil.example"], ["Sec-Fetch-Site: cross-site"]):
-            self.assertEqual(shunt.admin_reply("POST", "/api/v1/passthrough", {"on": True}, headers=headers).status, 403, headers)
+            self.assertEqual(shunt.admin_reply("POST", "/api/v1/passthrough", {"on": True}, headers=headers).status,
+                             403, headers)
         with Client(shunt.admin) as client:
             reply = client.ask("GET /api/v1/status HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
             self.assertIn(reply.status, (403, 421), "DNS rebinding")
@@ -86,8 +90,10 @@ class Door(AdminCase):
     def test_errors_name_fault_and_remedy(self):
         shunt = self.begin()
         for method, path, body, status in (("GET", "/nothing", None, 404), ("GET", "/api/v1/routes/nope", None, 404),
-                                           ("POST", "/api/v1/routes/nope/pause", {}, 404), ("POST", "/api/v1/passthrough", {}, 400),
-                                           ("POST", "/api/v1/passthrough", {"on": "yes"}, 400), ("POST", "/api/v1/passthrough", b"{", 400),
+                                           ("POST", "/api/v1/routes/nope/pause", {}, 404),
+                                           ("POST", "/api/v1/passthrough", {}, 400),
+                                           ("POST", "/api/v1/passthrough", {"on": "yes"}, 400),
+                                           ("POST", "/api/v1/passthrough", b"{", 400),
                                            ("POST", "/api/v1/passthrough", {"on": True, "who": "x" * 100}, 400),
                                            ("POST", "/api/v1/explain", {"path": "no-slash"}, 400)):
             reply = shunt.admin_reply(method, path, body)
@@ -99,7 +105,8 @@ class Door(AdminCase):
     def test_garbage_and_slow_askers_do_no_harm(self):
         shunt = self.begin()
         kept = []
-        for data in (b"\x00\xff\r\n\r\n", b"GET", b"GET / HTTP/9.9\r\n\r\n", b"POST /api/v1/passthrough HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"):
+        for data in (b"\x00\xff\r\n\r\n", b"GET", b"GET / HTTP/9.9\r\n\r\n",
+                     b"POST /api/v1/passthrough HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"):
             client = Client(shunt.admin)
             client.send(data)
             kept.append(client)
@@ -158,7 +165,9 @@ class Figures(AdminCase):
         self.load(shunt.address, requests=300, connections=4, users=100, path="/api/x").wait()
         page = shunt.metrics()
         for side in ("legacy", "new"):
-            buckets = sorted((float(le), value) for le, value in page.by("shunt_request_duration_seconds_bucket", "le", route="all", backend=side).items())
+            buckets = sorted((float(le), value) for le,
+                             value in page.by("shunt_request_duration_seconds_bucket", "le", route="all",
+                                              backend=side).items())
             values = [value for _, value in buckets]
             self.assertEqual(values, sorted(values))
             self.assertEqual(values[-1], page.sum("shunt_request_duration_seconds_count", route="all", backend=side))
@@ -167,13 +176,15 @@ class Figures(AdminCase):
     def test_the_page_is_whole_and_each_name_has_its_help(self):
         shunt = self.begin()
         page = shunt.metrics()  # parsing checks the form
-        for name in ("shunt_build_info", "shunt_ready", "process_resident_memory_bytes", "process_open_fds", "shunt_route_share", "shunt_breaker_state",
+        for name in ("shunt_build_info", "shunt_ready", "process_resident_memory_bytes", "process_open_fds",
+                     "shunt_route_share", "shunt_breaker_state",
                      "shunt_config_reloads_total", "shunt_upstream_idle"):
             page.sum(name)
         for name, kind in page.types.items():
             self.assertEqual(name.endswith("_total"), kind == "counter", name)
         self.assertAlmostEqual(page.sum("shunt_route_share", route="all"), 0.4)
-        self.assertLessEqual(abs(page.sum("process_open_fds") - shunt.fds()), 2)  # the page's own connection, this one's
+        self.assertLessEqual(abs(page.sum("process_open_fds") - shunt.fds()),
+                             2)  # the page's own connection, this one's
 
     def test_metrics_while_under_load(self):
         shunt = self.begin()
@@ -190,7 +201,8 @@ class Ctl(AdminCase):
     def test_every_view_prints_something_for_people_and_json_for_scripts(self):
         shunt = self.begin()
         self.load(shunt.address, requests=100, connections=2, path="/api/x").wait()
-        for arguments in (["status"], ["status", "all"], ["report"], ["history"], ["audit"], ["routes"], ["verdict"], ["explain", "GET", "/api/x"],
+        for arguments in (["status"], ["status", "all"], ["report"], ["history"], ["audit"], ["routes"], ["verdict"],
+                          ["explain", "GET", "/api/x"],
                           ["watch", "--count", "2", "--interval", "0.05"]):
             done = shunt.ctl(*arguments, code=None)
             self.assertIn(done.returncode, (0, 3), (arguments, done))
@@ -225,7 +237,8 @@ class Ctl(AdminCase):
         self.assertEqual(codes("pause", "nope"), 1)
         self.assertEqual(codes("promote", "staged"), 3)
         self.assertEqual(codes("verdict", "staged"), 3)
-        for wrong in (["stat"], [], ["pause"], ["set-percent", "all", "x"], ["status", "--nonsense"], ["passthrough", "maybe"]):
+        for wrong in (["stat"], [], ["pause"], ["set-percent", "all", "x"], ["status", "--nonsense"],
+                      ["passthrough", "maybe"]):
             self.assertEqual(codes(*wrong), 2, wrong)
         self.assertEqual(codes("--help"), 0)
         for command in ("status", "promote", "explain", "passthrough"):

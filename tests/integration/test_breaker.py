@@ -22,7 +22,8 @@ class BreakerCase(Case):
     def begin(self, breaker, percent=50, more="", timeouts=""):
         self.legacy, self.new = self.fast("legacy"), self.fast("new")
         self.state = os.path.join(self.directory, "state")
-        text = config(self.legacy, self.new, ROUTE.format(breaker=breaker, percent=percent, more="".join(f"    {line}\n" for line in more.splitlines())),
+        text = config(self.legacy, self.new, ROUTE.format(breaker=breaker, percent=percent,
+                                                          more="".join(f"    {line}\n" for line in more.splitlines())),
                       top="access_log: off", state=self.state, timeouts=timeouts)
         return self.shunt(text)
 
@@ -50,7 +51,8 @@ class Opens(BreakerCase):
         counts = self.new.counts()
         load.finish()
         self.assertGreater(counts["mark_ns"], 0)
-        self.assertEqual(self.new.counts()["requests"], counts["requests"], "new got a request long after the breaker opened")
+        self.assertEqual(self.new.counts()["requests"], counts["requests"],
+                         "new got a request long after the breaker opened")
         self.assertEqual(shunt.metric("shunt_route_effective_share", route="all"), 0)
         self.assertEqual(len(self.audit_of(shunt, "breaker_open")), 1)
         return (counts["last_ns"] - counts["mark_ns"]) / 1e6
@@ -128,7 +130,8 @@ class Opens(BreakerCase):
             with shunt.client() as client:
                 client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
                 client.reset()
-        wait_until(lambda: shunt.metric("shunt_client_gone_total") >= 1 and shunt.metric("shunt_requests_in_flight") == 0, "no request under way")
+        wait_until(lambda: shunt.metric("shunt_client_gone_total") >= 1
+                   and shunt.metric("shunt_requests_in_flight") == 0, "no request under way")
         self.assertEqual(shunt.metric("shunt_breaker_state", route="all", state="closed"), 1)
 
 
@@ -169,9 +172,11 @@ class Recovers(BreakerCase):
         load = self.load(shunt.address, connections=4, rate=400)
         wait_until(lambda: len(self.audit_of(shunt, "breaker_half_open")) >= 4, "four trials", 30)
         load.finish()
-        events = [e for e in shunt.api("GET", "/api/v1/audit?limit=500")["audit"] if e["what"] in ("breaker_open", "breaker_half_open")]
+        events = [e for e in shunt.api("GET", "/api/v1/audit?limit=500")["audit"]
+                  if e["what"] in ("breaker_open", "breaker_half_open")]
         at = lambda e: datetime.fromisoformat(e["time"].replace("Z", "+00:00")).timestamp()
-        waits = [at(b) - at(a) for a, b in zip(events, events[1:]) if a["what"] == "breaker_open" and b["what"] == "breaker_half_open"]
+        waits = [at(b) - at(a) for a, b in zip(events, events[1:]) if a["what"] == "breaker_open"
+                 and b["what"] == "breaker_half_open"]
         for i, wait in enumerate(waits[:4]):
             self.assertGreaterEqual(wait, 0.3 * 2**i - 0.05, waits)
             self.assertLess(wait, 0.3 * 2**i + 1.5, waits)
@@ -180,7 +185,8 @@ class Recovers(BreakerCase):
         shunt = self.begin(self.QUICK.format(trips=2))
         self.new.tell("status 500")
         load = self.load(shunt.address, connections=4, rate=400)
-        wait_until(lambda: shunt.metric("shunt_route_phase", route="all", phase="rolled_back") == 1, "the route to be rolled back", 30)
+        wait_until(lambda: shunt.metric("shunt_route_phase", route="all", phase="rolled_back") == 1,
+                   "the route to be rolled back", 30)
         self.new.tell("ok")
         time.sleep(0.2)
         self.new.tell("zero")
@@ -215,7 +221,8 @@ class Fallback(BreakerCase):
     FALLBACK = "fallback: { on: [connect, timeout, 5xx, reset], methods: [GET, HEAD] }"
 
     def test_the_client_gets_legacys_answer_whatever_new_does(self):
-        for misbehave, timeouts in (("status 500", ""), ("reset", ""), ("close", ""), ("refuse", ""), ("hang", "response: 200ms")):
+        for misbehave, timeouts in (("status 500", ""), ("reset", ""), ("close", ""), ("refuse", ""),
+                                    ("hang", "response: 200ms")):
             with self.subTest(misbehave):
                 shunt = self.begin("window: 10s, min_requests: 1000000, error_rate: off, error_rate_increase: off, p95_ratio: off, consecutive_errors: 0",
                                    percent=100, more=self.FALLBACK, timeouts=timeouts)
@@ -235,14 +242,16 @@ class Fallback(BreakerCase):
         self.assertEqual(load.finish()["failed"], 0, "no client has seen a failure")
 
     def test_writes_are_not_repeated_unless_named(self):
-        shunt = self.begin("consecutive_errors: 0, error_rate: off, error_rate_increase: off, p95_ratio: off", percent=100, more=self.FALLBACK)
+        shunt = self.begin("consecutive_errors: 0, error_rate: off, error_rate_increase: off, p95_ratio: off",
+                           percent=100, more=self.FALLBACK)
         self.new.tell("status 500")
         reply = request(shunt.address, method="POST", body=b"hello")
         self.assertEqual((reply.status, reply.get("x-backend")), (500, "new"))
         self.assertEqual(self.legacy.requests, 0)
 
     def test_a_body_is_sent_to_legacy_whole_when_writes_are_named(self):
-        shunt = self.begin("consecutive_errors: 0, error_rate: off, error_rate_increase: off, p95_ratio: off", percent=100,
+        shunt = self.begin("consecutive_errors: 0, error_rate: off, error_rate_increase: off, p95_ratio: off",
+                           percent=100,
                            more="fallback: { on: [connect, 5xx], methods: [\"*\"] }")
         self.new.tell("refuse")
         result = self.load(shunt.address, requests=5, connections=1, method="POST", body=10000, verify=True).wait()
@@ -251,7 +260,8 @@ class Fallback(BreakerCase):
     def test_nothing_is_repeated_once_the_answer_has_begun(self):
         legacy = self.backend()
         new = self.script(r"read request; send `HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc`; wait 50; reset")
-        shunt = self.shunt(config(legacy, new, ROUTE.format(breaker="consecutive_errors: 0, p95_ratio: off", percent=100, more="    " + self.FALLBACK + "\n")))
+        shunt = self.shunt(config(legacy, new, ROUTE.format(breaker="consecutive_errors: 0, p95_ratio: off",
+                                                            percent=100, more="    " + self.FALLBACK + "\n")))
         self.assertTrue(shunt.get().truncated)
         self.assertEqual(legacy.requests, [])
 

@@ -77,7 +77,8 @@ class FastPeersTest(Case):
         result = load(backend.address, requests=500, connections=5, users=10)
         self.assertEqual((result["ok"], result["failed"], result["new"], result["legacy"]), (500, 0, 500, 0))
         self.assertEqual(backend.requests, 500)
-        for options in ({"path": "/bytes/5000000"}, {"path": "/chunked/5000000"}, {"body": 5000000}, {"body": 5000000, "chunked": True}):
+        for options in ({"path": "/bytes/5000000"}, {"path": "/chunked/5000000"}, {"body": 5000000},
+                        {"body": 5000000, "chunked": True}):
             result = load(backend.address, requests=3, connections=2, verify=True, **options)
             self.assertEqual((result["ok"], result["failures"]), (3, []), options)
 
@@ -88,7 +89,8 @@ class FastPeersTest(Case):
 
     def test_failures_are_told_apart(self):
         backend = self.fast()
-        for command, what in (("reset", "reset"), ("close", "closed"), ("status 503", "status"), ("garbage", "malformed")):
+        for command, what in (("reset", "reset"), ("close", "closed"), ("status 503", "status"),
+                              ("garbage", "malformed")):
             backend.tell(command)
             result = load(backend.address, requests=2, connections=1, fresh=True)
             self.assertEqual({f["what"] for f in result["failures"]}, {what})

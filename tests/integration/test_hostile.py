@@ -24,7 +24,8 @@ def load_cases(name):
 def bytes_of(parts):
     if isinstance(parts, str):
         parts = [parts]
-    return b"".join((part if isinstance(part, str) else part["repeat"] * part["times"]).encode("latin-1") for part in parts)
+    return b"".join((part if isinstance(part, str) else part["repeat"] * part["times"]).encode("latin-1")
+                    for part in parts)
 
 
 def allowed(statuses):
@@ -164,7 +165,8 @@ class Hostile(Case):
         if case.get("reaches_backend"):
             wait_until(lambda: peer.complete >= 1, lambda: f"a complete request at the backend, which has seen {peer.seen!r}", 5)
         elif case.get("part_may_reach"):
-            wait_until(lambda: self.front.metric("shunt_upstream_active") == 0, "the connection with half a message to end", 5)
+            wait_until(lambda: self.front.metric("shunt_upstream_active") == 0,
+                       "the connection with half a message to end", 5)
             self.assertEqual(peer.complete, 0, f"the backend has got {peer.seen!r}")
         else:
             self.assertEqual(peer.seen, b"", "nothing may reach the backend")
@@ -224,7 +226,8 @@ class Hostile(Case):
 
     def check_next(self, case):
         if case.get("reused") is False:  # bytes behind a message may still be on their way when its answer is there
-            wait_until(lambda: self.front.metric("shunt_upstream_idle") == 0, "the backend's connection to be closed", 5)
+            wait_until(lambda: self.front.metric("shunt_upstream_idle") == 0, "the backend's connection to be closed",
+                       5)
         with self.front.client(timeout=10) as client:
             reply = client.get("/next")
             self.assertEqual((reply.status, reply.body), (200, b"ok"), reply)

@@ -36,7 +36,8 @@ class Framing(Case):
             self.assertEqual(reply.status, 200)
             self.assertEqual(client.get("/next").status, 200)
         seen = backend.requests[0]
-        self.assertEqual((seen.body, seen.get("transfer-encoding"), seen.all("content-length")), (b"hello, world", "chunked", []))
+        self.assertEqual((seen.body, seen.get("transfer-encoding"), seen.all("content-length")),
+                         (b"hello, world", "chunked", []))
         self.assertEqual(seen.trailers, [(b"X-Sum", b"abc")])
 
     def test_chunked_request_in_single_bytes(self):
@@ -129,7 +130,8 @@ class Framing(Case):
                 reply = client.get("/head", method="HEAD")
                 self.assertEqual((reply.status, reply.get("content-length"), reply.get("etag")), (200, "12345", '"x"'))
                 reply = client.get("/204")
-                self.assertEqual((reply.status, reply.all("content-length"), reply.all("transfer-encoding")), (204, [], []))
+                self.assertEqual((reply.status, reply.all("content-length"), reply.all("transfer-encoding")),
+                                 (204, [], []))
                 reply = client.get("/304")
                 self.assertEqual((reply.status, reply.get("etag")), (304, '"y"'))
                 self.assertEqual(client.get("/200").body, b"end")
@@ -269,7 +271,8 @@ class Targets(Case):
     def test_path_and_query_are_kept_byte_for_byte(self):
         backend = self.backend()
         shunt = self.shunt(config(backend))
-        targets = ["/", "//", "/a//b/../c/./d", "/%2e%2E/%zz?", "/?", "/??a=b?&&", "/a?b=%00%ff&c=+d;e", "/~!$&'()*+,;=:@-._",
+        targets = ["/", "//", "/a//b/../c/./d", "/%2e%2E/%zz?", "/?", "/??a=b?&&", "/a?b=%00%ff&c=+d;e",
+                   "/~!$&'()*+,;=:@-._",
                    "/a?http://b/c?d", "/%41%62%63", "/a\\b", "/|^{}\"`<>".replace("<", "%3C").replace(">", "%3E")]
         sent = []
         for target in targets:
@@ -287,7 +290,8 @@ class Targets(Case):
         backend = self.backend()
         shunt = self.shunt(config(backend))
         with shunt.client() as client:
-            for target, wanted, host in (("http://example.com/a?b=c", "/a?b=c", "example.com"), ("http://example.com:8080", "/", "example.com:8080"),
+            for target, wanted, host in (("http://example.com/a?b=c", "/a?b=c", "example.com"),
+                                         ("http://example.com:8080", "/", "example.com:8080"),
                                          ("HTTP://Example.com?x", "/?x", "Example.com")):
                 self.assertEqual(client.ask(f"GET {target} HTTP/1.1\r\nHost: other\r\n\r\n").status, 200)
                 seen = backend.requests[-1]
@@ -321,12 +325,14 @@ class Targets(Case):
                 if method == "QUERY" and status == 501:  # newer than the parser of Debian 12
                     break
                 self.assertEqual(status, 200, method)
-        self.assertEqual([r.method for r in backend.requests][:5], ["PATCH", "DELETE", "PROPFIND", "REPORT", "M-SEARCH"])
+        self.assertEqual([r.method for r in backend.requests][:5],
+                         ["PATCH", "DELETE", "PROPFIND", "REPORT", "M-SEARCH"])
 
 
 class Fields(Case):
     def test_order_case_and_duplicates_are_kept_byte_for_byte_both_ways(self):
-        lines = ["hOsT: A.example", "X-b: 1", "x-A: 2", "X-B: 3", "Cookie: a=1; b=2", "Accept: */*", "COOKIE: c=3", "X-Empty:",
+        lines = ["hOsT: A.example", "X-b: 1", "x-A: 2", "X-B: 3", "Cookie: a=1; b=2", "Accept: */*", "COOKIE: c=3",
+                 "X-Empty:",
                  "X-Latin: \xe4\xf6", "X-b: 4"]
         answer = [b"X-z: 1", b"Set-Cookie: a=1", b"x-Y: 2", b"Set-Cookie: b=2; Path=/", b"SERVER: odd", b"X-z: 3"]
         backend = self.backend(lambda r: b"HTTP/1.1 207 Very  odd reason\r\n" + b"\r\n".join(answer) + b"\r\nContent-Length: 2\r\n\r\nok")
@@ -335,7 +341,8 @@ class Fields(Case):
             reply = client.ask("GET /x HTTP/1.1\r\n" + "\r\n".join(lines) + "\r\n\r\n")
         self.assertEqual((reply.status, reply.reason), (207, b"Very  odd reason"))
         relayed = reply.head.split(b"\r\n")[1:-2]
-        self.assertEqual([line for line in relayed if not line.lower().startswith((b"content-length", b"date"))], answer)
+        self.assertEqual([line for line in relayed if not line.lower().startswith((b"content-length", b"date"))],
+                         answer)
         seen = backend.requests[0].head.split(b"\r\n")[1:-2]
         self.assertEqual([line.rstrip() for line in seen], [line.encode("latin-1") for line in lines])
 
@@ -344,7 +351,8 @@ class Fields(Case):
                               r"Proxy-Connection: x\r\nX-Kept: 2\r\nContent-Length: 0\r\n\r\n`; loop")
         shunt = self.shunt(config(backend))
         with shunt.client() as client:
-            reply = client.get(headers=["Connection: X-One , x-two,keep-alive", "X-One: 1", "x-TWO: 2", "Keep-Alive: 300",
+            reply = client.get(headers=["Connection: X-One , x-two,keep-alive", "X-One: 1", "x-TWO: 2",
+                                        "Keep-Alive: 300",
                                         "Proxy-Connection: keep-alive", "TE: trailers", "X-Three: 3"])
         seen = backend.requests[0]
         for name in ("x-one", "x-two", "keep-alive", "proxy-connection"):
@@ -389,9 +397,15 @@ class Fields(Case):
     def test_rules_set_keep_and_off(self):
         sent = ["X-Forwarded-For: 9.9.9.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: h", "X-Request-Id: mine"]
         cases = {
-            "x_forwarded_for: set, x_forwarded_proto: set, x_forwarded_host: set, x_request_id: set": ("127.0.0.1", "http", "shunt.test", None),
-            "x_forwarded_proto: keep, x_forwarded_host: keep, x_request_id: keep": ("9.9.9.9, 127.0.0.1", "https", "h", "mine"),
-            "x_forwarded_for: off, x_forwarded_proto: off, x_forwarded_host: off, x_request_id: off": ("9.9.9.9", "https", "h", "mine"),
+            "x_forwarded_for: set, x_forwarded_proto: set, x_forwarded_host: set, x_request_id: set": ("127.0.0.1",
+                                                                                                       "http",
+                                                                                                       "shunt.test",
+                                                                                                       None),
+            "x_forwarded_proto: keep, x_forwarded_host: keep, x_request_id: keep": ("9.9.9.9, 127.0.0.1", "https", "h",
+                                                                                    "mine"),
+            "x_forwarded_for: off, x_forwarded_proto: off, x_forwarded_host: off, x_request_id: off": ("9.9.9.9",
+                                                                                                       "https", "h",
+                                                                                                       "mine"),
         }
         for rules, (by, proto, host, identity) in cases.items():
             with self.subTest(rules):

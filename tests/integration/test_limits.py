@@ -42,7 +42,8 @@ class Sizes(Case):
             self.assertEqual(client.get("/", [f"X-{i}: {i}" for i in range(80)]).status, 200)
 
     def test_a_response_head_over_the_limit_is_502(self):
-        backend = self.script([r"read request; send `HTTP/1.1 200 OK\r\n`; fill 400000; hang", r"read request; " + OK + "; loop"])
+        backend = self.script([r"read request; send `HTTP/1.1 200 OK\r\n`; fill 400000; hang",
+                               r"read request; " + OK + "; loop"])
         shunt = self.shunt(config(backend))
         reply = shunt.get()
         self.assertEqual(reply.status, 502)
@@ -210,7 +211,8 @@ class Connections(Case):
 
     def test_queue_overflow_is_503_at_once_and_queue_timeout_503_later(self):
         backend = self.script(r"read request; wait 1500; " + OK + "; loop")
-        shunt = self.shunt(config(backend, workers=1, backend_extra=", max_connections: 1, queue: 2, queue_timeout: 400ms"))
+        shunt = self.shunt(config(backend, workers=1,
+                                  backend_extra=", max_connections: 1, queue: 2, queue_timeout: 400ms"))
         clients = []
         for i in range(3):  # one is served, two wait
             client = shunt.client()
@@ -230,7 +232,8 @@ class Connections(Case):
 
     def test_those_in_the_queue_are_served_in_order(self):
         backend = self.script(r"read request; wait 30; " + OK + "; loop")
-        shunt = self.shunt(config(backend, workers=1, backend_extra=", max_connections: 1, queue: 50, queue_timeout: 20s"))
+        shunt = self.shunt(config(backend, workers=1,
+                                  backend_extra=", max_connections: 1, queue: 50, queue_timeout: 20s"))
         clients = []
         for i in range(10):
             client = shunt.client()
@@ -245,7 +248,8 @@ class Connections(Case):
 
     def test_a_client_that_leaves_the_queue_is_never_sent(self):
         backend = self.script(r"read request; wait 600; " + OK + "; loop")
-        shunt = self.shunt(config(backend, workers=1, backend_extra=", max_connections: 1, queue: 10, queue_timeout: 20s"))
+        shunt = self.shunt(config(backend, workers=1,
+                                  backend_extra=", max_connections: 1, queue: 10, queue_timeout: 20s"))
         first = shunt.client()
         first.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n")
         backend.wait_requests(1)

@@ -19,7 +19,8 @@ class PassthroughCase(Case):
         self.state = os.path.join(self.directory, "state")
 
     def begin(self, **options):
-        return self.shunt(config(self.legacy, self.new, ROUTE, state=self.state, top="access_log: off", timeouts="tunnel_idle: 20s"), **options)
+        return self.shunt(config(self.legacy, self.new, ROUTE, state=self.state, top="access_log: off",
+                                 timeouts="tunnel_idle: 20s"), **options)
 
     def side(self, shunt):
         return request(shunt.address).get("x-backend")
@@ -138,7 +139,8 @@ class Speed(PassthroughCase):
             result = one.finish()
             self.assertGreater(result["ok"], 20)
             self.assertEqual(result["failed"], 0, result)
-        wait_until(lambda: shunt.fds() - shunt.metric("shunt_upstream_idle") <= before + 4, lambda: f"descriptors to return to {before}, have {shunt.fds()}")
+        wait_until(lambda: shunt.fds() - shunt.metric("shunt_upstream_idle") <= before + 4,
+                   lambda: f"descriptors to return to {before}, have {shunt.fds()}")
         self.assertGreater(shunt.metric("shunt_passthrough_connections_total"), 0)
 
 
@@ -243,7 +245,8 @@ class FailOpen(PassthroughCase):
         self.assertEqual(shunt.wait_exit(), 2)
 
     def test_fail_open_needs_an_address_to_listen_at(self):
-        done = subprocess.run([os.path.join(BUILD, "shunt"), "--config", "/nonexistent", "--fail-open", "127.0.0.1:1"], capture_output=True,
+        done = subprocess.run([os.path.join(BUILD, "shunt"), "--config", "/nonexistent", "--fail-open", "127.0.0.1:1"],
+                              capture_output=True,
                               text=True, timeout=20, env=environment(), check=False)
         self.assertEqual(done.returncode, 2, done)
 

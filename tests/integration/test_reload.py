@@ -81,7 +81,8 @@ class Reload(Case):
         shunt = self.shunt(self.file(100))
         with shunt.client() as client:
             self.assertEqual(client.get().get("x-backend"), "new")
-            for text in ("listeners: [", self.file(0).replace("percent: 0", "percent: 101"), self.file(0) + "unknown_key: 1\n", "", "\x00\x01"):
+            for text in ("listeners: [", self.file(0).replace("percent: 0", "percent: 101"),
+                         self.file(0) + "unknown_key: 1\n", "", "\x00\x01"):
                 event = shunt.reload(text)
                 self.assertEqual(event["event"], "reload_failed", text[-60:])
                 self.assertTrue(event.get("errors"), event)
@@ -138,7 +139,8 @@ class Check(Case):
         if text is not None:
             with open(path, "w", encoding="utf-8") as f:
                 f.write(text)
-        done = subprocess.run([os.path.join(BUILD, "shunt"), *[path if a == "FILE" else a for a in arguments]], capture_output=True, text=True,
+        done = subprocess.run([os.path.join(BUILD, "shunt"), *[path if a == "FILE" else a for a in arguments]],
+                              capture_output=True, text=True,
                               timeout=30, env=environment(env), check=False)
         self.assertFalse(SANITIZER.search(done.stderr), done.stderr)
         return done
@@ -178,7 +180,8 @@ class Check(Case):
                            "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n"
                            "g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: &h [*g,*g,*g,*g,*g,*g,*g,*g,*g]\ni: [*h,*h,*h,*h,*h,*h,*h,*h,*h]\n", "file.yaml:"),
             "deep nesting": ("a: " + "[" * 5000, "file.yaml:"),
-            "public admin without a token": (base.replace("admin:\n  address: 127.0.0.1:0", "admin:\n  address: 0.0.0.0:0"), "token_file"),
+            "public admin without a token": (base.replace("admin:\n  address: 127.0.0.1:0",
+                                                          "admin:\n  address: 0.0.0.0:0"), "token_file"),
         }
         for name, (text, mark) in faults.items():
             with self.subTest(name):
@@ -205,7 +208,8 @@ class Check(Case):
     def test_secrets_come_from_environment_and_files_and_are_never_shown(self):
         with open(os.path.join(self.directory, "token"), "w", encoding="utf-8") as f:
             f.write("very-secret-token\n")
-        text = self.good().replace("admin:\n", "admin:\n  token_file: token\n").replace("http://127.0.0.1:3001", "http://${LEGACY_HOST}:3001")
+        text = self.good().replace("admin:\n", "admin:\n  token_file: token\n").replace("http://127.0.0.1:3001",
+                                                                                        "http://${LEGACY_HOST}:3001")
         done = self.run_shunt("--dump", "FILE", text=text, env={"LEGACY_HOST": "127.0.0.9"})
         self.assertEqual(done.returncode, 0, done)
         self.assertNotIn("very-secret", done.stdout)

@@ -22,7 +22,8 @@ class Leaks(Case):
         self.assertEqual((result["ok"], result["failed"]), (10000, 0), result)
         wait_until(lambda: shunt.metric("shunt_downstream_active") == 0, "no client connection")
         # what remains besides is the pools', bounded by what was in flight at once
-        wait_until(lambda: shunt.fds() - shunt.metric("shunt_upstream_idle") <= before, lambda: f"descriptors to return to {before}, have {shunt.fds()}")
+        wait_until(lambda: shunt.fds() - shunt.metric("shunt_upstream_idle") <= before,
+                   lambda: f"descriptors to return to {before}, have {shunt.fds()}")
         self.assertLess(shunt.rss() - rss, 32 << 20)
 
     def test_connections_that_come_and_go_in_every_way(self):
@@ -48,7 +49,8 @@ class Leaks(Case):
             else:
                 client.close()
         wait_until(lambda: shunt.metric("shunt_downstream_active") == 0, "no client connection")
-        wait_until(lambda: shunt.fds() - shunt.metric("shunt_upstream_idle") <= before + 1, lambda: f"descriptors to return to {before}, have {shunt.fds()}")
+        wait_until(lambda: shunt.fds() - shunt.metric("shunt_upstream_idle") <= before + 1,
+                   lambda: f"descriptors to return to {before}, have {shunt.fds()}")
 
     def test_idle_connections_cost_little(self):
         backend = self.fast()
@@ -97,7 +99,8 @@ class Descriptors(Case):
         """With few descriptors left copies are dropped, not clients."""
         legacy, mirror = self.fast(), self.fast("new")
         mirror.tell("hang")
-        shunt = self.shunt(config(legacy, mirror, ROUTE.replace("percent: 50", "percent: 0", 1).replace("percent: 100", "percent: 100, timeout: 30s"),
+        shunt = self.shunt(config(legacy, mirror, ROUTE.replace("percent: 50", "percent: 0", 1).replace("percent: 100",
+                                                                                                        "percent: 100, timeout: 30s"),
                                   top="access_log: off", workers=1), limits={resource.RLIMIT_NOFILE: 120})
         result = self.load(shunt.address, requests=3000, connections=20).wait()
         self.assertEqual(result["failed"], 0, result)
@@ -111,11 +114,13 @@ class Disk(Case):
             self.skipTest("mounting a small disk needs root")
         disk = os.path.join(self.directory, "disk")
         os.makedirs(disk)
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False).returncode != 0:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True,
+                          check=False).returncode != 0:
             self.skipTest("no small disk can be mounted here")
         try:
             backend = self.fast()
-            shunt = self.shunt(config(backend, backend, ROUTE.replace("methods: [\"*\"]", "methods: [GET]"), state=os.path.join(disk, "state")))
+            shunt = self.shunt(config(backend, backend, ROUTE.replace("methods: [\"*\"]", "methods: [GET]"),
+                                      state=os.path.join(disk, "state")))
             shunt.verb("all", "set-percent", {"percent": 10})
             with open(os.path.join(disk, "filler"), "wb", buffering=0) as f:
                 try:
@@ -147,7 +152,8 @@ class Disk(Case):
         with open(path, "w", encoding="utf-8") as f:
             f.write(config(backend))
         read, write = os.pipe()
-        process = subprocess.Popen([os.path.join(BUILD, "shunt"), "--config", path], stdout=write, stderr=subprocess.DEVNULL, env=environment())
+        process = subprocess.Popen([os.path.join(BUILD, "shunt"), "--config", path], stdout=write,
+                                   stderr=subprocess.DEVNULL, env=environment())
         os.close(write)
         try:
             text, address = b"", None
@@ -170,26 +176,35 @@ class Disk(Case):
 
 class Secrets(Case):
     def test_logs_contain_no_bodies_and_no_credentials(self):
-        secrets = ["s3cr3t-body-up", "s3cr3t-body-down", "s3cr3t-bearer", "s3cr3t-cookie", "s3cr3t-setcookie", "s3cr3t-token", "s3cr3t-apikey"]
+        secrets = ["s3cr3t-body-up", "s3cr3t-body-down", "s3cr3t-bearer", "s3cr3t-cookie", "s3cr3t-setcookie",
+                   "s3cr3t-token", "s3cr3t-apikey"]
         token = os.path.join(self.directory, "token")
         with open(token, "w", encoding="ascii") as f:
             f.write("s3cr3t-token")
         legacy = self.backend(lambda r: http_reply(json.dumps({"value": "s3cr3t-body-down", "side": "legacy"}),
-                                                   headers=["Content-Type: application/json", "Set-Cookie: id=s3cr3t-setcookie"]))
+                                                   headers=["Content-Type: application/json",
+                                                            "Set-Cookie: id=s3cr3t-setcookie"]))
         new = self.backend(lambda r: http_reply(json.dumps({"value": "s3cr3t-body-down2", "side": "new"}),
-                                                headers=["Content-Type: application/json", "Set-Cookie: id=s3cr3t-setcookie"]), "new")
-        shunt = self.shunt(config(legacy, new, ROUTE, admin=f"token_file: {token}", state=os.path.join(self.directory, "state")), token="s3cr3t-token")
+                                                headers=["Content-Type: application/json",
+                                                         "Set-Cookie: id=s3cr3t-setcookie"]), "new")
+        shunt = self.shunt(config(legacy, new, ROUTE, admin=f"token_file: {token}",
+                                  state=os.path.join(self.directory, "state")), token="s3cr3t-token")
         for i in range(20):
-            reply = request(shunt.address, f"/x/{i}", ["Authorization: Bearer s3cr3t-bearer", "Cookie: sid=s3cr3t-cookie", "X-Api-Key: s3cr3t-apikey",
-                                                      f"X-User-Id: {i}"], method="POST", body=b'{"password": "s3cr3t-body-up"}')
+            reply = request(shunt.address, f"/x/{i}",
+                            ["Authorization: Bearer s3cr3t-bearer", "Cookie: sid=s3cr3t-cookie",
+                             "X-Api-Key: s3cr3t-apikey",
+                                                      f"X-User-Id: {i}"], method="POST",
+                                                      body=b'{"password": "s3cr3t-body-up"}')
             self.assertEqual(reply.status, 200)
         with shunt.client() as client:
             client.send("POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3cr3t-bearer\r\nBad Header: s3cr3t-cookie\r\n\r\ns3cr3t-body-up")
             client.reply()
         wait_until(lambda: len(shunt.access()) >= 20, "the access lines")
         wait_until(lambda: shunt.metric("shunt_comparisons_total", route="all") == 20, "the comparisons")
-        seen = {"log": "\n".join(shunt.lines) + shunt.stderr(), "report": json.dumps(shunt.report()), "status": json.dumps(shunt.status()),
-                "metrics": shunt.admin_reply("GET", "/metrics").body.decode(), "config": str(shunt.admin_reply("GET", "/api/v1/config").body)}
+        seen = {"log": "\n".join(shunt.lines) + shunt.stderr(), "report": json.dumps(shunt.report()),
+                "status": json.dumps(shunt.status()),
+                "metrics": shunt.admin_reply("GET", "/metrics").body.decode(),
+                "config": str(shunt.admin_reply("GET", "/api/v1/config").body)}
         shunt.verb("all", "set-percent", {"percent": 60})
         for name in os.listdir(os.path.join(self.directory, "state")):
             with open(os.path.join(self.directory, "state", name), encoding="utf-8", errors="replace") as f:
@@ -205,7 +220,8 @@ class Secrets(Case):
                 client.send(f"GET {target} HTTP/1.1\r\nHost: a\"b\r\nX-Request-Id: \"evil\\\r\n\r\n")
                 client.reply()
         request(shunt.address, "/last")
-        wait_until(lambda: any(line.get("target", line.get("path")) == "/last" for line in shunt.access()), "the last access line")
+        wait_until(lambda: any(line.get("target", line.get("path")) == "/last" for line in shunt.access()),
+                   "the last access line")
         for line in shunt.lines:
             json.loads(line)
 

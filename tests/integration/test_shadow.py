@@ -31,7 +31,8 @@ class Copies(Case):
         shunt = self.shunt(config(legacy, new, route(more="timeout: 10s, max_buffer: 8MiB")))
         bodies = [b"", b"x", os.urandom(1000), os.urandom(16384), os.urandom(300000), os.urandom(3000000)]
         for i, body in enumerate(bodies):
-            reply = request(shunt.address, f"/p/{i}?q=%20", ["X-Odd: a", "x-oDd: b", "Cookie: c=d"], method="POST", body=body)
+            reply = request(shunt.address, f"/p/{i}?q=%20", ["X-Odd: a", "x-oDd: b", "Cookie: c=d"], method="POST",
+                            body=body)
             self.assertEqual((reply.status, reply.get("x-backend")), (200, "legacy"))
         chunked = b"POST /chunked HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n"
         with shunt.client() as client:
@@ -44,7 +45,8 @@ class Copies(Case):
             self.assertEqual(copy.get("x-shunt-shadow"), "1")
             self.assertEqual(original.all("x-shunt-shadow"), [])
             self.assertEqual(copy.all("x-odd"), original.all("x-odd"))
-            self.assertEqual(copy.get("x-request-id"), original.get("x-request-id"), "both sides can be matched in the logs")
+            self.assertEqual(copy.get("x-request-id"), original.get("x-request-id"),
+                             "both sides can be matched in the logs")
             self.assertEqual((copy.get("host"), copy.method), (original.get("host"), original.method))
         self.assertEqual(shadow_count(shunt, "sent"), len(bodies) + 1)
 
@@ -110,7 +112,8 @@ class Bounds(Case):
 
     def begin(self, mirror, more, legacy=None, percent=0, methods='"*"'):
         legacy = legacy or self.fast()
-        return self.shunt(config(legacy, mirror, route(more=more, percent=percent, methods=methods), top="access_log: off", workers=1))
+        return self.shunt(config(legacy, mirror, route(more=more, percent=percent, methods=methods),
+                                 top="access_log: off", workers=1))
 
     def test_in_flight(self):
         shunt = self.begin(self.script("read request; hang"), "timeout: 20s, max_in_flight: 5")
@@ -134,12 +137,15 @@ class Bounds(Case):
         wait_until(lambda: shadow_count(shunt, "connect") == 1, "it to be counted")
 
     def test_reset_and_nonsense(self):
-        for script, reason in (("read request; reset", "reset"), ("read request; close", "reset"), (r"read request; send `nonsense\r\n\r\n`; close", "bad_response"),
-                               (r"read request; send `HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc`; close", "reset")):
+        for script, reason in (("read request; reset", "reset"), ("read request; close", "reset"),
+                               (r"read request; send `nonsense\r\n\r\n`; close", "bad_response"),
+                               (r"read request; send `HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc`; close",
+                                "reset")):
             with self.subTest(script):
                 shunt = self.begin(self.script(script), "timeout: 2s")
                 self.assertEqual(shunt.get().status, 200)
-                wait_until(lambda: shadow_count(shunt, reason) == 1, lambda: f"{reason}: {shunt.metrics().by('shunt_shadow_total', 'reason')}")
+                wait_until(lambda: shadow_count(shunt, reason) == 1,
+                           lambda: f"{reason}: {shunt.metrics().by('shunt_shadow_total', 'reason')}")
                 shunt.stop()
 
     def test_memory_of_a_copy_that_does_not_read(self):
@@ -150,7 +156,8 @@ class Bounds(Case):
         before = shunt.rss()
         result = self.load(shunt.address, requests=1, connections=1, body=size, verify=True).wait()
         self.assertEqual((result["ok"], result["failed"]), (1, 0), result)
-        wait_until(lambda: shadow_count(shunt, "memory") == 1, lambda: f"memory: {shunt.metrics().by('shunt_shadow_total', 'reason')}")
+        wait_until(lambda: shadow_count(shunt, "memory") == 1,
+                   lambda: f"memory: {shunt.metrics().by('shunt_shadow_total', 'reason')}")
         self.assertLess(shunt.rss() - before, 16 << 20)
         wait_until(lambda: shunt.metric("shunt_shadow_buffered_bytes") == 0, "the kept bytes to be freed")
 
@@ -188,7 +195,8 @@ class ClientNeverPays(Case):
 
     def interleaved(self, prepare, more="timeout: 10s"):
         legacy, new = self.fast(), self.fast("new")
-        shunt = self.shunt(config(legacy, new, route(more=more) + "  - name: plain\n    match: { path: /plain/** }\n", top="access_log: off")
+        shunt = self.shunt(config(legacy, new, route(more=more) + "  - name: plain\n    match: { path: /plain/** }\n",
+                                  top="access_log: off")
                            .replace("match: { path: /** }", "match: { path: /bytes/** }", 1))
         prepare(new)
         on, off = [], []
@@ -240,7 +248,8 @@ class ClientNeverPays(Case):
 
     def test_a_black_hole_mirror(self):
         kept, url = blackhole()
-        shunt = self.shunt(config(self.fast(), url, route(more="timeout: 10s"), timeouts="connect: 5s", top="access_log: off"))
+        shunt = self.shunt(config(self.fast(), url, route(more="timeout: 10s"), timeouts="connect: 5s",
+                                  top="access_log: off"))
         result = self.load(shunt.address, requests=500, connections=4).wait()
         self.assertEqual(result["failed"], 0)
         self.assertLess(result["max_ms"], 1000)
@@ -249,11 +258,13 @@ class ClientNeverPays(Case):
 
 
 class Report(Case):
-    def differ(self, ours, theirs, compare="", requests=1, samples="", headers_ours=(), headers_theirs=(), status="200 OK",
+    def differ(self, ours, theirs, compare="", requests=1, samples="", headers_ours=(), headers_theirs=(),
+               status="200 OK",
                kind="application/json"):
         legacy = self.backend(lambda r: http_reply(json.dumps(ours) if not isinstance(ours, bytes) else ours,
                                                    headers=[f"Content-Type: {kind}", *headers_ours]))
-        new = self.backend(lambda r: http_reply(json.dumps(theirs) if not isinstance(theirs, bytes) else theirs, status=status,
+        new = self.backend(lambda r: http_reply(json.dumps(theirs) if not isinstance(theirs, bytes) else theirs,
+                                                status=status,
                                                 headers=[f"Content-Type: {kind}", *headers_theirs]), "new")
         more = "timeout: 2s" + (f", compare: {{ {compare} }}" if compare else "") + samples
         shunt = self.shunt(config(legacy, new, route(more=more)))
@@ -272,7 +283,8 @@ class Report(Case):
         self.assertEqual(shunt.metric("shunt_comparisons_total", route="all", outcome="matched"), 5)
 
     def test_differing_fields_are_named_and_their_values_redacted(self):
-        shunt, row = self.differ({"id": 7, "name": "SECRET-ONE", "items": [{"p": 1}]}, {"id": 7, "name": "SECRET-TWO", "items": [{"p": 2}]}, requests=3)
+        shunt, row = self.differ({"id": 7, "name": "SECRET-ONE", "items": [{"p": 1}]},
+                                 {"id": 7, "name": "SECRET-TWO", "items": [{"p": 2}]}, requests=3)
         text = json.dumps(row)
         self.assertEqual(row["verdict"]["state"], "differ")
         names = " ".join(self.fields(row))
@@ -293,8 +305,10 @@ class Report(Case):
         self.assertIn("TWO", json.dumps(row))
 
     def test_ignore_tolerance_and_order(self):
-        ours = {"meta": {"request_id": "a"}, "items": [{"at": 1, "n": 5}, {"at": 2, "n": 6}], "total": 10.001, "tags": ["x", "y"]}
-        theirs = {"meta": {"request_id": "b"}, "items": [{"at": 3, "n": 5}, {"at": 4, "n": 6}], "total": 10.002, "tags": ["y", "x"]}
+        ours = {"meta": {"request_id": "a"}, "items": [{"at": 1, "n": 5}, {"at": 2, "n": 6}], "total": 10.001,
+                "tags": ["x", "y"]}
+        theirs = {"meta": {"request_id": "b"}, "items": [{"at": 3, "n": 5}, {"at": 4, "n": 6}], "total": 10.002,
+                  "tags": ["y", "x"]}
         _, row = self.differ(ours, theirs, requests=2)
         self.assertEqual(row["verdict"]["state"], "differ")
         _, row = self.differ(ours, theirs, 'ignore: [ "$.meta.request_id", "$.items[*].at" ], tolerance: [ { path: "$.total", absolute: 0.01 } ], unordered: [ "$.tags" ]',
@@ -306,9 +320,11 @@ class Report(Case):
         self.assertIn("status", " ".join(self.fields(row)))
         _, row = self.differ({}, {}, "status: class", status="201 Created")
         self.assertEqual(row["verdict"]["state"], "agree")
-        _, row = self.differ({}, {}, "headers: [ x-version, content-type ]", headers_ours=["X-Version: 1"], headers_theirs=["X-Version: 2"])
+        _, row = self.differ({}, {}, "headers: [ x-version, content-type ]", headers_ours=["X-Version: 1"],
+                             headers_theirs=["X-Version: 2"])
         self.assertIn("x-version", " ".join(self.fields(row)))
-        _, row = self.differ({}, {}, 'headers: [ x-version ], ignore: [ "header:x-version" ]', headers_ours=["X-Version: 1"], headers_theirs=["X-Version: 2"])
+        _, row = self.differ({}, {}, 'headers: [ x-version ], ignore: [ "header:x-version" ]',
+                             headers_ours=["X-Version: 1"], headers_theirs=["X-Version: 2"])
         self.assertEqual(row["verdict"]["state"], "agree")
 
     def test_large_bodies_are_compared_by_digest(self):
@@ -317,7 +333,8 @@ class Report(Case):
         self.assertEqual(row["verdict"]["state"], "agree")
         _, row = self.differ(same, same[:-1] + b"y", samples=", max_body: 4KiB", kind="text/plain")
         self.assertEqual(row["verdict"]["state"], "differ")
-        _, row = self.differ(same, same[:-1] + b"y", samples=", max_body: 4KiB")  # JSON in another order is no difference: nobody can tell
+        _, row = self.differ(same, same[:-1] + b"y",
+                             samples=", max_body: 4KiB")  # JSON in another order is no difference: nobody can tell
         self.assertEqual((row["verdict"]["state"], row["totals"]["not_comparable"]), ("no_data", 1))
 
     def test_reset_forgets(self):
@@ -337,16 +354,19 @@ class Threads(Case):
         """All requests mirrored and compared from several workers: answers whole, every copy accounted for."""
         legacy, new = self.fast("same"), self.fast("same")
         shunt = self.shunt(config(legacy, new, route(percent=50), top="access_log: off", workers=3))
-        loads = [self.load(shunt.address, requests=6000, connections=16), self.load(shunt.address, requests=300, connections=4, body=20000, verify=True),
+        loads = [self.load(shunt.address, requests=6000, connections=16),
+                 self.load(shunt.address, requests=300, connections=4, body=20000, verify=True),
                  self.load(shunt.address, requests=200, connections=4, path="/chunked/50000", verify=True)]
         for one in loads:
             self.assertEqual(one.wait()["failed"], 0)
         wait_until(lambda: shunt.metric("shunt_shadow_copies_in_flight") == 0, "no copy under way")
         counts = shunt.metrics().by("shunt_shadow_total", "reason", route="all")
         self.assertEqual(counts["sent"] + counts["in_flight"], 6500, counts)
-        ended = sum(counts[r] for r in ("compared", "timeout", "reset", "bad_response", "connect", "memory", "client_gone", "primary_failed", "queue"))
+        ended = sum(counts[r] for r in ("compared", "timeout", "reset", "bad_response", "connect", "memory",
+                                        "client_gone", "primary_failed", "queue"))
         self.assertEqual(ended, counts["sent"], counts)
-        wait_until(lambda: shunt.metric("shunt_comparisons_total", route="all") == counts["compared"], "the comparisons")
+        wait_until(lambda: shunt.metric("shunt_comparisons_total", route="all") == counts["compared"],
+                   "the comparisons")
         self.assertEqual(shunt.metric("shunt_comparisons_total", route="all", outcome="mismatched"), 0)
 
 

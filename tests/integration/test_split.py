@@ -10,7 +10,8 @@ ROUTE = "  - name: {name}\n    match: {{ path: /** }}\n    sticky: {sticky}\n   
 
 
 def route(percent, sticky="[ { header: X-User-Id } ]", name="all", more=""):
-    return ROUTE.format(name=name, sticky=sticky, percent=percent, more="".join(f"    {line}\n" for line in more.splitlines()))
+    return ROUTE.format(name=name, sticky=sticky, percent=percent,
+                        more="".join(f"    {line}\n" for line in more.splitlines()))
 
 
 class SplitCase(Case):
@@ -19,7 +20,8 @@ class SplitCase(Case):
         return self.legacy, self.new
 
     def file(self, percent, workers=2, state=None, **options):
-        return config(self.legacy, self.new, route(percent, **options), workers=workers, state=state, top="access_log: off")
+        return config(self.legacy, self.new, route(percent, **options), workers=workers, state=state,
+                      top="access_log: off")
 
     def users(self, shunt, count=20000, name="users", **options):
         """Asks once for every user; returns the letters of their sides."""
@@ -34,7 +36,8 @@ class SplitCase(Case):
     def assert_share(self, sides, percent, sigmas=3.0):
         n, p = len(sides), percent / 100
         new = sides.count("n")
-        self.assertLessEqual(abs(new - n * p), sigmas * math.sqrt(n * p * (1 - p)), f"{new} of {n} on new at {percent} %")
+        self.assertLessEqual(abs(new - n * p), sigmas * math.sqrt(n * p * (1 - p)),
+                             f"{new} of {n} on new at {percent} %")
 
 
 class Share(SplitCase):
@@ -89,7 +92,8 @@ class Sticky(SplitCase):
         first = self.users(shunt, 4000)
         shunt.restart(self.file(30, workers=3, state=state))
         self.assertEqual(self.users(shunt, 4000), first)
-        shunt.reload(self.file(30, workers=3, state=state).replace("access_log: off", "access_log: off\ntimeouts: { idle: 59s }"))
+        shunt.reload(self.file(30, workers=3, state=state).replace("access_log: off",
+                                                                   "access_log: off\ntimeouts: { idle: 59s }"))
         self.assertEqual(self.users(shunt, 4000), first)
         other = self.shunt(self.file(30, workers=2))
         self.assertEqual(self.users(other, 4000), first, "another replica decides alike")
@@ -136,12 +140,14 @@ class Overrides(SplitCase):
         self.sides()
         shunt = self.shunt(self.file(0, more=self.RULES))
         for path, headers, side in (("/", ["X-Shunt-Backend: new"], "new"), ("/", ["X-Shunt-Backend: New"], "legacy"),
-                                    ("/", ["X-Tenant: zoom2"], "new"), ("/", ["x-tenant: acme-sandbox"], "new"), ("/", ["X-Tenant: acme"], "legacy"),
+                                    ("/", ["X-Tenant: zoom2"], "new"), ("/", ["x-tenant: acme-sandbox"], "new"),
+                                    ("/", ["X-Tenant: acme"], "legacy"),
                                     ("/?force=new", [], "new"), ("/?force=old", [], "legacy"), ("/", [], "legacy")):
             self.assertEqual(request(shunt.address, path, headers).get("x-backend"), side, (path, headers))
         shunt.verb("all", "set-percent", {"percent": 100})
         self.assertEqual(request(shunt.address, "/", ["Cookie: lane=legacy"]).get("x-backend"), "legacy")
-        self.assertEqual(request(shunt.address, "/", ["Cookie: lane=legacy", "X-Shunt-Backend: new"]).get("x-backend"), "new", "first rule wins")
+        self.assertEqual(request(shunt.address, "/", ["Cookie: lane=legacy", "X-Shunt-Backend: new"]).get("x-backend"),
+                         "new", "first rule wins")
         self.assertEqual(request(shunt.address, "/").get("x-backend"), "new")
 
     def test_assignment_cookie_keeps_a_client_on_new(self):
@@ -194,14 +200,19 @@ class Routes(SplitCase):
     match: { path: /orders/** }
     percent: 0
 """
-        text = config(self.legacy, self.new, routes).replace("routes:", f'  other: {{ url: "{other.url}" }}\nroutes:', 1)
+        text = config(self.legacy, self.new, routes).replace("routes:", f'  other: {{ url: "{other.url}" }}\nroutes:',
+                                                             1)
         shunt = self.shunt(text)
         for method, path, headers, host, side in (
-                ("GET", "/orders", [], "x", "new"), ("POST", "/orders", ["Content-Length: 0"], "x", "legacy"), ("GET", "/orders/", [], "x", "legacy"),
-                ("GET", "/orders/7/items", [], "x", "new"), ("GET", "/orders/7/8/items", [], "x", "legacy"), ("GET", "/orders/7", ["X-Tenant: b"], "x", "other"),
-                ("GET", "/orders/7", ["X-Tenant: c"], "x", "legacy"), ("GET", "/any", [], "eu.api.example.com:80", "new"),
+                ("GET", "/orders", [], "x", "new"), ("POST", "/orders", ["Content-Length: 0"], "x", "legacy"),
+                ("GET", "/orders/", [], "x", "legacy"),
+                ("GET", "/orders/7/items", [], "x", "new"), ("GET", "/orders/7/8/items", [], "x", "legacy"),
+                ("GET", "/orders/7", ["X-Tenant: b"], "x", "other"),
+                ("GET", "/orders/7", ["X-Tenant: c"], "x", "legacy"),
+                ("GET", "/any", [], "eu.api.example.com:80", "new"),
                 ("GET", "/any", [], "EU.v2.API.example.com", "new"), ("GET", "/any", [], "api.example.com", "legacy"),
-                ("GET", "/search/a?x&beta=1", [], "x", "new"), ("GET", "/search?b%65ta=%31", [], "x", "new"), ("GET", "/search?beta=2", [], "x", "legacy")):
+                ("GET", "/search/a?x&beta=1", [], "x", "new"), ("GET", "/search?b%65ta=%31", [], "x", "new"),
+                ("GET", "/search?beta=2", [], "x", "legacy")):
             reply = request(shunt.address, path, headers, method=method, host=host)
             self.assertEqual((reply.status, reply.get("x-backend")), (200, side), (method, path, headers, host))
 

@@ -17,7 +17,8 @@ STAGED = """\
     shadow: {{ methods: ["*"] }}
 """
 
-HANDS = ["{ name: shadow, percent: 0, shadow: 100, hold: 1h }", "{ name: canary, percent: 10, hold: 1h }", "{ percent: 50, hold: 1h }",
+HANDS = ["{ name: shadow, percent: 0, shadow: 100, hold: 1h }", "{ name: canary, percent: 10, hold: 1h }",
+         "{ percent: 50, hold: 1h }",
          "{ percent: 100, hold: 1h }"]
 
 
@@ -25,8 +26,10 @@ class StageCase(Case):
     def begin(self, stages, promotion="manual", min_requests=20, errors="5%", mismatch="off"):
         self.legacy, self.new = self.fast("same"), self.fast("same")
         self.state = os.path.join(self.directory, "state")
-        self.text = config(self.legacy, self.new, STAGED.format(stages="\n".join(f"      - {s}" for s in stages), promotion=promotion,
-                                                                min_requests=min_requests, errors=errors, mismatch=mismatch),
+        self.text = config(self.legacy, self.new, STAGED.format(stages="\n".join(f"      - {s}" for s in stages),
+                                                                promotion=promotion,
+                                                                min_requests=min_requests, errors=errors,
+                                                                mismatch=mismatch),
                            top="access_log: off", state=self.state)
         return self.shunt(self.text)
 
@@ -35,7 +38,8 @@ class StageCase(Case):
         return route["phase"], route["stage"], route["percent"]
 
     def wait_where(self, shunt, *wanted, timeout=30):
-        wait_until(lambda: self.where(shunt)[: len(wanted)] == wanted, lambda: f"{wanted}, it is {self.where(shunt)}", timeout)
+        wait_until(lambda: self.where(shunt)[: len(wanted)] == wanted, lambda: f"{wanted}, it is {self.where(shunt)}",
+                   timeout)
 
     def audit(self, shunt):
         return shunt.api("GET", "/api/v1/audit?limit=500")["audit"]
@@ -45,9 +49,12 @@ class ByHand(StageCase):
     def test_every_verb_moves_the_plan_and_is_audited(self):
         shunt = self.begin(HANDS)
         self.assertEqual(self.where(shunt), ("running", "shadow", 0))
-        steps = (("promote", {"force": True}, ("running", "canary", 10)), ("pause", {}, ("paused", "canary", 10)), ("resume", {}, ("running", "canary", 10)),
-                 ("promote", {"force": True}, ("running", "50%", 50)), ("set-percent", {"percent": 12.34}, ("paused", None, 12.34)),
-                 ("resume", {}, None), ("rollback", {}, ("rolled_back", None, 0)), ("resume", {}, ("running", "shadow", 0)),
+        steps = (("promote", {"force": True}, ("running", "canary", 10)), ("pause", {}, ("paused", "canary", 10)),
+                 ("resume", {}, ("running", "canary", 10)),
+                 ("promote", {"force": True}, ("running", "50%", 50)),
+                 ("set-percent", {"percent": 12.34}, ("paused", None, 12.34)),
+                 ("resume", {}, None), ("rollback", {}, ("rolled_back", None, 0)),
+                 ("resume", {}, ("running", "shadow", 0)),
                  ("promote", {"force": True}, ("running", "canary", 10)), ("restart", {}, ("running", "shadow", 0)))
         for i, (verb, body, wanted) in enumerate(steps):
             shunt.verb("plan", verb, {**body, "who": "anna", "reason": f"step {i}"})
@@ -88,8 +95,10 @@ class ByHand(StageCase):
     def test_what_is_not_possible_is_refused_and_changes_nothing(self):
         shunt = self.begin(HANDS)
         before = self.where(shunt), len(self.audit(shunt))
-        for path, body, status in (("routes/plan/resume", {}, 409), ("routes/nowhere/pause", {}, 404), ("routes/plan/set-percent", {"percent": 101}, 400),
-                                   ("routes/plan/set-percent", {"percent": 1.001}, 400), ("routes/plan/set-percent", {}, 400),
+        for path, body, status in (("routes/plan/resume", {}, 409), ("routes/nowhere/pause", {}, 404),
+                                   ("routes/plan/set-percent", {"percent": 101}, 400),
+                                   ("routes/plan/set-percent", {"percent": 1.001}, 400),
+                                   ("routes/plan/set-percent", {}, 400),
                                    ("routes/plan/promote", {"forse": True}, 400), ("routes/plan/explode", {}, 404),
                                    ("routes/plan/pause", [], 400), ("routes/plan/pause", b"{", 400)):
             self.assertEqual(shunt.admin_reply("POST", "/api/v1/" + path, body).status, status, (path, body))
@@ -151,7 +160,8 @@ class ByHand(StageCase):
 
 
 class BySelf(StageCase):
-    QUICK = ["{ name: shadow, percent: 0, shadow: 100, hold: 300ms }", "{ name: canary, percent: 25, hold: 500ms }", "{ percent: 50, hold: 500ms }",
+    QUICK = ["{ name: shadow, percent: 0, shadow: 100, hold: 300ms }", "{ name: canary, percent: 25, hold: 500ms }",
+             "{ percent: 50, hold: 500ms }",
              "{ percent: 100, hold: 500ms }"]
 
     def test_a_plan_runs_to_its_end_on_passing_gates(self):
@@ -201,7 +211,8 @@ class BySelf(StageCase):
     def test_manual_promotion_waits_for_a_person(self):
         shunt = self.begin(self.QUICK, "manual")
         load = self.load(shunt.address, connections=8, users=1000)
-        wait_until(lambda: shunt.route("plan")["gates"]["verdict"] == "pass", lambda: f"the gates to pass; {shunt.route('plan')}", 60)
+        wait_until(lambda: shunt.route("plan")["gates"]["verdict"] == "pass",
+                   lambda: f"the gates to pass; {shunt.route('plan')}", 60)
         time.sleep(1)
         self.assertEqual(self.where(shunt)[:2], ("running", "shadow"))
         shunt.verb("plan", "promote", {"who": "anna", "reason": "looks good"})
@@ -212,7 +223,8 @@ class BySelf(StageCase):
         stages = [self.QUICK[1].replace("hold", "confirm: true, hold"), self.QUICK[3]]
         shunt = self.begin(stages, "auto")
         load = self.load(shunt.address, connections=8, users=1000)
-        wait_until(lambda: any(line["what"] == "waiting_for_promote" for line in self.audit(shunt)), "the plan to ask for a person", 60)
+        wait_until(lambda: any(line["what"] == "waiting_for_promote" for line in self.audit(shunt)),
+                   "the plan to ask for a person", 60)
         self.assertEqual(self.where(shunt), ("running", "canary", 25))
         shunt.verb("plan", "promote", {"who": "anna"})
         self.assertEqual(self.where(shunt)[2], 100)

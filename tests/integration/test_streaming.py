@@ -34,7 +34,8 @@ class Growth:
 class Volume(Case):
     def begin(self, percent=0, shadow=0, **options):
         self.legacy, self.new = self.fast("legacy"), self.fast("new")
-        shunt = self.shunt(config(self.legacy, self.new, ROUTE.format(percent, shadow), top="access_log: off", **options))
+        shunt = self.shunt(config(self.legacy, self.new, ROUTE.format(percent, shadow), top="access_log: off",
+                                  **options))
         # what is needed once is there before it counts
         self.load(shunt.address, requests=200, connections=4).wait()
         self.load(shunt.address, requests=4, connections=2, path="/bytes/3000000", verify=True).wait()
@@ -143,7 +144,8 @@ class BackPressure(Case):
         shunt = self.shunt(config(backend, top="access_log: off"))
         self.load(shunt.address, requests=50, connections=50, path="/bytes/100000", verify=True).wait()
         growth = Growth(shunt)
-        result = self.load(shunt.address, requests=50, connections=50, path="/bytes/3000000", verify=True, slow=40000).wait()
+        result = self.load(shunt.address, requests=50, connections=50, path="/bytes/3000000", verify=True,
+                           slow=40000).wait()
         self.assertEqual(result["failed"], 0, result)
         self.assertLess(growth.end(), 64 << 20)
 

@@ -28,14 +28,16 @@ class Torture(Case):
         chance = random.Random(4711)
         legacy, new = self.fast("legacy"), self.fast("new")
         state = f"{self.directory}/state"
-        file = lambda first: config(legacy, new, ROUTE.format(first=first), state=state, workers=3, top="access_log: { sample: 10% }")
+        file = lambda first: config(legacy, new, ROUTE.format(first=first), state=state, workers=3,
+                                    top="access_log: { sample: 10% }")
         shunt = self.shunt(file(5))
         loads = {
             "kept": self.load(shunt.address, connections=12, users=300),
             "fresh": self.load(shunt.address, connections=4, users=300, fresh=True, rate=300),
             "large": self.load(shunt.address, connections=3, path="/chunked/200000", verify=True),
             "uploads": self.load(shunt.address, connections=3, method="POST", body=60000, verify=True),
-            "chunked uploads": self.load(shunt.address, connections=2, method="PUT", body=60000, chunked=True, verify=True),
+            "chunked uploads": self.load(shunt.address, connections=2, method="PUT", body=60000, chunked=True,
+                                         verify=True),
         }
         end = time.monotonic() + SECONDS
         turns = 0
@@ -47,7 +49,8 @@ class Torture(Case):
             elif what == 1:
                 shunt.passthrough(chance.random() < 0.4)
             elif what == 2:
-                shunt.admin_reply("POST", "/api/v1/routes/all/" + chance.choice(["promote", "pause", "resume", "restart", "reset-breaker"]), {})
+                shunt.admin_reply("POST", "/api/v1/routes/all/" + chance.choice(["promote", "pause", "resume",
+                                                                                 "restart", "reset-breaker"]), {})
             elif what == 3:
                 shunt.admin_reply("POST", "/api/v1/routes/all/set-percent", {"percent": chance.randrange(101)})
             elif what == 4:

@@ -10,7 +10,8 @@ class DeadConnections(Case):
     """The backend answers once and closes when the next request arrives: the race every kept connection has."""
 
     def kept(self, script_after):
-        backend = self.script([r"read request; " + OK + "; read head; " + script_after, r"read request; " + OK + "; loop"])
+        backend = self.script([r"read request; " + OK + "; read head; " + script_after,
+                               r"read request; " + OK + "; loop"])
         shunt = self.shunt(config(backend, workers=1))
         client = self.client(shunt)
         self.assertEqual(client.get("/1").status, 200)
@@ -78,7 +79,8 @@ class StrayBytes(Case):
         self.never_seen(r"read request; send `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n" + self.FORGED + "`; hang")
 
     def test_later_on_the_idle_connection(self):
-        backend = self.script([r"read request; " + OK + "; wait 100; send `" + self.FORGED + "`; hang", r"read request; " + OK + "; loop"])
+        backend = self.script([r"read request; " + OK + "; wait 100; send `" + self.FORGED + "`; hang",
+                               r"read request; " + OK + "; loop"])
         shunt = self.shunt(config(backend, workers=1))
         with shunt.client() as client:
             self.assertEqual(client.get("/1").body, b"ok")
@@ -87,9 +89,11 @@ class StrayBytes(Case):
             self.assertEqual(client.get("/2").body, b"ok")
 
     def test_body_behind_204_and_304_and_head(self):
-        for status in (r"204 No Content\r\n", r"304 Not Modified\r\nContent-Length: 6\r\n", r"200 OK\r\nContent-Length: 6\r\n"):
+        for status in (r"204 No Content\r\n", r"304 Not Modified\r\nContent-Length: 6\r\n",
+                       r"200 OK\r\nContent-Length: 6\r\n"):
             with self.subTest(status):
-                backend = self.script([r"read request; send `HTTP/1.1 " + status + r"\r\nforged`; hang", r"read request; " + OK + "; loop"])
+                backend = self.script([r"read request; send `HTTP/1.1 " + status + r"\r\nforged`; hang",
+                                       r"read request; " + OK + "; loop"])
                 shunt = self.shunt(config(backend, workers=1))
                 with shunt.client() as client:
                     client.get("/1", method="HEAD" if status.startswith("200") else "GET")
@@ -286,7 +290,8 @@ class Addresses(Case):
     def test_max_connections_hold_over_all_workers(self):
         backend = self.fast()
         backend.tell("delay 20")
-        shunt = self.shunt(config(backend, workers=2, backend_extra=", max_connections: 6, queue: 1000, queue_timeout: 20s"))
+        shunt = self.shunt(config(backend, workers=2,
+                                  backend_extra=", max_connections: 6, queue: 1000, queue_timeout: 20s"))
         result = self.load(shunt.address, requests=600, connections=40).wait()
         self.assertEqual(result["failed"], 0, result)
         self.assertLessEqual(backend.counts()["connections"], 8)

@@ -491,8 +491,10 @@ static void listener_open(struct backend *b)
 
 static void close_all(struct backend *b)
 {
-    while (b->conns != NULL)
-        conn_close(b, b->conns, false);
+    for (struct conn *c = b->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        conn_close(b, c, false);
+    }
 }
 
 static void command_run(struct backend *b, char *line)
