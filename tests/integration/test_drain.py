@@ -47,7 +47,7 @@ class Drain(Case):
         self.assertEqual((reply.body, reply.truncated), (b"whole!", False))
         self.assertEqual(reply.get("connection", "").lower(), "close")
         self.assertEqual(client.ends(), "closed")
-        self.assertEqual(shunt.wait_exit(5), 0)
+        self.assertEqual(shunt.wait_exit(20), 0)
         client.close()
 
     def test_a_response_that_streams_when_the_signal_comes_ends_whole(self):
@@ -59,7 +59,7 @@ class Drain(Case):
         shunt.signal(signal.SIGTERM)
         self.assertEqual(client.read_until(b"0\r\n\r\n"), b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n")
         self.assertEqual(client.ends(), "closed")
-        self.assertEqual(shunt.wait_exit(5), 0)
+        self.assertEqual(shunt.wait_exit(20), 0)
         client.close()
 
     def test_a_request_body_under_way_is_finished(self):
@@ -73,7 +73,7 @@ class Drain(Case):
         client.send("def")
         self.assertEqual(client.reply().status, 200)
         self.assertEqual(backend.requests[0].body, b"abcdef")
-        self.assertEqual(shunt.wait_exit(5), 0)
+        self.assertEqual(shunt.wait_exit(20), 0)
         client.close()
 
     def test_idle_connections_are_closed_at_once_and_new_ones_refused(self):
@@ -96,7 +96,7 @@ class Drain(Case):
 
         wait_until(refused, "new connections to be refused", 0.9)
         self.assertEqual(busy.reply().body, b"ok")
-        self.assertEqual(shunt.wait_exit(5), 0)
+        self.assertEqual(shunt.wait_exit(20), 0)
         busy.close()
         idle.close()
 
@@ -111,7 +111,7 @@ class Drain(Case):
             wait_until(lambda: shunt.admin_reply("GET", "/readyz").status == 503, "/readyz to say no", 1)
             self.assertEqual(shunt.admin_reply("GET", "/healthz").status, 200)
             self.assertEqual(client.reply().body, b"ok")
-        self.assertEqual(shunt.wait_exit(5), 0)
+        self.assertEqual(shunt.wait_exit(20), 0)
 
     def test_drain_has_an_end(self):
         backend = self.script(r"read request; hang")
@@ -121,7 +121,7 @@ class Drain(Case):
             backend.wait_requests(1)
             began = time.monotonic()
             shunt.signal(signal.SIGTERM)
-            self.assertEqual(shunt.wait_exit(8), 0)
+            self.assertEqual(shunt.wait_exit(20), 0)
             self.assertGreater(time.monotonic() - began, 0.45)
         shunt.check_sanitizers()
 
@@ -131,7 +131,7 @@ class Drain(Case):
             client.send("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
             self.assertEqual(client.head().status, 101)
             shunt.signal(signal.SIGTERM)
-            self.assertEqual(shunt.wait_exit(8), 0)
+            self.assertEqual(shunt.wait_exit(20), 0)
 
     def test_copies_do_not_hold_up_the_exit(self):
         """A mirror that hangs for ever: the drain waits for clients, not for copies."""
@@ -158,7 +158,7 @@ class Drain(Case):
             if reply.get("connection", "").lower() != "close":
                 self.assertEqual(client.reply().body, b"ok")
             self.assertIn(client.ends(), ("closed", "reset"))
-        self.assertEqual(shunt.wait_exit(5), 0)
+        self.assertEqual(shunt.wait_exit(20), 0)
 
     def test_starts_and_ends_at_once(self):
         for _ in range(10):
