@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/h1_chunk.h"
+
 enum {
     READS_PER_EVENT = 4,      /* then others have their turn */
     RAW_LEAST = 65536,        /* rests of a body from here on are worth moving inside the kernel */
@@ -539,13 +541,7 @@ static bool send_body(struct attempt *attempt, struct slice slice)
     struct conn *conn = &attempt->client->conn;
     if (attempt->client->write_failed || slice.len == 0)
         return true;
-    if (attempt->framing != FRAMING_CHUNKED)
-        return conn_send(conn, slice);
-    char *to = conn_send_reserve(conn, H1_CHUNK_PREFIX);
-    if (to == NULL)
-        return false;
-    conn_send_commit(conn, h1_write_chunk_prefix(to, slice.len));
-    return conn_send(conn, slice) && conn_send_copy(conn, "\r\n", 2);
+    return attempt->framing == FRAMING_CHUNKED ? h1_send_chunk(conn, slice) : conn_send(conn, slice);
 }
 
 static bool send_end(struct attempt *attempt, struct text trailers)
@@ -553,9 +549,7 @@ static bool send_end(struct attempt *attempt, struct text trailers)
     struct h1_client *client = attempt->client;
     struct conn *conn = &client->conn;
     attempt->request_done = true;
-    if (!client->write_failed && attempt->framing == FRAMING_CHUNKED &&
-        !(conn_send_copy(conn, "0\r\n", 3) && conn_send_copy(conn, trailers.at, trailers.len) &&
-          conn_send_copy(conn, "\r\n", 2)))
+    if (!client->write_failed && attempt->framing == FRAMING_CHUNKED && !h1_send_last_chunk(conn, trailers))
         return false;
     if (attempt->state == ATTEMPT_READY)
         conn_timeout_in(conn, attempt->response_timeout_ms);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "proxy/exchange.h"
+#include "proxy/h1_chunk.h"
 
 enum {
     READS_PER_EVENT = 4,
@@ -597,16 +598,8 @@ static bool send_body(struct server_stream *stream, struct slice slice)
     if (slice.len == 0)
         return true;
     count_add(&conn->worker->counters.downstream_bytes_out, slice.len);
-    if (down->reply_framing == FRAMING_CHUNKED) {
-        char *to = conn_send_reserve(conn, H1_CHUNK_PREFIX);
-        if (to == NULL)
-            return false;
-        conn_send_commit(conn, h1_write_chunk_prefix(to, slice.len));
-        if (!conn_send(conn, slice) || !conn_send_copy(conn, "\r\n", 2))
-            return false;
-    } else if (!conn_send(conn, slice)) {
+    if (!(down->reply_framing == FRAMING_CHUNKED ? h1_send_chunk(conn, slice) : conn_send(conn, slice)))
         return false;
-    }
     if (conn->out.bytes >= EAGER_FLUSH)
         (void)conn_flush(conn); /* a fault comes back when the callback ends */
     return true;
@@ -618,9 +611,7 @@ static void send_end(struct server_stream *stream, struct text trailers)
     struct conn *conn = &down->conn;
     if (conn->closed)
         return;
-    if (down->reply_framing == FRAMING_CHUNKED &&
-        !(conn_send_copy(conn, "0\r\n", 3) && conn_send_copy(conn, trailers.at, trailers.len) &&
-          conn_send_copy(conn, "\r\n", 2))) {
+    if (down->reply_framing == FRAMING_CHUNKED && !h1_send_last_chunk(conn, trailers)) {
         down_reset(down);
         return;
     }
