@@ -111,13 +111,16 @@ static bool is_over_increase(struct breaker *breaker, const struct config_breake
     return true;
 }
 
+/* A millisecond: twice next to nothing is next to nothing, and on an idle machine measures the scheduler. */
+enum { P95_LEAST_US = 1000 };
+
 static bool is_over_p95(struct breaker *breaker, const struct config_breaker *limits)
 {
     if (!watches(limits->p95_ratio) || !has_enough_of_both(breaker, limits))
         return false;
     double new_p95 = window_p95(&breaker->window, SIDE_NEW);
     double legacy_p95 = window_p95(&breaker->window, SIDE_LEGACY);
-    if (legacy_p95 <= 0 || new_p95 <= legacy_p95 * limits->p95_ratio)
+    if (legacy_p95 <= 0 || new_p95 <= legacy_p95 * limits->p95_ratio || new_p95 < legacy_p95 + P95_LEAST_US)
         return false;
     (void)snprintf(breaker->why, sizeof(breaker->why),
                    "p95 of new is %.1f ms, of legacy %.1f ms: %.2f times, limit %.2f times", new_p95 / 1000,

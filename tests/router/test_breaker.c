@@ -200,6 +200,13 @@ static void a_slow_p95_opens_it(void **state)
     fixture_wait(f, 100);
     assert_int_equal(breaker_of(f), BREAKER_CLOSED); /* 1.9 times */
     fixture_free(f);
+
+    f = fixture_new(1, ROUTE(P95_ONLY));
+    drive_side(f, SIDE_LEGACY, 200, 200, 100);
+    drive_side(f, SIDE_NEW, 200, 200, 900);
+    fixture_wait(f, 100);
+    assert_int_equal(breaker_of(f), BREAKER_CLOSED); /* nine times, but not a millisecond */
+    fixture_free(f);
 }
 
 static void trip(struct fixture *f)
