@@ -472,17 +472,19 @@ class Chaos(Case):
               "    shadow: { percent: 100, methods: [\"*\"], timeout: 300ms, max_buffer: 100KiB, max_in_flight: 20 }")
     GAUGES = ("downstream_active", "upstream_active", "upstream_queue", "tunnels_active", "shadow_in_flight", "shadow_buffered_bytes")
 
-    @staticmethod
-    def misbehave(conn, relayed_raw):
+    def serve(self, conn, relayed_raw):
         """`relayed_raw`: passthrough hands on what a client sends, be it the half of a request with another behind it."""
+        try:
+            self.misbehave(conn)
+        except (ProtocolError, ValueError):
+            if not relayed_raw:
+                raise
+
+    @staticmethod
+    def misbehave(conn):
         dice = random.Random(conn.number)
         while True:
-            try:
-                head = conn.read_head()
-            except ProtocolError:
-                if relayed_raw:
-                    return
-                raise
+            head = conn.read_head()
             how = dice.randrange(11)
             if how == 0:
                 conn.reset()
@@ -517,7 +519,7 @@ class Chaos(Case):
         self.play(limit=2000, flips=True)
 
     def play(self, limit, flips):
-        backends = [self.peer(Peer(lambda conn: self.misbehave(conn, flips))) for _ in range(2)]
+        backends = [self.peer(Peer(lambda conn: self.serve(conn, flips))) for _ in range(2)]
         text = lambda n: config(*backends, routes=self.ROUTES, workers=2, top="access_log: off",
                                 backend_extra=f", max_connections: {2 + n % 3}, queue_timeout: 200ms",
                                 timeouts=f"response: 300ms, request_body: 500ms, idle: {2 + n}s, stream_idle: 1s")
