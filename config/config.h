@@ -72,6 +72,8 @@ struct config_limits {
     uint32_t header_count; /* fields of a head: 431 / 502 */
     size_t uri_bytes;      /* request target: 414 */
     uint32_t connections;  /* client connections of the whole process; over it new ones wait in the kernel's queue */
+    size_t shadow_memory;  /* of the whole process, for copies under way, captured answers and pairs that wait; over it
+                              copies are not made, or given up */
 };
 
 enum config_header_rule {
@@ -197,13 +199,32 @@ struct config_breaker {
 
 enum config_tolerance_kind {
     TOLERANCE_ABSOLUTE,
-    TOLERANCE_RELATIVE
+    TOLERANCE_RELATIVE,
+    TOLERANCE_WITHIN, /* points in time: RFC 3339, IMF-fixdate, or numbers that are seconds or milliseconds since 1970 */
 };
 
 struct config_tolerance {
     const char *path;
     enum config_tolerance_kind kind;
-    double amount;
+    double amount; /* of TOLERANCE_WITHIN: milliseconds */
+};
+
+struct config_keyed {
+    const char *path; /* of an array of objects, compared without regard to order */
+    const char *by;   /* the member that says which element of one side belongs to which of the other */
+};
+
+struct config_replace {
+    const char *in;      /* "body" (text, before it is parsed), "header:NAME", or a JSON path to strings */
+    const char *pattern; /* PCRE2; all matches are replaced on both sides before comparing */
+    const char *with;    /* $1 ... stand for groups */
+};
+
+struct config_noise {
+    uint32_t percent;  /* of SHARE_ALL: mirrored safe requests that also go a second time to the primary's own backend */
+    double relative;   /* Diffy's rule: raw and noise rate must be apart by more than this part of their sum; 0.2 */
+    double absolute;   /* and by more than this, of all pairs; 0.0003 */
+    double confidence; /* and the excess must be significant; 0.99, for all fields of a route together */
 };
 
 struct config_compare {
@@ -216,8 +237,58 @@ struct config_compare {
     uint32_t tolerance_count;
     const char **unordered; /* JSON paths of arrays compared as multisets */
     uint32_t unordered_count;
-    uint32_t
-        noise_percent; /* of SHARE_ALL: mirrored requests that also go a second time to the primary's own backend */
+    struct config_keyed *keyed; /* entries of `unordered` with a key */
+    uint32_t keyed_count;
+    const char **present_only; /* JSON paths of values that must be there on both sides, whatever they are */
+    uint32_t present_only_count;
+    struct config_replace *replace; /* in this order */
+    uint32_t replace_count;
+    bool xml_whitespace; /* blanks around text and blank text between elements count; default: they do not */
+    struct config_noise noise;
+};
+
+enum config_sample_values {
+    SAMPLES_REDACTED, /* type and length */
+    SAMPLES_FULL,     /* as they came, but for what is known to be secret */
+    SAMPLES_HASHED,   /* a keyed hash: equal values look equal, and nothing else can be told */
+    SAMPLES_NONE,     /* no samples, no values: fields are counted only */
+};
+
+struct config_samples {
+    uint32_t keep; /* for each field: half of them the newest, half the most telling */
+    enum config_sample_values values;
+    size_t max_bytes;    /* of all samples of the route */
+    uint64_t max_age_ms; /* older ones are forgotten */
+    const char **deny;   /* names of headers, members, parameters that are secret, besides those known; lower case */
+    uint32_t deny_count;
+};
+
+enum config_shadow_host {
+    SHADOW_HOST_ORIGINAL, /* the Host the primary got */
+    SHADOW_HOST_BACKEND,  /* host and port of the mirrored backend's URL */
+    SHADOW_HOST_FIXED,    /* shadow.host_name */
+};
+
+enum config_header_edit_kind {
+    HEADER_EDIT_REMOVE, /* all lines of this name */
+    HEADER_EDIT_SET,    /* these are replaced by one, which is added where there was none */
+    HEADER_EDIT_ADD,    /* one line more */
+};
+
+struct config_header_edit {
+    enum config_header_edit_kind kind;
+    const char *name;
+    const char *value; /* NULL for remove */
+};
+
+struct config_status_range {
+    uint16_t from, to; /* inclusive: 200..299 for "2xx", 404..404 for "404" */
+};
+
+struct config_shadow_breaker { /* of the mirror: a backend that cannot answer copies is left alone for a while */
+    bool enabled;
+    uint32_t consecutive_failures; /* connect, timeout, reset, not HTTP; an answer, whatever its status, is a success */
+    uint64_t cooldown_ms;          /* then one copy at a time is let through; doubles with each failed one, up to 32 times */
 };
 
 struct config_shadow {
@@ -230,8 +301,19 @@ struct config_shadow {
     size_t max_body;          /* of a response kept for comparing; beyond it length and digest */
     size_t max_buffer;        /* request bytes a slow copy may fall behind; over it the copy is given up */
     uint32_t max_connections; /* to each mirrored backend, whole process */
-    uint32_t samples;         /* differing pairs kept for the report */
-    bool redact;              /* values in samples are replaced; true unless samples.values is full */
+    uint32_t max_rate;        /* copies per second, whole process; 0: no limit */
+    enum config_shadow_host host;
+    const char *host_name;              /* of SHADOW_HOST_FIXED */
+    struct config_header_edit *headers; /* of the copy, in this order: removals, replacements, additions */
+    uint32_t header_count;
+    bool simulate;        /* read_only: simulate: what would be sent is logged and counted, nothing is sent */
+    bool sample_by_cohort; /* a share below 100 % takes the same users each time; default: each request by itself */
+    struct config_status_range *statuses; /* only what the primary answered with one of these; none: all */
+    uint32_t status_count;
+    struct config_shadow_breaker breaker;
+    const char **endpoints; /* path templates requests are grouped under: "/orders/{id}/items"; first match wins */
+    uint32_t endpoint_count;
+    struct config_samples samples;
     struct config_compare compare;
 };
 

@@ -62,7 +62,7 @@ static const struct config_choice set_keep_off[] = {
     {"set", HEADER_SET}, {"keep", HEADER_KEEP}, {"off", HEADER_OFF}, {NULL, 0}};
 static const struct config_choice promotions[] = {
     {"manual", PROMOTION_MANUAL}, {"auto", PROMOTION_AUTO}, {NULL, 0}};
-static const struct config_choice redactions[] = {{"redacted", 1}, {"full", 0}, {NULL, 0}};
+static const struct config_choice sample_values[] = {{"redacted", SAMPLES_REDACTED}, {"full", SAMPLES_FULL}, {NULL, 0}};
 static const struct config_choice status_rules[] = {{"exact", 0}, {"class", 1}, {NULL, 0}};
 
 /* ---- listeners[] ---- */
@@ -285,8 +285,8 @@ static const struct config_section breaker_section = {
 };
 
 static const struct config_key sample_keys[] = {
-    COUNT("keep", config_shadow, samples, "20", 0, 1000, "The newest differing pairs kept for the report."),
-    WORD("values", type_words, config_shadow, redact, "redacted", redactions,
+    COUNT("keep", config_samples, keep, "20", 0, 1000, "The newest differing pairs kept for the report."),
+    WORD("values", type_choice, config_samples, values, "redacted", sample_values,
          "`redacted` shows where a pair differs but not the values; `full` shows them."),
     END_OF_KEYS,
 };
@@ -308,7 +308,7 @@ static const struct config_section tolerance_section = {
 };
 
 static const struct config_key noise_keys[] = {
-    SHARE("percent", config_compare, noise_percent, "0%", "How many of the mirrored requests get the second copy."),
+    SHARE("percent", config_noise, percent, "0%", "How many of the mirrored requests get the second copy."),
     END_OF_KEYS,
 };
 static const struct config_section noise_section = {
@@ -328,7 +328,7 @@ static const struct config_key compare_keys[] = {
              "Numbers that may differ a little."),
     LIST("unordered", type_json_paths, config_compare, unordered, unordered_count, NULL,
          "JSON paths of arrays whose order does not matter."),
-    {.name = "noise", .type = &type_section, .section = &noise_section, .help = "How noise is learnt."},
+    SECTION("noise", config_compare, noise, noise_section, "How noise is learnt."),
     END_OF_KEYS,
 };
 static const struct config_section compare_section = {
@@ -348,8 +348,7 @@ static const struct config_key shadow_keys[] = {
          "Request bytes a slow copy may fall behind before it is given up."),
     COUNT("max_connections", config_shadow, max_connections, "256", 1, 1000000,
           "Connections for copies to each mirrored backend, apart from those of live traffic."),
-    {.name = "samples", .type = &type_section, .section = &sample_section,
-     .help = "What the report shows of differences."},
+    SECTION("samples", config_shadow, samples, sample_section, "What the report shows of differences."),
     SECTION("compare", config_shadow, compare, compare_section, "When two responses are the same."),
     END_OF_KEYS,
 };

@@ -131,7 +131,7 @@ static enum mirror_reason choose_mirror(const struct view_route *row, const stru
 
 static bool choose_noise(const struct route *route, const struct request_facts *facts)
 {
-    uint32_t percent = route->config->shadow.compare.noise_percent;
+    uint32_t percent = route->config->shadow.compare.noise.percent;
     return percent > 0 && cohort_draw(route->noise_seed, facts->random) < percent;
 }
 

@@ -127,10 +127,10 @@ static void compare_bytes(const struct body *primary, const struct body *shadow,
 
 /* ---- text ---- */
 
-static void show_line(char *to, bool redact, struct text_line line)
+static void show_line(char *to, const struct veil *veil, struct text_line line)
 {
     if (line.at != NULL)
-        redact_value(to, VALUE_ROOM, redact, "line", line.len, line.at, line.len);
+        redact_value(to, VALUE_ROOM, veil, false, "line", (int64_t)line.len, line.at, line.len);
 }
 
 static void note_text(const struct text_difference *t, struct difference_list *list)
@@ -143,8 +143,8 @@ static void note_text(const struct text_difference *t, struct difference_list *l
         return;
     snprintf(d->path, sizeof(d->path), "body, line %u", t->line);
     d->count = t->removed > t->added ? t->removed : t->added;
-    show_line(d->primary, list->redact, t->first);
-    show_line(d->shadow, list->redact, t->second);
+    show_line(d->primary, &list->veil, t->first);
+    show_line(d->shadow, &list->veil, t->second);
 }
 
 static enum obstacle compare_text(struct body_judge *judge, const struct body *primary, const struct body *shadow,

@@ -193,7 +193,8 @@ const struct comparison *compare_pair(struct compare *compare, const struct pair
     const struct capture *primary = &pair->primary_capture, *shadow = &pair->shadow_capture;
 
     result->rules = NULL;
-    difference_list_reset(&result->differences, pair->route->shadow.redact);
+    const struct veil veil = veil_of(&pair->route->shadow.samples);
+    difference_list_reset(&result->differences, &veil);
     enum obstacle obstacle = obstacle_of(pair);
     if (obstacle != OBSTACLE_NONE)
         return conclude(result, JUDGEMENT_NOT_COMPARABLE, obstacle);
@@ -207,7 +208,7 @@ const struct comparison *compare_pair(struct compare *compare, const struct pair
     if (difference_list_is_real(&result->differences)) /* what was found counts, even if not all could be looked at */
         return conclude(result, JUDGEMENT_MISMATCHED, OBSTACLE_NONE);
     if (obstacle != OBSTACLE_NONE) {
-        difference_list_reset(&result->differences, pair->route->shadow.redact);
+        difference_list_reset(&result->differences, &veil);
         return conclude(result, JUDGEMENT_NOT_COMPARABLE, obstacle);
     }
     return conclude(result, result->differences.count > 0 ? JUDGEMENT_IGNORED : JUDGEMENT_MATCHED, OBSTACLE_NONE);

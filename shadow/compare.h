@@ -38,11 +38,16 @@ enum obstacle {
 /* "shadow_timeout", "truncated", ... */
 const char *obstacle_name(enum obstacle obstacle);
 
+enum {
+    RULES_MAX = 256
+};
+
 struct comparison {
     enum judgement judgement;
     enum obstacle obstacle;             /* OBSTACLE_NONE unless not comparable */
     struct difference_list differences; /* ignored ones included; empty when matched or not comparable */
     const struct rules *rules; /* of the route; NULL when they were not needed. Until the next compare_pair() */
+    uint64_t rule_hits[RULES_MAX / 64]; /* bit i: rules->texts[i] changed something about this pair. Only with rules */
 };
 
 struct compare;

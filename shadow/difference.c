@@ -19,12 +19,12 @@ const char *difference_kind_name(enum difference_kind kind)
     return (unsigned)kind < DIFFERENCE_KINDS ? kind_names[kind] : "unknown";
 }
 
-void difference_list_reset(struct difference_list *list, bool redact)
+void difference_list_reset(struct difference_list *list, const struct veil *veil)
 {
     list->count = 0;
     list->real = 0;
     list->beyond = 0;
-    list->redact = redact;
+    list->veil = *veil;
 }
 
 static struct difference *find(struct difference_list *list, uint64_t hash, bool ignored, const char *field, size_t len)
@@ -58,6 +58,7 @@ struct difference *difference_note(struct difference_list *list, enum difference
     d->kinds = 1u << kind;
     d->count = 1;
     d->ignored = ignored;
+    d->apart = -1;
     d->kind = kind;
     memcpy(d->field, field, len);
     d->field[len] = '\0';

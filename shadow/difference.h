@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shadow/redact.h"
+
 /* What is different; after Diffy's kinds. "Primary" is the answer the client got. */
 enum difference_kind {
     DIFFERENCE_MISSING, /* only the primary has it */
@@ -40,6 +42,7 @@ struct difference {
     uint32_t count;            /* places in this pair */
     bool ignored;              /* a rule says that it does not matter */
     enum difference_kind kind; /* of the first place */
+    double apart;              /* of two numbers: |a - b| / max(|a|, |b|), the most of all places; else negative */
     char field[FIELD_ROOM];
     char path[DIFFERENCE_PATH_ROOM];
     char primary[VALUE_ROOM]; /* the first place's values, as they may be shown; "" where there is none */
@@ -50,11 +53,11 @@ struct difference_list {
     uint32_t count;
     uint32_t real;   /* entries that are not ignored */
     uint32_t beyond; /* differences, not ignored, in fields for which there was no entry left */
-    bool redact;     /* values are replaced by their type and length */
+    struct veil veil; /* how values may be shown */
     struct difference at[DIFFERENCES_MAX];
 };
 
-void difference_list_reset(struct difference_list *list, bool redact);
+void difference_list_reset(struct difference_list *list, const struct veil *veil);
 
 /*
  * Notes a difference. Returns its entry when the field is new in this list, so that the caller fills path and values,

@@ -197,10 +197,10 @@ static bool show_media_type(char *to, struct span value)
 
 static void show(char *to, const struct rules_header *header, const struct difference_list *list, struct span value)
 {
-    if (list->redact && is_content_type(header) && show_media_type(to, value))
+    if (veil_hides(&list->veil) && is_content_type(header) && show_media_type(to, value))
         return;
-    bool redact = list->redact || redact_is_secret_header(header->name, header->len);
-    redact_value(to, VALUE_ROOM, redact, "string", value.len, value.at, value.len);
+    bool secret = redact_is_secret_header(&list->veil, header->name, header->len);
+    redact_value(to, VALUE_ROOM, &list->veil, secret, "string", (int64_t)value.len, value.at, value.len);
 }
 
 static void note(const struct rules_header *header, struct span primary, struct span shadow,

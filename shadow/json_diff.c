@@ -298,7 +298,7 @@ static void write_trail(struct json_diff *d, char *to, size_t room, bool as_fiel
         bool data = redact_is_data_name(name.at, name.len);
         if (data && as_field)
             write_text(&w, ".*", 2);
-        else if (data && d->list->redact)
+        else if (data && veil_hides(&d->list->veil))
             write_name_hint(&w, name.len);
         else
             write_name(&w, name);
@@ -311,7 +311,7 @@ static bool trail_is_secret(struct json_diff *d)
         if (d->trail[i].name == none)
             continue;
         struct text_view name = string_text(d, d->trail[i].doc, d->trail[i].name);
-        if (redact_is_secret_name(name.at, name.len))
+        if (redact_is_secret_name(&d->list->veil, name.at, name.len))
             return true;
     }
     return false;
@@ -322,12 +322,15 @@ static void show_value(struct json_diff *d, int side, uint32_t node, char *to)
 {
     const struct json_node *n = node_at(d, side, node);
     bool container = n->type == NODE_ARRAY || n->type == NODE_OBJECT;
-    if (n->type == NODE_NULL || (!container && !d->list->redact && !trail_is_secret(d)))
-        redact_clean(to, VALUE_ROOM, json_node_text(d->doc[side], node), json_node_length(d->doc[side], node));
-    else if (container || n->type == NODE_STRING)
+    const char *text = json_node_text(d->doc[side], node);
+    size_t len = json_node_length(d->doc[side], node);
+    if (container)
         snprintf(to, VALUE_ROOM, "<%s %u>", node_type_name(n->type), n->count);
+    else if (n->type == NODE_NULL)
+        redact_clean(to, VALUE_ROOM, text, len);
     else
-        snprintf(to, VALUE_ROOM, "<%s>", node_type_name(n->type));
+        redact_value(to, VALUE_ROOM, &d->list->veil, trail_is_secret(d), node_type_name(n->type),
+                     n->type == NODE_STRING ? (int64_t)n->count : NO_COUNT, text, len);
 }
 
 /* `a` and `b` are the values, `none` where a side has none. */

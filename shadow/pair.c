@@ -13,6 +13,7 @@ struct pair *pair_new(void)
     struct pair *pair = calloc(1, sizeof(*pair));
     if (pair == NULL)
         return NULL;
+    capture_init(&pair->request);
     capture_init(&pair->primary_capture);
     capture_init(&pair->shadow_capture);
     return pair;
@@ -22,6 +23,7 @@ void pair_free(struct pair *pair)
 {
     if (pair == NULL)
         return;
+    capture_done(&pair->request);
     capture_done(&pair->primary_capture);
     capture_done(&pair->shadow_capture);
     free(pair);

@@ -17,7 +17,8 @@ enum pair_kind {
 enum {
     PAIR_METHOD_ROOM = 16,
     PAIR_TARGET_ROOM = 232,
-    PAIR_ID_ROOM = 40
+    PAIR_ID_ROOM = 40,
+    PAIR_REQUEST_BODY = 16 * 1024, /* of a request's body, kept for samples */
 };
 
 struct pair {
@@ -31,6 +32,7 @@ struct pair {
     char method[PAIR_METHOD_ROOM]; /* NUL-terminated, cut where too long */
     char target[PAIR_TARGET_ROOM]; /* path and query, NUL-terminated, cut where too long */
     char request_id[PAIR_ID_ROOM];
+    struct capture request; /* the head's field lines and the first PAIR_REQUEST_BODY of the body, as the primary got them */
     struct capture primary_capture;
     struct capture shadow_capture;
 };

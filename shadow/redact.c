@@ -8,6 +8,7 @@
 #include "shadow/redact.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -94,8 +95,18 @@ size_t redact_clean(char *to, size_t room, const char *at, size_t len)
     return out;
 }
 
-static bool is_secret(const char *name, size_t len)
+static bool is_denied(const struct veil *veil, const char *name, size_t len)
 {
+    for (uint32_t i = 0; i < veil->deny_count; i++)
+        if (strlen(veil->deny[i]) == len && strncasecmp(name, veil->deny[i], len) == 0)
+            return true;
+    return false;
+}
+
+static bool is_secret(const struct veil *veil, const char *name, size_t len)
+{
+    if (is_denied(veil, name, len))
+        return true;
     for (size_t i = 0; i < COUNT(secret_words); i++)
         if (strlen(secret_words[i]) == len && strncasecmp(name, secret_words[i], len) == 0)
             return true;
@@ -108,17 +119,17 @@ static bool is_secret(const char *name, size_t len)
     return false;
 }
 
-bool redact_is_secret_header(const char *name, size_t len)
+bool redact_is_secret_header(const struct veil *veil, const char *name, size_t len)
 {
     for (size_t i = 0; i < COUNT(secret_headers); i++)
         if (strlen(secret_headers[i]) == len && strncasecmp(name, secret_headers[i], len) == 0)
             return true;
-    return is_secret(name, len);
+    return is_secret(veil, name, len);
 }
 
-bool redact_is_secret_name(const char *name, size_t len)
+bool redact_is_secret_name(const struct veil *veil, const char *name, size_t len)
 {
-    return is_secret(name, len);
+    return is_secret(veil, name, len);
 }
 
 bool redact_is_data_name(const char *name, size_t len)
@@ -134,12 +145,15 @@ bool redact_is_data_name(const char *name, size_t len)
     return digits >= DATA_NAME_DIGITS || (len > 0 && digits == len);
 }
 
-void redact_value(char *to, size_t room, bool redact, const char *type, size_t count, const char *at, size_t len)
+void redact_value(char *to, size_t room, const struct veil *veil, bool secret, const char *type, int64_t count,
+                  const char *at, size_t len)
 {
-    if (redact)
-        snprintf(to, room, "<%s %zu>", type, count);
-    else
+    if (!secret && !veil_hides(veil))
         redact_clean(to, room, at, len);
+    else if (count == NO_COUNT)
+        snprintf(to, room, "<%s>", type);
+    else
+        snprintf(to, room, "<%s %" PRId64 ">", type, count);
 }
 
 /* ---- targets ---- */
@@ -178,12 +192,13 @@ static void write_path(struct writer *w, const char *path, size_t len)
     }
 }
 
-static void write_query(struct writer *w, bool redact, const char *query)
+static void write_query(struct writer *w, const struct veil *veil, const char *query)
 {
+    bool redact = veil_hides(veil);
     while (*query != '\0') {
         size_t len = strcspn(query, "&");
         size_t name = strcspn(query, "=&");
-        bool hide = redact || redact_is_secret_name(query, name);
+        bool hide = redact || redact_is_secret_name(veil, query, name);
         if (name < len && hide) {
             write_clean(w, query, name);
             write_clean(w, "=", 1);
@@ -201,8 +216,9 @@ static void write_query(struct writer *w, bool redact, const char *query)
     }
 }
 
-void redact_target(char *to, size_t room, bool redact, const char *target)
+void redact_target(char *to, size_t room, const struct veil *veil, const char *target)
 {
+    bool redact = veil_hides(veil);
     struct writer w = {.to = to, .room = room};
     size_t path = strcspn(target, "?");
 
@@ -213,6 +229,6 @@ void redact_target(char *to, size_t room, bool redact, const char *target)
         write_clean(&w, target, path);
     if (target[path] == '?') {
         write_clean(&w, "?", 1);
-        write_query(&w, redact, target + path + 1);
+        write_query(&w, veil, target + path + 1);
     }
 }

@@ -241,7 +241,7 @@ static json_t *sample_json(const struct report_row *row, const struct pair *pair
 
     redact_clean(method, sizeof(method), pair->method, strlen(pair->method));
     redact_clean(id, sizeof(id), pair->request_id, strlen(pair->request_id));
-    redact_target(target, sizeof(target), list->redact, pair->target);
+    redact_target(target, sizeof(target), &list->veil, pair->target);
     return json_pack("{s:I, s:s, s:s, s:s, s:i, s:o, s:o, s:i, s:o}", "at_ms", (json_int_t)pair->wall_ms, "method",
                      method, "target", target, "request_id", id, "cohort", (int)pair->cohort, "primary",
                      side_json(&pair->primary_capture), "shadow", side_json(&pair->shadow_capture), "fields",
@@ -272,7 +272,7 @@ static bool is_only_noise(const struct report_row *row, const struct difference_
 /* A pair that differs only in noise would push out those that matter. */
 static void keep_sample(struct report_row *row, const struct pair *pair, const struct comparison *comparison)
 {
-    uint32_t wanted = pair->route->shadow.samples;
+    uint32_t wanted = pair->route->shadow.samples.keep;
     uint32_t room = wanted < SAMPLES_MAX ? wanted : SAMPLES_MAX;
     if (room == 0 || is_only_noise(row, &comparison->differences) || !make_sample_room(row, room))
         return;

@@ -49,7 +49,8 @@ void report_each(struct report *report,
                  void (*each)(void *context, const char *route, enum side primary, const char *outcome, uint64_t count),
                  void *context);
 
-/* Forgets everything of a route (NULL: all): a new stage of work on the new backend starts clean. */
+/* Forgets everything of a route (NULL: all): a new stage of work on the new backend starts clean. What is stored is the
+ * keeper's: see keeper_forget(). */
 void report_reset(struct report *report, const char *route);
 
 #endif

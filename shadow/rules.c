@@ -66,7 +66,7 @@ static void source_texts(struct source *s, const char *const *texts, uint32_t co
 static void source_route(struct source *s, const struct config_route *route)
 {
     const struct config_compare *compare = &route->shadow.compare;
-    const char flags[2] = {(char)compare->status_class, (char)route->shadow.redact};
+    const char flags[2] = {(char)compare->status_class, (char)route->shadow.samples.values};
 
     source_bytes(s, flags, sizeof(flags));
     source_texts(s, (const char *const *)compare->headers, compare->header_count);
@@ -212,7 +212,7 @@ struct rules *rules_new(const struct config_route *route)
     if (rules == NULL)
         return NULL;
     rules->status_class = compare->status_class;
-    rules->redact = route->shadow.redact;
+    rules->redact = route->shadow.samples.values != SAMPLES_FULL;
     rules->paths = json_path_set_new();
     if (rules->paths == NULL || !add_headers(rules, compare) || !add_rules(rules, compare) ||
         !keep_source(rules, route))

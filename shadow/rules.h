@@ -42,6 +42,9 @@ struct rules {
     uint32_t rule_count;
     char **refused; /* owned: rules that are not understood, with the reason; they have no effect */
     uint32_t refused_count;
+    char **texts; /* owned: every rule of the file as the report names it: "ignore $.meta.id", "tolerance $.total" */
+    uint32_t text_count; /* at most RULES_MAX; the index is the bit in comparison.rule_hits */
+    uint64_t serial;     /* never the same for two of this process */
     char *source; /* owned: what they were made from */
     size_t source_len;
 };

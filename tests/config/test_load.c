@@ -124,12 +124,12 @@ static void bare_route_has_every_default(void **state)
     assert_int_equal(route->shadow.max_body, 1 << 20);
     assert_int_equal(route->shadow.max_buffer, 256 << 10);
     assert_int_equal(route->shadow.max_connections, 256);
-    assert_int_equal(route->shadow.samples, 20);
-    assert_true(route->shadow.redact);
+    assert_int_equal(route->shadow.samples.keep, 20);
+    assert_int_equal(route->shadow.samples.values, SAMPLES_REDACTED);
     assert_false(route->shadow.compare.status_class);
     assert_int_equal(route->shadow.compare.header_count, 2);
     assert_string_equal(route->shadow.compare.headers[0], "content-type");
-    assert_int_equal(route->shadow.compare.noise_percent, 0);
+    assert_int_equal(route->shadow.compare.noise.percent, 0);
     assert_int_equal(route->fallback.on, 0);
     config_free(config);
 }
@@ -251,8 +251,8 @@ static void every_route_key_lands_in_its_field(void **state)
     assert_int_equal(route->shadow.max_body, 11 << 10);
     assert_int_equal(route->shadow.max_buffer, 12 << 10);
     assert_int_equal(route->shadow.max_connections, 13);
-    assert_int_equal(route->shadow.samples, 14);
-    assert_false(route->shadow.redact);
+    assert_int_equal(route->shadow.samples.keep, 14);
+    assert_int_equal(route->shadow.samples.values, SAMPLES_FULL);
     assert_true(route->shadow.compare.status_class);
     assert_string_equal(route->shadow.compare.headers[0], "etag");
     assert_int_equal(route->shadow.compare.ignore_count, 4);
@@ -263,7 +263,7 @@ static void every_route_key_lands_in_its_field(void **state)
     assert_int_equal(route->shadow.compare.tolerance[1].kind, TOLERANCE_RELATIVE);
     assert_true(route->shadow.compare.tolerance[1].amount == 0.02);
     assert_int_equal(route->shadow.compare.unordered_count, 1);
-    assert_int_equal(route->shadow.compare.noise_percent, 500);
+    assert_int_equal(route->shadow.compare.noise.percent, 500);
     assert_int_equal(route->fallback.on, FALLBACK_CONNECT | FALLBACK_RESET);
     assert_true(route->fallback.all_methods);
     config_free(config);

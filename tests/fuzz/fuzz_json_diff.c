@@ -42,6 +42,8 @@ static void split(struct texts *texts, const uint8_t *data, size_t size)
     }
 }
 
+static const struct veil redacted = {.values = SAMPLES_REDACTED}, full = {.values = SAMPLES_FULL};
+
 struct rule_texts {
     const char *ignore[RULES_MAX], *unordered[RULES_MAX];
     struct config_tolerance tolerance[RULES_MAX];
@@ -49,7 +51,7 @@ struct rule_texts {
 
 static struct rules *make_rules(const struct texts *texts, struct rule_texts *to)
 {
-    struct config_route route = {.name = "fuzz", .shadow.redact = true};
+    struct config_route route = {.name = "fuzz", .shadow.samples.values = SAMPLES_REDACTED};
     struct config_compare *compare = &route.shadow.compare;
     compare->ignore = to->ignore;
     compare->unordered = to->unordered;
@@ -108,12 +110,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (texts.count >= 2 && json_doc_parse(&primary, texts.at[0], texts.len[0]) &&
         json_doc_parse(&shadow, texts.at[1], texts.len[1])) {
         struct rules *rules = make_rules(&texts, &rule_texts);
-        difference_list_reset(&self, true);
+        difference_list_reset(&self, &redacted);
         assert(json_diff_run(diff, rules, &primary, &primary, &self) == JSON_DIFF_DONE);
         assert(self.count == 0);
-        difference_list_reset(&there, true);
-        difference_list_reset(&back, true);
-        difference_list_reset(&shown, false);
+        difference_list_reset(&there, &redacted);
+        difference_list_reset(&back, &redacted);
+        difference_list_reset(&shown, &full);
         enum json_diff_result result = json_diff_run(diff, rules, &primary, &shadow, &there);
         enum json_diff_result other = json_diff_run(diff, rules, &shadow, &primary, &back);
         json_diff_run(diff, rules, &primary, &shadow, &shown);

@@ -35,8 +35,8 @@ static inline void test_route_init(struct test_route *t, const char *name)
     memset(t, 0, sizeof(*t));
     t->route.name = name;
     t->route.shadow.max_body = 1024 * 1024;
-    t->route.shadow.samples = 8;
-    t->route.shadow.redact = true;
+    t->route.shadow.samples.keep = 8;
+    t->route.shadow.samples.values = SAMPLES_REDACTED;
     t->route.shadow.compare.headers = t->headers;
     t->route.shadow.compare.ignore = t->ignore;
     t->route.shadow.compare.unordered = t->unordered;

@@ -66,7 +66,7 @@ static void shows_values_where_the_file_says_so(void **state)
     struct fixture f;
     (void)state;
     start(&f);
-    f.route.route.shadow.redact = false;
+    f.route.route.shadow.samples.values = SAMPLES_FULL;
     check_shown(&f, "{\"a\":\"left\"}", "{\"a\":\"right\"}", "$.a", "\"left\"", "\"right\"");
     check_shown(&f, "{\"a\":1.50}", "{\"a\":2}", "$.a", "1.50", "2");
     check_shown(&f, "{\"17\":1}", "{\"17\":2}", "$['17']", "1", "2");

@@ -365,7 +365,7 @@ static void keeps_the_newest_samples(void **state)
     json_t *report;
     (void)state;
     start(&f);
-    f.route.route.shadow.samples = 3;
+    f.route.route.shadow.samples.keep = 3;
     for (int i = 1; i <= 5; i++) {
         struct pair *pair = test_json_pair(&f.route, "1", "2");
         snprintf(pair->request_id, sizeof(pair->request_id), "id-%d", i);
@@ -376,7 +376,7 @@ static void keeps_the_newest_samples(void **state)
     assert_string_equal(json_string_value(json_object_get(json_array_get(samples, 0), "request_id")), "id-5");
     assert_string_equal(json_string_value(json_object_get(json_array_get(samples, 2), "request_id")), "id-3");
     json_decref(report);
-    f.route.route.shadow.samples = 0;
+    f.route.route.shadow.samples.keep = 0;
     add_json(&f, PAIR_CROSS, "1", "2", 1);
     only_route(&f, &report);
     json_decref(report);
@@ -509,7 +509,7 @@ static void full_values_leave_known_secrets_out(void **state)
     json_t *report;
     (void)state;
     start(&f);
-    f.route.route.shadow.redact = false;
+    f.route.route.shadow.samples.values = SAMPLES_FULL;
     struct pair *pair = test_pair(&f.route);
     static const char left[] = "{\"password\":\"hunter2-TOP-SECRET\",\"name\":\"visible\"}",
                       right[] = "{\"password\":\"x\",\"name\":\"y\"}";
