@@ -229,8 +229,8 @@ static bool is_plain_name(struct text_view name)
 {
     for (size_t i = 0; i < name.len; i++) {
         char c = name.at[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        bool later = (c >= '0' && c <= '9') || c == '-';
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '@' || c == '#';
+        bool later = (c >= '0' && c <= '9') || c == '-' || c == ':';
         if (!letter && !(later && i > 0))
             return false;
     }
@@ -324,7 +324,9 @@ static void show_value(struct json_diff *d, int side, uint32_t node, char *to)
     bool container = n->type == NODE_ARRAY || n->type == NODE_OBJECT;
     const char *text = json_node_text(d->doc[side], node);
     size_t len = json_node_length(d->doc[side], node);
-    if (container)
+    if (n->broken)
+        snprintf(to, VALUE_ROOM, "<not JSON, %u bytes>", n->count);
+    else if (container)
         snprintf(to, VALUE_ROOM, "<%s %u>", node_type_name(n->type), n->count);
     else if (n->type == NODE_NULL)
         redact_clean(to, VALUE_ROOM, text, len);
@@ -396,6 +398,33 @@ static uint64_t hash_string(struct json_diff *d, int side, uint32_t node)
     return XXH3_64bits(text.at, text.len);
 }
 
+static size_t skip_digits(struct text_view text, size_t at)
+{
+    while (at < text.len && text.at[at] >= '0' && text.at[at] <= '9')
+        at++;
+    return at;
+}
+
+/* "12.50", "-7": amounts are often sent as strings, and XML has nothing else. */
+static bool string_as_decimal(struct json_diff *d, int side, uint32_t node, struct decimal *decimal)
+{
+    const struct json_node *n = node_at(d, side, node);
+    struct text_view text = {json_node_text(d->doc[side], node) + 1, n->count};
+    size_t sign = text.len > 0 && text.at[0] == '-' ? 1 : 0, end = skip_digits(text, sign);
+    if (n->escaped || n->broken || end == sign)
+        return false;
+    if (end < text.len && text.at[end] == '.') {
+        size_t point = end;
+        end = skip_digits(text, point + 1);
+        if (end == point + 1)
+            return false;
+    }
+    if (end != text.len)
+        return false;
+    decimal_read(decimal, text.at, text.len);
+    return true;
+}
+
 static uint64_t hash_value(struct json_diff *d, int side, uint32_t node);
 
 static uint64_t hash_number(struct json_diff *d, int side, uint32_t node, const struct rules_here *here)
@@ -421,9 +450,24 @@ static uint64_t hash_array(struct json_diff *d, int side, uint32_t node, bool un
     return hash;
 }
 
-static uint64_t hash_object(struct json_diff *d, int side, uint32_t node)
+/* What doc_builder.h says about the order of an object's members: which they are, and how they follow each other. */
+struct member_order {
+    uint64_t members, sequence;
+};
+
+static struct member_order member_order(struct json_diff *d, int side, uint32_t object)
 {
-    uint64_t hash = 0;
+    struct member_order order = {0, 0};
+    if (!node_at(d, side, object)->ordered)
+        return order;
+    _Static_assert(sizeof(order) == NODE_ORDER_BYTES, "what is written is what is read");
+    memcpy(&order, json_node_text(d->doc[side], object) + 1, sizeof(order));
+    return order;
+}
+
+static uint64_t hash_object(struct json_diff *d, int side, uint32_t node, bool unordered)
+{
+    uint64_t hash = unordered ? 0 : member_order(d, side, node).sequence;
     uint32_t name = node + 1, count = node_at(d, side, node)->count;
     for (uint32_t i = 0; i < count && !is_over(d); i++, name = next_of(d, side, name + 1)) {
         enter_member(d, d->doc[side], name);
@@ -452,14 +496,19 @@ static uint64_t hash_value(struct json_diff *d, int side, uint32_t node)
     case NODE_NUMBER:
         hash = hash_number(d, side, node, &here);
         break;
-    case NODE_STRING:
-        hash = spend(d, n->count / BYTES_PER_UNIT) ? hash_string(d, side, node) : 0;
+    case NODE_STRING: {
+        struct decimal decimal;
+        if (here.tolerance != NULL && !d->exact && string_as_decimal(d, side, node, &decimal))
+            hash = 1;
+        else
+            hash = spend(d, n->count / BYTES_PER_UNIT) ? hash_string(d, side, node) : 0;
         break;
+    }
     case NODE_ARRAY:
         hash = hash_array(d, side, node, here.unordered);
         break;
     case NODE_OBJECT:
-        hash = hash_object(d, side, node);
+        hash = hash_object(d, side, node, here.unordered);
         break;
     }
     return mix(hash, n->type + 1u) | 1; /* never hash_ignored */
@@ -644,8 +693,16 @@ static void compare_by_name(struct json_diff *d, uint32_t a, uint32_t b)
     d->child_count = mark;
 }
 
-static void compare_objects(struct json_diff *d, uint32_t a, uint32_t b)
+static void compare_order(struct json_diff *d, uint32_t a, uint32_t b, bool unordered)
 {
+    struct member_order x = member_order(d, 0, a), y = member_order(d, 1, b);
+    if (x.members == y.members && x.sequence != y.sequence)
+        note(d, DIFFERENCE_ORDER, unordered, a, b);
+}
+
+static void compare_objects(struct json_diff *d, uint32_t a, uint32_t b, bool unordered)
+{
+    compare_order(d, a, b, unordered);
     if (names_in_step(d, a, b))
         compare_in_step(d, a, b);
     else
@@ -893,6 +950,16 @@ static void compare_numbers(struct json_diff *d, uint32_t a, uint32_t b, const s
     note(d, DIFFERENCE_VALUE, tolerated, a, b);
 }
 
+static void compare_strings(struct json_diff *d, uint32_t a, uint32_t b, const struct rules_here *here)
+{
+    struct decimal x, y;
+    if (json_string_equal(d->doc[0], a, d->doc[1], b))
+        return;
+    bool tolerated = here->tolerance != NULL && string_as_decimal(d, 0, a, &x) && string_as_decimal(d, 1, b, &y) &&
+                     decimal_within(&x, &y, here->tolerance);
+    note(d, DIFFERENCE_VALUE, tolerated, a, b);
+}
+
 static void compare_values(struct json_diff *d, uint32_t a, uint32_t b)
 {
     const struct json_node *x = node_at(d, 0, a), *y = node_at(d, 1, b);
@@ -903,8 +970,8 @@ static void compare_values(struct json_diff *d, uint32_t a, uint32_t b)
         note(d, DIFFERENCE_VALUE, true, a, b);
         return;
     }
-    if (x->type != y->type) {
-        note(d, DIFFERENCE_TYPE, false, a, b);
+    if (x->broken != y->broken || x->type != y->type) {
+        note(d, x->broken || y->broken ? DIFFERENCE_INVALID : DIFFERENCE_TYPE, false, a, b);
         return;
     }
     switch ((enum node_type)x->type) {
@@ -917,14 +984,13 @@ static void compare_values(struct json_diff *d, uint32_t a, uint32_t b)
         compare_numbers(d, a, b, &here);
         break;
     case NODE_STRING:
-        if (!json_string_equal(d->doc[0], a, d->doc[1], b))
-            note(d, DIFFERENCE_VALUE, false, a, b);
+        compare_strings(d, a, b, &here);
         break;
     case NODE_ARRAY:
         compare_arrays(d, a, b, &here);
         break;
     case NODE_OBJECT:
-        compare_objects(d, a, b);
+        compare_objects(d, a, b, here.unordered);
         break;
     }
 }

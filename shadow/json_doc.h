@@ -45,7 +45,8 @@ bool json_fault_is_ours(enum json_fault fault);
 
 enum {
     JSON_DEPTH = 256,
-    JSON_NODES = 4 * 1024 * 1024
+    JSON_NODES = 4 * 1024 * 1024,
+    NODE_ORDER_BYTES = 16
 };
 
 struct json_node {
@@ -54,6 +55,9 @@ struct json_node {
     uint32_t count;      /* elements or members; of a string its length in bytes as written, without the quotes */
     uint8_t type;        /* enum node_type */
     bool escaped;        /* a string with a backslash in it */
+    /* Never set by json_doc_parse(); see doc_builder.h: */
+    bool ordered; /* an object with NODE_ORDER_BYTES behind its bracket that tell the order of its members */
+    bool broken;  /* a string that stands for a text that is no JSON */
 };
 
 struct json_doc {
