@@ -702,9 +702,10 @@ def blackhole():
 class FastBackend:
     """peers/backend.c: counts, and misbehaves on command while it runs."""
 
-    def __init__(self, name="legacy", address="127.0.0.1:0"):
+    def __init__(self, name="legacy", address="127.0.0.1:0", **options):
         self.name = name
-        self.process = subprocess.Popen([os.path.join(PEERS, "backend"), "--name", name, "--listen", address],
+        arguments = [word for option, value in options.items() for word in (f"--{option}", str(value))]
+        self.process = subprocess.Popen([os.path.join(PEERS, "backend"), "--name", name, "--listen", address, *arguments],
                                         stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True, bufsize=1)
         line = self.process.stdout.readline()
@@ -1205,8 +1206,8 @@ class Case(unittest.TestCase):
     def script(self, scripts, address=None):
         return self.peer(Script(scripts, address))
 
-    def fast(self, name="legacy", address="127.0.0.1:0"):
-        return self.peer(FastBackend(name, address))
+    def fast(self, name="legacy", address="127.0.0.1:0", **options):
+        return self.peer(FastBackend(name, address, **options))
 
     def load(self, address, **options):
         return self.peer(Load(address, **options))

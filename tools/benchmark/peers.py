@@ -163,6 +163,7 @@ PEERS = {
     "shunt": lambda setting, port: shunt(setting, port),
     "shunt mirror": lambda setting, port: shunt(setting, port, shadow=100),
     "shunt hung mirror": lambda setting, port: shunt(setting, port, shadow=100, percent=0),
+    "shunt legacy": lambda setting, port: shunt(setting, port, percent=0),
     "nginx": lambda setting, port: nginx(setting, port),
     "nginx mirror": lambda setting, port: nginx(setting, port, mirror=True),
     "nginx hung mirror": lambda setting, port: nginx(setting, port, mirror=True, percent="100%"),

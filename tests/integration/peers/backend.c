@@ -1,7 +1,7 @@
 /*
  * A fast backend whose misbehaviour is switched while it runs.
  *
- *   backend --name new [--listen 127.0.0.1:0]
+ *   backend --name new [--listen 127.0.0.1:0] [--seed N] [--wrong SHARE]
  *
  * Prints "listening ADDRESS", answers HTTP/1.1 and takes commands on standard input, one per line, each answered by a
  * line:
@@ -13,10 +13,11 @@
  * sets the counts to zero mark N                sets them to zero, and mark_ns will be the time when request N came
  * that is not answered well
  *
- * The path may ask for something: /bytes/N (Content-Length), /chunked/N, /status/N, /delay/MS; anything else gets a
- * small JSON body. Every answer names this backend (X-Backend) and, for a request with a body, says how long it was and
+ * The path may ask for something: /bytes/N (Content-Length), /chunked/N, /status/N, /delay/MS, or /order/ID (see order.h:
+ * --seed and --wrong are for it); anything else gets a small JSON body. Every answer names this backend (X-Backend) and, for a request with a body, says how long it was and
  * whether it was the pattern (X-Body-Length, X-Body-Match). End of standard input ends the program.
  */
+#include "order.h"
 #include "peer.h"
 
 #include <errno.h>
@@ -64,7 +65,7 @@ struct conn {
     uint64_t remaining; /* of the body or the chunk */
     uint64_t body_len;
     uint64_t due_ns; /* a delayed answer */
-    char out[1024];  /* head of the answer */
+    char out[2048];  /* head of the answer, and a small body */
     size_t out_len, out_done;
     uint64_t send_len, send_done; /* pattern bytes behind it */
     bool chunked_out;
@@ -80,6 +81,7 @@ struct backend {
     int status;
     uint64_t delay_ns;
     uint64_t requests, connections, open, body_bytes, shadows, first_ns, last_ns, mark, mark_ns, bad;
+    struct order order;
     char *scratch; /* READ_ROOM bytes */
     bool over;
 };
@@ -180,15 +182,15 @@ static bool answer(struct backend *b, struct conn *c)
         c->send_len = c->is_head ? 0 : n;
         return true;
     }
-    {
-        char body[128];
-        int length = snprintf(body, sizeof(body), "{\"backend\":\"%s\",\"n\":7}\n", b->name);
-        snprintf(framing, sizeof(framing), "Content-Length: %d\r\n", length);
-        answer_head(b, c, status, framing);
-        if (!c->is_head) {
-            memcpy(c->out + c->out_len, body, (size_t)length);
-            c->out_len += (size_t)length;
-        }
+    char body[1024];
+    bool is_order = strncmp(c->path, "/order/", 7) == 0;
+    size_t length = is_order ? order_write(&b->order, body, sizeof(body))
+                             : (size_t)snprintf(body, sizeof(body), "{\"backend\":\"%s\",\"n\":7}\n", b->name);
+    snprintf(framing, sizeof(framing), "Content-Length: %zu\r\n", length);
+    answer_head(b, c, status, framing);
+    if (!c->is_head) {
+        memcpy(c->out + c->out_len, body, length);
+        c->out_len += length;
     }
     return true;
 }
@@ -603,15 +605,19 @@ static void run(struct backend *b)
 
 int main(int argc, char **argv)
 {
-    struct backend b = {.name = "legacy", .address = "127.0.0.1:0"};
+    struct backend b = {.name = "legacy", .address = "127.0.0.1:0", .order.random = 1};
 
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--name") == 0)
             b.name = argv[i + 1];
         else if (strcmp(argv[i], "--listen") == 0)
             snprintf(b.address, sizeof(b.address), "%s", argv[i + 1]);
+        else if (strcmp(argv[i], "--seed") == 0)
+            b.order.random = strtoull(argv[i + 1], NULL, 10) * 0x9e3779b97f4a7c15u | 1;
+        else if (strcmp(argv[i], "--wrong") == 0)
+            b.order.wrong = strtod(argv[i + 1], NULL);
         else
-            return fprintf(stderr, "unknown option %s; known: --name --listen\n", argv[i]), 2;
+            return fprintf(stderr, "unknown option %s; known: --name --listen --seed --wrong\n", argv[i]), 2;
     }
     pattern_init();
     b.scratch = must_alloc(READ_ROOM);

@@ -29,7 +29,7 @@ enum {
     HEAD_ROOM = 32768,
     READ_ROOM = 1 << 18,
     FAILURES_KEPT = 20,
-    LATENCIES = 4000,
+    LATENCIES = 40000,
     GIVE_UP_S = 60
 };
 
@@ -81,7 +81,7 @@ struct load {
     uint64_t started, done, ok, failed, stale, legacy, new_side, no_side, bytes_in, max_us, started_ns;
     uint64_t to_new, to_legacy; /* users that changed their side */
     uint64_t status_class[10];
-    uint32_t latency[LATENCIES]; /* by tenth of a millisecond */
+    uint32_t latency[LATENCIES]; /* by hundredth of a millisecond */
     struct failure failures[FAILURES_KEPT];
 };
 
@@ -192,7 +192,7 @@ static void user_answered(struct load *l, struct client *c)
 static void request_answered(struct load *l, struct client *c)
 {
     uint64_t us = (now_ns() - c->started_ns) / 1000u;
-    uint64_t slot = us / 100 < LATENCIES ? us / 100 : LATENCIES - 1;
+    uint64_t slot = us / 10 < LATENCIES ? us / 10 : LATENCIES - 1;
 
     l->status_class[c->status / 100 < 10 ? c->status / 100 : 9]++;
     if (c->status / 100 != 2) {
@@ -512,7 +512,7 @@ static double quantile_ms(const struct load *l, double q)
     for (int i = 0; i < LATENCIES; i++) {
         seen += l->latency[i];
         if (seen > wanted)
-            return (double)(i + 1) / 10.0;
+            return (double)(i + 1) / 100.0;
     }
     return (double)l->max_us / 1000.0;
 }
@@ -527,7 +527,7 @@ static void report(const struct load *l)
            (unsigned long long)l->status_class[3], (unsigned long long)l->status_class[4],
            (unsigned long long)l->status_class[5]);
     printf(
-        "\"users_to_new\":%llu,\"users_to_legacy\":%llu,\"bytes\":%llu,\"p50_ms\":%.1f,\"p99_ms\":%.1f,\"max_ms\":%.1f,"
+        "\"users_to_new\":%llu,\"users_to_legacy\":%llu,\"bytes\":%llu,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_ms\":%.1f,"
         "\"elapsed_s\":%.3f,\"failures\":[",
         (unsigned long long)l->to_new, (unsigned long long)l->to_legacy, (unsigned long long)l->bytes_in,
         quantile_ms(l, 0.5), quantile_ms(l, 0.99), (double)l->max_us / 1000.0,
