@@ -20,7 +20,7 @@ enum {
 
 static const double seconds_each = 0.5;
 
-struct text {
+struct order_text {
     char at[BODY_ROOM];
     size_t len;
 };
@@ -40,7 +40,7 @@ static double cpu_seconds(void)
 }
 
 /* An order with as many items as fit into `bytes`. `variant` 1 differs in one price, one time and one name. */
-static void write_order(struct text *text, size_t bytes, int variant)
+static void write_order(struct order_text *text, size_t bytes, int variant)
 {
     int n =
         snprintf(text->at, sizeof(text->at),
@@ -59,7 +59,7 @@ static void write_order(struct text *text, size_t bytes, int variant)
     text->len = len;
 }
 
-static void fill(struct capture *capture, const struct text *body)
+static void fill(struct capture *capture, const struct order_text *body)
 {
     static const char head[] = "Content-Type: application/json\r\nServer: bench\r\n";
     capture_reset(capture, 1 << 20);
@@ -68,7 +68,8 @@ static void fill(struct capture *capture, const struct text *body)
     capture_end(capture, OUTCOME_OK, 1500);
 }
 
-static struct pair *make_pair(const struct bench *bench, const struct text *primary, const struct text *shadow)
+static struct pair *make_pair(const struct bench *bench, const struct order_text *primary,
+                              const struct order_text *shadow)
 {
     struct pair *pair = pair_new();
     if (pair == NULL)
@@ -101,7 +102,7 @@ static double pairs_per_second(struct bench *bench, struct pair *pair)
 /* Prints a line of the object. False without memory. */
 static bool measure(struct bench *bench, const char *name, size_t bytes, int variant)
 {
-    static struct text primary, shadow;
+    static struct order_text primary, shadow;
     write_order(&primary, bytes, 0);
     write_order(&shadow, bytes, variant);
     struct pair *pair = make_pair(bench, &primary, &shadow);
