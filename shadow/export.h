@@ -6,6 +6,7 @@
 #define SHUNT_SHADOW_EXPORT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Each returns malloc'd text, NUL-terminated, or NULL without memory. */
