@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/pattern.h"
+#include "config/regex.h"
 #include "config/scalar.h"
 
 /* Where a key's value stands, or the mapping itself. */
@@ -119,15 +120,49 @@ bool fallback_is_set(const void *base)
     return ((const struct config_fallback *)base)->on != 0;
 }
 
+bool edits_are_set(const void *base)
+{
+    return ((const struct config_shadow *)base)->header_count > 0;
+}
+
+void shadow_breaker_prepare(void *base)
+{
+    ((struct config_shadow_breaker *)base)->enabled = true;
+}
+
+void shadow_breaker_turn_off(void *base)
+{
+    ((struct config_shadow_breaker *)base)->enabled = false;
+}
+
+bool shadow_breaker_is_off(const void *base)
+{
+    return !((const struct config_shadow_breaker *)base)->enabled;
+}
+
 void tolerance_check(struct loader *loader, const struct node *node, void *base)
 {
     struct config_tolerance *tolerance = base;
     bool absolute = says(node, "absolute");
-    if (absolute == says(node, "relative"))
-        loader_fault(loader, node->place, "there are %s of absolute and relative; expected exactly one",
-                     absolute ? "both" : "none");
+    bool relative = says(node, "relative");
+    int given = absolute + relative + says(node, "within");
+    if (given != 1)
+        loader_fault(loader, node->place, "there are %s of absolute, relative and within; expected exactly one",
+                     given == 0 ? "none" : "several");
     else
-        tolerance->kind = absolute ? TOLERANCE_ABSOLUTE : TOLERANCE_RELATIVE;
+        tolerance->kind = absolute ? TOLERANCE_ABSOLUTE : relative ? TOLERANCE_RELATIVE : TOLERANCE_WITHIN;
+}
+
+void replace_check(struct loader *loader, const struct node *node, void *base)
+{
+    struct config_replace *replace = base;
+    if (replace->with == NULL)
+        replace->with = "";
+    const char *wrong = replace->pattern == NULL ? NULL : regex_replacement_fault(replace->pattern, replace->with);
+    if (wrong != NULL)
+        fault_at(loader, "with", place_of(node, "with"),
+                 "%s %s; expected $0 for the whole match, $1 for the first group, or $$ for a dollar",
+                 node_shown(loader->faults, node_find(node, "with")->value), wrong);
 }
 
 /* ---- routes ---- */

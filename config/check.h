@@ -24,7 +24,14 @@ void breaker_prepare(void *base);
 void breaker_turn_off(void *base);
 bool breaker_is_off(const void *base);
 
+bool edits_are_set(const void *base);
+
+void shadow_breaker_prepare(void *base);
+void shadow_breaker_turn_off(void *base);
+bool shadow_breaker_is_off(const void *base);
+
 void tolerance_check(struct loader *loader, const struct node *node, void *base);
+void replace_check(struct loader *loader, const struct node *node, void *base);
 
 void fallback_turn_off(void *base);
 bool fallback_is_set(const void *base);

@@ -62,8 +62,15 @@ static const struct config_choice set_keep_off[] = {
     {"set", HEADER_SET}, {"keep", HEADER_KEEP}, {"off", HEADER_OFF}, {NULL, 0}};
 static const struct config_choice promotions[] = {
     {"manual", PROMOTION_MANUAL}, {"auto", PROMOTION_AUTO}, {NULL, 0}};
-static const struct config_choice sample_values[] = {{"redacted", SAMPLES_REDACTED}, {"full", SAMPLES_FULL}, {NULL, 0}};
+static const struct config_choice sample_values[] = {{"redacted", SAMPLES_REDACTED},
+                                                     {"full", SAMPLES_FULL},
+                                                     {"hashed", SAMPLES_HASHED},
+                                                     {"none", SAMPLES_NONE},
+                                                     {NULL, 0}};
 static const struct config_choice status_rules[] = {{"exact", 0}, {"class", 1}, {NULL, 0}};
+static const struct config_choice blank_rules[] = {{"ignore", 0}, {"exact", 1}, {NULL, 0}};
+static const struct config_choice read_only_words[] = {{"off", 0}, {"simulate", 1}, {NULL, 0}};
+static const struct config_choice samplings[] = {{"request", 0}, {"cohort", 1}, {NULL, 0}};
 
 /* ---- listeners[] ---- */
 
@@ -138,6 +145,9 @@ static const struct config_key limit_keys[] = {
     SIZE("uri_bytes", config_limits, uri_bytes, "8KiB", 64, MIB, "The request target; a longer one gets 414."),
     {ROW("connections", type_count, config_limits, connections), .fallback = "10000", .min = 1, .max = 1000000,
      .help = "Client connections of the process; more wait in the kernel's queue."},
+    SIZE("shadow_memory", config_limits, shadow_memory, "64MiB", MIB, 64.0 * 1024 * MIB,
+         "All that mirroring may hold at one time: copies under way, captured answers and pairs that wait to be "
+         "compared. Over it copies are not made, or given up, and counted."),
     END_OF_KEYS,
 };
 static const struct config_section limit_section = {.heading = "limits", .keys = limit_keys, .check = limits_check};
@@ -285,19 +295,31 @@ static const struct config_section breaker_section = {
 };
 
 static const struct config_key sample_keys[] = {
-    COUNT("keep", config_samples, keep, "20", 0, 1000, "The newest differing pairs kept for the report."),
+    COUNT("keep", config_samples, keep, "10", 0, 1000,
+          "Pairs kept for each field that differs: half of them the newest, half the most telling."),
     WORD("values", type_choice, config_samples, values, "redacted", sample_values,
-         "`redacted` shows where a pair differs but not the values; `full` shows them."),
+         "`redacted` shows where a pair differs and the type and length of each value; `hashed` adds a keyed hash, so "
+         "that equal values look equal; `full` shows values, but for what is known to be secret; `none` keeps no "
+         "samples and no values at all."),
+    SIZE("max_bytes", config_samples, max_bytes, "16MiB", 64 * KIB, 1024.0 * MIB,
+         "All samples of the route; over it the oldest go first."),
+    DURATION("max_age", config_samples, max_age_ms, "30d", MINUTE, 10 * YEAR, "Older samples are forgotten."),
+    LIST("deny", type_secret_names, config_samples, deny, deny_count, NULL,
+         "Names of headers, query and form parameters and JSON members whose values are never shown, besides those "
+         "that shunt knows (such as `authorization`, `cookie`, `password`, `token`, `card`)."),
     END_OF_KEYS,
 };
 static const struct config_section sample_section = {.heading = "routes[].shadow.samples", .keys = sample_keys};
 
 static const struct config_key tolerance_keys[] = {
-    {ROW("path", type_json_path, config_tolerance, path), .flags = KEY_REQUIRED, .help = "A JSON path to numbers."},
+    {ROW("path", type_json_path, config_tolerance, path), .flags = KEY_REQUIRED, .help = "A JSON path to numbers, or to points in time."},
     {ROW("absolute", type_absolute, config_tolerance, amount), .min = 0, .max = 999999999,
-     .help = "How much they may differ. Exactly one of this and the next is given."},
+     .help = "How much they may differ. Exactly one of this and the next two is given."},
     {ROW("relative", type_relative, config_tolerance, amount), .min = 0, .max = 1,
      .help = "How much they may differ, of the larger one."},
+    {ROW("within", type_within, config_tolerance, amount), .min = 1, .max = 365.0 * DAY,
+     .help = "How far points in time may be apart: RFC 3339, HTTP dates, or numbers that are seconds or milliseconds "
+             "since 1970."},
     END_OF_KEYS,
 };
 static const struct config_section tolerance_section = {
@@ -308,13 +330,48 @@ static const struct config_section tolerance_section = {
 };
 
 static const struct config_key noise_keys[] = {
-    SHARE("percent", config_noise, percent, "0%", "How many of the mirrored requests get the second copy."),
+    SHARE("percent", config_noise, percent, "0%",
+          "How many of the mirrored safe requests get the second copy."),
+    {ROW("relative", type_rate, config_noise, relative), .fallback = "20%", .min = 0, .max = 1,
+     .help = "A field is shown as a real difference only when the rate at which it differs is above its noise rate by "
+             "more than this part of their sum."},
+    {ROW("absolute", type_rate, config_noise, absolute), .fallback = "0.03%", .min = 0, .max = 1,
+     .help = "And only when it is above by more than this, of all pairs."},
+    {ROW("confidence", type_rate, config_noise, confidence), .fallback = "99%", .min = 0.5, .max = 0.999999,
+     .help = "And only when that is significant at this confidence, for all fields of the route together."},
     END_OF_KEYS,
 };
 static const struct config_section noise_section = {
     .heading = "routes[].shadow.compare.noise",
     .intro = "A second copy to the primary's own backend: what differs there is noise and not counted against new.",
     .keys = noise_keys,
+};
+
+static const struct config_key keyed_keys[] = {
+    {ROW("path", type_json_path, config_keyed, path), .flags = KEY_REQUIRED,
+     .help = "A JSON path to arrays of objects."},
+    {ROW("by", type_text, config_keyed, by), .flags = KEY_REQUIRED,
+     .help = "The member that says which element of one side belongs to which of the other."},
+    END_OF_KEYS,
+};
+static const struct config_section keyed_section = {
+    .heading = "routes[].shadow.compare.unordered[]", .keys = keyed_keys, .size = sizeof(struct config_keyed)};
+
+static const struct config_key replace_keys[] = {
+    {ROW("in", type_replace_in, config_replace, in), .flags = KEY_REQUIRED,
+     .help = "`body` (of text, before it is read as anything else), `header:NAME`, or a JSON path to strings."},
+    {ROW("pattern", type_regex, config_replace, pattern), .flags = KEY_REQUIRED,
+     .help = "A regular expression of PCRE2; every match is replaced, on both sides."},
+    {ROW("with", type_replacement, config_replace, with), .flags = KEY_DEFERRED,
+     .help = "What stands there instead: `$1` is the first group, `$0` the whole match, `$$` a dollar. Without this "
+             "key matches are taken out."},
+    END_OF_KEYS,
+};
+static const struct config_section replace_section = {
+    .heading = "routes[].shadow.compare.replace[]",
+    .keys = replace_keys,
+    .size = sizeof(struct config_replace),
+    .check = replace_check,
 };
 
 static const struct config_key compare_keys[] = {
@@ -325,14 +382,59 @@ static const struct config_key compare_keys[] = {
     LIST("ignore", type_compare_parts, config_compare, ignore, ignore_count, NULL,
          "What is left out: `header:NAME`, `status`, `body`, or JSON paths such as `$.items[*].updated_at`."),
     SECTIONS("tolerance", config_compare, tolerance, tolerance_count, tolerance_section, 0, 64,
-             "Numbers that may differ a little."),
-    LIST("unordered", type_json_paths, config_compare, unordered, unordered_count, NULL,
-         "JSON paths of arrays whose order does not matter."),
+             "Numbers and points in time that may differ a little."),
+    {ROW("unordered", type_unordered, config_compare, unordered),
+     .count_at = offsetof(struct config_compare, unordered_count), .section = &keyed_section,
+     .help = "Arrays whose order does not matter: JSON paths, or `{ path: \"$.items\", by: id }` where a member names "
+             "each element."},
+    LIST("present_only", type_json_paths, config_compare, present_only, present_only_count, NULL,
+         "JSON paths of values that must be there on both sides, whatever they are."),
+    SECTIONS("replace", config_compare, replace, replace_count, replace_section, 0, 64,
+             "Text that is replaced on both sides before they are compared, in this order."),
+    WORD("xml_whitespace", type_words, config_compare, xml_whitespace, "ignore", blank_rules,
+         "`ignore` leaves out blanks around text of XML and between elements, `exact` compares them."),
     SECTION("noise", config_compare, noise, noise_section, "How noise is learnt."),
     END_OF_KEYS,
 };
 static const struct config_section compare_section = {
     .heading = "routes[].shadow.compare", .intro = "When two responses are the same.", .keys = compare_keys};
+
+/* All three make one list of config_shadow, whose struct the section shares. */
+static const struct config_key edit_keys[] = {
+    {.name = "remove", .type = &type_header_removals, .help = "These are taken out."},
+    {.name = "set", .type = &type_header_replacements,
+     .help = "`NAME: VALUE` in place of what is there, or added where nothing is. A secret comes from `${NAME}` or "
+             "`{ file: PATH }`."},
+    {.name = "add", .type = &type_header_additions, .help = "`NAME: VALUE` as one more line."},
+    END_OF_KEYS,
+};
+static const struct config_section edit_section = {
+    .heading = "routes[].shadow.headers",
+    .intro = "What becomes of the copy's headers, in the order of these keys; the client's request to the primary is "
+             "not touched. Credentials of the mirrored backend go here. `Host` has its own key, and headers that belong "
+             "to the connection or say how long a body is are refused.",
+    .keys = edit_keys,
+    .is_set = edits_are_set,
+};
+
+static const struct config_key shadow_breaker_keys[] = {
+    COUNT("consecutive_failures", config_shadow_breaker, consecutive_failures, "20", 1, 1000000,
+          "Copies in a row without an answer (no connection, no answer in time, broken off, not HTTP); an answer, "
+          "whatever its status, is none."),
+    DURATION("cooldown", config_shadow_breaker, cooldown_ms, "5s", 100, HOUR,
+             "Then no copies for this time, and one at a time as a trial; doubles with each trial that fails, up to 32 "
+             "times."),
+    END_OF_KEYS,
+};
+static const struct config_section shadow_breaker_section = {
+    .heading = "routes[].shadow.breaker",
+    .intro = "Leaves a mirrored backend alone when it cannot answer copies. On with these defaults when the section is "
+             "absent; `breaker: off` does without. It never touches live traffic.",
+    .keys = shadow_breaker_keys,
+    .prepare = shadow_breaker_prepare,
+    .turn_off = shadow_breaker_turn_off,
+    .is_off = shadow_breaker_is_off,
+};
 
 static const struct config_key shadow_keys[] = {
     {ROW("percent", type_share, config_shadow, percent), .fallback = "0%", .min = 0, .max = SHARE_ALL,
@@ -348,6 +450,24 @@ static const struct config_key shadow_keys[] = {
          "Request bytes a slow copy may fall behind before it is given up."),
     COUNT("max_connections", config_shadow, max_connections, "256", 1, 1000000,
           "Connections for copies to each mirrored backend, apart from those of live traffic."),
+    {ROW("max_rate", type_limit, config_shadow, max_rate), .fallback = "off", .min = 1, .max = 1000000,
+     .flags = KEY_OFF, .help = "Copies per second, of the whole process; more are dropped and counted."},
+    WORD("sampling", type_words, config_shadow, sample_by_cohort, "request", samplings,
+         "Who a share below 100 % takes: `request` draws for each request by itself, `cohort` takes all requests of "
+         "the same users, as `sticky` tells them apart."),
+    LIST("statuses", type_statuses, config_shadow, statuses, status_count, NULL,
+         "Mirrors only what the primary answered with one of these: `2xx`, `404`, `200-204`. The copy then leaves "
+         "when that answer's head is there. Without this key all."),
+    WORD("read_only", type_words, config_shadow, simulate, "off", read_only_words,
+         "`simulate` logs and counts what would be mirrored, and sends nothing."),
+    {ROW("host", type_shadow_host, config_shadow, host), .fallback = "original",
+     .help = "The copy's `Host`: what the client sent, host and port of the mirrored backend's URL, or this one."},
+    {.name = "headers", .type = &type_section, .section = &edit_section,
+     .help = "What becomes of the copy's headers."},
+    SECTION("breaker", config_shadow, breaker, shadow_breaker_section, "When the mirrored backend is left alone."),
+    LIST("endpoints", type_templates, config_shadow, endpoints, endpoint_count, NULL,
+         "Path templates that the report groups requests under, the first one that fits: `/orders/{id}/items`, "
+         "`/files/**`. What fits none is grouped by what its segments look like."),
     SECTION("samples", config_shadow, samples, sample_section, "What the report shows of differences."),
     SECTION("compare", config_shadow, compare, compare_section, "When two responses are the same."),
     END_OF_KEYS,

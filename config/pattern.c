@@ -77,6 +77,40 @@ struct config_path *pattern_path(struct config_arena *arena, const char *text, c
     return *why == NULL ? path : NULL;
 }
 
+/* ---- templates ---- */
+
+#define TEMPLATE_NAME "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
+
+static const char *template_segment_fault(const char *text, size_t len, bool last)
+{
+    if (len == 2 && memcmp(text, "**", 2) == 0)
+        return last ? NULL : "** stands for the rest, so it can only be the last segment";
+    if (memchr(text, '*', len) != NULL)
+        return "a template has no *; write {name} for a segment, or ** at the end for the rest";
+    if (memchr(text, '{', len) == NULL && memchr(text, '}', len) == NULL)
+        return NULL;
+    bool whole = len > 2 && text[0] == '{' && text[len - 1] == '}' && strspn(text + 1, TEMPLATE_NAME) == len - 2;
+    return whole ? NULL : "{name} stands for a whole segment, and its name has letters, digits, _, . and -";
+}
+
+const char *pattern_template_fault(const char *text)
+{
+    const char *wrong = path_fault(text);
+    size_t segments = 0;
+    if (wrong == NULL && strlen(text) > PATTERN_TEMPLATE_BYTES)
+        wrong = "a template may have at most 160 bytes";
+    for (const char *at = text; *at == '/' && wrong == NULL;) {
+        size_t len = strcspn(at + 1, "/");
+        if (++segments > PATTERN_SEGMENTS)
+            return "a template may have at most 64 segments";
+        wrong = template_segment_fault(at + 1, len, at[1 + len] == '\0');
+        at += 1 + len;
+    }
+    return wrong;
+}
+
+/* ---- covering ---- */
+
 /* A "*" is not said to match an empty segment, as the router may see that otherwise: nothing is proved there. */
 static bool segment_covers(const struct config_segment *wide, const struct config_segment *narrow)
 {

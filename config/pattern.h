@@ -11,7 +11,8 @@
 
 enum {
     PATTERN_SEGMENTS = 64,
-    PATTERN_FIELDS = 32
+    PATTERN_FIELDS = 32,
+    PATTERN_TEMPLATE_BYTES = 160
 };
 
 /*
@@ -21,6 +22,12 @@ enum {
  * NULL without memory.
  */
 struct config_path *pattern_path(struct config_arena *arena, const char *text, const char **why);
+
+/*
+ * What is wrong with a template that requests are grouped under, or NULL (static text): "/orders/{id}/items", "/files/"
+ * with two stars behind it. Segments are literal, a name in braces, or at the end two stars for the rest.
+ */
+const char *pattern_template_fault(const char *text);
 
 /* A host name, an address, or "*." and a host name; `text` in lower case. What is wrong with it, or NULL. */
 const char *pattern_host_fault(const char *text);

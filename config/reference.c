@@ -172,7 +172,10 @@ static void kind_cell(struct writer *writer, const struct config_key *key)
         cell(writer, key->type->name);
         return;
     }
-    writer_print(writer, "%s[%s](#", key->type == &type_sections ? "a list of " : "", key->section->heading);
+    const char *before = key->type == &type_sections    ? "a list of "
+                         : key->type == &type_unordered ? "a list of JSON paths and "
+                                                        : "";
+    writer_print(writer, "%s[%s](#", before, key->section->heading);
     anchor(writer, key->section->heading);
     writer_raw(writer, ")");
 }
@@ -189,7 +192,7 @@ static void default_cell(struct writer *writer, const struct config_key *key)
         writer_raw(writer, "*required*");
     else if (key->fallback != NULL)
         writer_print(writer, "`%s`", key->fallback);
-    else if (key->section == NULL || key->type == &type_sections)
+    else if (key->section == NULL || key->count_at != 0)
         writer_raw(writer, "none");
 }
 

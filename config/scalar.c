@@ -411,6 +411,16 @@ bool scalar_address(struct config_arena *arena, const char *text, struct config_
     return true;
 }
 
+bool scalar_host(struct config_arena *arena, const char *text, const char **why)
+{
+    struct config_address read = {.port = 1};
+    if (!host_and_port(arena, text, false, &read, why))
+        return false;
+    if (read.port == 0)
+        *why = "port 0 cannot be connected to";
+    return read.port != 0;
+}
+
 /* What may not follow the host of a backend's URL. */
 static const char *beyond_authority(const char *rest)
 {

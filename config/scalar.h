@@ -58,6 +58,10 @@ bool scalar_address(struct config_arena *arena, const char *text, struct config_
  */
 bool scalar_backend_url(struct config_arena *arena, const char *text, struct config_address *address, const char **why);
 
+/* "HOST", "HOST:PORT", "[V6]" or "[V6]:PORT", as a Host field has it. `*why` as above; takes scratch memory of the
+ * arena. */
+bool scalar_host(struct config_arena *arena, const char *text, const char **why);
+
 /* Can only processes of this machine reach it? True for 127.0.0.0/8, ::1, "localhost" and unix sockets. */
 bool scalar_is_loopback(const struct config_address *address);
 

@@ -367,6 +367,25 @@ static bool is_off_word(const struct config_key *key, const struct node *node)
     return (key->flags & KEY_OFF) != 0 && node->kind == NODE_SCALAR && !node->broken && strcmp(node->text, "off") == 0;
 }
 
+static void read_limit(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
+{
+    if (is_off_word(key, node))
+        *KEY_FIELD(uint32_t, key, base) = 0;
+    else
+        read_count(loader, key, node, base);
+}
+
+static void write_limit(struct writer *writer, const struct config_key *key, const void *base)
+{
+    if (*KEY_CONST_FIELD(uint32_t, key, base) == 0)
+        writer_raw(writer, " off\n");
+    else
+        write_count(writer, key, base);
+}
+
+const struct config_type type_limit = {
+    .name = "a number", .read = read_limit, .write = write_limit, .write_range = write_range_of_count};
+
 static void read_real(struct loader *loader, const struct config_key *key, const struct number_form *form,
                       const struct node *node, void *base)
 {

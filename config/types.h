@@ -14,6 +14,7 @@ extern const struct config_type type_words;    /* bool with a word for false and
 extern const struct config_type type_choice;   /* enum */
 extern const struct config_type type_count;    /* uint32_t */
 extern const struct config_type type_count64;  /* uint64_t */
+extern const struct config_type type_limit;    /* uint32_t; 0 is written "off" */
 extern const struct config_type type_duration; /* uint64_t, milliseconds */
 extern const struct config_type type_size;     /* size_t, bytes */
 extern const struct config_type type_share;    /* uint32_t, of SHARE_ALL */
@@ -50,5 +51,19 @@ extern const struct config_type type_json_path;
 extern const struct config_type type_json_paths;
 extern const struct config_type type_absolute;
 extern const struct config_type type_relative;
+
+/* shadow_types.c: the same of the sections on mirroring and comparing */
+extern const struct config_type type_shadow_host;
+extern const struct config_type type_header_removals; /* these three make one list, config_shadow.headers */
+extern const struct config_type type_header_replacements;
+extern const struct config_type type_header_additions;
+extern const struct config_type type_statuses;
+extern const struct config_type type_templates;
+extern const struct config_type type_secret_names;
+extern const struct config_type type_within;
+extern const struct config_type type_unordered; /* two lists of config_compare */
+extern const struct config_type type_replace_in;
+extern const struct config_type type_regex;
+extern const struct config_type type_replacement;
 
 #endif
