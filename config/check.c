@@ -161,7 +161,7 @@ void replace_check(struct loader *loader, const struct node *node, void *base)
     const char *wrong = replace->pattern == NULL ? NULL : regex_replacement_fault(replace->pattern, replace->with);
     if (wrong != NULL)
         fault_at(loader, "with", place_of(node, "with"),
-                 "%s %s; expected $0 for the whole match, $1 for the first group, or $$ for a dollar",
+                 "%s %s; expected $0 for the whole match, $1 for the first group, or $$$$ for a dollar sign",
                  node_shown(loader->faults, node_find(node, "with")->value), wrong);
 }
 

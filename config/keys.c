@@ -363,8 +363,8 @@ static const struct config_key replace_keys[] = {
     {ROW("pattern", type_regex, config_replace, pattern), .flags = KEY_REQUIRED,
      .help = "A regular expression of PCRE2; every match is replaced, on both sides."},
     {ROW("with", type_replacement, config_replace, with), .flags = KEY_DEFERRED,
-     .help = "What stands there instead: `$1` is the first group, `$0` the whole match, `$$` a dollar. Without this "
-             "key matches are taken out."},
+     .help = "What stands there instead: `$1` is the first group, `$0` the whole match, `$$$$` a dollar sign. Without "
+             "this key matches are taken out."},
     END_OF_KEYS,
 };
 static const struct config_section replace_section = {

@@ -61,6 +61,7 @@ static void smallest_file_has_every_default(void **state)
     assert_int_equal(config->limits.header_count, 100);
     assert_int_equal(config->limits.uri_bytes, 8192);
     assert_int_equal(config->limits.connections, 10000);
+    assert_int_equal(config->limits.shadow_memory, 64 << 20);
     assert_true(config->headers.via);
     assert_int_equal(config->headers.x_forwarded_for, HEADER_APPEND);
     assert_int_equal(config->headers.x_forwarded_proto, HEADER_SET);
@@ -124,12 +125,34 @@ static void bare_route_has_every_default(void **state)
     assert_int_equal(route->shadow.max_body, 1 << 20);
     assert_int_equal(route->shadow.max_buffer, 256 << 10);
     assert_int_equal(route->shadow.max_connections, 256);
-    assert_int_equal(route->shadow.samples.keep, 20);
+    assert_int_equal(route->shadow.max_rate, 0);
+    assert_int_equal(route->shadow.host, SHADOW_HOST_ORIGINAL);
+    assert_null(route->shadow.host_name);
+    assert_int_equal(route->shadow.header_count, 0);
+    assert_false(route->shadow.simulate);
+    assert_false(route->shadow.sample_by_cohort);
+    assert_int_equal(route->shadow.status_count, 0);
+    assert_true(route->shadow.breaker.enabled);
+    assert_int_equal(route->shadow.breaker.consecutive_failures, 20);
+    assert_int_equal(route->shadow.breaker.cooldown_ms, 5000);
+    assert_int_equal(route->shadow.endpoint_count, 0);
+    assert_int_equal(route->shadow.samples.keep, 10);
     assert_int_equal(route->shadow.samples.values, SAMPLES_REDACTED);
+    assert_int_equal(route->shadow.samples.max_bytes, 16 << 20);
+    assert_int_equal(route->shadow.samples.max_age_ms, UINT64_C(30) * 86400000);
+    assert_int_equal(route->shadow.samples.deny_count, 0);
     assert_false(route->shadow.compare.status_class);
     assert_int_equal(route->shadow.compare.header_count, 2);
     assert_string_equal(route->shadow.compare.headers[0], "content-type");
+    assert_int_equal(route->shadow.compare.unordered_count, 0);
+    assert_int_equal(route->shadow.compare.keyed_count, 0);
+    assert_int_equal(route->shadow.compare.present_only_count, 0);
+    assert_int_equal(route->shadow.compare.replace_count, 0);
+    assert_false(route->shadow.compare.xml_whitespace);
     assert_int_equal(route->shadow.compare.noise.percent, 0);
+    assert_true(route->shadow.compare.noise.relative == 0.2);
+    assert_true(route->shadow.compare.noise.absolute == 0.0003);
+    assert_true(route->shadow.compare.noise.confidence == 0.99);
     assert_int_equal(route->fallback.on, 0);
     config_free(config);
 }
@@ -269,6 +292,113 @@ static void every_route_key_lands_in_its_field(void **state)
     config_free(config);
 }
 
+static void edit_is(const struct config_header_edit *edit, enum config_header_edit_kind kind, const char *name,
+                    const char *value)
+{
+    assert_int_equal(edit->kind, kind);
+    assert_string_equal(edit->name, name);
+    if (value == NULL)
+        assert_null(edit->value);
+    else
+        assert_string_equal(edit->value, value);
+}
+
+static void every_key_of_mirroring_lands_in_its_field(void **state)
+{
+    assert_int_equal(setenv("SHUNT_TEST_KEY", "swordfish", 1), 0);
+    struct config *config = parse(BASE "routes:\n"
+                                       "  - name: r\n"
+                                       "    shadow:\n"
+                                       "      max_rate: 50\n"
+                                       "      sampling: cohort\n"
+                                       "      statuses: [2xx, 404, 500-504]\n"
+                                       "      read_only: simulate\n"
+                                       "      host: \"[::1]:8443\"\n"
+                                       "      headers:\n"
+                                       "        add: { X-Also: one }\n"
+                                       "        set: { Authorization: \"Bearer ${SHUNT_TEST_KEY}\", X-Empty: \"\" }\n"
+                                       "        remove: [Cookie, X-Also]\n"
+                                       "      breaker: { consecutive_failures: 3, cooldown: 2s }\n"
+                                       "      endpoints: [\"/orders/{id}/items\", /files/**, /]\n"
+                                       "      samples: { keep: 0, values: hashed, max_bytes: 1MiB, max_age: 1d,\n"
+                                       "                 deny: [X-Tenant-Key, Birth Day] }\n");
+    const struct config_shadow *shadow = &config->routes[0].shadow;
+    (void)state;
+    assert_int_equal(shadow->max_rate, 50);
+    assert_true(shadow->sample_by_cohort);
+    assert_int_equal(shadow->status_count, 3);
+    assert_int_equal(shadow->statuses[0].from, 200);
+    assert_int_equal(shadow->statuses[0].to, 299);
+    assert_int_equal(shadow->statuses[1].from, 404);
+    assert_int_equal(shadow->statuses[1].to, 404);
+    assert_int_equal(shadow->statuses[2].from, 500);
+    assert_int_equal(shadow->statuses[2].to, 504);
+    assert_true(shadow->simulate);
+    assert_int_equal(shadow->host, SHADOW_HOST_FIXED);
+    assert_string_equal(shadow->host_name, "[::1]:8443");
+    assert_int_equal(shadow->header_count, 5); /* removals, replacements, additions, whatever the file's order */
+    edit_is(&shadow->headers[0], HEADER_EDIT_REMOVE, "cookie", NULL);
+    edit_is(&shadow->headers[1], HEADER_EDIT_REMOVE, "x-also", NULL);
+    edit_is(&shadow->headers[2], HEADER_EDIT_SET, "Authorization", "Bearer swordfish");
+    edit_is(&shadow->headers[3], HEADER_EDIT_SET, "X-Empty", "");
+    edit_is(&shadow->headers[4], HEADER_EDIT_ADD, "X-Also", "one");
+    assert_int_equal(shadow->breaker.consecutive_failures, 3);
+    assert_int_equal(shadow->breaker.cooldown_ms, 2000);
+    assert_int_equal(shadow->endpoint_count, 3);
+    assert_string_equal(shadow->endpoints[0], "/orders/{id}/items");
+    assert_int_equal(shadow->samples.keep, 0);
+    assert_int_equal(shadow->samples.values, SAMPLES_HASHED);
+    assert_int_equal(shadow->samples.max_bytes, 1 << 20);
+    assert_int_equal(shadow->samples.max_age_ms, 86400000);
+    assert_int_equal(shadow->samples.deny_count, 2);
+    assert_string_equal(shadow->samples.deny[0], "x-tenant-key");
+    assert_string_equal(shadow->samples.deny[1], "birth day");
+    config_free(config);
+    assert_int_equal(unsetenv("SHUNT_TEST_KEY"), 0);
+}
+
+static void every_rule_of_comparing_lands_in_its_field(void **state)
+{
+    struct config *config =
+        parse(BASE "routes:\n"
+                   "  - name: r\n"
+                   "    shadow:\n"
+                   "      compare:\n"
+                   "        tolerance: [ { path: \"$.at\", within: 5s } ]\n"
+                   "        unordered: [ \"$.tags\", { path: \"$.items\", by: id }, \"$..ids\" ]\n"
+                   "        present_only: [ \"$.id\", \"$..created\" ]\n"
+                   "        replace:\n"
+                   "          - { in: body, pattern: \"v[0-9]+\" }\n"
+                   "          - { in: \"header:Location\", pattern: \"^(https?)://[^/]+\", with: \"$1://host$$$$\" }\n"
+                   "          - { in: \"$.items[*].url\", pattern: \"(a)(b)\", with: \"$${2}$0\" }\n"
+                   "        xml_whitespace: exact\n"
+                   "        noise: { percent: 5, relative: 30%, absolute: 0.1%, confidence: 95% }\n");
+    const struct config_compare *compare = &config->routes[0].shadow.compare;
+    (void)state;
+    assert_int_equal(compare->tolerance[0].kind, TOLERANCE_WITHIN);
+    assert_true(compare->tolerance[0].amount == 5000);
+    assert_int_equal(compare->unordered_count, 2);
+    assert_string_equal(compare->unordered[1], "$..ids");
+    assert_int_equal(compare->keyed_count, 1);
+    assert_string_equal(compare->keyed[0].path, "$.items");
+    assert_string_equal(compare->keyed[0].by, "id");
+    assert_int_equal(compare->present_only_count, 2);
+    assert_string_equal(compare->present_only[0], "$.id");
+    assert_int_equal(compare->replace_count, 3);
+    assert_string_equal(compare->replace[0].in, "body");
+    assert_string_equal(compare->replace[0].with, "");
+    assert_string_equal(compare->replace[1].in, "header:location");
+    assert_string_equal(compare->replace[1].pattern, "^(https?)://[^/]+");
+    assert_string_equal(compare->replace[1].with, "$1://host$$");
+    assert_string_equal(compare->replace[2].with, "${2}$0");
+    assert_true(compare->xml_whitespace);
+    assert_int_equal(compare->noise.percent, 500);
+    assert_true(compare->noise.relative == 0.3);
+    assert_true(compare->noise.absolute == 0.001);
+    assert_true(compare->noise.confidence == 0.95);
+    config_free(config);
+}
+
 static void top_level_keys_land_in_their_fields(void **state)
 {
     struct config *config =
@@ -277,7 +407,8 @@ static void top_level_keys_land_in_their_fields(void **state)
                    "access_log: { sample: 0.5% }\n"
                    "timeouts: { request_header: 1s, request_body: 2s, idle: 3s, connect: 4s, response: 5s,\n"
                    "            stream_idle: 6s, tunnel_idle: 7s, drain: 8s }\n"
-                   "limits: { header_bytes: 16KiB, header_count: 50, uri_bytes: 4KiB, connections: 9 }\n"
+                   "limits: { header_bytes: 16KiB, header_count: 50, uri_bytes: 4KiB, connections: 9,\n"
+                   "          shadow_memory: 64GiB }\n"
                    "headers: { via: off, x_forwarded_for: set, x_forwarded_proto: keep,\n"
                    "           x_forwarded_host: off, x_request_id: set }\n"
                    "state: { directory: /var/lib/shunt }\n");
@@ -298,6 +429,7 @@ static void top_level_keys_land_in_their_fields(void **state)
     assert_int_equal(config->limits.header_count, 50);
     assert_int_equal(config->limits.uri_bytes, 4096);
     assert_int_equal(config->limits.connections, 9);
+    assert_int_equal(config->limits.shadow_memory, UINT64_C(64) << 30);
     assert_false(config->headers.via);
     assert_int_equal(config->headers.x_forwarded_for, HEADER_SET);
     assert_int_equal(config->headers.x_forwarded_proto, HEADER_KEEP);
@@ -311,13 +443,19 @@ static void off_turns_sections_off(void **state)
 {
     struct config *config =
         parse(BASE "access_log: off\n"
-                   "routes: [ { name: r, breaker: off, fallback: off, match: { methods: [\"*\"] } } ]\n");
+                   "routes: [ { name: r, breaker: off, fallback: off, match: { methods: [\"*\"] },\n"
+                   "            shadow: { breaker: off, max_rate: off, read_only: off, host: backend } } ]\n");
     (void)state;
     assert_int_equal(config->access_log.sample, 0);
     assert_false(config->routes[0].breaker.enabled);
     assert_int_equal(config->routes[0].breaker.window_ms, 60000);
     assert_int_equal(config->routes[0].fallback.on, 0);
     assert_int_equal(config->routes[0].match.method_count, 0);
+    assert_false(config->routes[0].shadow.breaker.enabled);
+    assert_int_equal(config->routes[0].shadow.breaker.cooldown_ms, 5000);
+    assert_int_equal(config->routes[0].shadow.max_rate, 0);
+    assert_false(config->routes[0].shadow.simulate);
+    assert_int_equal(config->routes[0].shadow.host, SHADOW_HOST_BACKEND);
     config_free(config);
 }
 
@@ -553,10 +691,11 @@ static void byte_order_mark_and_crlf_are_fine(void **state)
 
 static void examples_load(void **state)
 {
-    static const char *const names[] = {"smallest", "orders",   "atlas",      "json-to-redis",
-                                        "atlantis", "clambake", "git-service"};
+    static const char *const names[] = {"smallest", "orders",   "atlas",       "json-to-redis",
+                                        "atlantis", "clambake", "git-service", "billing"};
     (void)state;
     assert_int_equal(setenv("ATLANTIS_NEW_URL", "http://127.0.0.1:3002", 1), 0);
+    assert_int_equal(setenv("BILLING_STAGING_TOKEN", "t0ken", 1), 0);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char path[128];
         struct config_errors errors = {0};
@@ -570,6 +709,7 @@ static void examples_load(void **state)
         config_errors_free(&errors);
     }
     assert_int_equal(unsetenv("ATLANTIS_NEW_URL"), 0);
+    assert_int_equal(unsetenv("BILLING_STAGING_TOKEN"), 0);
 }
 
 static void nothing_is_freed_as_nothing(void **state)
@@ -594,6 +734,8 @@ int main(void)
         cmocka_unit_test(smallest_file_has_every_default),
         cmocka_unit_test(bare_route_has_every_default),
         cmocka_unit_test(every_route_key_lands_in_its_field),
+        cmocka_unit_test(every_key_of_mirroring_lands_in_its_field),
+        cmocka_unit_test(every_rule_of_comparing_lands_in_its_field),
         cmocka_unit_test(top_level_keys_land_in_their_fields),
         cmocka_unit_test(off_turns_sections_off),
         cmocka_unit_test(mirrored_route_gets_the_mismatch_gate),

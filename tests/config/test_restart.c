@@ -42,7 +42,8 @@ static void routes_and_timeouts_are_reloaded(void **state)
     names_are(LISTEN BACKENDS "workers: 1\n", LISTEN BACKENDS "workers: 1\n", "");
     names_are(LISTEN BACKENDS "workers: 1\n",
               LISTEN "backends: { legacy: { url: \"http://c\" }, new: { url: \"http://b\" } }\nworkers: 1\n"
-                     "routes: [ { name: a } ]\ntimeouts: { idle: 1s }\naccess_log: off\n",
+                     "routes: [ { name: a, shadow: { max_rate: 1, headers: { remove: [a] } } } ]\n"
+                     "timeouts: { idle: 1s }\naccess_log: off\nlimits: { shadow_memory: 1GiB }\n",
               "");
 }
 

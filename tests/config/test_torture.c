@@ -136,7 +136,15 @@ static const char good[] =
     "    sticky: [ { header: X-A }, client_ip ]\n"
     "    overrides: [ { header: { X-A: \"${SHUNT_TEST_HOST}\" }, backend: new } ]\n"
     "    stages: &s [ { percent: 1 }, { percent: 1 } ]\n"
-    "    shadow: { compare: { ignore: [ \"header:date\", \"$.a\" ], tolerance: [ { path: \"$.b\", absolute: 1 } ] } }\n"
+    "    shadow:\n"
+    "      host: c.d\n"
+    "      headers: { remove: [a], set: { b: \"${SHUNT_TEST_HOST}\" }, add: { b: d } }\n"
+    "      statuses: [2xx]\n"
+    "      endpoints: [\"/a/{b}\"]\n"
+    "      samples: { deny: [a] }\n"
+    "      compare: { ignore: [ \"header:date\", \"$.a\" ], tolerance: [ { path: \"$.b\", absolute: 1 } ],\n"
+    "                 unordered: [ \"$.c\", { path: \"$.d\", by: e } ], present_only: [ \"$.f\" ],\n"
+    "                 replace: [ { in: \"header:g\", pattern: (h), with: $1 } ] }\n"
     "    fallback: { on: [connect] }\n"
     "  - { name: b, stages: *s }\n"
     "state: { directory: /tmp }\n";
@@ -147,6 +155,18 @@ static const char bad[] =
     "backends: { legacy: { url: \"https://a\", queue: many }, new: { url: \"http://${SHUNT_TEST_NONE}\" } }\n"
     "routes: [ { name: a }, { name: a, sticky: [ body ], match: { path: a }, new: nwe } ]\n"
     "headers: { via: maybe }\n";
+
+static const char bad_shadow[] = "listeners: [ { address: 127.0.0.1:8080 } ]\n"
+                                 "backends: { legacy: { url: \"http://a\" }, new: { url: \"http://b\" } }\n"
+                                 "routes:\n"
+                                 "  - name: a\n"
+                                 "    shadow:\n"
+                                 "      host: a b\n"
+                                 "      headers: { remove: [host], set: { te: a, b: \"\\r\" }, add: { B: [] } }\n"
+                                 "      statuses: [1xx]\n"
+                                 "      endpoints: [a]\n"
+                                 "      compare: { unordered: [ c, { path: \"$.d\" } ], replace: [ { in: a, pattern: ( "
+                                 "}, { in: body, pattern: a, with: $1 } ] }\n";
 
 /* True once no allocation was left to fail. */
 static bool parse_with_failure(const char *text, unsigned at)
@@ -192,6 +212,10 @@ static void every_allocation_of_loading_may_fail(void **state)
     assert_true(at > 300);
     at = 1;
     while (!parse_with_failure(bad, at))
+        at++;
+    assert_true(at > 300);
+    at = 1;
+    while (!parse_with_failure(bad_shadow, at))
         at++;
     assert_true(at > 300);
 }

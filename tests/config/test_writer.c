@@ -70,37 +70,49 @@ static void smallest_file_dumps_every_default(void **state)
     free(dump);
 }
 
-static const char everything[] =
-    BASE "admin: { address: \"unix:/run/a b.sock\" }\n"
-         "workers: 3\n"
-         "access_log: off\n"
-         "headers: { via: off, x_request_id: off }\n"
-         "routes:\n"
-         "  - name: a.b_c-1\n"
-         "    match: { host: \"*.example.com\", path: /a/*/**, methods: [GET],\n"
-         "             headers: { X-A: [\"b, c\", 'd\"e\\', \"*\"], X-B: \"*\", X-C: \"null\" },\n"
-         "             query: { \"a b\": \"\", \"c:d\": \"$${}x\", e: [ \"$${\", \"$$$$\", \"#\" ] } }\n"
-         "    sticky: [ { query: \"q: s\" }, { header: H }, random ]\n"
-         "    assign: { cookie: c }\n"
-         "    overrides:\n"
-         "      - { header: { X-A: \"\xc3\xa9\" }, backend: new }\n"
-         "      - { query: { a: [b, c] }, backend: legacy }\n"
-         "    stages: [ { percent: 0.01 }, { name: \"50%\", percent: 1 }, { percent: 50, hold: 90m, confirm: on } ]\n"
-         "    gates: { error_rate_increase: off, p95_increase: 33.3333%, mismatch_rate: 0.001% }\n"
-         "    breaker: { p95_ratio: off, error_rate: 0% }\n"
-         "    shadow:\n"
-         "      methods: [\"*\"]\n"
-         "      max_body: 0B\n"
-         "      samples: { values: full }\n"
-         "      compare:\n"
-         "        status: class\n"
-         "        headers: []\n"
-         "        ignore: [body, \"header:X-A\", \"$['a\\\"b']\"]\n"
-         "        unordered: [\"$.a[*]\"]\n"
-         "        tolerance: [ { path: \"$.a\", relative: 0.07% }, { path: \"$.b\", absolute: 0.1 } ]\n"
-         "    fallback: { on: [reset, 5xx], methods: [\"*\"] }\n"
-         "  - { name: z, breaker: off, percent: 0.5, shadow: { percent: 3 } }\n"
-         "state: { directory: \"/var/lib/my state\" }\n";
+static const char everything[] = BASE
+    "admin: { address: \"unix:/run/a b.sock\" }\n"
+    "workers: 3\n"
+    "access_log: off\n"
+    "headers: { via: off, x_request_id: off }\n"
+    "routes:\n"
+    "  - name: a.b_c-1\n"
+    "    match: { host: \"*.example.com\", path: /a/*/**, methods: [GET],\n"
+    "             headers: { X-A: [\"b, c\", 'd\"e\\', \"*\"], X-B: \"*\", X-C: \"null\" },\n"
+    "             query: { \"a b\": \"\", \"c:d\": \"$${}x\", e: [ \"$${\", \"$$$$\", \"#\" ] } }\n"
+    "    sticky: [ { query: \"q: s\" }, { header: H }, random ]\n"
+    "    assign: { cookie: c }\n"
+    "    overrides:\n"
+    "      - { header: { X-A: \"\xc3\xa9\" }, backend: new }\n"
+    "      - { query: { a: [b, c] }, backend: legacy }\n"
+    "    stages: [ { percent: 0.01 }, { name: \"50%\", percent: 1 }, { percent: 50, hold: 90m, confirm: on } ]\n"
+    "    gates: { error_rate_increase: off, p95_increase: 33.3333%, mismatch_rate: 0.001% }\n"
+    "    breaker: { p95_ratio: off, error_rate: 0% }\n"
+    "    shadow:\n"
+    "      methods: [\"*\"]\n"
+    "      max_body: 0B\n"
+    "      samples: { values: full, deny: [\"X Y\"] }\n"
+    "      max_rate: 9\n"
+    "      statuses: [4xx, 204, 301-303]\n"
+    "      read_only: simulate\n"
+    "      host: a.example.com:8443\n"
+    "      headers: { remove: [A], set: { X-A: \"b c\", X-B: \"$$x\" }, add: { \"X-|\": \"\" } }\n"
+    "      breaker: off\n"
+    "      endpoints: [\"/a/{b.c}/**\"]\n"
+    "      compare:\n"
+    "        status: class\n"
+    "        headers: []\n"
+    "        ignore: [body, \"header:X-A\", \"$['a\\\"b']\"]\n"
+    "        unordered: [{ path: \"$.k\", by: \"the id\" }, \"$.a[*]\", { path: \"$.l\", by: id }]\n"
+    "        tolerance: [ { path: \"$.a\", relative: 0.07% }, { path: \"$.b\", absolute: 0.1 },\n"
+    "                     { path: \"$.c\", within: 90s } ]\n"
+    "        present_only: [\"$.p\"]\n"
+    "        replace: [ { in: \"header:X\", pattern: '(\\d+) \"', with: \"$${1}$0$$$$\" }, { in: body, pattern: a } ]\n"
+    "        xml_whitespace: exact\n"
+    "        noise: { relative: 0%, absolute: 0.0001% }\n"
+    "    fallback: { on: [reset, 5xx], methods: [\"*\"] }\n"
+    "  - { name: z, breaker: off, percent: 0.5, shadow: { percent: 3 } }\n"
+    "state: { directory: \"/var/lib/my state\" }\n";
 
 static void everything_dumps_to_itself(void **state)
 {
@@ -120,7 +132,21 @@ static void everything_dumps_to_itself(void **state)
         "      error_rate: 0%\n",
         "      p95_ratio: off\n",
         "      max_body: 0B\n",
-        "        values: full\n",
+        "        values: full\n        max_bytes: 16MiB\n        max_age: 30d\n        deny: [\"x y\"]\n",
+        "      max_rate: 9\n      sampling: request\n      statuses: [4xx, 204, 301-303]\n      read_only: simulate\n",
+        "      host: \"a.example.com:8443\"\n",
+        "      headers:\n        remove: [a]\n        set: { X-A: \"b c\", X-B: \"$x\" }\n        add: { \"X-|\": "
+        "\"\" }\n",
+        "      breaker: off\n      endpoints: [\"/a/{b.c}/**\"]\n",
+        "        unordered: [\"$.a[*]\", { path: \"$.k\", by: \"the id\" }, { path: \"$.l\", by: id }]\n",
+        "          - path: \"$.c\"\n            within: 1m30s\n",
+        "        present_only: [\"$.p\"]\n",
+        "          - in: \"header:x\"\n            pattern: \"(\\\\d+) \\\"\"\n            with: \"$${1}$0$$$\"\n",
+        "          - in: body\n            pattern: a\n            with: \"\"\n",
+        "        xml_whitespace: exact\n",
+        "          percent: 0%\n          relative: 0%\n          absolute: 0.0001%\n          confidence: 99%\n",
+        "      max_rate: off\n      sampling: request\n      read_only: off\n      host: original\n      breaker:\n"
+        "        consecutive_failures: 20\n        cooldown: 5s\n      samples:\n        keep: 10\n",
         "        headers: []\n        ignore: [body, \"header:x-a\", \"$['a\\\"b']\"]\n",
         "          - path: \"$.a\"\n            relative: 0.07%\n",
         "          - path: \"$.b\"\n            absolute: 0.1\n",
@@ -137,10 +163,11 @@ static void everything_dumps_to_itself(void **state)
 
 static void examples_dump_to_themselves(void **state)
 {
-    static const char *const names[] = {"smallest", "orders",   "atlas",      "json-to-redis",
-                                        "atlantis", "clambake", "git-service"};
+    static const char *const names[] = {"smallest", "orders",   "atlas",       "json-to-redis",
+                                        "atlantis", "clambake", "git-service", "billing"};
     (void)state;
     assert_int_equal(setenv("ATLANTIS_NEW_URL", "http://127.0.0.1:3002", 1), 0);
+    assert_int_equal(setenv("BILLING_STAGING_TOKEN", "t0ken", 1), 0);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char path[128];
         struct config_errors errors = {0};
@@ -156,6 +183,7 @@ static void examples_dump_to_themselves(void **state)
         free(again);
     }
     assert_int_equal(unsetenv("ATLANTIS_NEW_URL"), 0);
+    assert_int_equal(unsetenv("BILLING_STAGING_TOKEN"), 0);
 }
 
 static void secrets_are_masked(void **state)
@@ -181,13 +209,17 @@ static void secrets_are_masked(void **state)
                                    "    new: legacy\n"
                                    "    overrides:\n"
                                    "      - { header: { X-Key: \"a${SHUNT_TEST_KEY}\" }, backend: legacy }\n"
-                                   "      - { header: { X-Key: [ { file: \"my token\" }, plain ] }, backend: new }\n");
+                                   "      - { header: { X-Key: [ { file: \"my token\" }, plain ] }, backend: new }\n"
+                                   "    shadow: { headers: { set: { Authorization: \"Bearer ${SHUNT_TEST_KEY}\" },\n"
+                                   "                         add: { X-Key: { file: \"my token\" } } } }\n");
     assert_null(strstr(dump, "hunter2"));
     assert_null(strstr(dump, "swordfish"));
     is_in(dump, "***");
     is_in(dump, "  token_file: \"my token\"\n");
     is_in(dump, "[\"a${SHUNT_TEST_KEY}\"]");
     is_in(dump, "[{ file: \"my token\" }, plain]");
+    is_in(dump, "        set: { Authorization: \"Bearer ${SHUNT_TEST_KEY}\" }\n");
+    is_in(dump, "        add: { X-Key: { file: \"my token\" } }\n");
     is_in(dump, "    url: \"http://127.0.0.1:3005\"\n"); /* an address is no secret: the effective one is shown */
     free(dump);
     assert_int_equal(unlink(token), 0);
