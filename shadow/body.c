@@ -1,6 +1,8 @@
 /*
- * Bodies: see body.h. What a body is, its Content-Type says; where neither side says anything, its first byte does.
- * Runs on the compare thread; the buffers in struct body_judge are its own.
+ * Bodies: see body.h. Compressed ones are decoded first. What a body is, its Content-Type says (media.c); where the
+ * sides say different things, what says more. JSON, lines of JSON, XML and forms all become documents for the JSON
+ * differ, so that one language of paths and one set of rules serves them all; the rest is compared by lines or by
+ * bytes. Runs on the compare thread; the buffers in struct body_judge are its own.
  */
 #include "shadow/body.h"
 
@@ -8,39 +10,47 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "shadow/coding.h"
+#include "shadow/doc_builder.h"
+#include "shadow/form_tree.h"
 #include "shadow/headers.h"
 #include "shadow/json_diff.h"
 #include "shadow/json_doc.h"
+#include "shadow/media.h"
+#include "shadow/ndjson_doc.h"
 #include "shadow/redact.h"
 #include "shadow/text_diff.h"
+#include "shadow/tree.h"
+#include "shadow/tree_doc.h"
+#include "shadow/xml_tree.h"
 
 static const char body_field[] = "body";
-
-enum body_kind {
-    BODY_BYTES,
-    BODY_TEXT,
-    BODY_JSON
-};
-
-/* A body with the header fields that describe it. */
-struct body {
-    struct span head;
-    struct span bytes;
-    uint64_t len; /* of the whole body; `bytes` may be only its beginning */
-    bool truncated;
-};
 
 /* Bodies that come out of a compressed one may be this many times as large as what is kept of a response. */
 enum {
     DECODED_TIMES_KEPT = 8
 };
 
+enum {
+    CODINGS_ROOM = 96
+};
+
+/* A body with what its header fields say of it. */
+struct body {
+    struct span type; /* Content-Type's value */
+    struct span bytes;
+    uint64_t len; /* of the whole body; `bytes` may be only its beginning */
+    bool truncated;
+    char codings[CODINGS_ROOM]; /* Content-Encoding: all its lines as one list */
+};
+
 struct body_judge {
     struct json_doc primary, shadow;
     struct coding_output primary_output, shadow_output;
+    struct doc_builder primary_built, shadow_built;
+    struct tree primary_tree, shadow_tree;
+    struct tree_doc *trees; /* owned */
     struct json_diff *json; /* owned */
     struct text_diff *text; /* owned */
 };
@@ -52,7 +62,8 @@ struct body_judge *body_judge_new(void)
         return NULL;
     judge->json = json_diff_new();
     judge->text = text_diff_new();
-    if (judge->json == NULL || judge->text == NULL) {
+    judge->trees = tree_doc_new();
+    if (judge->json == NULL || judge->text == NULL || judge->trees == NULL) {
         body_judge_free(judge);
         return NULL;
     }
@@ -67,9 +78,27 @@ void body_judge_free(struct body_judge *judge)
     json_doc_done(&judge->shadow);
     coding_output_done(&judge->primary_output);
     coding_output_done(&judge->shadow_output);
+    doc_builder_done(&judge->primary_built);
+    doc_builder_done(&judge->shadow_built);
+    tree_done(&judge->primary_tree);
+    tree_done(&judge->shadow_tree);
+    tree_doc_free(judge->trees);
     json_diff_free(judge->json);
     text_diff_free(judge->text);
     free(judge);
+}
+
+/* Between two pairs: what a large one needed is given back. */
+static void give_back_large_buffers(struct body_judge *judge)
+{
+    json_doc_trim(&judge->primary);
+    json_doc_trim(&judge->shadow);
+    coding_output_trim(&judge->primary_output);
+    coding_output_trim(&judge->shadow_output);
+    doc_builder_trim(&judge->primary_built);
+    doc_builder_trim(&judge->shadow_built);
+    tree_trim(&judge->primary_tree);
+    tree_trim(&judge->shadow_tree);
 }
 
 /* ---- bytes ---- */
@@ -80,18 +109,13 @@ static struct span kept_body(const struct capture *capture)
     return (struct span){.at = len == 0 ? "" : capture->at + capture->head_len, .len = len};
 }
 
-static bool same_bytes(struct span a, struct span b)
-{
-    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
-}
-
 bool body_is_same(const struct capture *primary, const struct capture *shadow)
 {
     if (primary->body_len != shadow->body_len || primary->truncated != shadow->truncated)
         return false;
     if (primary->truncated)
         return primary->digest[0] == shadow->digest[0] && primary->digest[1] == shadow->digest[1];
-    return same_bytes(kept_body(primary), kept_body(shadow));
+    return span_equal(kept_body(primary), kept_body(shadow));
 }
 
 static uint64_t first_difference(struct span a, struct span b)
@@ -100,6 +124,13 @@ static uint64_t first_difference(struct span a, struct span b)
     while (i < shorter && a.at[i] == b.at[i])
         i++;
     return i;
+}
+
+/* Longer than what is kept: only length and digest are known. Can it be said that they differ? Not where a rule might
+ * excuse what differs. */
+static bool is_excusable(const struct rules *rules, enum media_kind kind)
+{
+    return (rules->replaces_body && kind != MEDIA_BYTES) || (media_has_paths(kind) && rules->rule_count > 0);
 }
 
 static void show_length(char *to, uint64_t len)
@@ -125,6 +156,21 @@ static void compare_bytes(const struct body *primary, const struct body *shadow,
         show_length(d->shadow, shadow->len);
 }
 
+static enum obstacle compare_beyond(const struct rules *rules, enum media_kind kind, const struct body *primary,
+                                    const struct body *shadow, struct difference_list *list)
+{
+    if (is_excusable(rules, kind))
+        return OBSTACLE_TRUNCATED;
+    enum difference_kind how = primary->len != shadow->len ? DIFFERENCE_LENGTH : DIFFERENCE_VALUE;
+    struct difference *d = difference_note(list, how, false, body_field);
+    if (d == NULL)
+        return OBSTACLE_NONE;
+    snprintf(d->path, sizeof(d->path), "body (differs, too large to show)");
+    show_length(d->primary, primary->len);
+    show_length(d->shadow, shadow->len);
+    return OBSTACLE_NONE;
+}
+
 /* ---- text ---- */
 
 static void show_line(char *to, const struct veil *veil, struct text_line line)
@@ -147,10 +193,11 @@ static void note_text(const struct text_difference *t, struct difference_list *l
     show_line(d->shadow, &list->veil, t->second);
 }
 
-static enum obstacle compare_text(struct body_judge *judge, const struct body *primary, const struct body *shadow,
-                                  struct difference_list *list)
+static enum obstacle compare_text(struct body_judge *judge, const struct rules *rules, const struct body *primary,
+                                  const struct body *shadow, struct difference_list *list)
 {
     struct text_difference difference;
+    (void)rules; /* the same shape as its neighbours' */
     if (!text_diff_run(judge->text, primary->bytes.at, primary->bytes.len, shadow->bytes.at, shadow->bytes.len,
                        &difference))
         return OBSTACLE_MEMORY;
@@ -173,7 +220,17 @@ static void skip_marks(struct span *a, struct span *b)
     *b = (struct span){b->at + 3, b->len - 3};
 }
 
-static void show_validity(char *to, const struct json_doc *doc)
+static void note_invalid(struct difference_list *list, const char *primary, const char *shadow)
+{
+    struct difference *d = difference_note(list, DIFFERENCE_INVALID, false, body_field);
+    if (d == NULL)
+        return;
+    snprintf(d->path, sizeof(d->path), "%s", body_field);
+    snprintf(d->primary, sizeof(d->primary), "%s", primary);
+    snprintf(d->shadow, sizeof(d->shadow), "%s", shadow);
+}
+
+static void show_json(char *to, const struct json_doc *doc)
 {
     if (doc->fault == JSON_FAULT_NONE)
         snprintf(to, VALUE_ROOM, "<valid JSON>");
@@ -181,19 +238,18 @@ static void show_validity(char *to, const struct json_doc *doc)
         snprintf(to, VALUE_ROOM, "<not JSON: %s at byte %zu>", json_fault_name(doc->fault), doc->fault_at);
 }
 
-static void note_invalid(const struct body_judge *judge, struct difference_list *list)
+static void note_invalid_json(const struct body_judge *judge, struct difference_list *list)
 {
-    struct difference *d = difference_note(list, DIFFERENCE_INVALID, false, body_field);
-    if (d == NULL)
-        return;
-    snprintf(d->path, sizeof(d->path), "%s", body_field);
-    show_validity(d->primary, &judge->primary);
-    show_validity(d->shadow, &judge->shadow);
+    char primary[VALUE_ROOM], shadow[VALUE_ROOM];
+    show_json(primary, &judge->primary);
+    show_json(shadow, &judge->shadow);
+    note_invalid(list, primary, shadow);
 }
 
-static enum obstacle diff_documents(struct body_judge *judge, const struct rules *rules, struct difference_list *list)
+static enum obstacle diff_documents(struct body_judge *judge, const struct rules *rules, const struct json_doc *primary,
+                                    const struct json_doc *shadow, struct difference_list *list)
 {
-    switch (json_diff_run(judge->json, rules, &judge->primary, &judge->shadow, list)) {
+    switch (json_diff_run(judge->json, rules, primary, shadow, list)) {
     case JSON_DIFF_DONE:
         return OBSTACLE_NONE;
     case JSON_DIFF_TOO_COMPLEX:
@@ -220,129 +276,199 @@ static enum obstacle compare_json(struct body_judge *judge, const struct rules *
     enum obstacle obstacle = obstacle_of_fault(judge->primary.fault);
     if (obstacle == OBSTACLE_NONE)
         obstacle = obstacle_of_fault(judge->shadow.fault);
-
-    if (obstacle == OBSTACLE_NONE && good && other_good)
-        obstacle = diff_documents(judge, rules, list);
-    else if (obstacle == OBSTACLE_NONE && (good || other_good))
-        note_invalid(judge, list);
-    else if (obstacle == OBSTACLE_NONE) /* neither is JSON, whatever it says */
-        obstacle = compare_text(judge, primary, shadow, list);
-    json_doc_trim(&judge->primary);
-    json_doc_trim(&judge->shadow);
-    return obstacle;
+    if (obstacle != OBSTACLE_NONE)
+        return obstacle;
+    if (good && other_good)
+        return diff_documents(judge, rules, &judge->primary, &judge->shadow, list);
+    if (!good && !other_good) /* neither is JSON, whatever it says */
+        return compare_text(judge, rules, primary, shadow, list);
+    note_invalid_json(judge, list);
+    return OBSTACLE_NONE;
 }
 
-/* ---- what a body is ---- */
+/* ---- what becomes a document ---- */
 
-static struct span header_value(struct span head, const char *name)
+static enum obstacle diff_built(struct body_judge *judge, const struct rules *rules, enum json_fault fault,
+                                struct difference_list *list)
 {
-    struct span value = {"", 0};
-    size_t from = 0;
-    headers_find(head, name, strlen(name), &from, &value);
-    return value;
+    if (fault != JSON_FAULT_NONE)
+        return obstacle_of_fault(fault);
+    return diff_documents(judge, rules, &judge->primary_built.doc, &judge->shadow_built.doc, list);
 }
 
-static bool ends_with(struct span text, const char *end)
+static enum obstacle compare_pieces(struct body_judge *judge, const struct rules *rules, const struct body *primary,
+                                    const struct body *shadow, char separator, struct difference_list *list)
 {
-    size_t len = strlen(end);
-    return text.len >= len && strncasecmp(text.at + text.len - len, end, len) == 0;
+    struct span a = primary->bytes, b = shadow->bytes;
+    skip_marks(&a, &b);
+    enum json_fault fault = ndjson_doc_make(&judge->primary_built, &judge->primary, a, separator);
+    if (fault == JSON_FAULT_NONE)
+        fault = ndjson_doc_make(&judge->shadow_built, &judge->shadow, b, separator);
+    return diff_built(judge, rules, fault, list);
 }
 
-static bool starts_with(struct span text, const char *start)
+static enum obstacle compare_json_lines(struct body_judge *judge, const struct rules *rules, const struct body *primary,
+                                        const struct body *shadow, struct difference_list *list)
 {
-    size_t len = strlen(start);
-    return text.len >= len && strncasecmp(text.at, start, len) == 0;
+    return compare_pieces(judge, rules, primary, shadow, '\n', list);
 }
 
-/* Media types by how they begin or end; first match. RFC 6839 for the suffixes. */
-static const struct {
-    const char *start, *end;
-    enum body_kind kind;
-} media_kinds[] = {
-    {"application/json", "json", BODY_JSON}, /* not json-seq, not jsonl */
-    {"text/json", "json", BODY_JSON},
-    {"", "+json", BODY_JSON},
-    {"text/", "", BODY_TEXT},
-    {"application/json", "", BODY_TEXT},
-    {"application/x-ndjson", "", BODY_TEXT},
-    {"application/xml", "", BODY_TEXT},
-    {"", "+xml", BODY_TEXT},
-    {"application/javascript", "", BODY_TEXT},
-    {"application/x-www-form-urlencoded", "", BODY_TEXT},
-    {"application/yaml", "", BODY_TEXT},
-    {"", "+yaml", BODY_TEXT},
-    {"application/graphql", "", BODY_TEXT},
-    {"application/sql", "", BODY_TEXT},
+static enum obstacle compare_json_sequence(struct body_judge *judge, const struct rules *rules,
+                                           const struct body *primary, const struct body *shadow,
+                                           struct difference_list *list)
+{
+    return compare_pieces(judge, rules, primary, shadow, '\x1e', list);
+}
+
+static enum obstacle diff_trees(struct body_judge *judge, const struct rules *rules, bool ordered,
+                                struct difference_list *list)
+{
+    enum json_fault fault = tree_doc_make(judge->trees, &judge->primary_tree, &judge->shadow_tree, ordered,
+                                          &judge->primary_built, &judge->shadow_built);
+    return diff_built(judge, rules, fault, list);
+}
+
+static enum obstacle compare_forms(struct body_judge *judge, const struct rules *rules, const struct body *primary,
+                                   const struct body *shadow, struct difference_list *list)
+{
+    enum json_fault fault = form_tree_read(&judge->primary_tree, primary->bytes);
+    if (fault == JSON_FAULT_NONE)
+        fault = form_tree_read(&judge->shadow_tree, shadow->bytes);
+    return fault == JSON_FAULT_NONE ? diff_trees(judge, rules, false, list) : obstacle_of_fault(fault);
+}
+
+static void show_xml(char *to, const struct xml_result *result)
+{
+    if (result->fault == XML_FAULT_NONE)
+        snprintf(to, VALUE_ROOM, "<valid XML>");
+    else
+        snprintf(to, VALUE_ROOM, "<not XML: %s at line %u>", xml_fault_name(result->fault), result->line);
+}
+
+static void note_invalid_xml(const struct xml_result *a, const struct xml_result *b, struct difference_list *list)
+{
+    char primary[VALUE_ROOM], shadow[VALUE_ROOM];
+    show_xml(primary, a);
+    show_xml(shadow, b);
+    note_invalid(list, primary, shadow);
+}
+
+static enum obstacle obstacle_of_xml(const struct xml_result *result)
+{
+    if (!xml_fault_is_ours(result->fault))
+        return OBSTACLE_NONE;
+    return result->fault == XML_FAULT_MEMORY ? OBSTACLE_MEMORY : OBSTACLE_TOO_COMPLEX;
+}
+
+/* Perhaps good XML, but only its text can be compared. */
+static bool is_text_only(const struct xml_result *result)
+{
+    return result->fault == XML_FAULT_EXPANSION || result->fault == XML_FAULT_ENCODING;
+}
+
+static enum obstacle compare_xml(struct body_judge *judge, const struct rules *rules, const struct body *primary,
+                                 const struct body *shadow, struct difference_list *list)
+{
+    struct xml_result a = xml_tree_read(&judge->primary_tree, primary->bytes, rules->xml_whitespace);
+    struct xml_result b = xml_tree_read(&judge->shadow_tree, shadow->bytes, rules->xml_whitespace);
+    enum obstacle obstacle = obstacle_of_xml(&a);
+    if (obstacle == OBSTACLE_NONE)
+        obstacle = obstacle_of_xml(&b);
+    if (obstacle != OBSTACLE_NONE)
+        return obstacle;
+    bool good = a.fault == XML_FAULT_NONE, other_good = b.fault == XML_FAULT_NONE;
+    if (good && other_good)
+        return diff_trees(judge, rules, true, list);
+    if ((!good && !other_good) || is_text_only(&a) || is_text_only(&b))
+        return compare_text(judge, rules, primary, shadow, list);
+    note_invalid_xml(&a, &b, list);
+    return OBSTACLE_NONE;
+}
+
+/* ---- by kind ---- */
+
+static enum obstacle compare_as_bytes(struct body_judge *judge, const struct rules *rules, const struct body *primary,
+                                      const struct body *shadow, struct difference_list *list)
+{
+    (void)judge;
+    (void)rules;
+    compare_bytes(primary, shadow, list);
+    return OBSTACLE_NONE;
+}
+
+static enum obstacle (*const compare_by_kind[])(struct body_judge *judge, const struct rules *rules,
+                                                const struct body *primary, const struct body *shadow,
+                                                struct difference_list *list) = {
+    [MEDIA_BYTES] = compare_as_bytes,
+    [MEDIA_TEXT] = compare_text,
+    [MEDIA_FORM] = compare_forms,
+    [MEDIA_JSON_SEQUENCE] = compare_json_sequence,
+    [MEDIA_JSON_LINES] = compare_json_lines,
+    [MEDIA_XML] = compare_xml,
+    [MEDIA_JSON] = compare_json,
 };
 
-static struct span media_type(struct span head)
-{
-    struct span value = header_value(head, "content-type");
-    size_t len = 0;
-    while (len < value.len && value.at[len] != ';' && value.at[len] != ' ' && value.at[len] != '\t')
-        len++;
-    return (struct span){value.at, len};
-}
-
-/* Without a Content-Type the first byte has to do. */
-static enum body_kind sniff(struct span bytes)
-{
-    size_t i = 0;
-    while (i < bytes.len && strchr(" \t\r\n", bytes.at[i]) != NULL && bytes.at[i] != '\0')
-        i++;
-    return i < bytes.len && (bytes.at[i] == '{' || bytes.at[i] == '[') ? BODY_JSON : BODY_BYTES;
-}
-
-static enum body_kind kind_of(const struct body *body)
-{
-    struct span type = media_type(body->head);
-    if (type.len == 0)
-        return sniff(body->bytes);
-    for (size_t i = 0; i < sizeof(media_kinds) / sizeof(media_kinds[0]); i++)
-        if (starts_with(type, media_kinds[i].start) && ends_with(type, media_kinds[i].end))
-            return media_kinds[i].kind;
-    return BODY_BYTES;
-}
-
 /* Where the sides say different things, what tells more: a lost Content-Type is a difference of its own. */
-static enum body_kind kind_of_pair(const struct body *primary, const struct body *shadow)
+static enum media_kind kind_of_pair(const struct body *primary, const struct body *shadow)
 {
-    enum body_kind a = kind_of(primary), b = kind_of(shadow);
+    enum media_kind a = media_kind_of(primary->type, primary->bytes), b = media_kind_of(shadow->type, shadow->bytes);
     return a > b ? a : b;
 }
 
-static struct body body_of(const struct capture *capture)
+static const enum obstacle obstacles_by_replacing[] = {
+    [REPLACE_DONE] = OBSTACLE_NONE,
+    [REPLACE_TOO_COMPLEX] = OBSTACLE_TOO_COMPLEX,
+    [REPLACE_TOO_LARGE] = OBSTACLE_TOO_COMPLEX,
+    [REPLACE_NO_MEMORY] = OBSTACLE_MEMORY,
+};
+
+/* What is left to find after the route's patterns were replaced. A pair that agrees now agrees because of a rule. */
+static enum obstacle compare_replaced(struct body_judge *judge, const struct rules *rules, enum media_kind kind,
+                                      struct body *primary, struct body *shadow, struct difference_list *list)
 {
-    return (struct body){.head = headers_of(capture),
-                         .bytes = kept_body(capture),
-                         .len = capture->body_len,
-                         .truncated = capture->truncated};
+    bool changed = false;
+    enum replace_result result = rules_replace_bodies(rules, &primary->bytes, &shadow->bytes, &changed, list);
+    if (result != REPLACE_DONE)
+        return obstacles_by_replacing[result];
+    primary->len = primary->bytes.len;
+    shadow->len = shadow->bytes.len;
+    uint32_t before = list->count;
+    enum obstacle obstacle = OBSTACLE_NONE;
+    if (!span_equal(primary->bytes, shadow->bytes))
+        obstacle = compare_by_kind[kind](judge, rules, primary, shadow, list);
+    if (obstacle == OBSTACLE_NONE && changed && list->count == before)
+        difference_note(list, DIFFERENCE_VALUE, true, body_field);
+    return obstacle;
 }
 
-static enum obstacle compare_decoded(struct body_judge *judge, const struct rules *rules, const struct body *primary,
-                                     const struct body *shadow, struct difference_list *list)
+static enum obstacle compare_decoded(struct body_judge *judge, const struct rules *rules, struct body *primary,
+                                     struct body *shadow, struct difference_list *list)
 {
-    enum body_kind kind = kind_of_pair(primary, shadow);
-    bool truncated = primary->truncated || shadow->truncated;
-    if (truncated && kind == BODY_JSON)
-        return OBSTACLE_TRUNCATED;
-    if (kind == BODY_BYTES || truncated) {
-        compare_bytes(primary, shadow, list);
-        return OBSTACLE_NONE;
-    }
-    return kind == BODY_JSON ? compare_json(judge, rules, primary, shadow, list)
-                             : compare_text(judge, primary, shadow, list);
+    enum media_kind kind = kind_of_pair(primary, shadow);
+    if (primary->len == 0 || shadow->len == 0)
+        return compare_as_bytes(judge, rules, primary, shadow, list);
+    if (primary->truncated || shadow->truncated)
+        return compare_beyond(rules, kind, primary, shadow, list);
+    if (rules->replaces_body && kind != MEDIA_BYTES)
+        return compare_replaced(judge, rules, kind, primary, shadow, list);
+    return compare_by_kind[kind](judge, rules, primary, shadow, list);
 }
 
 /* ---- compressed bodies ---- */
 
-/* Decodes in place. A body that is not what its Content-Encoding says stays as it is: CODING_BROKEN. */
+static bool is_encoded(const struct body *body)
+{
+    return !coding_is_identity(body->codings, strlen(body->codings));
+}
+
+/* Decodes in place. A body that is not what its Content-Encoding says stays as it is: CODING_BROKEN. No bytes at all
+ * are an empty body in every coding: the answer to HEAD, a 304. */
 static enum coding_result decode(struct body *body, size_t limit, struct coding_output *output)
 {
-    struct span name = header_value(body->head, "content-encoding");
-    if (coding_is_identity(name.at, name.len))
+    if (!is_encoded(body) || body->bytes.len == 0)
         return CODING_DONE;
-    enum coding_result result = coding_decode(name.at, name.len, body->bytes.at, body->bytes.len, limit, output);
+    enum coding_result result =
+        coding_decode(body->codings, strlen(body->codings), body->bytes.at, body->bytes.len, limit, output);
     if (result == CODING_DONE) {
         body->bytes = (struct span){.at = output->len == 0 ? "" : output->at, .len = output->len};
         body->len = output->len;
@@ -354,33 +480,24 @@ static const enum obstacle obstacles_by_coding[] = {
     [CODING_DONE] = OBSTACLE_NONE,
     [CODING_BROKEN] = OBSTACLE_NONE,
     [CODING_UNKNOWN] = OBSTACLE_CONTENT_ENCODING,
-    [CODING_TOO_LARGE] = OBSTACLE_TRUNCATED,
+    [CODING_TOO_LARGE] = OBSTACLE_DECODED_TOO_LARGE,
     [CODING_NO_MEMORY] = OBSTACLE_MEMORY,
 };
 
 static void show_coding(char *to, const struct body *body, enum coding_result result)
 {
     char name[32];
-    struct span coding = header_value(body->head, "content-encoding");
-    redact_clean(name, sizeof(name), coding.at, coding.len);
+    redact_clean(name, sizeof(name), body->codings, strlen(body->codings));
     snprintf(to, VALUE_ROOM, result == CODING_BROKEN ? "<not %s>" : "<valid %s>", name[0] == '\0' ? "identity" : name);
 }
 
 static void note_broken_coding(const struct body *primary, enum coding_result a, const struct body *shadow,
                                enum coding_result b, struct difference_list *list)
 {
-    struct difference *d = difference_note(list, DIFFERENCE_INVALID, false, body_field);
-    if (d == NULL)
-        return;
-    snprintf(d->path, sizeof(d->path), "%s", body_field);
-    show_coding(d->primary, primary, a);
-    show_coding(d->shadow, shadow, b);
-}
-
-static bool is_encoded(const struct body *body)
-{
-    struct span name = header_value(body->head, "content-encoding");
-    return !coding_is_identity(name.at, name.len);
+    char value[VALUE_ROOM], other[VALUE_ROOM];
+    show_coding(value, primary, a);
+    show_coding(other, shadow, b);
+    note_invalid(list, value, other);
 }
 
 static enum obstacle compare_encoded(struct body_judge *judge, const struct rules *rules, struct body *primary,
@@ -396,22 +513,59 @@ static enum obstacle compare_encoded(struct body_judge *judge, const struct rule
         compare_bytes(primary, shadow, list);
     else if (obstacle == OBSTACLE_NONE && (a == CODING_BROKEN || b == CODING_BROKEN))
         note_broken_coding(primary, a, shadow, b, list);
-    else if (obstacle == OBSTACLE_NONE && !same_bytes(primary->bytes, shadow->bytes))
+    else if (obstacle == OBSTACLE_NONE && !span_equal(primary->bytes, shadow->bytes))
         obstacle = compare_decoded(judge, rules, primary, shadow, list);
-    coding_output_trim(&judge->primary_output);
-    coding_output_trim(&judge->shadow_output);
     return obstacle;
+}
+
+/* ---- a pair ---- */
+
+static struct span header_value(struct span head, const char *name)
+{
+    struct span value = {"", 0};
+    size_t from = 0;
+    headers_find(head, name, strlen(name), &from, &value);
+    return value;
+}
+
+/* Several lines of one name are one list (RFC 9110 section 5.3). One that is too long is none that is known. */
+static void read_codings(struct body *body, struct span head)
+{
+    static const char name[] = "content-encoding", beyond[] = "too-many";
+    struct span line;
+    size_t len = 0;
+    for (size_t from = 0; headers_find(head, name, sizeof(name) - 1, &from, &line);) {
+        if (line.len + 2 > sizeof(body->codings) - len) {
+            memcpy(body->codings, beyond, sizeof(beyond));
+            return;
+        }
+        if (len > 0)
+            body->codings[len++] = ',';
+        memcpy(body->codings + len, line.at, line.len);
+        len += line.len;
+    }
+    body->codings[len] = '\0';
+}
+
+static struct body body_of(const struct capture *capture)
+{
+    struct span head = headers_of(capture);
+    struct body body = {.type = header_value(head, "content-type"),
+                        .bytes = kept_body(capture),
+                        .len = capture->body_len,
+                        .truncated = capture->truncated};
+    read_codings(&body, head);
+    return body;
 }
 
 enum obstacle body_compare(struct body_judge *judge, const struct rules *rules, const struct capture *primary,
                            const struct capture *shadow, struct difference_list *list)
 {
     struct body a = body_of(primary), b = body_of(shadow);
-    if (a.len == 0 || b.len == 0) {
-        compare_bytes(&a, &b, list);
-        return OBSTACLE_NONE;
-    }
-    if (is_encoded(&a) || is_encoded(&b))
-        return compare_encoded(judge, rules, &a, &b, primary->max_body, list);
-    return compare_decoded(judge, rules, &a, &b, list);
+    bool nothing_to_decode = (a.len == 0 && b.truncated) || (b.len == 0 && a.truncated);
+    enum obstacle obstacle = (is_encoded(&a) || is_encoded(&b)) && !nothing_to_decode
+                                 ? compare_encoded(judge, rules, &a, &b, primary->max_body, list)
+                                 : compare_decoded(judge, rules, &a, &b, list);
+    give_back_large_buffers(judge);
+    return obstacle;
 }

@@ -1,5 +1,6 @@
 /*
- * The bodies of a pair, compared by what they are: JSON by structure, text by lines, anything else by bytes.
+ * The bodies of a pair, compared by what they are: JSON, XML and forms by structure, text by lines, anything else by
+ * bytes.
  */
 #ifndef SHUNT_SHADOW_BODY_H
 #define SHUNT_SHADOW_BODY_H

@@ -2,6 +2,7 @@
  * The judge against a labelled corpus: every pair in tests/shadow/corpus must be judged as its author labelled it, with
  * exactly the fields named there. The format is described in corpus/README.md.
  */
+#include "tests/shadow/packing.h"
 #include "tests/shadow/pairs.h"
 
 #include <dirent.h>
@@ -26,6 +27,7 @@ struct labelled {
     char judgement[32], obstacle[32];
     struct expected_field fields[EXPECTED_MAX];
     uint32_t field_count;
+    char shown[TEXT_MAX];                 /* path and values of one difference */
     char texts[RULES_ROOM * 4][TEXT_MAX]; /* what the route borrows */
     uint32_t text_count;
     bool default_headers;
@@ -97,6 +99,20 @@ static void check_fields(struct labelled *l, struct tally *tally, const struct c
             mistake(l, tally, "did not find:", l->fields[i].field);
 }
 
+/* "PATH: PRIMARY | SHADOW" of one of the differences. */
+static void check_shown(const struct labelled *l, struct tally *tally, const struct comparison *comparison)
+{
+    char first[DIFFERENCE_PATH_ROOM + 2 * VALUE_ROOM + 8] = "nothing";
+    for (uint32_t i = comparison->differences.count; i-- > 0;) {
+        const struct difference *d = &comparison->differences.at[i];
+        snprintf(first, sizeof(first), "%s: %s | %s", d->path, d->primary, d->shadow);
+        if (strcmp(first, l->shown) == 0)
+            return;
+    }
+    if (l->shown[0] != '\0')
+        mistake(l, tally, "shows", first);
+}
+
 static void check(struct labelled *l, struct tally *tally)
 {
     if (l->default_headers) {
@@ -110,6 +126,7 @@ static void check(struct labelled *l, struct tally *tally)
     if (l->obstacle[0] != '\0' && strcmp(obstacle_name(comparison->obstacle), l->obstacle) != 0)
         mistake(l, tally, "obstacle", obstacle_name(comparison->obstacle));
     check_fields(l, tally, comparison);
+    check_shown(l, tally, comparison);
 }
 
 /* ---- reading ---- */
@@ -157,6 +174,10 @@ static void read_directive(struct labelled *l, const char *line)
         l->route.route.shadow.compare.status_class = true;
     else if ((rest = after(line, "max_body")) != NULL)
         l->route.route.shadow.max_body = strtoul(rest, NULL, 10);
+    else if (after(line, "xml_whitespace") != NULL)
+        l->route.route.shadow.compare.xml_whitespace = true;
+    else if ((rest = after(line, "shows")) != NULL)
+        snprintf(l->shown, sizeof(l->shown), "%s", rest);
     else if ((rest = after(line, "want")) != NULL)
         sscanf(rest, "%31s %31s", l->judgement, l->obstacle);
     else if ((rest = after(line, "differs")) != NULL)
@@ -170,7 +191,10 @@ static void read_directive(struct labelled *l, const char *line)
 struct answer {
     unsigned status;
     enum outcome_kind kind;
-    bool escaped, failed;
+    bool escaped, hex, failed;
+    char packed[64]; /* how the body is compressed: "gzip", "gzip,br" in this order */
+    unsigned cut;    /* bytes that are taken away at its end */
+    char more[64];   /* what is put there */
     char head[4096];
     char *body;
     size_t len, room;
@@ -211,6 +235,41 @@ static void answer_add_escaped(struct answer *a, const char *line)
     }
 }
 
+/* "00 ff 10" */
+static void answer_add_hex(struct answer *a, const char *line)
+{
+    unsigned code;
+    int taken;
+    for (; sscanf(line, " %2x%n", &code, &taken) == 1; line += taken) {
+        char byte = (char)code;
+        answer_add(a, &byte, 1);
+    }
+    assert_int_equal(strspn(line, " "), strlen(line));
+}
+
+/* The word behind "key:" in an answer's first line; "" when it is not there. */
+static void answer_option(const char *line, const char *key, char to[64])
+{
+    const char *at = strstr(line, key);
+    to[0] = '\0';
+    if (at != NULL)
+        sscanf(at + strlen(key), "%63s", to);
+}
+
+static void answer_pack(struct answer *a)
+{
+    char *rest = NULL;
+    for (char *name = strtok_r(a->packed, ",", &rest); name != NULL; name = strtok_r(NULL, ",", &rest)) {
+        char *at = test_pack(name, a->body, a->len, &a->len);
+        free(a->body);
+        a->body = at;
+        a->room = a->len;
+    }
+    assert_true(a->cut <= a->len);
+    a->len -= a->cut;
+    answer_add(a, a->more, strlen(a->more));
+}
+
 static void answer_start(struct answer *a, const char *line)
 {
     static const struct {
@@ -227,6 +286,12 @@ static void answer_start(struct answer *a, const char *line)
     a->status = (unsigned)strtoul(line, NULL, 10);
     a->escaped = strstr(line, "escaped") != NULL;
     a->failed = strstr(line, "no_memory") != NULL;
+    a->hex = strstr(line, "hex") != NULL;
+    char cut[64];
+    answer_option(line, "packed:", a->packed);
+    answer_option(line, "cut:", cut);
+    answer_option(line, "more:", a->more);
+    a->cut = (unsigned)strtoul(cut, NULL, 10);
     a->kind = OUTCOME_OK;
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (strstr(line, kinds[i].word) != NULL)
@@ -237,6 +302,7 @@ static void answer_start(struct answer *a, const char *line)
 
 static void answer_finish(struct answer *a, struct capture *capture, size_t max_body)
 {
+    answer_pack(a);
     size_t half = a->len / 2;
     capture_reset(capture, max_body);
     capture_head(capture, a->status, a->head, strlen(a->head));
@@ -315,7 +381,9 @@ static void read_line(struct corpus_reader *r, const char *file, char *line)
         r->blank_lines += r->body_lines++ > 0 ? 1 : 0;
         for (; r->blank_lines > 0; r->blank_lines--)
             answer_add(&r->answer, "\n", 1);
-        if (r->answer.escaped)
+        if (r->answer.hex)
+            answer_add_hex(&r->answer, line);
+        else if (r->answer.escaped)
             answer_add_escaped(&r->answer, line);
         else
             answer_add(&r->answer, line, strlen(line));
