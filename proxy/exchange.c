@@ -177,6 +177,8 @@ static void conclude(struct exchange *ex)
         if (ex->mirror[i] != NULL)
             mirror_primary_end(ex->mirror[i], ex->fell_back ? OUTCOME_RESET : ex->outcome, latency_us);
     }
+    if (ex->simulated)
+        mirror_simulated(ex);
     struct outcome outcome = {
         .kind = ex->outcome,
         .status = ex->status,
@@ -289,6 +291,10 @@ static void fall_back(struct exchange *ex, enum outcome_kind kind, unsigned stat
     ex->outcome = kind;
     ex->status = (uint16_t)status;
     ex->fell_back = true;
+    for (int i = 0; i < EXCHANGE_MIRRORS; i++) {
+        if (ex->mirror[i] != NULL)
+            mirror_fell_back(ex->mirror[i], status);
+    }
     attempt_cancel(&ex->attempt);
     ask(ex, SIDE_LEGACY, false);
 }
@@ -403,7 +409,7 @@ static void decide(struct exchange *ex, const struct exchange_request *request)
     router_decide(ex->view->snapshot->view, ex->worker->index, &facts, &ex->decision);
     /* Somebody else's mirrored request is answered, not mirrored once more. */
     if (head->shunt_shadow && ex->decision.mirror == MIRROR_SENT)
-        ex->decision.mirror = MIRROR_OFF;
+        mirror_refused(ex, MIRROR_COPY);
     ex->side = ex->decision.side;
     const struct config_route *route = ex->decision.route;
     ex->may_fall_back = route != NULL && ex->side == SIDE_NEW && route->fallback.on != 0 &&
@@ -485,6 +491,8 @@ void exchange_start(struct worker *worker, struct server_stream *stream, const s
     set_request_id(ex, request->head);
     decide(ex, request);
     if (!write_head(ex, request)) {
+        if (ex->decision.mirror == MIRROR_SENT)
+            mirror_refused(ex, MIRROR_MEMORY);
         end_without_response(ex, OUTCOME_OVERLOADED, 503, "out of memory");
         return;
     }

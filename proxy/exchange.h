@@ -45,6 +45,7 @@ struct exchange {
     size_t held_bytes;            /* unsent when the response was held back, or last looked at */
     bool fell_back, retried;
     bool may_fall_back;
+    bool simulated;               /* a copy would have been sent: see mirror_simulated() */
     bool log;
     uint8_t id_len;
     uint8_t minor;                /* of the client's HTTP/1.x */

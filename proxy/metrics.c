@@ -31,7 +31,8 @@ struct side_sum {
 struct route_sum {
     struct router_route_state state; /* names are borrowed from the router for the page */
     struct side_sum side[SIDES];
-    uint64_t mirror[MIRROR_REASONS];
+    uint64_t mirror[SIDES][MIRROR_REASONS];
+    uint64_t copies_stopped[SIDES];
     uint64_t in_flight, mirror_in_flight;
 };
 
@@ -79,6 +80,8 @@ static void gather_route(void *context, const struct router_route_state *state, 
     for (int side = 0; side < SIDES; side++)
         fold_side(&route->side[side], &sum->side[side]);
     memcpy(route->mirror, sum->mirror, sizeof(route->mirror));
+    for (int side = 0; side < SIDES; side++)
+        route->copies_stopped[side] = sum->copies[side].open;
     route->in_flight = sum->in_flight;
     route->mirror_in_flight = sum->mirror_in_flight;
 }
@@ -151,13 +154,23 @@ static void write_durations(struct page *page, const struct route_sum *route)
 
 static void write_mirror(struct page *page, const struct route_sum *route)
 {
-    for (int reason = 0; reason < MIRROR_REASONS; reason++) {
-        if (reason == MIRROR_OFF) /* never counted */
-            continue;
-        struct metrics_label labels[] = {
-            {"route", route->state.name}, {"reason", mirror_reason_name((enum mirror_reason)reason)}, {NULL, NULL}};
-        metrics_text_count(&page->text, labels, route->mirror[reason]);
+    for (int side = 0; side < SIDES; side++) {
+        for (int reason = 0; reason < MIRROR_REASONS; reason++) {
+            if (reason == MIRROR_OFF) /* never counted */
+                continue;
+            struct metrics_label labels[] = {{"route", route->state.name},
+                                             {"primary", side_name((enum side)side)},
+                                             {"reason", mirror_reason_name((enum mirror_reason)reason)},
+                                             {NULL, NULL}};
+            metrics_text_count(&page->text, labels, route->mirror[side][reason]);
+        }
     }
+}
+
+static void write_copies_stopped(struct page *page, const struct route_sum *route)
+{
+    for (int side = 0; side < SIDES; side++)
+        write_side_count(page, route, side, NULL, NULL, route->copies_stopped[side]);
 }
 
 static void write_route_value(struct page *page, const struct route_sum *route, double value)
@@ -246,8 +259,11 @@ static const struct route_family {
      "Time from a judged request's first byte to its response's last byte"},
     {"shunt_requests_in_flight", METRICS_GAUGE, false, write_in_flight, "Live exchanges under way"},
     {"shunt_shadow_total", METRICS_COUNTER, false, write_mirror,
-     "Requests by what became of their copy: sent, compared, or why there was none or nothing to compare"},
+     "Requests by the backend that was asked first and what became of their copy: sent, compared, or why there was none "
+     "or nothing to compare"},
     {"shunt_shadow_copies_in_flight", METRICS_GAUGE, false, write_mirror_in_flight, "Copies under way, by route"},
+    {"shunt_shadow_breaker_open", METRICS_GAUGE, true, write_copies_stopped,
+     "Workers that send this backend no copies now, because copies to it keep failing"},
     {"shunt_route_share", METRICS_GAUGE, true, write_share, "Share of live traffic that the plan gives to new, 0 to 1"},
     {"shunt_route_effective_share", METRICS_GAUGE, true, write_effective_share,
      "What breaker and passthrough leave of shunt_route_share"},

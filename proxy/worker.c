@@ -193,6 +193,9 @@ static bool adopt(struct worker *worker, struct snapshot *snapshot)
         view_unref(view);
         return false;
     }
+    worker->shadow_bound = view->config->limits.shadow_memory / worker->workers;
+    /* The other half is for copies under way: when the compare thread is behind, they are still made. */
+    comparer_set_bound(worker->comparer, worker->index, worker->shadow_bound / 2);
     if (old != NULL)
         view_unref(old);
     atomic_store_explicit(&worker->generation, snapshot->generation, memory_order_release);

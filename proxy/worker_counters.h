@@ -35,6 +35,7 @@
     M(passthrough_connections, COUNTER, "Connections relayed raw to legacy")                                           \
     M(spliced_bytes, COUNTER, "Body bytes moved inside the kernel")                                                    \
     M(shadow_buffered_bytes, GAUGE, "Request bytes kept for copies that are behind")                                   \
+    M(shadow_memory_bytes, GAUGE, "What limits.shadow_memory bounds: requests and answers kept for comparing")          \
     M(shadow_in_flight, GAUGE, "Copies under way")                                                                     \
     M(access_log_dropped, COUNTER, "Access log lines dropped because the log was behind")                              \
     M(loop_rounds, COUNTER, "Rounds of the event loop")

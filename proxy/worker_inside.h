@@ -88,6 +88,8 @@ struct worker {
     uint32_t tunnels_open;
     struct tunnel *tunnels;
     struct mirror *mirrors;   /* under way */
+    size_t shadow_bound;      /* of counters.shadow_memory_bytes: this worker's part of limits.shadow_memory */
+    uint64_t simulated_due_ns, simulated_unlogged; /* of the lines about copies that would have been sent */
     bool accept_paused;
     bool draining;
     uint64_t drain_until_ms;

@@ -14,23 +14,35 @@ static const char *const outcome_names[OUTCOME_KINDS] = {
     [OUTCOME_CLIENT_GONE] = "client_gone",
 };
 
-static const char *const mirror_names[MIRROR_REASONS] = {
-    [MIRROR_SENT] = "sent",
-    [MIRROR_OFF] = "off",
-    [MIRROR_RATE] = "rate",
-    [MIRROR_METHOD] = "method",
-    [MIRROR_UPGRADE] = "upgrade",
-    [MIRROR_PASSTHROUGH] = "passthrough",
-    [MIRROR_IN_FLIGHT] = "in_flight",
-    [MIRROR_MEMORY] = "memory",
-    [MIRROR_CONNECT] = "connect",
-    [MIRROR_TIMEOUT] = "timeout",
-    [MIRROR_RESET] = "reset",
-    [MIRROR_BAD_RESPONSE] = "bad_response",
-    [MIRROR_CLIENT_GONE] = "client_gone",
-    [MIRROR_PRIMARY_FAILED] = "primary_failed",
-    [MIRROR_QUEUE] = "queue",
-    [MIRROR_COMPARED] = "compared",
+static const struct {
+    const char *name;
+    bool final;
+} mirror_reasons[MIRROR_REASONS] = {
+    [MIRROR_SENT] = {"sent", false},
+    [MIRROR_OFF] = {"off", false},
+    [MIRROR_RATE] = {"rate", true},
+    [MIRROR_METHOD] = {"method", true},
+    [MIRROR_UPGRADE] = {"upgrade", true},
+    [MIRROR_COPY] = {"copy", true},
+    [MIRROR_PASSTHROUGH] = {"passthrough", true},
+    [MIRROR_SIMULATED] = {"simulated", true},
+    [MIRROR_RATE_LIMIT] = {"rate_limit", true},
+    [MIRROR_IN_FLIGHT] = {"in_flight", true},
+    [MIRROR_BREAKER] = {"breaker", true},
+    [MIRROR_MEMORY] = {"memory", true},
+    [MIRROR_BODY_TOO_LARGE] = {"body_too_large", true},
+    [MIRROR_STATUS] = {"status", true},
+    [MIRROR_CONNECT] = {"connect", true},
+    [MIRROR_TIMEOUT] = {"timeout", true},
+    [MIRROR_RESET] = {"reset", true},
+    [MIRROR_BAD_RESPONSE] = {"bad_response", true},
+    [MIRROR_CLIENT_GONE] = {"client_gone", true},
+    [MIRROR_PRIMARY_FAILED] = {"primary_failed", true},
+    [MIRROR_QUEUE] = {"queue", true},
+    [MIRROR_COMPARED] = {"compared", true},
+    [MIRROR_NOISE_SENT] = {"noise_sent", false},
+    [MIRROR_NOISE_COMPARED] = {"noise_compared", false},
+    [MIRROR_NOISE_DROPPED] = {"noise_dropped", false},
 };
 
 const char *outcome_kind_name(enum outcome_kind kind)
@@ -40,7 +52,12 @@ const char *outcome_kind_name(enum outcome_kind kind)
 
 const char *mirror_reason_name(enum mirror_reason reason)
 {
-    return (unsigned)reason < MIRROR_REASONS ? mirror_names[reason] : "unknown";
+    return (unsigned)reason < MIRROR_REASONS ? mirror_reasons[reason].name : "unknown";
+}
+
+bool mirror_reason_is_final(enum mirror_reason reason)
+{
+    return (unsigned)reason < MIRROR_REASONS && mirror_reasons[reason].final;
 }
 
 static void side_counters_add(struct side_counters *into, const struct side_counters *from)
@@ -63,7 +80,7 @@ void route_counters_add(struct route_counters *into, const struct route_counters
     for (int side = 0; side < SIDES; side++)
         histogram_merge(&into->side[side].latency, &from->side[side].latency);
     for (int side = 0; side < SIDES; side++)
-        for (int class = 0; class < STATUS_CLASSES; class++)
+        for (int class = 0; class < STATUS_CLASSES; class ++)
             durations_merge(&into->side[side].durations[class], &from->side[side].durations[class]);
 }
 
@@ -71,8 +88,11 @@ void route_counters_add_counts(struct route_counters *into, const struct route_c
 {
     for (int side = 0; side < SIDES; side++)
         side_counters_add(&into->side[side], &from->side[side]);
-    for (int i = 0; i < MIRROR_REASONS; i++)
-        into->mirror[i] += count_read(&from->mirror[i]);
+    for (int side = 0; side < SIDES; side++)
+        for (int i = 0; i < MIRROR_REASONS; i++)
+            into->mirror[side][i] += count_read(&from->mirror[side][i]);
+    for (int side = 0; side < SIDES; side++)
+        into->copies[side].open += count_read(&from->copies[side].open);
     into->in_flight += count_read(&from->in_flight);
     into->mirror_in_flight += count_read(&from->mirror_in_flight);
 }

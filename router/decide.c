@@ -19,6 +19,10 @@
 #include "router/cookie.h"
 #include "router/text.h"
 
+enum {
+    COHORT_STEP = 6181
+};
+
 static const char *const reason_names[DECISION_REASONS] = {
     [REASON_NO_ROUTE] = "no_route",
     [REASON_PASSTHROUGH] = "passthrough",
@@ -114,7 +118,25 @@ static void ask_breaker(const struct view_route *row, struct tally_slot *slot, b
     decision->set_assign_cookie = false;
 }
 
-static enum mirror_reason choose_mirror(const struct view_route *row, const struct request_facts *facts)
+/*
+ * The sample of requests, each by itself or, where the file says so, of users: then a cohort number is in it or is not,
+ * whatever its request, and a share that grows only adds some. The numbers are spread by a step near the golden ratio
+ * that has no divisor in common with SHARE_ALL, so that any share of them is met exactly, and evenly among those on new
+ * and those on legacy.
+ */
+static bool in_sample(const struct view_route *row, const struct request_facts *facts, uint32_t cohort)
+{
+    const struct route *route = row->route;
+    if (row->shadow >= SHARE_ALL)
+        return true;
+    if (!route->config->shadow.sample_by_cohort)
+        return cohort_draw(route->shadow_seed, facts->random) < row->shadow;
+    uint64_t place = ((uint64_t)cohort * COHORT_STEP + route->shadow_seed % SHARE_ALL) % SHARE_ALL;
+    return place < row->shadow;
+}
+
+static enum mirror_reason choose_mirror(const struct view_route *row, const struct request_facts *facts,
+                                        uint32_t cohort)
 {
     const struct route *route = row->route;
     if (row->shadow == 0)
@@ -124,9 +146,7 @@ static enum mirror_reason choose_mirror(const struct view_route *row, const stru
     if (!route->config->shadow.all_methods &&
         !route_names_method(route->shadow_methods, route->shadow_method_count, facts->method))
         return MIRROR_METHOD;
-    if (row->shadow < SHARE_ALL && cohort_draw(route->shadow_seed, facts->random) >= row->shadow)
-        return MIRROR_RATE;
-    return MIRROR_SENT;
+    return in_sample(row, facts, cohort) ? MIRROR_SENT : MIRROR_RATE;
 }
 
 static bool choose_noise(const struct route *route, const struct request_facts *facts)
@@ -154,7 +174,7 @@ static void decide_route(const struct router_view *view, const struct view_route
     } else {
         choose_side(row, facts, decision);
         ask_breaker(row, slot, dry, decision);
-        decision->mirror = choose_mirror(row, facts);
+        decision->mirror = choose_mirror(row, facts, decision->cohort);
         decision->noise = decision->mirror == MIRROR_SENT && choose_noise(row->route, facts);
     }
     decision->backend = row->route->config->side[decision->side];
@@ -164,7 +184,7 @@ static void count_start(const struct decision *decision)
 {
     count_add(&decision->counters->in_flight, 1);
     if (decision->mirror != MIRROR_SENT && decision->mirror != MIRROR_OFF)
-        count_add(&decision->counters->mirror[decision->mirror], 1);
+        count_add(&decision->counters->mirror[decision->side][decision->mirror], 1);
 }
 
 void view_decide(const struct router_view *view, uint32_t worker, const struct request_facts *facts, bool dry,

@@ -233,7 +233,7 @@ uint64_t router_revision(const struct router *router);
  *               "window": { "length_ms", "legacy": W, "new": W } }
  *   W:        { "judged", "errors", "error_rate", "p95_ms" }
  *   COUNTERS: { "legacy": C, "new": C, "mirror": { mirror_reason_name(): count, ..., "now_in_flight" },
- *               "in_flight" }
+ *               "mirror_by_primary": { "legacy": { mirror_reason_name(): count, ... }, "new": { ... } }, "in_flight" }
  *   C:        { "requests", "judged", "errors", "error_rate", "fallbacks", "classes": { "none", "1xx", ... "5xx" },
  *               "outcomes": { outcome_kind_name(): count, ... }, "latency": LATENCY }
  *   LATENCY:  { "p50_ms", "p95_ms", "p99_ms" }, or null without requests

@@ -58,21 +58,31 @@ static json_t *side_json(const struct side_counters *side)
                      classes_json(side), "outcomes", outcomes_json(side), "latency", latency_json(&side->latency));
 }
 
+/* By the side that was asked first; of both where `legacy` and `new` are both true. */
+static json_t *reasons_json(const struct route_counters *sum, bool legacy, bool new)
+{
+    json_t *reasons = json_object();
+    for (int i = 0; i < MIRROR_REASONS; i++) {
+        uint64_t count = (legacy ? sum->mirror[SIDE_LEGACY][i] : 0) + (new ? sum->mirror[SIDE_NEW][i] : 0);
+        if (i != MIRROR_OFF)
+            (void)json_object_set_new(reasons, mirror_reason_name((enum mirror_reason)i),
+                                      json_integer((json_int_t)count));
+    }
+    return reasons;
+}
+
 static json_t *mirror_json(const struct route_counters *sum)
 {
-    json_t *mirror = json_object();
-    for (int i = 0; i < MIRROR_REASONS; i++)
-        if (i != MIRROR_OFF)
-            (void)json_object_set_new(mirror, mirror_reason_name((enum mirror_reason)i),
-                                      json_integer((json_int_t)sum->mirror[i]));
+    json_t *mirror = reasons_json(sum, true, true);
     (void)json_object_set_new(mirror, "now_in_flight", json_integer((json_int_t)sum->mirror_in_flight));
     return mirror;
 }
 
 static json_t *counters_json(const struct route_counters *sum)
 {
-    return json_pack("{s:o, s:o, s:o, s:I}", "legacy", side_json(&sum->side[SIDE_LEGACY]), "new",
-                     side_json(&sum->side[SIDE_NEW]), "mirror", mirror_json(sum), "in_flight",
+    return json_pack("{s:o, s:o, s:o, s:{s:o, s:o}, s:I}", "legacy", side_json(&sum->side[SIDE_LEGACY]), "new",
+                     side_json(&sum->side[SIDE_NEW]), "mirror", mirror_json(sum), "mirror_by_primary", "legacy",
+                     reasons_json(sum, true, false), "new", reasons_json(sum, false, true), "in_flight",
                      (json_int_t)sum->in_flight);
 }
 

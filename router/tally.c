@@ -53,6 +53,7 @@ void tally_sum_counts(const struct tally *tally, struct route_counters *sum)
     for (int side = 0; side < SIDES; side++)
         memset(&sum->side[side], 0, offsetof(struct side_counters, latency));
     memset(sum->mirror, 0, sizeof(sum->mirror));
+    memset(sum->copies, 0, sizeof(sum->copies));
     sum->in_flight = 0;
     sum->mirror_in_flight = 0;
     for (uint32_t i = 0; i < tally->workers; i++)

@@ -53,13 +53,12 @@ void capture_reset(struct capture *capture, size_t max_body)
     *capture = (struct capture){.kind = OUTCOME_OK, .max_body = max_body, .at = capture->at, .room = capture->room};
 }
 
-/* Room for `more` bytes behind what is there. The buffer doubles, so that a streamed body is moved a few times only. */
-static bool make_room(struct capture *capture, size_t more)
+/* The size of the buffer that has `more` bytes of room behind what is there. It doubles, so that a streamed body is
+ * moved a few times only. `more` is sane. */
+static size_t room_for(const struct capture *capture, size_t more)
 {
     if (more <= capture->room - capture->len)
-        return true;
-    if (more > SIZE_MAX / 4 - capture->len)
-        return false;
+        return capture->room;
     size_t room = capture->room < CAPTURE_FIRST_ROOM ? CAPTURE_FIRST_ROOM : capture->room;
     while (room < capture->len + more)
         room *= 2;
@@ -67,6 +66,16 @@ static bool make_room(struct capture *capture, size_t more)
         capture->head_len + capture->max_body; /* nothing beyond it will be kept; may wrap, then it does not fit */
     if (room > most && most >= capture->len + more)
         room = most;
+    return room;
+}
+
+static bool make_room(struct capture *capture, size_t more)
+{
+    if (more <= capture->room - capture->len)
+        return true;
+    if (more > SIZE_MAX / 4 - capture->len)
+        return false;
+    size_t room = room_for(capture, more);
     char *at = realloc(capture->at, room);
     if (at == NULL)
         return false;
@@ -136,6 +145,26 @@ void capture_body(struct capture *capture, const char *at, size_t len)
     }
     if (!capture->failed)
         XXH3_128bits_update(capture->hash, at, len);
+}
+
+void capture_beginning(struct capture *capture, const char *at, size_t len)
+{
+    capture->body_len += len;
+    if (capture->failed)
+        return;
+    size_t fits = capture->max_body - (capture->len - capture->head_len);
+    capture->truncated |= len > fits;
+    keep(capture, at, len < fits ? len : fits);
+}
+
+size_t capture_growth(const struct capture *capture, size_t len)
+{
+    size_t most = capture->head_len + capture->max_body; /* 0 so far, before a head: a head is kept whole */
+    if (capture->head_len > 0 && most >= capture->len && len > most - capture->len)
+        len = most - capture->len;
+    if (len <= capture->room - capture->len || len > SIZE_MAX / 4 - capture->len)
+        return 0;
+    return room_for(capture, len) - capture->room;
 }
 
 void capture_end(struct capture *capture, enum outcome_kind kind, uint64_t latency_us)

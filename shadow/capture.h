@@ -2,7 +2,8 @@
  * One response, kept for comparing: head, the first max_body bytes of the body, and beyond that its length and digest.
  *
  * The worker fills it while the response streams past; once the pair is submitted only the compare thread touches it.
- * Small responses cost no allocation: a capture keeps its buffer from one use to the next.
+ * Small responses cost no allocation: a capture keeps its buffer from one use to the next. A request is kept in one,
+ * too: its beginning, without a digest of the rest (capture_beginning()).
  */
 #ifndef SHUNT_SHADOW_CAPTURE_H
 #define SHUNT_SHADOW_CAPTURE_H
@@ -39,6 +40,11 @@ void capture_trim(struct capture *capture);
 /* The head's field lines, each with its CRLF. */
 void capture_head(struct capture *capture, unsigned status, const char *lines, size_t len);
 void capture_body(struct capture *capture, const char *at, size_t len);
+/* The same without a digest: beyond max_body only the length is counted. */
+void capture_beginning(struct capture *capture, const char *at, size_t len);
+/* By how much the buffer will grow when `len` more bytes of the body, or of a head, are kept; for those who count it.
+ */
+size_t capture_growth(const struct capture *capture, size_t len);
 void capture_end(struct capture *capture, enum outcome_kind kind, uint64_t latency_us);
 
 #endif

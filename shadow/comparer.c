@@ -39,7 +39,7 @@ enum {
     NAPS_BEFORE_SLEEP = 5,
     BATCH = 64, /* pairs of one worker before the next worker's turn */
     COMPARE_NICE = 5,
-    LANE_BYTES = 16 * 1024 * 1024, /* of captured answers between one worker and the thread, both ways */
+    LANE_BYTES = 16 * 1024 * 1024, /* between one worker and the thread, both ways, until the worker says otherwise */
 };
 
 enum thread_state {
@@ -51,6 +51,7 @@ enum thread_state {
 struct lane { /* between one worker and the thread */
     struct ring there, back;
     _Alignas(CACHE_LINE) size_t bytes; /* the worker's: held by pairs that it has submitted and not taken back */
+    size_t bound;                      /* likewise: of `bytes` */
 };
 
 struct comparer {
@@ -171,6 +172,8 @@ static bool open_lanes(struct comparer *comparer, uint32_t workers, uint32_t cap
     memset(comparer->lanes, 0, workers * sizeof(*comparer->lanes));
     comparer->lane_count = workers;
     for (uint32_t i = 0; i < workers; i++)
+        comparer->lanes[i].bound = LANE_BYTES;
+    for (uint32_t i = 0; i < workers; i++)
         if (!ring_init(&comparer->lanes[i].there, capacity) || !ring_init(&comparer->lanes[i].back, capacity))
             return false;
     comparer->half = ring_capacity(&comparer->lanes[0].there) / 2;
@@ -247,16 +250,16 @@ void comparer_stop(struct comparer *comparer, uint64_t wait_ms)
 
 /* ---- the workers' side ---- */
 
-static size_t bytes_of(const struct pair *pair)
+void comparer_set_bound(struct comparer *comparer, uint32_t worker, size_t bytes)
 {
-    return pair->primary_capture.room + pair->shadow_capture.room;
+    comparer->lanes[worker].bound = bytes;
 }
 
 /* A pair that is larger than the bound passes when nothing else is under way. */
 static bool push(struct lane *lane, struct pair *pair)
 {
-    size_t bytes = bytes_of(pair); /* read before it is another thread's */
-    if (lane->bytes > 0 && lane->bytes + bytes > LANE_BYTES)
+    size_t bytes = pair_bytes(pair); /* read before it is another thread's */
+    if (lane->bytes > 0 && lane->bytes + bytes > lane->bound)
         return false;
     if (!ring_push(&lane->there, pair))
         return false;
@@ -289,7 +292,8 @@ struct pair *comparer_reclaim(struct comparer *comparer, uint32_t worker)
         pair = ring_pop(&lane->there);
     if (pair == NULL)
         return NULL;
-    lane->bytes -= bytes_of(pair);
+    lane->bytes -= pair_bytes(pair);
+    capture_trim(&pair->request);
     capture_trim(&pair->primary_capture);
     capture_trim(&pair->shadow_capture);
     return pair;

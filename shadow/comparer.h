@@ -5,7 +5,7 @@
  * so that a worker never waits and never frees what another thread allocated. The compare thread sleeps when there is
  * nothing to do; waking it costs the worker at most one system call per few milliseconds, not one per pair. When it is
  * behind, comparer_submit() refuses and the worker counts MIRROR_QUEUE. What is under way is bounded twice: in pairs by
- * the capacity, and in bytes (16 MiB for each worker), so that large answers cannot pile up.
+ * the capacity, and in bytes (comparer_set_bound()), so that large answers cannot pile up.
  */
 #ifndef SHUNT_SHADOW_COMPARER_H
 #define SHUNT_SHADOW_COMPARER_H
@@ -33,6 +33,9 @@ void comparer_finish(struct comparer *comparer, uint64_t wait_ms);
  * holders). NULL is fine. */
 void comparer_stop(struct comparer *comparer, uint64_t wait_ms);
 
+/* What pairs that `worker` has submitted and not taken back may hold, in bytes; 16 MiB at first. That worker's thread.
+ */
+void comparer_set_bound(struct comparer *comparer, uint32_t worker, size_t bytes);
 /* Worker `worker` hands over a pair whose two captures have ended. False: the queue is full (in pairs or
  * in bytes), the pair is still the caller's. */
 bool comparer_submit(struct comparer *comparer, uint32_t worker, struct pair *pair);

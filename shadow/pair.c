@@ -28,3 +28,8 @@ void pair_free(struct pair *pair)
     capture_done(&pair->shadow_capture);
     free(pair);
 }
+
+size_t pair_bytes(const struct pair *pair)
+{
+    return sizeof(*pair) + pair->request.room + pair->primary_capture.room + pair->shadow_capture.room;
+}

@@ -25,6 +25,7 @@ struct pair {
     struct pair *next;                /* worker's free list */
     const struct config_route *route; /* lives until the pair is reclaimed: `holder` keeps it */
     void *holder;                     /* the submitter's; shadow does not touch it */
+    size_t counted;                   /* likewise: what it has accounted for of pair_bytes() */
     enum pair_kind kind;
     enum side primary;
     uint64_t wall_ms; /* when the request came */
@@ -40,5 +41,7 @@ struct pair {
 /* NULL without memory. */
 struct pair *pair_new(void);
 void pair_free(struct pair *pair);
+/* The memory it holds. */
+size_t pair_bytes(const struct pair *pair);
 
 #endif
