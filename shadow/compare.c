@@ -34,21 +34,48 @@ static const char *const obstacle_names[OBSTACLES] = {
     [OBSTACLE_SHADOW_OVERLOADED] = "shadow_overloaded",
     [OBSTACLE_TRUNCATED] = "truncated",
     [OBSTACLE_CONTENT_ENCODING] = "content_encoding",
+    [OBSTACLE_DECODED_TOO_LARGE] = "decoded_too_large",
     [OBSTACLE_TOO_COMPLEX] = "too_complex",
     [OBSTACLE_MEMORY] = "no_memory",
 };
 
-/* What the way in which one side's exchange ended means for the pair. */
-static const struct {
-    enum obstacle primary, shadow;
-} obstacles_by_outcome[OUTCOME_KINDS] = {
-    [OUTCOME_OK] = {OBSTACLE_NONE, OBSTACLE_NONE},
-    [OUTCOME_CONNECT_FAILED] = {OBSTACLE_PRIMARY_FAILED, OBSTACLE_SHADOW_CONNECT},
-    [OUTCOME_TIMEOUT] = {OBSTACLE_PRIMARY_FAILED, OBSTACLE_SHADOW_TIMEOUT},
-    [OUTCOME_RESET] = {OBSTACLE_PRIMARY_FAILED, OBSTACLE_SHADOW_RESET},
-    [OUTCOME_BAD_RESPONSE] = {OBSTACLE_PRIMARY_FAILED, OBSTACLE_SHADOW_BAD_RESPONSE},
-    [OUTCOME_OVERLOADED] = {OBSTACLE_PRIMARY_FAILED, OBSTACLE_SHADOW_OVERLOADED},
-    [OUTCOME_CLIENT_GONE] = {OBSTACLE_CLIENT_GONE, OBSTACLE_CLIENT_GONE},
+/*
+ * Rows: how the primary's exchange ended; columns: the shadow's. Two answers are compared; the primary's failure weighs
+ * more than the shadow's, because without its answer there is nothing the other one could be held against.
+ */
+#define PRIMARY_FAILED_ROW                                                                                             \
+    {                                                                                                                  \
+        [OUTCOME_OK] = OBSTACLE_PRIMARY_FAILED, [OUTCOME_CONNECT_FAILED] = OBSTACLE_PRIMARY_FAILED,                    \
+        [OUTCOME_TIMEOUT] = OBSTACLE_PRIMARY_FAILED, [OUTCOME_RESET] = OBSTACLE_PRIMARY_FAILED,                        \
+        [OUTCOME_BAD_RESPONSE] = OBSTACLE_PRIMARY_FAILED, [OUTCOME_OVERLOADED] = OBSTACLE_PRIMARY_FAILED,              \
+        [OUTCOME_CLIENT_GONE] = OBSTACLE_PRIMARY_FAILED,                                                               \
+    }
+static const enum obstacle outcome_matrix[OUTCOME_KINDS][OUTCOME_KINDS] = {
+    [OUTCOME_OK] =
+        {
+            [OUTCOME_OK] = OBSTACLE_NONE,
+            [OUTCOME_CONNECT_FAILED] = OBSTACLE_SHADOW_CONNECT,
+            [OUTCOME_TIMEOUT] = OBSTACLE_SHADOW_TIMEOUT,
+            [OUTCOME_RESET] = OBSTACLE_SHADOW_RESET,
+            [OUTCOME_BAD_RESPONSE] = OBSTACLE_SHADOW_BAD_RESPONSE,
+            [OUTCOME_OVERLOADED] = OBSTACLE_SHADOW_OVERLOADED,
+            [OUTCOME_CLIENT_GONE] = OBSTACLE_CLIENT_GONE,
+        },
+    [OUTCOME_CONNECT_FAILED] = PRIMARY_FAILED_ROW,
+    [OUTCOME_TIMEOUT] = PRIMARY_FAILED_ROW,
+    [OUTCOME_RESET] = PRIMARY_FAILED_ROW,
+    [OUTCOME_BAD_RESPONSE] = PRIMARY_FAILED_ROW,
+    [OUTCOME_OVERLOADED] = PRIMARY_FAILED_ROW,
+    [OUTCOME_CLIENT_GONE] =
+        {
+            [OUTCOME_OK] = OBSTACLE_CLIENT_GONE,
+            [OUTCOME_CONNECT_FAILED] = OBSTACLE_CLIENT_GONE,
+            [OUTCOME_TIMEOUT] = OBSTACLE_CLIENT_GONE,
+            [OUTCOME_RESET] = OBSTACLE_CLIENT_GONE,
+            [OUTCOME_BAD_RESPONSE] = OBSTACLE_CLIENT_GONE,
+            [OUTCOME_OVERLOADED] = OBSTACLE_CLIENT_GONE,
+            [OUTCOME_CLIENT_GONE] = OBSTACLE_CLIENT_GONE,
+        },
 };
 
 struct compare {
@@ -124,16 +151,19 @@ static const struct rules *rules_of(struct compare *compare, const struct config
 
 /* ---- judging ---- */
 
+/* Is this how an exchange may end? Then the matrix has a row and a column for it. */
+static bool is_outcome(enum outcome_kind kind)
+{
+    return (unsigned)kind < OUTCOME_KINDS;
+}
+
 static enum obstacle obstacle_of(const struct pair *pair)
 {
     const struct capture *primary = &pair->primary_capture, *shadow = &pair->shadow_capture;
-    if (primary->kind != OUTCOME_OK)
-        return (unsigned)primary->kind < OUTCOME_KINDS ? obstacles_by_outcome[primary->kind].primary
-                                                       : OBSTACLE_PRIMARY_FAILED;
-    if (shadow->kind != OUTCOME_OK)
-        return (unsigned)shadow->kind < OUTCOME_KINDS ? obstacles_by_outcome[shadow->kind].shadow
-                                                      : OBSTACLE_SHADOW_RESET;
-    return primary->failed || shadow->failed ? OBSTACLE_MEMORY : OBSTACLE_NONE;
+    if (!is_outcome(primary->kind) || !is_outcome(shadow->kind))
+        return is_outcome(primary->kind) ? OBSTACLE_SHADOW_RESET : OBSTACLE_PRIMARY_FAILED;
+    enum obstacle obstacle = outcome_matrix[primary->kind][shadow->kind];
+    return obstacle == OBSTACLE_NONE && (primary->failed || shadow->failed) ? OBSTACLE_MEMORY : obstacle;
 }
 
 static bool heads_are_same(const struct capture *primary, const struct capture *shadow)
@@ -146,6 +176,8 @@ static void compare_status(const struct rules *rules, unsigned primary, unsigned
 {
     if (primary == shadow || (rules->status_class && primary / 100 == shadow / 100))
         return;
+    if (rules->ignore_status)
+        difference_rule_hit(list, rules->status_text);
     struct difference *d = difference_note(list, DIFFERENCE_VALUE, rules->ignore_status, "status");
     if (d == NULL)
         return;
@@ -161,29 +193,40 @@ static enum obstacle compare_bodies(struct compare *compare, const struct rules 
     if (body_is_same(primary, shadow))
         return OBSTACLE_NONE;
     if (rules->ignore_body) {
+        difference_rule_hit(list, rules->body_text);
         difference_note(list, DIFFERENCE_VALUE, true, "body");
         return OBSTACLE_NONE;
     }
     return body_compare(compare->body, rules, primary, shadow, list);
 }
 
+static const enum obstacle obstacles_by_replacing[] = {
+    [REPLACE_DONE] = OBSTACLE_NONE,
+    [REPLACE_TOO_COMPLEX] = OBSTACLE_TOO_COMPLEX,
+    [REPLACE_TOO_LARGE] = OBSTACLE_TOO_COMPLEX,
+    [REPLACE_NO_MEMORY] = OBSTACLE_MEMORY,
+};
+
 static enum obstacle look_closer(struct compare *compare, const struct rules *rules, const struct pair *pair,
                                  struct difference_list *list)
 {
     const struct capture *primary = &pair->primary_capture, *shadow = &pair->shadow_capture;
 
+    rules_start_pair(rules);
     compare_status(rules, primary->status, shadow->status, list);
     /* An error page differs from an answer in everything: one cause, one difference. */
     if (list->real > 0 && primary->status / 100 != shadow->status / 100)
         return OBSTACLE_NONE;
-    headers_compare(rules, headers_of(primary), headers_of(shadow), list);
-    return compare_bodies(compare, rules, pair, list);
+    enum obstacle obstacle =
+        obstacles_by_replacing[headers_compare(rules, headers_of(primary), headers_of(shadow), list)];
+    return obstacle != OBSTACLE_NONE ? obstacle : compare_bodies(compare, rules, pair, list);
 }
 
 static const struct comparison *conclude(struct comparison *result, enum judgement judgement, enum obstacle obstacle)
 {
     result->judgement = judgement;
     result->obstacle = obstacle;
+    memcpy(result->rule_hits, result->differences.rule_hits, sizeof(result->rule_hits));
     return result;
 }
 

@@ -28,8 +28,9 @@ enum obstacle {
     OBSTACLE_SHADOW_RESET,
     OBSTACLE_SHADOW_BAD_RESPONSE,
     OBSTACLE_SHADOW_OVERLOADED, /* no connection was free for the copy: shunt's bound, not the backend's fault */
-    OBSTACLE_TRUNCATED,         /* JSON beyond max_body that differs: how, cannot be told */
+    OBSTACLE_TRUNCATED,         /* a body beyond max_body that differs: whether a rule covers how, cannot be told */
     OBSTACLE_CONTENT_ENCODING,  /* compressed bodies that differ and cannot be decoded */
+    OBSTACLE_DECODED_TOO_LARGE, /* a compressed body becomes too large: a bomb, or max_body is too small */
     OBSTACLE_TOO_COMPLEX,       /* nested too deeply, or more work than a pair is given */
     OBSTACLE_MEMORY,
     OBSTACLES,
@@ -37,10 +38,6 @@ enum obstacle {
 
 /* "shadow_timeout", "truncated", ... */
 const char *obstacle_name(enum obstacle obstacle);
-
-enum {
-    RULES_MAX = 256
-};
 
 struct comparison {
     enum judgement judgement;

@@ -281,3 +281,27 @@ bool decimal_within(const struct decimal *a, const struct decimal *b, const stru
     distance(&between, a, b);
     return compare_digits(&between, &bound) <= 0;
 }
+
+/* 0.DIGITS as a double; the exponent is the caller's. */
+static double mantissa(const struct digits *d)
+{
+    double value = 0, place = 0.1;
+    for (size_t i = 0; i < d->count && i < 17; i++, place /= 10)
+        value += d->at[i] * place;
+    return value;
+}
+
+double decimal_apart(const struct decimal *a, const struct decimal *b)
+{
+    struct digits between, largest;
+    if (decimal_equal(a, b))
+        return 0;
+    if (a->huge || b->huge)
+        return 1;
+    distance(&between, a, b);
+    take_digits(&largest, larger(a, b), SPAN_MAX);
+    if (between.count == 0 || largest.count == 0) /* below the places that are looked at */
+        return 0;
+    int64_t places = between.exponent - largest.exponent;
+    return places < -300 ? 0 : mantissa(&between) / mantissa(&largest) * pow(10, (double)places);
+}

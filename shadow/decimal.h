@@ -25,6 +25,9 @@ bool decimal_equal(const struct decimal *a, const struct decimal *b);
 /* Equal numbers have equal hashes. */
 uint64_t decimal_hash(const struct decimal *decimal);
 
+/* |a - b| / max(|a|, |b|), from 0 to 2, to some digits; 1 where an exponent has no use. */
+double decimal_apart(const struct decimal *a, const struct decimal *b);
+
 enum {
     TOLERANCE_ROOM = 32
 };

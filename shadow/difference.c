@@ -24,7 +24,9 @@ void difference_list_reset(struct difference_list *list, const struct veil *veil
     list->count = 0;
     list->real = 0;
     list->beyond = 0;
+    list->last = DIFFERENCES_MAX;
     list->veil = *veil;
+    memset(list->rule_hits, 0, sizeof(list->rule_hits));
 }
 
 static struct difference *find(struct difference_list *list, uint64_t hash, bool ignored, const char *field, size_t len)
@@ -46,8 +48,10 @@ struct difference *difference_note(struct difference_list *list, enum difference
     if (d != NULL) {
         d->count++;
         d->kinds |= 1u << kind;
+        list->last = (uint32_t)(d - list->at);
         return NULL;
     }
+    list->last = list->count;
     if (list->count == DIFFERENCES_MAX) {
         list->beyond += ignored ? 0 : 1;
         return NULL;
@@ -64,6 +68,18 @@ struct difference *difference_note(struct difference_list *list, enum difference
     d->field[len] = '\0';
     d->path[0] = d->primary[0] = d->shadow[0] = '\0';
     return d;
+}
+
+void difference_apart(struct difference_list *list, double apart)
+{
+    if (list->last < list->count && apart > list->at[list->last].apart)
+        list->at[list->last].apart = apart;
+}
+
+void difference_rule_hit(struct difference_list *list, uint32_t rule)
+{
+    if (rule < RULES_MAX)
+        list->rule_hits[rule / 64] |= UINT64_C(1) << (rule % 64);
 }
 
 bool difference_list_is_real(const struct difference_list *list)

@@ -30,6 +30,7 @@ enum difference_kind {
 const char *difference_kind_name(enum difference_kind kind);
 
 enum {
+    RULES_MAX = 256, /* rules of one route of which it is known whether they did anything */
     DIFFERENCES_MAX = 64,
     FIELD_ROOM = 160,
     DIFFERENCE_PATH_ROOM = 200,
@@ -51,9 +52,11 @@ struct difference {
 
 struct difference_list {
     uint32_t count;
-    uint32_t real;   /* entries that are not ignored */
-    uint32_t beyond; /* differences, not ignored, in fields for which there was no entry left */
-    struct veil veil; /* how values may be shown */
+    uint32_t real;                      /* entries that are not ignored */
+    uint32_t beyond;                    /* differences, not ignored, in fields for which there was no entry left */
+    uint32_t last;                      /* entry of the newest difference_note(); DIFFERENCES_MAX: it found no room */
+    struct veil veil;                   /* how values may be shown */
+    uint64_t rule_hits[RULES_MAX / 64]; /* rules that changed something, by their place in rules->texts */
     struct difference at[DIFFERENCES_MAX];
 };
 
@@ -65,6 +68,12 @@ void difference_list_reset(struct difference_list *list, const struct veil *veil
  */
 struct difference *difference_note(struct difference_list *list, enum difference_kind kind, bool ignored,
                                    const char *field);
+
+/* The newest noted difference is one of two numbers that are so far apart. */
+void difference_apart(struct difference_list *list, double apart);
+
+/* A rule changed something about this pair. Numbers from RULES_MAX on are not kept. */
+void difference_rule_hit(struct difference_list *list, uint32_t rule);
 
 /* Does anything differ that no rule ignores? */
 bool difference_list_is_real(const struct difference_list *list);

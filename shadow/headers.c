@@ -3,25 +3,88 @@
  *
  * Several lines of one name are one comma-separated list (RFC 9110 section 5.3), so lists are compared element by
  * element, in order, whichever way they were cut into lines; Set-Cookie is the exception and is compared line by line.
- * A media type is compared without regard to letter case, white space and quotes (section 8.3.1); everything else byte
- * by byte. Pure; used on the compare thread.
+ * Fields that are sets (Vary, Allow, ...) are compared as such, without regard to letter case. A media type is compared
+ * without regard to letter case, white space and quotes (section 8.3.1); everything else byte by byte. Used on the
+ * compare thread.
  */
 #include "shadow/headers.h"
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "shadow/redact.h"
 
 enum {
-    MEDIA_TYPE_LONGEST = 60
+    MEDIA_TYPE_LONGEST = 60,
+    SET_MAX = 256,   /* elements of a set; longer ones are compared in order */
+    NAMES_MAX = 256, /* different names of which it is remembered that they were compared */
 };
 
-static bool is_content_type(const struct rules_header *header)
+/* The value of one field on one side. */
+struct field {
+    const char *name;
+    size_t len;
+    bool is_set, is_cookies, is_media_type;
+};
+
+/* Fields whose elements have no order and no letter case. */
+static const char *const sets[] = {
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "accept-patch",
+    "accept-post",
+    "accept-ranges",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-expose-headers",
+    "allow",
+    "cache-control",
+    "clear-site-data",
+    "connection",
+    "pragma",
+    "vary",
+};
+
+/*
+ * What `*` leaves out: fields of one hop (RFC 9110 section 7.6.1), the framing of the body, which is compared itself,
+ * and fields that tell two answers of the same backend apart. Named under `headers`, each of them is compared.
+ */
+static const char *const never_the_same[] = {
+    "age",         "cf-ray",           "connection",       "content-length",    "date",
+    "keep-alive",  "proxy-connection", "server",           "server-timing",     "te",
+    "traceparent", "tracestate",       "trailer",          "transfer-encoding", "upgrade",
+    "via",         "x-amz-cf-id",      "x-amz-request-id", "x-amzn-requestid",  "x-amzn-trace-id",
+    "x-b3-spanid", "x-b3-traceid",     "x-correlation-id", "x-request-id",      "x-response-time",
+    "x-runtime",   "x-trace-id",
+};
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+static bool is_name(const char *name, size_t len, const char *text)
 {
-    return header->len == 12 && strncasecmp(header->name, "content-type", 12) == 0;
+    return strlen(text) == len && strncasecmp(name, text, len) == 0;
+}
+
+static bool is_among(const char *name, size_t len, const char *const *table, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_name(name, len, table[i]))
+            return true;
+    return false;
+}
+
+static struct field field_named(const char *name, size_t len)
+{
+    return (struct field){.name = name,
+                          .len = len,
+                          .is_set = is_among(name, len, sets, COUNT(sets)),
+                          .is_cookies = is_name(name, len, "set-cookie"),
+                          .is_media_type = is_name(name, len, "content-type")};
 }
 
 static bool is_blank(char c)
@@ -64,17 +127,27 @@ bool headers_find(struct span head, const char *name, size_t name_len, size_t *f
 /* ---- the elements of a field, over all its lines ---- */
 
 struct elements {
+    const struct field *field;
     struct span head;
-    const struct rules_header *header;
     size_t from;
     struct span rest; /* of the line at hand */
-    bool whole_lines;
 };
 
-static struct elements elements_start(struct span head, const struct rules_header *header)
+static struct elements elements_of_head(struct span head, const struct field *field)
 {
-    bool cookies = header->len == 10 && strncasecmp(header->name, "set-cookie", 10) == 0;
-    return (struct elements){.head = head, .header = header, .whole_lines = cookies};
+    return (struct elements){.field = field, .head = head};
+}
+
+/* Of a value that is no longer what the head says. Cookies are on lines of their own there, too. */
+static struct elements elements_of_value(struct span value, const struct field *field)
+{
+    return (struct elements){.field = field, .rest = value};
+}
+
+static size_t line_length(struct span text)
+{
+    const char *end = text.len == 0 ? NULL : memchr(text.at, '\n', text.len);
+    return end == NULL ? text.len : (size_t)(end - text.at);
 }
 
 /* Length up to a comma that is not inside a quoted string. */
@@ -96,14 +169,14 @@ static bool elements_next(struct elements *e, struct span *element)
 {
     for (;;) {
         while (e->rest.len > 0) {
-            size_t len = e->whole_lines ? e->rest.len : element_length(e->rest);
+            size_t len = e->field->is_cookies ? line_length(e->rest) : element_length(e->rest);
             *element = trim((struct span){e->rest.at, len});
             size_t taken = len < e->rest.len ? len + 1 : len;
             e->rest = (struct span){e->rest.at + taken, e->rest.len - taken};
             if (element->len > 0) /* empty elements do not count (RFC 9110 section 5.6.1) */
                 return true;
         }
-        if (!headers_find(e->head, e->header->name, e->header->len, &e->from, &e->rest))
+        if (!headers_find(e->head, e->field->name, e->field->len, &e->from, &e->rest))
             return false;
     }
 }
@@ -155,15 +228,9 @@ static bool media_types_equal(struct span a, struct span b)
 
 /* ---- comparing ---- */
 
-static bool spans_equal(struct span a, struct span b)
+static bool lists_differ(struct elements x, struct elements y)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
-}
-
-static bool header_differs(const struct rules_header *header, struct span primary, struct span shadow)
-{
-    bool media = is_content_type(header);
-    struct elements x = elements_start(primary, header), y = elements_start(shadow, header);
+    bool media = x.field->is_media_type;
     struct span a, b;
     for (;;) {
         bool more = elements_next(&x, &a), other = elements_next(&y, &b);
@@ -171,15 +238,60 @@ static bool header_differs(const struct rules_header *header, struct span primar
             return true;
         if (!more)
             return false;
-        if (!spans_equal(a, b) && !(media && media_types_equal(a, b)))
+        if (!span_equal(a, b) && !(media && media_types_equal(a, b)))
             return true;
     }
 }
 
-static bool first_value(const struct rules_header *header, struct span head, struct span *value)
+static int by_letters(const void *a, const void *b)
+{
+    const struct span *x = a, *y = b;
+    size_t shorter = x->len < y->len ? x->len : y->len;
+    int order = strncasecmp(x->at, y->at, shorter);
+    return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+/* The elements in the order of their letters, each once. False: too many. */
+static bool collect(struct elements e, struct span *set, size_t *count)
+{
+    size_t all = 0;
+    struct span element;
+    while (elements_next(&e, &element)) {
+        if (all == SET_MAX)
+            return false;
+        set[all++] = element;
+    }
+    qsort(set, all, sizeof(*set), by_letters);
+    *count = 0;
+    for (size_t i = 0; i < all; i++)
+        if (*count == 0 || by_letters(&set[*count - 1], &set[i]) != 0)
+            set[(*count)++] = set[i];
+    return true;
+}
+
+static bool sets_differ(struct elements x, struct elements y)
+{
+    struct span a[SET_MAX], b[SET_MAX];
+    size_t count, other;
+    if (!collect(x, a, &count) || !collect(y, b, &other))
+        return lists_differ(x, y);
+    if (count != other)
+        return true;
+    for (size_t i = 0; i < count; i++)
+        if (by_letters(&a[i], &b[i]) != 0)
+            return true;
+    return false;
+}
+
+static bool values_differ(struct elements x, struct elements y)
+{
+    return lists_differ(x, y) && (!x.field->is_set || sets_differ(x, y));
+}
+
+static bool first_value(const struct field *field, struct span head, struct span *value)
 {
     size_t from = 0;
-    return headers_find(head, header->name, header->len, &from, value);
+    return headers_find(head, field->name, field->len, &from, value);
 }
 
 /* The media type alone, without parameters, is no secret and says much: application/json here, text/html there. */
@@ -195,38 +307,191 @@ static bool show_media_type(char *to, struct span value)
     return true;
 }
 
-static void show(char *to, const struct rules_header *header, const struct difference_list *list, struct span value)
+static void show(char *to, const struct field *field, const struct difference_list *list, struct span value)
 {
-    if (veil_hides(&list->veil) && is_content_type(header) && show_media_type(to, value))
+    if (veil_hides(&list->veil) && field->is_media_type && show_media_type(to, value))
         return;
-    bool secret = redact_is_secret_header(&list->veil, header->name, header->len);
+    bool secret = redact_is_secret_header(&list->veil, field->name, field->len);
     redact_value(to, VALUE_ROOM, &list->veil, secret, "string", (int64_t)value.len, value.at, value.len);
 }
 
-static void note(const struct rules_header *header, struct span primary, struct span shadow,
-                 struct difference_list *list)
+/* Names are shown in lower case, cleaned: with `*` they come from a backend. */
+static void name_field(char *to, size_t room, const struct field *field)
 {
-    char field[FIELD_ROOM];
-    struct span a, b;
-    bool has_a = first_value(header, primary, &a), has_b = first_value(header, shadow, &b);
-    enum difference_kind kind = !has_b ? DIFFERENCE_MISSING : !has_a ? DIFFERENCE_EXTRA : DIFFERENCE_VALUE;
-
-    snprintf(field, sizeof(field), "header:%s", header->name);
-    struct difference *d = difference_note(list, kind, header->ignored, field);
-    if (d == NULL)
-        return;
-    snprintf(d->path, sizeof(d->path), "%s", field);
-    if (has_a)
-        show(d->primary, header, list, a);
-    if (has_b)
-        show(d->shadow, header, list, b);
+    char name[FIELD_ROOM];
+    size_t len = redact_clean(name, sizeof(name), field->name, field->len);
+    for (size_t i = 0; i < len; i++)
+        name[i] = (char)tolower((unsigned char)name[i]);
+    snprintf(to, room, "header:%s", name);
 }
 
-void headers_compare(const struct rules *rules, struct span primary, struct span shadow, struct difference_list *list)
+static void note(const struct field *field, struct span primary, struct span shadow, bool ignored,
+                 struct difference_list *list)
 {
-    if (spans_equal(primary, shadow))
+    char name[FIELD_ROOM + 8];
+    struct span a, b;
+    bool has_a = first_value(field, primary, &a), has_b = first_value(field, shadow, &b);
+    enum difference_kind kind = !has_b ? DIFFERENCE_MISSING : !has_a ? DIFFERENCE_EXTRA : DIFFERENCE_VALUE;
+
+    name_field(name, sizeof(name), field);
+    struct difference *d = difference_note(list, kind, ignored, name);
+    if (d == NULL)
         return;
+    snprintf(d->path, sizeof(d->path), "%s", d->field);
+    if (has_a)
+        show(d->primary, field, list, a);
+    if (has_b)
+        show(d->shadow, field, list, b);
+}
+
+/* ---- replacing ---- */
+
+/* All lines of a field in one text: a list, cookies each on a line. NULL without memory; the caller frees it. */
+static char *join(struct span head, const struct field *field, size_t *len)
+{
+    size_t from = 0;
+    struct span value;
+    char *text = malloc(head.len + 1); /* a line gives a separator for at least its colon and line feed */
+    *len = 0;
+    while (text != NULL && headers_find(head, field->name, field->len, &from, &value)) {
+        if (*len > 0 && field->is_cookies) {
+            text[(*len)++] = '\n';
+        } else if (*len > 0) {
+            text[(*len)++] = ',';
+            text[(*len)++] = ' ';
+        }
+        memcpy(text + *len, value.at, value.len);
+        *len += value.len;
+    }
+    return text;
+}
+
+/* Does the field still differ when the route's replacements are made? */
+static enum replace_result compare_replaced(const struct rules *rules, const struct field *field, struct span primary,
+                                            struct span shadow, bool *differs, struct difference_list *list)
+{
+    struct span a, b;
+    char *text = join(primary, field, &a.len), *other = join(shadow, field, &b.len);
+    enum replace_result result = REPLACE_NO_MEMORY;
+    bool changed;
+    a.at = text;
+    b.at = other;
+    if (text != NULL && other != NULL)
+        result = rules_replace_header(rules, field->name, field->len, &a, &b, &changed, list);
+    if (result == REPLACE_DONE)
+        *differs = values_differ(elements_of_value(a, field), elements_of_value(b, field));
+    free(text);
+    free(other);
+    return result;
+}
+
+/* ---- one field, and all ---- */
+
+static const struct rules_header *ignoring_rule(const struct rules *rules, const struct field *field)
+{
+    for (uint32_t i = 0; i < rules->ignored_header_count; i++)
+        if (is_name(field->name, field->len, rules->ignored_headers[i].name))
+            return &rules->ignored_headers[i];
+    return NULL;
+}
+
+static bool is_on_both_sides(const struct field *field, struct span primary, struct span shadow)
+{
+    struct span value;
+    return first_value(field, primary, &value) && first_value(field, shadow, &value);
+}
+
+static enum replace_result compare_field(const struct rules *rules, const struct field *field, struct span primary,
+                                         struct span shadow, struct difference_list *list)
+{
+    bool differs = true;
+    if (!values_differ(elements_of_head(primary, field), elements_of_head(shadow, field)))
+        return REPLACE_DONE;
+    const struct rules_header *rule = ignoring_rule(rules, field);
+    if (rule != NULL) {
+        difference_rule_hit(list, rule->text);
+        note(field, primary, shadow, true, list);
+        return REPLACE_DONE;
+    }
+    if (rules_replaces_header(rules, field->name, field->len) && is_on_both_sides(field, primary, shadow)) {
+        enum replace_result result = compare_replaced(rules, field, primary, shadow, &differs, list);
+        if (result != REPLACE_DONE)
+            return result;
+    }
+    note(field, primary, shadow, !differs, list);
+    return REPLACE_DONE;
+}
+
+static bool is_named(const struct rules *rules, struct span name)
+{
     for (uint32_t i = 0; i < rules->header_count; i++)
-        if (header_differs(&rules->headers[i], primary, shadow))
-            note(&rules->headers[i], primary, shadow, list);
+        if (is_name(name.at, name.len, rules->headers[i].name))
+            return true;
+    return false;
+}
+
+/* Names that were compared already; beyond their number one may be compared twice, which finds the same. */
+struct names {
+    struct span at[NAMES_MAX];
+    size_t count;
+};
+
+static bool is_new(struct names *names, struct span name)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (names->at[i].len == name.len && strncasecmp(names->at[i].at, name.at, name.len) == 0)
+            return false;
+    if (names->count < NAMES_MAX)
+        names->at[names->count++] = name;
+    return true;
+}
+
+/* The name of the line at *from, which moves behind it. False at the end. */
+static bool next_name(struct span head, size_t *from, struct span *name)
+{
+    while (*from < head.len) {
+        struct span line = {head.at + *from, head.len - *from};
+        line.len = line_length(line);
+        *from += line.len + 1;
+        const char *colon = line.len == 0 ? NULL : memchr(line.at, ':', line.len);
+        if (colon == NULL || colon == line.at)
+            continue;
+        *name = (struct span){line.at, (size_t)(colon - line.at)};
+        return true;
+    }
+    return false;
+}
+
+static enum replace_result compare_others(const struct rules *rules, struct span head, struct names *done,
+                                          struct span primary, struct span shadow, struct difference_list *list)
+{
+    enum replace_result result = REPLACE_DONE;
+    size_t from = 0;
+    struct span name;
+    while (result == REPLACE_DONE && next_name(head, &from, &name)) {
+        if (!is_new(done, name) || is_named(rules, name) ||
+            is_among(name.at, name.len, never_the_same, COUNT(never_the_same)))
+            continue;
+        struct field field = field_named(name.at, name.len);
+        result = compare_field(rules, &field, primary, shadow, list);
+    }
+    return result;
+}
+
+enum replace_result headers_compare(const struct rules *rules, struct span primary, struct span shadow,
+                                    struct difference_list *list)
+{
+    struct names done = {.count = 0};
+    enum replace_result result = REPLACE_DONE;
+    if (span_equal(primary, shadow))
+        return REPLACE_DONE;
+    for (uint32_t i = 0; i < rules->header_count && result == REPLACE_DONE; i++) {
+        struct field field = field_named(rules->headers[i].name, rules->headers[i].len);
+        result = compare_field(rules, &field, primary, shadow, list);
+    }
+    if (rules->all_headers && result == REPLACE_DONE)
+        result = compare_others(rules, primary, &done, primary, shadow, list);
+    if (rules->all_headers && result == REPLACE_DONE)
+        result = compare_others(rules, shadow, &done, primary, shadow, list);
+    return result;
 }

@@ -10,11 +10,7 @@
 #include "shadow/capture.h"
 #include "shadow/difference.h"
 #include "shadow/rules.h"
-
-struct span {
-    const char *at;
-    size_t len;
-};
+#include "shadow/span.h"
 
 /* The field lines of a captured head; empty when none came. */
 struct span headers_of(const struct capture *capture);
@@ -25,7 +21,12 @@ struct span headers_of(const struct capture *capture);
  */
 bool headers_find(struct span head, const char *name, size_t name_len, size_t *from, struct span *value);
 
-/* Notes the rules' headers that differ: "missing", "extra" or "value" at "header:NAME". */
-void headers_compare(const struct rules *rules, struct span primary, struct span shadow, struct difference_list *list);
+/*
+ * Notes the rules' headers that differ: "missing", "extra" or "value" at "header:NAME"; with `*`, of all but those of
+ * one hop and those that differ between any two answers (a table in headers.c). Anything but REPLACE_DONE: a pattern
+ * stood in the way; what was noted until then is right.
+ */
+enum replace_result headers_compare(const struct rules *rules, struct span primary, struct span shadow,
+                                    struct difference_list *list);
 
 #endif

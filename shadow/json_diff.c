@@ -17,6 +17,7 @@
 
 #include <xxhash.h>
 
+#include "shadow/instant.h"
 #include "shadow/redact.h"
 
 enum {
@@ -25,6 +26,7 @@ enum {
     TRAIL_ROOM = JSON_DEPTH + 2,
     MATCHING_MAX = 32, /* elements that are matched in the best way under tolerances; above, first come first served */
     SCRATCH_KEPT = 64 * 1024,
+    TOLERANCES_MAX = 4, /* for one value; any of them will do */
 };
 
 static const uint32_t none = UINT32_MAX;
@@ -34,14 +36,17 @@ struct trail_step {
     const struct json_doc *doc;
     uint32_t name;
     uint32_t index;
+    const char *by; /* the member by which the element was found, or NULL */
+    uint32_t key;   /* its value, with `by` */
 };
 
 /* A child of a container while the children of both sides are being matched. */
 struct child {
-    uint64_t hash;    /* of a member's name, of an element's value */
+    uint64_t hash;    /* of a member's name, of an element's value or key */
     uint32_t node;    /* a member's name node, an element's node */
     uint32_t index;   /* its place in the container */
     uint32_t partner; /* index into the other side's children, or `none` */
+    uint32_t key;     /* node of the key's value, or `none` */
     bool repeated;    /* a member without partner whose name the other side has, but not as often */
 };
 
@@ -56,8 +61,8 @@ struct json_diff {
     uint32_t words, positions_room;
     struct child *children; /* owned stack; regions are addressed by index because it may move */
     uint32_t child_count, child_room;
-    char *text; /* owned: a string with its escapes resolved */
-    size_t text_room;
+    char *text[2]; /* owned: for each side a string with its escapes resolved */
+    size_t text_room[2];
     uint64_t budget;
     bool too_complex, no_memory;
     bool probing, found; /* probing: note nothing, set `found` at the first real difference */
@@ -76,7 +81,8 @@ void json_diff_free(struct json_diff *diff)
         return;
     free(diff->positions);
     free(diff->children);
-    free(diff->text);
+    free(diff->text[0]);
+    free(diff->text[1]);
     free(diff);
 }
 
@@ -118,25 +124,23 @@ static bool same_text(struct json_diff *d, uint32_t a, uint32_t b)
     return memcmp(json_node_text(d->doc[0], a), json_node_text(d->doc[1], b), len) == 0;
 }
 
-/* A string's bytes with escapes resolved; valid until the next call. An empty text without memory. */
-static struct text_view {
-    const char *at;
-    size_t len;
-} string_text(struct json_diff *d, const struct json_doc *doc, uint32_t node)
+/* A string's bytes with escapes resolved; valid until the next call for the same document. Empty without memory. */
+static struct span string_text(struct json_diff *d, const struct json_doc *doc, uint32_t node)
 {
     const struct json_node *n = &doc->nodes[node];
+    int side = doc == d->doc[0] ? 0 : 1;
     if (!n->escaped)
-        return (struct text_view){doc->text + n->start + 1, n->count};
-    if (n->count > d->text_room) {
-        char *text = realloc(d->text, n->count);
+        return (struct span){doc->text + n->start + 1, n->count};
+    if (n->count > d->text_room[side]) {
+        char *text = realloc(d->text[side], n->count);
         if (text == NULL) {
             d->no_memory = true;
-            return (struct text_view){"", 0};
+            return (struct span){"", 0};
         }
-        d->text = text;
-        d->text_room = n->count;
+        d->text[side] = text;
+        d->text_room[side] = n->count;
     }
-    return (struct text_view){d->text, json_string_decode(doc, node, d->text)};
+    return (struct span){d->text[side], json_string_decode(doc, node, d->text[side])};
 }
 
 /* ---- the trail and the rules along it ---- */
@@ -153,7 +157,7 @@ static void enter_member(struct json_diff *d, const struct json_doc *doc, uint32
     d->on_path[d->depth] = false;
     if (!d->on_path[from])
         return;
-    struct text_view text = string_text(d, doc, name);
+    struct span text = string_text(d, doc, name);
     d->on_path[d->depth] =
         json_path_into_member(d->rules->paths, position_at(d, from), text.at, text.len, position_at(d, d->depth));
 }
@@ -166,16 +170,30 @@ static void enter_element(struct json_diff *d, uint32_t index)
                                                                       position_at(d, d->depth));
 }
 
+/* The element of an array whose elements have keys. */
+static void enter_keyed(struct json_diff *d, int side, const char *by, const struct child *element)
+{
+    enter_element(d, element->index);
+    if (element->key == none)
+        return;
+    struct trail_step *step = &d->trail[d->depth];
+    step->doc = d->doc[side];
+    step->by = by;
+    step->key = element->key;
+}
+
 static void leave(struct json_diff *d)
 {
     d->depth--;
 }
 
-/* What the rules say about the value at hand. */
+/* What the rules say about the value at hand: NULL where they say nothing. */
 struct rules_here {
     const struct rules *rules;
-    bool ignore, unordered;
-    const struct tolerance *tolerance;
+    const struct rule *ignore, *unordered, *keyed, *present;
+    const struct rule *tolerances[TOLERANCES_MAX]; /* of numbers and of time */
+    uint32_t tolerance_count;
+    uint64_t replacements; /* bits: which of rules->replacements */
 };
 
 static void take_rule(void *context, uint32_t id)
@@ -184,13 +202,24 @@ static void take_rule(void *context, uint32_t id)
     const struct rule *rule = &here->rules->rules[id];
     switch (rule->kind) {
     case RULE_IGNORE:
-        here->ignore = true;
+        here->ignore = rule;
         break;
     case RULE_UNORDERED:
-        here->unordered = true;
+        here->unordered = rule;
+        break;
+    case RULE_KEYED:
+        here->keyed = rule;
+        break;
+    case RULE_PRESENT:
+        here->present = rule;
         break;
     case RULE_TOLERANCE:
-        here->tolerance = &rule->tolerance;
+    case RULE_WITHIN:
+        if (here->tolerance_count < TOLERANCES_MAX)
+            here->tolerances[here->tolerance_count++] = rule;
+        break;
+    case RULE_REPLACE:
+        here->replacements |= UINT64_C(1) << rule->replacement;
         break;
     }
 }
@@ -201,6 +230,12 @@ static struct rules_here rules_here(struct json_diff *d)
     if (d->on_path[d->depth])
         json_path_matches(d->rules->paths, position_at(d, d->depth), take_rule, &here);
     return here;
+}
+
+/* The rule that lets elements stand in any order. */
+static const struct rule *order_rule(const struct rules_here *here)
+{
+    return here->keyed != NULL ? here->keyed : here->unordered;
 }
 
 /* ---- noting ---- */
@@ -225,7 +260,7 @@ static void write_text(struct path_writer *w, const char *text, size_t len)
     memcpy(w->to + w->len, ellipsis, sizeof(ellipsis));
 }
 
-static bool is_plain_name(struct text_view name)
+static bool is_plain_name(struct span name)
 {
     for (size_t i = 0; i < name.len; i++) {
         char c = name.at[i];
@@ -237,7 +272,7 @@ static bool is_plain_name(struct text_view name)
     return name.len > 0;
 }
 
-static void write_quoted_name(struct path_writer *w, struct text_view name)
+static void write_quoted_name(struct path_writer *w, struct span name)
 {
     write_text(w, "['", 2);
     for (size_t i = 0; i < name.len;) {
@@ -254,7 +289,7 @@ static void write_quoted_name(struct path_writer *w, struct text_view name)
     write_text(w, "']", 2);
 }
 
-static void write_name(struct path_writer *w, struct text_view name)
+static void write_name(struct path_writer *w, struct span name)
 {
     if (is_plain_name(name)) {
         write_text(w, ".", 1);
@@ -280,6 +315,31 @@ static void write_index(struct path_writer *w, uint32_t index)
         write_text(w, text, (size_t)n);
 }
 
+/* A container is shown by its length only, and null as it is. `secret`: the value of a secret member. */
+static void show_scalar(struct json_diff *d, const struct json_doc *doc, uint32_t node, bool secret, char *to)
+{
+    const struct json_node *n = &doc->nodes[node];
+    const char *text = json_node_text(doc, node);
+    size_t len = json_node_length(doc, node);
+    if (n->type == NODE_NULL)
+        redact_clean(to, VALUE_ROOM, text, len);
+    else
+        redact_value(to, VALUE_ROOM, &d->list->veil, secret, node_type_name(n->type),
+                     n->type == NODE_STRING ? (int64_t)n->count : NO_COUNT, text, len);
+}
+
+/* [id=17], as far as the key may be shown. */
+static void write_key(struct json_diff *d, struct path_writer *w, const struct trail_step *step)
+{
+    char value[VALUE_ROOM];
+    show_scalar(d, step->doc, step->key, redact_is_secret_name(&d->list->veil, step->by, strlen(step->by)), value);
+    write_text(w, "[", 1);
+    write_text(w, step->by, strlen(step->by));
+    write_text(w, "=", 1);
+    write_text(w, value, strlen(value));
+    write_text(w, "]", 1);
+}
+
 /* The trail as a field (positions and names that are data left out), or as a path to this one place. */
 static void write_trail(struct json_diff *d, char *to, size_t room, bool as_field)
 {
@@ -290,11 +350,13 @@ static void write_trail(struct json_diff *d, char *to, size_t room, bool as_fiel
         if (step->name == none) {
             if (as_field)
                 write_text(&w, "[*]", 3);
+            else if (step->by != NULL)
+                write_key(d, &w, step);
             else
                 write_index(&w, step->index);
             continue;
         }
-        struct text_view name = string_text(d, step->doc, step->name);
+        struct span name = string_text(d, step->doc, step->name);
         bool data = redact_is_data_name(name.at, name.len);
         if (data && as_field)
             write_text(&w, ".*", 2);
@@ -310,7 +372,7 @@ static bool trail_is_secret(struct json_diff *d)
     for (uint32_t i = 1; i <= d->depth; i++) {
         if (d->trail[i].name == none)
             continue;
-        struct text_view name = string_text(d, d->trail[i].doc, d->trail[i].name);
+        struct span name = string_text(d, d->trail[i].doc, d->trail[i].name);
         if (redact_is_secret_name(&d->list->veil, name.at, name.len))
             return true;
     }
@@ -321,22 +383,22 @@ static bool trail_is_secret(struct json_diff *d)
 static void show_value(struct json_diff *d, int side, uint32_t node, char *to)
 {
     const struct json_node *n = node_at(d, side, node);
-    bool container = n->type == NODE_ARRAY || n->type == NODE_OBJECT;
-    const char *text = json_node_text(d->doc[side], node);
-    size_t len = json_node_length(d->doc[side], node);
     if (n->broken)
         snprintf(to, VALUE_ROOM, "<not JSON, %u bytes>", n->count);
-    else if (container)
+    else if (n->type == NODE_ARRAY || n->type == NODE_OBJECT)
         snprintf(to, VALUE_ROOM, "<%s %u>", node_type_name(n->type), n->count);
-    else if (n->type == NODE_NULL)
-        redact_clean(to, VALUE_ROOM, text, len);
     else
-        redact_value(to, VALUE_ROOM, &d->list->veil, trail_is_secret(d), node_type_name(n->type),
-                     n->type == NODE_STRING ? (int64_t)n->count : NO_COUNT, text, len);
+        show_scalar(d, d->doc[side], node, trail_is_secret(d), to);
+}
+
+static void hit(struct json_diff *d, const struct rule *rule)
+{
+    if (!d->probing)
+        difference_rule_hit(d->list, rule->text);
 }
 
 /* `a` and `b` are the values, `none` where a side has none. */
-static void note(struct json_diff *d, enum difference_kind kind, bool ignored, uint32_t a, uint32_t b)
+static void note_place(struct json_diff *d, enum difference_kind kind, bool ignored, uint32_t a, uint32_t b)
 {
     char field[FIELD_ROOM];
 
@@ -353,6 +415,21 @@ static void note(struct json_diff *d, enum difference_kind kind, bool ignored, u
         show_value(d, 0, a, difference->primary);
     if (b != none)
         show_value(d, 1, b, difference->shadow);
+}
+
+/* `rule` says that it does not matter; NULL: it does. */
+static void note(struct json_diff *d, enum difference_kind kind, const struct rule *rule, uint32_t a, uint32_t b)
+{
+    if (rule != NULL)
+        hit(d, rule);
+    note_place(d, kind, rule != NULL, a, b);
+}
+
+static void note_numbers(struct json_diff *d, const struct rule *rule, uint32_t a, uint32_t b, double apart)
+{
+    note(d, DIFFERENCE_VALUE, rule, a, b);
+    if (!d->probing)
+        difference_apart(d->list, apart);
 }
 
 /* ---- asking without noting ---- */
@@ -392,37 +469,13 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* Of a value that need only be there. */
+static const uint64_t hash_present = UINT64_C(0x5eed0f0ec0ffee01);
+
 static uint64_t hash_string(struct json_diff *d, int side, uint32_t node)
 {
-    struct text_view text = string_text(d, d->doc[side], node);
+    struct span text = string_text(d, d->doc[side], node);
     return XXH3_64bits(text.at, text.len);
-}
-
-static size_t skip_digits(struct text_view text, size_t at)
-{
-    while (at < text.len && text.at[at] >= '0' && text.at[at] <= '9')
-        at++;
-    return at;
-}
-
-/* "12.50", "-7": amounts are often sent as strings, and XML has nothing else. */
-static bool string_as_decimal(struct json_diff *d, int side, uint32_t node, struct decimal *decimal)
-{
-    const struct json_node *n = node_at(d, side, node);
-    struct text_view text = {json_node_text(d->doc[side], node) + 1, n->count};
-    size_t sign = text.len > 0 && text.at[0] == '-' ? 1 : 0, end = skip_digits(text, sign);
-    if (n->escaped || n->broken || end == sign)
-        return false;
-    if (end < text.len && text.at[end] == '.') {
-        size_t point = end;
-        end = skip_digits(text, point + 1);
-        if (end == point + 1)
-            return false;
-    }
-    if (end != text.len)
-        return false;
-    decimal_read(decimal, text.at, text.len);
-    return true;
 }
 
 static uint64_t hash_value(struct json_diff *d, int side, uint32_t node);
@@ -430,11 +483,36 @@ static uint64_t hash_value(struct json_diff *d, int side, uint32_t node);
 static uint64_t hash_number(struct json_diff *d, int side, uint32_t node, const struct rules_here *here)
 {
     struct decimal decimal;
-    if (here->tolerance != NULL && !d->exact)
+    if (here->tolerance_count > 0 && !d->exact)
         return 1;
     decimal_read(&decimal, json_node_text(d->doc[side], node), json_node_length(d->doc[side], node));
     return decimal.huge ? XXH3_64bits(json_node_text(d->doc[side], node), json_node_length(d->doc[side], node))
                         : decimal_hash(&decimal);
+}
+
+static void take_result(struct json_diff *d, enum replace_result result)
+{
+    d->no_memory = d->no_memory || result == REPLACE_NO_MEMORY;
+    d->too_complex = d->too_complex || result == REPLACE_TOO_COMPLEX || result == REPLACE_TOO_LARGE;
+}
+
+/* Strings that are the same once the replacements are made have the same hash. */
+static uint64_t hash_replaced(struct json_diff *d, int side, uint32_t node, uint64_t replacements)
+{
+    struct span text = string_text(d, d->doc[side], node), nothing = {"", 0};
+    uint64_t changed;
+    take_result(d, rules_replace(d->rules, replacements, &text, &nothing, &changed));
+    return XXH3_64bits(text.at, text.len);
+}
+
+static uint64_t hash_text(struct json_diff *d, int side, uint32_t node, const struct rules_here *here)
+{
+    const struct json_node *n = node_at(d, side, node);
+    if (here->tolerance_count > 0 && !d->exact && !n->broken)
+        return 1; /* perhaps a time, perhaps an amount */
+    if (!spend(d, n->count / BYTES_PER_UNIT))
+        return 0;
+    return here->replacements != 0 ? hash_replaced(d, side, node, here->replacements) : hash_string(d, side, node);
 }
 
 static uint64_t hash_array(struct json_diff *d, int side, uint32_t node, bool unordered)
@@ -485,8 +563,10 @@ static uint64_t hash_value(struct json_diff *d, int side, uint32_t node)
     const struct json_node *n = node_at(d, side, node);
     struct rules_here here = rules_here(d);
 
-    if (here.ignore || !spend(d, 1))
+    if (here.ignore != NULL || !spend(d, 1))
         return hash_ignored;
+    if (here.present != NULL)
+        return hash_present;
     switch ((enum node_type)n->type) {
     case NODE_NULL:
         break;
@@ -496,19 +576,14 @@ static uint64_t hash_value(struct json_diff *d, int side, uint32_t node)
     case NODE_NUMBER:
         hash = hash_number(d, side, node, &here);
         break;
-    case NODE_STRING: {
-        struct decimal decimal;
-        if (here.tolerance != NULL && !d->exact && string_as_decimal(d, side, node, &decimal))
-            hash = 1;
-        else
-            hash = spend(d, n->count / BYTES_PER_UNIT) ? hash_string(d, side, node) : 0;
+    case NODE_STRING:
+        hash = hash_text(d, side, node, &here);
         break;
-    }
     case NODE_ARRAY:
-        hash = hash_array(d, side, node, here.unordered);
+        hash = hash_array(d, side, node, order_rule(&here) != NULL);
         break;
     case NODE_OBJECT:
-        hash = hash_object(d, side, node, here.unordered);
+        hash = hash_object(d, side, node, here.unordered != NULL);
         break;
     }
     return mix(hash, n->type + 1u) | 1; /* never hash_ignored */
@@ -551,7 +626,7 @@ static bool open_members(struct json_diff *d, int side, uint32_t object, struct 
         return false;
     for (uint32_t i = 0; i < region->count; i++, name = next_of(d, side, name + 1))
         *child_at(d, *region, i) =
-            (struct child){.hash = hash_string(d, side, name), .node = name, .index = i, .partner = none};
+            (struct child){.hash = hash_string(d, side, name), .node = name, .index = i, .partner = none, .key = none};
     return true;
 }
 
@@ -561,7 +636,7 @@ static bool open_elements(struct json_diff *d, int side, uint32_t array, struct 
     if (!open_region(d, node_at(d, side, array)->count, region))
         return false;
     for (uint32_t i = 0; i < region->count; i++, element = next_of(d, side, element))
-        *child_at(d, *region, i) = (struct child){.node = element, .index = i, .partner = none};
+        *child_at(d, *region, i) = (struct child){.node = element, .index = i, .partner = none, .key = none};
     return true;
 }
 
@@ -693,14 +768,14 @@ static void compare_by_name(struct json_diff *d, uint32_t a, uint32_t b)
     d->child_count = mark;
 }
 
-static void compare_order(struct json_diff *d, uint32_t a, uint32_t b, bool unordered)
+static void compare_order(struct json_diff *d, uint32_t a, uint32_t b, const struct rule *unordered)
 {
     struct member_order x = member_order(d, 0, a), y = member_order(d, 1, b);
     if (x.members == y.members && x.sequence != y.sequence)
         note(d, DIFFERENCE_ORDER, unordered, a, b);
 }
 
-static void compare_objects(struct json_diff *d, uint32_t a, uint32_t b, bool unordered)
+static void compare_objects(struct json_diff *d, uint32_t a, uint32_t b, const struct rule *unordered)
 {
     compare_order(d, a, b, unordered);
     if (names_in_step(d, a, b))
@@ -771,17 +846,34 @@ static void compare_left_over(struct json_diff *d, struct region x, struct regio
     note_lonely_elements(d, 1, (struct region){y.at + both, y.count - both});
 }
 
+/* Two elements that are the same under the rules: what the rules cover inside them is noted. */
+static void note_covered(struct json_diff *d, const struct child *x, const struct child *y)
+{
+    if (d->probing)
+        return;
+    enter_element(d, x->index);
+    compare_values(d, x->node, y->node);
+    leave(d);
+}
+
+static bool ends_agree(struct json_diff *d, const struct child *x, const struct child *y)
+{
+    if (!elements_equal(d, x->index, x->node, y->node))
+        return false;
+    struct child a = *x, b = *y; /* the stack of children may move */
+    note_covered(d, &a, &b);
+    return true;
+}
+
 /* What is left of two arrays when the elements that agree at both ends are taken away. */
 static void trim_ends(struct json_diff *d, struct region *x, struct region *y)
 {
-    while (x->count > 0 && y->count > 0 && !is_over(d) &&
-           elements_equal(d, child_at(d, *x, 0)->index, child_at(d, *x, 0)->node, child_at(d, *y, 0)->node)) {
+    while (x->count > 0 && y->count > 0 && !is_over(d) && ends_agree(d, child_at(d, *x, 0), child_at(d, *y, 0))) {
         *x = (struct region){x->at + 1, x->count - 1};
         *y = (struct region){y->at + 1, y->count - 1};
     }
     while (x->count > 0 && y->count > 0 && !is_over(d) &&
-           elements_equal(d, child_at(d, *x, x->count - 1)->index, child_at(d, *x, x->count - 1)->node,
-                          child_at(d, *y, y->count - 1)->node)) {
+           ends_agree(d, child_at(d, *x, x->count - 1), child_at(d, *y, y->count - 1))) {
         x->count--;
         y->count--;
     }
@@ -796,7 +888,7 @@ static void compare_lengths(struct json_diff *d, uint32_t a, uint32_t b)
         trim_ends(d, &x, &y);
         compare_left_over(d, x, y);
         if (d->real > real)
-            note(d, DIFFERENCE_LENGTH, false, a, b);
+            note(d, DIFFERENCE_LENGTH, NULL, a, b);
     }
     d->child_count = mark;
 }
@@ -900,26 +992,192 @@ static struct region keep_lonely(struct json_diff *d, struct region region)
     return lonely;
 }
 
-static void compare_multisets(struct json_diff *d, uint32_t a, uint32_t b)
+static void pair_equal_elements(struct json_diff *d, struct region x, struct region y)
+{
+    hash_elements(d, 0, x);
+    hash_elements(d, 1, y);
+    if (d->rules->has_tolerance)
+        pair_by_tolerance(d, x, y);
+    else
+        pair_by_hash(d, x, y);
+}
+
+/* Notes what rules cover inside the pairs that were found. Did any of them change its place? */
+static bool look_into_pairs(struct json_diff *d, struct region x, struct region y, const char *by)
+{
+    bool moved = false;
+    for (uint32_t i = 0; i < x.count && !is_over(d); i++) {
+        struct child element = *child_at(d, x, i);
+        if (element.partner == none)
+            continue;
+        moved = moved || element.partner != element.index;
+        enter_keyed(d, 0, by, &element);
+        compare_values(d, element.node, child_at(d, y, element.partner)->node);
+        leave(d);
+    }
+    return moved;
+}
+
+static void compare_multisets(struct json_diff *d, uint32_t a, uint32_t b, const struct rule *rule)
 {
     struct region x = {0}, y = {0};
     uint32_t mark = d->child_count, real = d->real;
     bool same_length = node_at(d, 0, a)->count == node_at(d, 1, b)->count;
 
     if (open_elements(d, 0, a, &x) && open_elements(d, 1, b, &y)) {
-        hash_elements(d, 0, x);
-        hash_elements(d, 1, y);
-        if (d->rules->has_tolerance)
-            pair_by_tolerance(d, x, y);
-        else
-            pair_by_hash(d, x, y);
+        pair_equal_elements(d, x, y);
+        if (look_into_pairs(d, x, y, NULL))
+            hit(d, rule);
         x = keep_lonely(d, x);
         y = keep_lonely(d, y);
         if (x.count == 0 && y.count == 0 && !is_over(d))
-            note(d, DIFFERENCE_ORDER, true, a, b);
+            note(d, DIFFERENCE_ORDER, rule, a, b);
         compare_left_over(d, x, y);
         if (!same_length && d->real > real)
-            note(d, DIFFERENCE_LENGTH, false, a, b);
+            note(d, DIFFERENCE_LENGTH, NULL, a, b);
+    }
+    d->child_count = mark;
+}
+
+/* ---- arrays whose elements have keys ---- */
+
+static bool name_is(struct json_diff *d, int side, uint32_t name, const char *text, size_t len)
+{
+    struct span found = string_text(d, d->doc[side], name);
+    return found.len == len && memcmp(found.at, text, len) == 0;
+}
+
+/* The value of the first member of this name, or `none`. */
+static uint32_t find_member(struct json_diff *d, int side, uint32_t object, const char *text, size_t len)
+{
+    uint32_t name = object + 1, count = node_at(d, side, object)->count;
+    if (node_at(d, side, object)->type != NODE_OBJECT)
+        return none;
+    for (uint32_t i = 0; i < count && spend(d, 1); i++, name = next_of(d, side, name + 1))
+        if (name_is(d, side, name, text, len))
+            return name + 1;
+    return none;
+}
+
+/* The scalar at `by` inside an element, or `none`; "meta.id" is a member of that name, or "id" inside of "meta". */
+static uint32_t find_key(struct json_diff *d, int side, uint32_t element, const char *by)
+{
+    uint32_t at = find_member(d, side, element, by, strlen(by));
+    if (at == none && strchr(by, '.') != NULL) {
+        at = element;
+        for (const char *part = by; at != none && part != NULL;) {
+            size_t len = strcspn(part, ".");
+            at = find_member(d, side, at, part, len);
+            part = part[len] == '.' ? part + len + 1 : NULL;
+        }
+    }
+    bool container =
+        at != none && (node_at(d, side, at)->type == NODE_ARRAY || node_at(d, side, at)->type == NODE_OBJECT);
+    return container ? none : at;
+}
+
+/* Without rules: 17 and 17.0 are one key, "17" is another. */
+static uint64_t hash_key(struct json_diff *d, int side, uint32_t key)
+{
+    const struct json_node *n = node_at(d, side, key);
+    const struct rules_here nothing = {.rules = d->rules};
+    uint64_t hash = 0;
+    if (n->type == NODE_NUMBER)
+        hash = hash_number(d, side, key, &nothing);
+    else if (n->type == NODE_STRING)
+        hash = hash_string(d, side, key);
+    else
+        hash = XXH3_64bits(json_node_text(d->doc[side], key), json_node_length(d->doc[side], key));
+    return mix(hash, n->type + 1u);
+}
+
+static void find_keys(struct json_diff *d, int side, struct region region, const char *by)
+{
+    for (uint32_t i = 0; i < region.count && !is_over(d); i++)
+        child_at(d, region, i)->key = find_key(d, side, child_at(d, region, i)->node, by);
+}
+
+static uint64_t place_of(uint32_t i)
+{
+    return mix(i, UINT64_C(0x10e1e5));
+}
+
+/* Elements that have no equal: those with a key get its hash, those without one that of their turn among them. */
+static void hash_keys(struct json_diff *d, int side, struct region region)
+{
+    uint32_t without = 0;
+    for (uint32_t i = 0; i < region.count && !is_over(d); i++) {
+        struct child *element = child_at(d, region, i);
+        element->hash = element->key == none ? place_of(without++) : hash_key(d, side, element->key);
+    }
+}
+
+/* What `pair_by_hash` wrote are indices into the arrays; `partner` is where the partner stands in its region. */
+static uint32_t place_in(struct json_diff *d, struct region region, uint32_t index)
+{
+    uint32_t low = 0, high = region.count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (child_at(d, region, middle)->index < index)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void note_lonely_keyed(struct json_diff *d, int side, struct region region, const char *by)
+{
+    for (uint32_t i = 0; i < region.count && !is_over(d); i++) {
+        struct child element = *child_at(d, region, i);
+        if (element.partner != none)
+            continue;
+        enter_keyed(d, side, by, &element);
+        note(d, side == 0 ? DIFFERENCE_MISSING : DIFFERENCE_EXTRA, rules_here(d).ignore,
+             side == 0 ? element.node : none, side == 1 ? element.node : none);
+        leave(d);
+    }
+}
+
+/* The elements left over after equal ones have found each other: by their keys, one by one where a key is repeated. */
+static bool compare_by_key(struct json_diff *d, struct region x, struct region y, const char *by)
+{
+    bool moved = false;
+    hash_keys(d, 0, x);
+    hash_keys(d, 1, y);
+    pair_by_hash(d, x, y);
+    for (uint32_t i = 0; i < x.count && !is_over(d); i++) {
+        struct child element = *child_at(d, x, i);
+        if (element.partner == none)
+            continue;
+        moved = moved || element.partner != element.index;
+        enter_keyed(d, 0, by, &element);
+        compare_values(d, element.node, child_at(d, y, place_in(d, y, element.partner))->node);
+        leave(d);
+    }
+    note_lonely_keyed(d, 0, x, by);
+    note_lonely_keyed(d, 1, y, by);
+    return moved;
+}
+
+static void compare_keyed(struct json_diff *d, uint32_t a, uint32_t b, const struct rule *rule)
+{
+    struct region x = {0}, y = {0};
+    uint32_t mark = d->child_count, real = d->real;
+    bool same_length = node_at(d, 0, a)->count == node_at(d, 1, b)->count;
+
+    if (open_elements(d, 0, a, &x) && open_elements(d, 1, b, &y)) {
+        find_keys(d, 0, x, rule->by);
+        find_keys(d, 1, y, rule->by);
+        pair_equal_elements(d, x, y);
+        bool moved = look_into_pairs(d, x, y, rule->by);
+        moved = compare_by_key(d, keep_lonely(d, x), keep_lonely(d, y), rule->by) || moved;
+        if (!same_length && d->real > real)
+            note(d, DIFFERENCE_LENGTH, NULL, a, b);
+        else if (moved && !is_over(d))
+            note(d, DIFFERENCE_ORDER, rule, a, b);
+        if (moved)
+            hit(d, rule);
     }
     d->child_count = mark;
 }
@@ -927,72 +1185,165 @@ static void compare_multisets(struct json_diff *d, uint32_t a, uint32_t b)
 static void compare_arrays(struct json_diff *d, uint32_t a, uint32_t b, const struct rules_here *here)
 {
     bool same_length = node_at(d, 0, a)->count == node_at(d, 1, b)->count;
-    if (here->unordered && !(same_length && !probe(d, compare_in_order, a, b)))
-        compare_multisets(d, a, b);
+    if (here->keyed != NULL)
+        compare_keyed(d, a, b, here->keyed);
+    else if (here->unordered != NULL && !(same_length && !probe(d, compare_in_order, a, b)))
+        compare_multisets(d, a, b, here->unordered);
     else if (!same_length)
         compare_lengths(d, a, b);
     else if (!d->probing && is_reordered(d, a, b))
-        note(d, DIFFERENCE_ORDER, false, a, b);
+        note(d, DIFFERENCE_ORDER, NULL, a, b);
     else
         compare_in_order(d, a, b);
 }
 
 /* ---- values ---- */
 
-static void compare_numbers(struct json_diff *d, uint32_t a, uint32_t b, const struct rules_here *here)
+static bool read_instants(struct json_diff *d, uint32_t a, uint32_t b, struct instant *x, struct instant *y)
+{
+    return instant_read_number(x, json_node_text(d->doc[0], a), json_node_length(d->doc[0], a)) &&
+           instant_read_number(y, json_node_text(d->doc[1], b), json_node_length(d->doc[1], b));
+}
+
+/* The rule that tolerates two numbers, or NULL. */
+static const struct rule *tolerates_numbers(struct json_diff *d, uint32_t a, uint32_t b, const struct decimal *x,
+                                            const struct decimal *y, const struct rules_here *here)
+{
+    struct instant t, u;
+    for (uint32_t i = 0; i < here->tolerance_count; i++) {
+        const struct rule *rule = here->tolerances[i];
+        if (rule->kind == RULE_TOLERANCE ? decimal_within(x, y, &rule->tolerance)
+                                         : read_instants(d, a, b, &t, &u) && instant_within(&t, &u, rule->within_ns))
+            return rule;
+    }
+    return NULL;
+}
+
+static void compare_numbers(struct json_diff *d, uint32_t a, uint32_t b, const struct decimal *x,
+                            const struct decimal *y, const struct rules_here *here)
+{
+    note_numbers(d, tolerates_numbers(d, a, b, x, y, here), a, b, d->probing ? 0 : decimal_apart(x, y));
+}
+
+static size_t skip_digits(struct span text, size_t at)
+{
+    while (at < text.len && text.at[at] >= '0' && text.at[at] <= '9')
+        at++;
+    return at;
+}
+
+/* "12.50", "-7": amounts are often sent as strings, and XML has nothing else. */
+static bool read_plain_decimal(struct span text, struct decimal *decimal)
+{
+    size_t sign = text.len > 0 && text.at[0] == '-' ? 1 : 0, end = skip_digits(text, sign);
+    if (end == sign)
+        return false;
+    if (end < text.len && text.at[end] == '.') {
+        size_t point = end;
+        end = skip_digits(text, point + 1);
+        if (end == point + 1)
+            return false;
+    }
+    if (end != text.len)
+        return false;
+    decimal_read(decimal, text.at, text.len);
+    return true;
+}
+
+static const struct rule *tolerates_strings(struct span a, struct span b, const struct rules_here *here)
 {
     struct decimal x, y;
-    decimal_read(&x, json_node_text(d->doc[0], a), json_node_length(d->doc[0], a));
-    decimal_read(&y, json_node_text(d->doc[1], b), json_node_length(d->doc[1], b));
-    if (decimal_equal(&x, &y))
-        return;
-    bool tolerated = here->tolerance != NULL && decimal_within(&x, &y, here->tolerance);
-    note(d, DIFFERENCE_VALUE, tolerated, a, b);
+    struct instant t, u;
+    for (uint32_t i = 0; i < here->tolerance_count; i++) {
+        const struct rule *rule = here->tolerances[i];
+        bool fits =
+            rule->kind == RULE_TOLERANCE
+                ? read_plain_decimal(a, &x) && read_plain_decimal(b, &y) && decimal_within(&x, &y, &rule->tolerance)
+                : instant_read_text(&t, a.at, a.len) && instant_read_text(&u, b.at, b.len) &&
+                      instant_within(&t, &u, rule->within_ns);
+        if (fits)
+            return rule;
+    }
+    return NULL;
 }
 
 static void compare_strings(struct json_diff *d, uint32_t a, uint32_t b, const struct rules_here *here)
 {
-    struct decimal x, y;
-    if (json_string_equal(d->doc[0], a, d->doc[1], b))
+    uint64_t changed = 0;
+    if (here->replacements == 0 && here->tolerance_count == 0) {
+        note(d, DIFFERENCE_VALUE, NULL, a, b);
         return;
-    bool tolerated = here->tolerance != NULL && string_as_decimal(d, 0, a, &x) && string_as_decimal(d, 1, b, &y) &&
-                     decimal_within(&x, &y, here->tolerance);
-    note(d, DIFFERENCE_VALUE, tolerated, a, b);
+    }
+    struct span x = string_text(d, d->doc[0], a), y = string_text(d, d->doc[1], b);
+    if (here->replacements != 0)
+        take_result(d, rules_replace(d->rules, here->replacements, &x, &y, &changed));
+    if (!d->probing)
+        rules_count_replacements(d->rules, changed, d->list);
+    if (is_over(d))
+        return;
+    if (span_equal(x, y))
+        note_place(d, DIFFERENCE_VALUE, true, a, b);
+    else
+        note(d, DIFFERENCE_VALUE, tolerates_strings(x, y, here), a, b);
+}
+
+/* Scalars that are written in two ways: no rule is needed for them. */
+static bool is_same_scalar(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    const struct json_node *x = node_at(d, 0, a), *y = node_at(d, 1, b);
+    if (x->type != y->type || x->broken || y->broken)
+        return false;
+    if (x->type == NODE_STRING)
+        return json_string_equal(d->doc[0], a, d->doc[1], b);
+    if (x->type != NODE_NUMBER)
+        return x->type == NODE_NULL;
+    struct decimal m, n;
+    decimal_read(&m, json_node_text(d->doc[0], a), json_node_length(d->doc[0], a));
+    decimal_read(&n, json_node_text(d->doc[1], b), json_node_length(d->doc[1], b));
+    return decimal_equal(&m, &n);
+}
+
+static void compare_same_type(struct json_diff *d, uint32_t a, uint32_t b, const struct rules_here *here)
+{
+    struct decimal x, y;
+    switch ((enum node_type)node_at(d, 0, a)->type) {
+    case NODE_NULL:
+        break;
+    case NODE_BOOLEAN:
+        note(d, DIFFERENCE_VALUE, NULL, a, b);
+        break;
+    case NODE_NUMBER:
+        decimal_read(&x, json_node_text(d->doc[0], a), json_node_length(d->doc[0], a));
+        decimal_read(&y, json_node_text(d->doc[1], b), json_node_length(d->doc[1], b));
+        compare_numbers(d, a, b, &x, &y, here);
+        break;
+    case NODE_STRING:
+        compare_strings(d, a, b, here);
+        break;
+    case NODE_ARRAY:
+        compare_arrays(d, a, b, here);
+        break;
+    case NODE_OBJECT:
+        compare_objects(d, a, b, here->unordered);
+        break;
+    }
 }
 
 static void compare_values(struct json_diff *d, uint32_t a, uint32_t b)
 {
     const struct json_node *x = node_at(d, 0, a), *y = node_at(d, 1, b);
-    if (same_text(d, a, b) || is_over(d))
+    bool broken = x->broken || y->broken;
+    if (same_text(d, a, b) || is_over(d) || is_same_scalar(d, a, b))
         return;
     struct rules_here here = rules_here(d);
-    if (here.ignore) {
-        note(d, DIFFERENCE_VALUE, true, a, b);
-        return;
-    }
-    if (x->broken != y->broken || x->type != y->type) {
-        note(d, x->broken || y->broken ? DIFFERENCE_INVALID : DIFFERENCE_TYPE, false, a, b);
-        return;
-    }
-    switch ((enum node_type)x->type) {
-    case NODE_NULL:
-        break;
-    case NODE_BOOLEAN:
-        note(d, DIFFERENCE_VALUE, false, a, b);
-        break;
-    case NODE_NUMBER:
-        compare_numbers(d, a, b, &here);
-        break;
-    case NODE_STRING:
-        compare_strings(d, a, b, &here);
-        break;
-    case NODE_ARRAY:
-        compare_arrays(d, a, b, &here);
-        break;
-    case NODE_OBJECT:
-        compare_objects(d, a, b, here.unordered);
-        break;
-    }
+    if (here.ignore != NULL)
+        note(d, DIFFERENCE_VALUE, here.ignore, a, b);
+    else if (here.present != NULL)
+        note(d, x->type != y->type ? DIFFERENCE_TYPE : DIFFERENCE_VALUE, here.present, a, b);
+    else if (x->broken != y->broken || x->type != y->type)
+        note(d, broken ? DIFFERENCE_INVALID : DIFFERENCE_TYPE, NULL, a, b);
+    else
+        compare_same_type(d, a, b, &here);
 }
 
 /* ---- a run ---- */
@@ -1017,10 +1368,12 @@ static void give_back_large_buffers(struct json_diff *d)
         d->children = NULL;
         d->child_room = 0;
     }
-    if (d->text_room > SCRATCH_KEPT) {
-        free(d->text);
-        d->text = NULL;
-        d->text_room = 0;
+    for (int side = 0; side < 2; side++) {
+        if (d->text_room[side] <= SCRATCH_KEPT)
+            continue;
+        free(d->text[side]);
+        d->text[side] = NULL;
+        d->text_room[side] = 0;
     }
 }
 

@@ -31,6 +31,8 @@ static const char *const fault_names[JSON_FAULTS] = {
     [JSON_FAULT_CONTROL] = "control character in a string",
     [JSON_FAULT_ESCAPE] = "bad escape",
     [JSON_FAULT_NUMBER] = "bad number",
+    [JSON_FAULT_NAN] = "NaN or Infinity",
+    [JSON_FAULT_MARK] = "byte order mark",
     [JSON_FAULT_DEPTH] = "nested too deeply",
     [JSON_FAULT_SIZE] = "too large",
     [JSON_FAULT_MEMORY] = "no memory",
@@ -253,6 +255,18 @@ static bool read_number(struct reader *r)
     return true;
 }
 
+/* What JavaScript, Python and others write for numbers that JSON has no way to write. */
+static bool is_no_number(const struct reader *r)
+{
+    static const char *const words[] = {"NaN", "-NaN", "nan", "-nan", "Infinity", "-Infinity", "+Infinity"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        size_t len = strlen(words[i]);
+        if (r->len - r->at >= len && memcmp(r->text + r->at, words[i], len) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool starts_number(int c)
 {
     return c == '-' || (c >= '0' && c <= '9');
@@ -304,6 +318,11 @@ static bool read_name_and_colon(struct reader *r)
     return true;
 }
 
+static bool refuse_value(struct reader *r)
+{
+    return is_no_number(r) ? refuse(r, JSON_FAULT_NAN) : refuse_here(r);
+}
+
 enum step {
     STEP_VALUE,
     STEP_AFTER_VALUE,
@@ -343,10 +362,10 @@ static enum step read_value(struct reader *r)
         good = read_word(r, "false", NODE_BOOLEAN);
         break;
     case 'n':
-        good = read_word(r, "null", NODE_NULL);
+        good = is_no_number(r) ? refuse_value(r) : read_word(r, "null", NODE_NULL);
         break;
     default:
-        good = starts_number(peek(r)) ? read_number(r) : refuse_here(r);
+        good = starts_number(peek(r)) && !is_no_number(r) ? read_number(r) : refuse_value(r);
     }
     return good ? STEP_AFTER_VALUE : STEP_FAULT;
 }
@@ -373,8 +392,15 @@ static enum step read_after_value(struct reader *r)
     return STEP_AFTER_VALUE;
 }
 
+static bool starts_with_mark(const struct reader *r)
+{
+    return r->len >= 3 && memcmp(r->text, "\xef\xbb\xbf", 3) == 0;
+}
+
 static bool read_document(struct reader *r)
 {
+    if (starts_with_mark(r))
+        return refuse(r, JSON_FAULT_MARK);
     skip_space(r);
     if (r->at >= r->len)
         return refuse(r, JSON_FAULT_EMPTY);

@@ -33,6 +33,8 @@ enum json_fault {
     JSON_FAULT_CONTROL,   /* an unescaped control character in a string */
     JSON_FAULT_ESCAPE,
     JSON_FAULT_NUMBER,
+    JSON_FAULT_NAN,   /* NaN or Infinity, which JSON does not have */
+    JSON_FAULT_MARK,  /* a byte order mark (RFC 8259 section 8.1) */
     JSON_FAULT_DEPTH, /* nested deeper than JSON_DEPTH: perhaps JSON, but not looked at */
     JSON_FAULT_SIZE,  /* more than JSON_NODES values or 4 GiB: perhaps JSON, but not looked at */
     JSON_FAULT_MEMORY,

@@ -7,6 +7,10 @@
  */
 #include "shadow/rules.h"
 
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,21 +67,44 @@ static void source_texts(struct source *s, const char *const *texts, uint32_t co
         source_bytes(s, texts[i], strlen(texts[i]) + 1);
 }
 
+static void source_text(struct source *s, const char *text)
+{
+    source_bytes(s, text, strlen(text) + 1);
+}
+
+static void source_tolerances(struct source *s, const struct config_compare *compare)
+{
+    source_bytes(s, &compare->tolerance_count, sizeof(compare->tolerance_count));
+    for (uint32_t i = 0; i < compare->tolerance_count; i++) {
+        const struct config_tolerance *t = &compare->tolerance[i];
+        const char kind = (char)t->kind;
+        source_text(s, t->path);
+        source_bytes(s, &kind, 1);
+        source_bytes(s, &t->amount, sizeof(t->amount));
+    }
+}
+
 static void source_route(struct source *s, const struct config_route *route)
 {
     const struct config_compare *compare = &route->shadow.compare;
-    const char flags[2] = {(char)compare->status_class, (char)route->shadow.samples.values};
+    const char flags[2] = {(char)compare->status_class, (char)compare->xml_whitespace};
 
     source_bytes(s, flags, sizeof(flags));
     source_texts(s, (const char *const *)compare->headers, compare->header_count);
     source_texts(s, (const char *const *)compare->ignore, compare->ignore_count);
     source_texts(s, (const char *const *)compare->unordered, compare->unordered_count);
-    for (uint32_t i = 0; i < compare->tolerance_count; i++) {
-        const struct config_tolerance *t = &compare->tolerance[i];
-        char kind = (char)t->kind;
-        source_bytes(s, t->path, strlen(t->path) + 1);
-        source_bytes(s, &kind, 1);
-        source_bytes(s, &t->amount, sizeof(t->amount));
+    source_texts(s, (const char *const *)compare->present_only, compare->present_only_count);
+    source_tolerances(s, compare);
+    source_bytes(s, &compare->keyed_count, sizeof(compare->keyed_count));
+    for (uint32_t i = 0; i < compare->keyed_count; i++) {
+        source_text(s, compare->keyed[i].path);
+        source_text(s, compare->keyed[i].by);
+    }
+    source_bytes(s, &compare->replace_count, sizeof(compare->replace_count));
+    for (uint32_t i = 0; i < compare->replace_count; i++) {
+        source_text(s, compare->replace[i].in);
+        source_text(s, compare->replace[i].pattern);
+        source_text(s, compare->replace[i].with);
     }
 }
 
@@ -103,106 +130,313 @@ static bool keep_source(struct rules *rules, const struct config_route *route)
 
 /* ---- compiling ---- */
 
-static bool refuse(struct rules *rules, const char *text, const struct json_path_fault *fault)
+static bool refuse(struct rules *rules, const char *text, size_t at, const char *what)
 {
     char **refused = realloc(rules->refused, (rules->refused_count + 1) * sizeof(*refused));
     if (refused == NULL)
         return false;
     rules->refused = refused;
-    if (asprintf(&refused[rules->refused_count], "%s: at character %zu %s", text, fault->at + 1, fault->what) < 0)
+    if (asprintf(&refused[rules->refused_count], "%s: at character %zu %s", text, at + 1, what) < 0)
         return false;
     rules->refused_count++;
     return true;
 }
 
-/* False only without memory. */
-static bool add_path(struct rules *rules, const char *text, const struct rule *rule)
+/* Takes over `text`, which may be NULL: without memory. Returns its number, or RULE_NO_TEXT where there is no room. */
+static bool add_text(struct rules *rules, char *text, uint32_t *number)
 {
-    struct json_path_fault fault;
-    if (!json_path_is_valid(text, &fault))
-        return refuse(rules, text, &fault);
-    struct rule *grown = realloc(rules->rules, (rules->rule_count + 1) * sizeof(*grown));
-    if (grown == NULL)
+    *number = RULE_NO_TEXT;
+    if (text == NULL)
         return false;
-    rules->rules = grown;
-    if (!json_path_set_add(rules->paths, text, rules->rule_count, &fault))
+    if (rules->text_count == RULES_MAX) {
+        free(text);
+        return true;
+    }
+    char **texts = realloc(rules->texts, (rules->text_count + 1) * sizeof(*texts));
+    if (texts == NULL) {
+        free(text);
         return false;
-    grown[rules->rule_count++] = *rule;
+    }
+    rules->texts = texts;
+    texts[rules->text_count] = text;
+    *number = rules->text_count++;
     return true;
 }
 
-static void ignore_header(struct rules *rules, const char *name)
+__attribute__((format(printf, 1, 2))) static char *text_of(const char *format, ...)
 {
-    for (uint32_t i = 0; i < rules->header_count; i++)
-        if (strcasecmp(rules->headers[i].name, name) == 0)
-            rules->headers[i].ignored = true;
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    return length < 0 ? NULL : text;
+}
+
+/*
+ * A rule of a path: takes over `text`; `rule` and what it owns go into the set, or are freed where the path is refused.
+ * False only without memory.
+ */
+static bool add_path(struct rules *rules, const char *path, char *text, struct rule rule)
+{
+    struct json_path_fault fault;
+    if (!json_path_is_valid(path, &fault)) {
+        free(text);
+        free(rule.by);
+        return refuse(rules, path, fault.at, fault.what);
+    }
+    struct rule *place = &rules->rules[rules->rule_count];
+    *place = rule;
+    if (!json_path_set_add(rules->paths, path, rules->rule_count, &fault)) {
+        free(text);
+        free(rule.by);
+        return false;
+    }
+    rules->rule_count++;
+    return add_text(rules, text, &place->text);
+}
+
+/* ---- ignore ---- */
+
+static bool add_header_name(struct rules_header *to, const char *name)
+{
+    to->name = strdup(name);
+    to->len = strlen(name);
+    to->text = RULE_NO_TEXT;
+    return to->name != NULL;
+}
+
+static bool add_ignored_header(struct rules *rules, const char *name)
+{
+    struct rules_header *header = &rules->ignored_headers[rules->ignored_header_count];
+    if (!add_header_name(header, name))
+        return false;
+    rules->ignored_header_count++;
+    return add_text(rules, text_of("ignore header:%s", name), &header->text);
 }
 
 static bool add_ignore(struct rules *rules, const char *text)
 {
     struct json_path_fault fault;
     if (!rules_accept_ignore(text, &fault))
-        return refuse(rules, text, &fault);
+        return refuse(rules, text, fault.at, fault.what);
     if (strcmp(text, "status") == 0) {
         rules->ignore_status = true;
-        return true;
+        return add_text(rules, text_of("ignore status"), &rules->status_text);
     }
     if (strcmp(text, "body") == 0) {
         rules->ignore_body = true;
-        return true;
+        return add_text(rules, text_of("ignore body"), &rules->body_text);
     }
-    if (header_of_rule(text) != NULL) {
-        ignore_header(rules, header_of_rule(text));
-        return true;
-    }
-    return add_path(rules, text, &(struct rule){.kind = RULE_IGNORE});
+    if (header_of_rule(text) != NULL)
+        return add_ignored_header(rules, header_of_rule(text));
+    return add_path(rules, text, text_of("ignore %s", text), (struct rule){.kind = RULE_IGNORE});
 }
 
-static bool add_headers(struct rules *rules, const struct config_compare *compare)
-{
-    if (compare->header_count == 0)
-        return true;
-    rules->headers = calloc(compare->header_count, sizeof(*rules->headers));
-    if (rules->headers == NULL)
-        return false;
-    for (uint32_t i = 0; i < compare->header_count; i++) {
-        char *name = strdup(compare->headers[i]);
-        if (name == NULL)
-            return false;
-        rules->headers[rules->header_count++] = (struct rules_header){.name = name, .len = strlen(name)};
-    }
-    return true;
-}
-
-static bool add_rules(struct rules *rules, const struct config_compare *compare)
+static bool add_ignores(struct rules *rules, const struct config_compare *compare)
 {
     for (uint32_t i = 0; i < compare->ignore_count; i++)
         if (!add_ignore(rules, compare->ignore[i]))
             return false;
-    for (uint32_t i = 0; i < compare->unordered_count; i++)
-        if (!add_path(rules, compare->unordered[i], &(struct rule){.kind = RULE_UNORDERED}))
+    return true;
+}
+
+/* The rule that ignores a compared header is the last one that names it. */
+static bool add_headers(struct rules *rules, const struct config_compare *compare)
+{
+    for (uint32_t i = 0; i < compare->header_count; i++) {
+        if (strcmp(compare->headers[i], "*") == 0) {
+            rules->all_headers = true;
+            continue;
+        }
+        if (!add_header_name(&rules->headers[rules->header_count], compare->headers[i]))
             return false;
-    for (uint32_t i = 0; i < compare->tolerance_count; i++) {
-        rules->has_tolerance = true;
-        if (!add_path(rules, compare->tolerance[i].path, &(struct rule){.kind = RULE_TOLERANCE}))
+        rules->header_count++;
+    }
+    return true;
+}
+
+/* ---- order ---- */
+
+static bool add_unordered(struct rules *rules, const struct config_compare *compare)
+{
+    for (uint32_t i = 0; i < compare->unordered_count; i++)
+        if (!add_path(rules, compare->unordered[i], text_of("unordered %s", compare->unordered[i]),
+                      (struct rule){.kind = RULE_UNORDERED}))
+            return false;
+    return true;
+}
+
+static bool add_keyed(struct rules *rules, const struct config_compare *compare)
+{
+    for (uint32_t i = 0; i < compare->keyed_count; i++) {
+        const struct config_keyed *keyed = &compare->keyed[i];
+        if (keyed->by[0] == '\0') {
+            if (!refuse(rules, keyed->path, 0, "the name of a member is expected under by"))
+                return false;
+            continue;
+        }
+        struct rule rule = {.kind = RULE_KEYED, .by = strdup(keyed->by)};
+        if (rule.by == NULL ||
+            !add_path(rules, keyed->path, text_of("unordered %s by %s", keyed->path, keyed->by), rule))
             return false;
     }
     return true;
 }
 
-/* Once the array of rules has its final place: a tolerance points into itself. */
-static void set_tolerances(struct rules *rules, const struct config_compare *compare)
+/* ---- tolerance ---- */
+
+static const struct {
+    uint64_t ms;
+    const char *unit;
+} duration_units[] = {
+    {24 * 60 * 60 * 1000, "d"}, {60 * 60 * 1000, "h"}, {60 * 1000, "m"}, {1000, "s"}, {1, "ms"},
+};
+
+static uint64_t nanoseconds_of(double ms)
 {
-    uint32_t next = 0;
-    struct json_path_fault fault;
-    for (uint32_t i = 0; i < rules->rule_count; i++) {
-        if (rules->rules[i].kind != RULE_TOLERANCE)
-            continue;
-        while (!json_path_is_valid(compare->tolerance[next].path, &fault))
-            next++; /* was refused */
-        const struct config_tolerance *t = &compare->tolerance[next++];
-        tolerance_init(&rules->rules[i].tolerance, t->amount, t->kind == TOLERANCE_RELATIVE);
+    static const double most = 9e18; /* 285 years */
+    double ns = isfinite(ms) && ms > 0 ? ms * 1e6 : 0;
+    return ns > most ? (uint64_t)most : (uint64_t)llround(ns);
+}
+
+static char *text_of_time(const char *path, double amount)
+{
+    uint64_t ns = nanoseconds_of(amount), ms = ns / 1000000;
+    if (ms == 0 || ns % 1000000 != 0)
+        return text_of("tolerance %s within %gms", path, (double)ns / 1e6);
+    size_t unit = 0;
+    while (ms % duration_units[unit].ms != 0)
+        unit++;
+    return text_of("tolerance %s within %" PRIu64 "%s", path, ms / duration_units[unit].ms, duration_units[unit].unit);
+}
+
+static char *text_of_tolerance(const struct config_tolerance *t)
+{
+    switch (t->kind) {
+    case TOLERANCE_RELATIVE:
+        return text_of("tolerance %s relative %.12g%%", t->path, t->amount * 100);
+    case TOLERANCE_WITHIN:
+        return text_of_time(t->path, t->amount);
+    case TOLERANCE_ABSOLUTE:
+        break;
     }
+    return text_of("tolerance %s absolute %.12g", t->path, t->amount);
+}
+
+static bool add_tolerances(struct rules *rules, const struct config_compare *compare)
+{
+    for (uint32_t i = 0; i < compare->tolerance_count; i++) {
+        const struct config_tolerance *t = &compare->tolerance[i];
+        struct rule rule = {.kind = t->kind == TOLERANCE_WITHIN ? RULE_WITHIN : RULE_TOLERANCE};
+        struct rule *place = &rules->rules[rules->rule_count];
+        uint32_t before = rules->rule_count;
+        rules->has_tolerance = true;
+        if (!add_path(rules, t->path, text_of_tolerance(t), rule))
+            return false;
+        if (rules->rule_count == before) /* was refused */
+            continue;
+        place->within_ns = nanoseconds_of(t->amount);
+        tolerance_init(&place->tolerance, t->amount, t->kind == TOLERANCE_RELATIVE);
+    }
+    return true;
+}
+
+static bool add_present_only(struct rules *rules, const struct config_compare *compare)
+{
+    for (uint32_t i = 0; i < compare->present_only_count; i++)
+        if (!add_path(rules, compare->present_only[i], text_of("present_only %s", compare->present_only[i]),
+                      (struct rule){.kind = RULE_PRESENT}))
+            return false;
+    return true;
+}
+
+/* ---- replace ---- */
+
+/* What is replaced in: false, with *what, when it is none of the three. */
+static bool accept_place(const char *in, struct json_path_fault *fault)
+{
+    const char *header = header_of_rule(in);
+    if (strcmp(in, "body") == 0 || (header != NULL && *header != '\0'))
+        return true;
+    if (in[0] == '$')
+        return json_path_is_valid(in, fault);
+    *fault =
+        (struct json_path_fault){.at = 0, .what = "\"body\", \"header:NAME\" or a path that starts with $ is expected"};
+    return false;
+}
+
+/* Its text and its place are known; a rule of a path refers to it. */
+static bool place_replacement(struct rules *rules, const struct config_replace *config)
+{
+    struct rules_replacement *r = &rules->replacements[rules->replacement_count];
+    char *text = text_of("replace %s /%s/", config->in, config->pattern);
+    const char *header = header_of_rule(config->in);
+    if (config->in[0] == '$') {
+        struct rule rule = {.kind = RULE_REPLACE, .replacement = rules->replacement_count++};
+        struct rule *place = &rules->rules[rules->rule_count];
+        if (!add_path(rules, config->in, text, rule))
+            return false;
+        r->text = place->text;
+        return true;
+    }
+    rules->replacement_count++;
+    if (header != NULL) {
+        r->header = strdup(header);
+        r->header_len = strlen(header);
+    } else {
+        r->of_body = rules->replaces_body = true;
+    }
+    return add_text(rules, text, &r->text) && (header == NULL || r->header != NULL);
+}
+
+static bool add_replacement(struct rules *rules, const struct config_replace *config)
+{
+    struct json_path_fault fault;
+    struct replace_fault bad;
+    if (!accept_place(config->in, &fault))
+        return refuse(rules, config->in, fault.at, fault.what);
+    if (rules->replacement_count == RULES_REPLACEMENTS)
+        return refuse(rules, config->pattern, 0, "the end is expected: a route has at most 64 replacements");
+    struct replacement *pattern = replacement_new(config->pattern, config->with, &bad);
+    if (pattern == NULL)
+        return !bad.no_memory && refuse(rules, config->pattern, bad.at, bad.what);
+    rules->replacements[rules->replacement_count].pattern = pattern;
+    return place_replacement(rules, config);
+}
+
+static bool add_replacements(struct rules *rules, const struct config_compare *compare)
+{
+    for (uint32_t i = 0; i < compare->replace_count; i++)
+        if (!add_replacement(rules, &compare->replace[i]))
+            return false;
+    if (rules->replacement_count == 0)
+        return true;
+    rules->replacer = replacer_new();
+    return rules->replacer != NULL;
+}
+
+/* ---- all of them ---- */
+
+/* One more than is needed, so that none of them is ever nothing. */
+static bool make_room(struct rules *rules, const struct config_compare *c)
+{
+    size_t paths = (size_t)c->ignore_count + c->tolerance_count + c->unordered_count + c->keyed_count +
+                   c->present_only_count + c->replace_count;
+    size_t replacements = c->replace_count < RULES_REPLACEMENTS ? c->replace_count : RULES_REPLACEMENTS;
+    rules->headers = calloc((size_t)c->header_count + 1, sizeof(*rules->headers));
+    rules->ignored_headers = calloc((size_t)c->ignore_count + 1, sizeof(*rules->ignored_headers));
+    rules->rules = calloc(paths + 1, sizeof(*rules->rules));
+    rules->replacements = calloc(replacements + 1, sizeof(*rules->replacements));
+    rules->paths = json_path_set_new();
+    return rules->headers != NULL && rules->ignored_headers != NULL && rules->rules != NULL &&
+           rules->replacements != NULL && rules->paths != NULL;
+}
+
+static uint64_t next_serial(void)
+{
+    static atomic_uint_fast64_t serial;
+    return atomic_fetch_add_explicit(&serial, 1, memory_order_relaxed) + 1;
 }
 
 struct rules *rules_new(const struct config_route *route)
@@ -211,31 +445,144 @@ struct rules *rules_new(const struct config_route *route)
     struct rules *rules = calloc(1, sizeof(*rules));
     if (rules == NULL)
         return NULL;
+    rules->serial = next_serial();
     rules->status_class = compare->status_class;
-    rules->redact = route->shadow.samples.values != SAMPLES_FULL;
-    rules->paths = json_path_set_new();
-    if (rules->paths == NULL || !add_headers(rules, compare) || !add_rules(rules, compare) ||
-        !keep_source(rules, route))
-        goto fail;
-    set_tolerances(rules, compare);
-    return rules;
-fail:
+    rules->xml_whitespace = compare->xml_whitespace;
+    rules->status_text = rules->body_text = RULE_NO_TEXT;
+    if (make_room(rules, compare) && add_headers(rules, compare) && add_ignores(rules, compare) &&
+        add_unordered(rules, compare) && add_keyed(rules, compare) && add_tolerances(rules, compare) &&
+        add_present_only(rules, compare) && add_replacements(rules, compare) && keep_source(rules, route))
+        return rules;
     rules_free(rules);
     return NULL;
+}
+
+static void free_texts(char **texts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+static void free_headers(struct rules_header *headers, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        free(headers[i].name);
+    free(headers);
+}
+
+static void free_replacements(struct rules *rules)
+{
+    /* One beyond the count may be half made. */
+    for (uint32_t i = 0; rules->replacements != NULL && i <= rules->replacement_count && i < RULES_REPLACEMENTS; i++) {
+        replacement_free(rules->replacements[i].pattern);
+        free(rules->replacements[i].header);
+    }
+    free(rules->replacements);
+    replacer_free(rules->replacer);
 }
 
 void rules_free(struct rules *rules)
 {
     if (rules == NULL)
         return;
-    for (uint32_t i = 0; i < rules->header_count; i++)
-        free(rules->headers[i].name);
-    for (uint32_t i = 0; i < rules->refused_count; i++)
-        free(rules->refused[i]);
-    free(rules->headers);
-    free(rules->refused);
-    json_path_set_free(rules->paths);
+    free_headers(rules->headers, rules->header_count);
+    free_headers(rules->ignored_headers, rules->ignored_header_count);
+    free_texts(rules->refused, rules->refused_count);
+    free_texts(rules->texts, rules->text_count);
+    for (uint32_t i = 0; i < rules->rule_count; i++)
+        free(rules->rules[i].by);
     free(rules->rules);
+    free_replacements(rules);
+    json_path_set_free(rules->paths);
     free(rules->source);
     free(rules);
+}
+
+/* ---- replacing ---- */
+
+void rules_start_pair(const struct rules *rules)
+{
+    if (rules->replacer != NULL)
+        replacer_start(rules->replacer);
+}
+
+static bool replaces_in_header(const struct rules_replacement *r, const char *name, size_t len)
+{
+    return r->header != NULL && r->header_len == len && strncasecmp(r->header, name, len) == 0;
+}
+
+bool rules_replaces_header(const struct rules *rules, const char *name, size_t len)
+{
+    for (uint32_t i = 0; i < rules->replacement_count; i++)
+        if (replaces_in_header(&rules->replacements[i], name, len))
+            return true;
+    return false;
+}
+
+/* Bodies stay in their slots while headers and strings come and go in theirs. */
+enum {
+    SLOTS_OF_STRINGS = 0,
+    SLOTS_OF_BODIES = 2
+};
+
+static enum replace_result replace_in(const struct rules *rules, int slot, uint64_t which, struct span *primary,
+                                      struct span *shadow, uint64_t *changed)
+{
+    struct span a = *primary, b = *shadow;
+    *changed = 0;
+    for (; which != 0; which &= which - 1) {
+        int i = __builtin_ctzll(which);
+        uint64_t pieces = 0, other_pieces = 0;
+        enum replace_result result = replacer_run(rules->replacer, rules->replacements[i].pattern, slot, &a, &pieces);
+        if (result == REPLACE_DONE)
+            result = replacer_run(rules->replacer, rules->replacements[i].pattern, slot + 1, &b, &other_pieces);
+        if (result != REPLACE_DONE)
+            return result;
+        if (pieces != other_pieces)
+            *changed |= UINT64_C(1) << i;
+    }
+    *primary = a;
+    *shadow = b;
+    return REPLACE_DONE;
+}
+
+enum replace_result rules_replace(const struct rules *rules, uint64_t which, struct span *primary, struct span *shadow,
+                                  uint64_t *changed)
+{
+    return replace_in(rules, SLOTS_OF_STRINGS, which, primary, shadow, changed);
+}
+
+void rules_count_replacements(const struct rules *rules, uint64_t which, struct difference_list *list)
+{
+    for (; which != 0; which &= which - 1)
+        difference_rule_hit(list, rules->replacements[__builtin_ctzll(which)].text);
+}
+
+static enum replace_result replace_and_count(const struct rules *rules, int slot, uint64_t which, struct span *primary,
+                                             struct span *shadow, bool *changed, struct difference_list *list)
+{
+    uint64_t hits;
+    enum replace_result result = replace_in(rules, slot, which, primary, shadow, &hits);
+    rules_count_replacements(rules, hits, list);
+    *changed = hits != 0;
+    return result;
+}
+
+enum replace_result rules_replace_bodies(const struct rules *rules, struct span *primary, struct span *shadow,
+                                         bool *changed, struct difference_list *list)
+{
+    uint64_t which = 0;
+    for (uint32_t i = 0; i < rules->replacement_count; i++)
+        which |= rules->replacements[i].of_body ? UINT64_C(1) << i : 0;
+    return replace_and_count(rules, SLOTS_OF_BODIES, which, primary, shadow, changed, list);
+}
+
+enum replace_result rules_replace_header(const struct rules *rules, const char *name, size_t len, struct span *primary,
+                                         struct span *shadow, bool *changed, struct difference_list *list)
+{
+    uint64_t which = 0;
+    for (uint32_t i = 0; i < rules->replacement_count; i++)
+        which |= replaces_in_header(&rules->replacements[i], name, len) ? UINT64_C(1) << i : 0;
+    return replace_and_count(rules, SLOTS_OF_STRINGS, which, primary, shadow, changed, list);
 }
