@@ -16,14 +16,17 @@
 struct keeper;
 
 /*
- * Opens the archive (archive.h), loads what is stored into `report` (borrowed, not shared with any thread yet), starts the
- * thread. An archive that cannot be opened costs persistence, not the start: *warning then says so (malloc'd, else
+ * Opens the archive (archive.h), loads what is stored into `report` (borrowed, not shared with any thread yet), starts
+ * the thread. An archive that cannot be opened costs persistence, not the start: *warning then says so (malloc'd, else
  * NULL), and memory is used. NULL only without memory or threads.
  */
 struct keeper *keeper_start(const char *directory, struct report *report, char **warning);
-/* Stores what is left (bounded by `wait_ms`), finishes or drops the jobs (their `done` is not called any more), ends the
- * thread. NULL is fine. Call it after the comparer has stopped. */
-void keeper_stop(struct keeper *keeper, uint64_t wait_ms);
+/*
+ * Stores what is left (bounded by `wait_ms`), drops the jobs that wait (their `done` is not called any more once it has
+ * returned), ends the thread. NULL is fine. Call it after the comparer has stopped. False: the disk hangs and the
+ * thread with it, which is left behind and still uses the report: nothing may be freed any more, only _exit() is left.
+ */
+bool keeper_stop(struct keeper *keeper, uint64_t wait_ms);
 
 /* What to make; the table of formats is export.h's. */
 struct keeper_job {
@@ -49,8 +52,10 @@ struct keeper_stats {
     uint64_t samples_kept, samples_dropped; /* stored; given up because too many waited */
     bool on_disk;                           /* false: in memory */
 };
-void keeper_stats(struct keeper *keeper, struct keeper_stats *stats); /* any thread */
-/* The newest failure's sentence since the last call (malloc'd), or NULL. Any thread: for the log. */
+/* Any thread; NULL is fine for both. */
+void keeper_stats(struct keeper *keeper, struct keeper_stats *stats);
+/* The newest failure's sentence since the last call (malloc'd), or NULL: for the log. A failure that goes on is told
+ * once, until a save has succeeded. */
 char *keeper_fault(struct keeper *keeper);
 
 #endif
