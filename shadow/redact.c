@@ -1,18 +1,23 @@
 /*
  * Redaction: the one door through which anything of a request or an answer reaches the report.
  *
- * Values leave as their type and length only, unless the route says `full`; names on the deny-lists below never leave
- * with a value. Whatever leaves is cleaned first: a response must not be able to write escape sequences to the terminal
- * of whoever reads the report. Pure functions; used on the compare thread.
+ * Values leave as their type and length only, unless the route says more; what stands under a name on the lists below,
+ * or looks like a credential itself, never leaves. Whatever leaves is cleaned first: a response must not be able to
+ * write escape sequences to the terminal of whoever reads the report. Any thread; the only state is the key of hashes,
+ * which is drawn once and never leaves this process: outside of it a hash says nothing, not even of a short value.
  */
 #include "shadow/redact.h"
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
 
 /* Exact names of header fields that carry credentials or sessions. */
 static const char *const secret_headers[] = {
@@ -22,27 +27,40 @@ static const char *const secret_headers[] = {
     "x-csrf-token",       "x-xsrf-token",
 };
 
-/* A header, member or parameter whose name contains one of these holds a secret, or may. */
+/* A header, member or parameter whose name contains one of these holds a secret, or may; compared without what is
+ * neither letter nor digit, so that "apikey" stands for Api-Key, api_key and apiKey. */
 static const char *const secret_parts[] = {
-    "password",   "passwd",  "passphrase", "secret",        "token",     "api-key",
-    "api_key",    "apikey",  "access-key", "access_key",    "accesskey", "private",
-    "credential", "session", "cookie",     "authorization", "signature", "bearer",
+    "password",   "passwd",     "passphrase",    "passcode",  "secret",       "token",           "apikey",
+    "accesskey",  "signingkey", "encryptionkey", "masterkey", "private",      "credential",      "session",
+    "sessid",     "cookie",     "authorization", "signature", "bearer",       "subscriptionkey", "creditcard",
+    "cardnumber", "assertion",  "csrf",          "xsrf",      "recoverycode", "samlresponse",
 };
 
-/* The same, for the whole name only: as a part they stand in innocent words ("className"). */
-static const char *const secret_words[] = {"jwt", "otp", "cvv", "cvc", "ssn", "pin", "pwd", "auth", "iban"};
+/* The same, for whole words of a name only: as a part they stand in innocent words ("className", "discard"). */
+static const char *const secret_words[] = {
+    "jwt", "otp", "totp", "cvv", "cvc", "cvn", "csc",  "pan",  "card",
+    "ssn", "pin", "pass", "pwd", "sid", "sig", "auth", "hmac", "iban",
+};
 
 enum {
     DATA_NAME_LENGTH = 64,
     DATA_NAME_DIGITS = 6,
-    DATA_SEGMENT_LENGTH = 40
+    DATA_SEGMENT_LENGTH = 40,
+    DATA_SEGMENT_DIGITS = 12, /* a phone number or a card; ids are shorter, and a path without its ids is of no use */
+    TOKEN_LENGTH = 16,
+    NAME_ROOM = 256, /* a longer name is no name */
+    HASH_KEY_BYTES = 32,
+    HASH_SHOWN = 6, /* bytes: 48 bits, so that two of a million values look equal by chance in 1 of 500 reports */
+    CARD_LEAST = 13,
+    CARD_MOST = 19,
+    LOOKED_BEYOND = 4096,
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
-/* Length of the valid, printable UTF-8 character at `at` (RFC 3629), or 0. */
-static size_t printable_length(const unsigned char *at, size_t len)
+size_t redact_character(const char *text, size_t len)
 {
+    const unsigned char *at = (const unsigned char *)text;
     if (at[0] >= 0x20 && at[0] < 0x7f)
         return 1;
     if (at[0] < 0xc2)
@@ -70,11 +88,10 @@ static size_t printable_length(const unsigned char *at, size_t len)
 size_t redact_clean(char *to, size_t room, const char *at, size_t len)
 {
     static const char cut[] = "...";
-    const unsigned char *in = (const unsigned char *)at;
     size_t out = 0, fits_with_cut = 0;
 
     for (size_t i = 0; i < len;) {
-        size_t n = printable_length(in + i, len - i);
+        size_t n = redact_character(at + i, len - i);
         size_t take = n == 0 ? 1 : n;
         if (out + take + 1 > room) {
             if (room < sizeof(cut))
@@ -85,7 +102,7 @@ size_t redact_clean(char *to, size_t room, const char *at, size_t len)
         if (n == 0)
             to[out] = '?';
         else
-            memcpy(to + out, in + i, n);
+            memcpy(to + out, at + i, n);
         i += take;
         out += take;
         if (out + sizeof(cut) <= room)
@@ -95,27 +112,99 @@ size_t redact_clean(char *to, size_t room, const char *at, size_t len)
     return out;
 }
 
-static bool is_denied(const struct veil *veil, const char *name, size_t len)
+/* ---- secret names ---- */
+
+/* A name without what is neither letter nor digit, in lower case, and where its words begin. */
+struct plain_name {
+    size_t len;
+    char at[NAME_ROOM];
+    bool starts[NAME_ROOM + 1];
+};
+
+static int hex_digit(char c)
 {
-    for (uint32_t i = 0; i < veil->deny_count; i++)
-        if (strlen(veil->deny[i]) == len && strncasecmp(name, veil->deny[i], len) == 0)
+    return c >= '0' && c <= '9' ? c - '0' : isxdigit((unsigned char)c) ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+/* The byte at *i, percent-decoded: a parameter may be called "pass%77ord". Steps over it. */
+static char name_byte(const char *name, size_t len, size_t *i)
+{
+    char c = name[(*i)++];
+    if (c != '%' || len - *i < 2 || hex_digit(name[*i]) < 0 || hex_digit(name[*i + 1]) < 0)
+        return c;
+    c = (char)(hex_digit(name[*i]) * 16 + hex_digit(name[*i + 1]));
+    *i += 2;
+    return c;
+}
+
+/* False: too long for a name. */
+static bool make_plain(struct plain_name *plain, const char *name, size_t len)
+{
+    bool gap = true, was_lower = false;
+    plain->len = 0;
+    for (size_t i = 0; i < len;) {
+        char c = name_byte(name, len, &i);
+        if (!isalnum((unsigned char)c)) {
+            gap = true;
+            continue;
+        }
+        if (plain->len == NAME_ROOM)
+            return false;
+        bool upper = isupper((unsigned char)c) != 0;
+        bool next_lower = i < len && islower((unsigned char)name[i]);
+        plain->starts[plain->len] = gap || (upper && (was_lower || next_lower));
+        plain->at[plain->len++] = (char)tolower((unsigned char)c);
+        gap = false;
+        was_lower = !upper;
+    }
+    plain->starts[plain->len] = true;
+    return true;
+}
+
+static bool has_part(const struct plain_name *plain, const char *part)
+{
+    size_t len = strlen(part);
+    for (size_t i = 0; i + len <= plain->len; i++)
+        if (plain->at[i] == part[0] && memcmp(plain->at + i, part, len) == 0)
             return true;
     return false;
 }
 
-static bool is_secret(const struct veil *veil, const char *name, size_t len)
+/* "cvv" in "card-cvv2" too. */
+static bool has_word(const struct plain_name *plain, const char *word)
 {
-    if (is_denied(veil, name, len))
-        return true;
-    for (size_t i = 0; i < COUNT(secret_words); i++)
-        if (strlen(secret_words[i]) == len && strncasecmp(name, secret_words[i], len) == 0)
+    size_t len = strlen(word);
+    for (size_t i = 0; i + len <= plain->len; i++)
+        if (plain->starts[i] && memcmp(plain->at + i, word, len) == 0 &&
+            (plain->starts[i + len] || isdigit((unsigned char)plain->at[i + len])))
             return true;
-    for (size_t p = 0; p < COUNT(secret_parts); p++) {
-        size_t part = strlen(secret_parts[p]);
-        for (size_t i = 0; i + part <= len; i++)
-            if (strncasecmp(name + i, secret_parts[p], part) == 0)
-                return true;
+    return false;
+}
+
+static bool is_denied(const struct veil *veil, const struct plain_name *plain, const char *name, size_t len)
+{
+    for (uint32_t i = 0; i < veil->deny_count; i++) {
+        struct plain_name denied;
+        if (strlen(veil->deny[i]) == len && strncasecmp(name, veil->deny[i], len) == 0)
+            return true;
+        if (make_plain(&denied, veil->deny[i], strlen(veil->deny[i])) && denied.len > 0 && denied.len == plain->len &&
+            memcmp(denied.at, plain->at, plain->len) == 0)
+            return true;
     }
+    return false;
+}
+
+bool redact_is_secret_name(const struct veil *veil, const char *name, size_t len)
+{
+    struct plain_name plain;
+    if (!make_plain(&plain, name, len) || is_denied(veil, &plain, name, len))
+        return true;
+    for (size_t i = 0; i < COUNT(secret_parts); i++)
+        if (has_part(&plain, secret_parts[i]))
+            return true;
+    for (size_t i = 0; i < COUNT(secret_words); i++)
+        if (has_word(&plain, secret_words[i]))
+            return true;
     return false;
 }
 
@@ -124,12 +213,122 @@ bool redact_is_secret_header(const struct veil *veil, const char *name, size_t l
     for (size_t i = 0; i < COUNT(secret_headers); i++)
         if (strlen(secret_headers[i]) == len && strncasecmp(name, secret_headers[i], len) == 0)
             return true;
-    return is_secret(veil, name, len);
+    return redact_is_secret_name(veil, name, len);
 }
 
-bool redact_is_secret_name(const struct veil *veil, const char *name, size_t len)
+/* ---- values that look secret ---- */
+
+static size_t run_of(const char *at, size_t len, const char *beside_letters)
 {
-    return is_secret(veil, name, len);
+    size_t n = 0;
+    while (n < len && (isalnum((unsigned char)at[n]) || (at[n] != '\0' && strchr(beside_letters, at[n]) != NULL)))
+        n++;
+    return n;
+}
+
+/* eyJhbGciOi....eyJz...: RFC 7519. */
+static bool is_jwt(const char *at, size_t len)
+{
+    if (len < 16 || memcmp(at, "eyJ", 3) != 0)
+        return false;
+    size_t head = run_of(at, len, "_-");
+    return head >= 10 && head < len && at[head] == '.' && run_of(at + head + 1, len - head - 1, "_-") >= 4;
+}
+
+static bool is_key_block(const char *at, size_t len)
+{
+    return len >= 11 && memcmp(at, "-----BEGIN ", 11) == 0;
+}
+
+/* "Bearer abc", "Basic abc": the scheme and what follows it. */
+static bool is_credentials(const char *at, size_t len)
+{
+    static const char *const schemes[] = {"bearer ", "basic "};
+    for (size_t i = 0; i < COUNT(schemes); i++) {
+        size_t n = strlen(schemes[i]);
+        if (len > n + 7 && strncasecmp(at, schemes[i], n) == 0 && run_of(at + n, len - n, "-._~+/=") >= 8)
+            return true;
+    }
+    return false;
+}
+
+/* "//user:password@host" */
+static bool is_user_info(const char *at, size_t len)
+{
+    if (len < 6 || memcmp(at, "//", 2) != 0)
+        return false;
+    size_t user = 2;
+    while (user < len && at[user] > ' ' && strchr("/?#@:\"'<>", at[user]) == NULL)
+        user++;
+    if (user == len || at[user] != ':')
+        return false;
+    while (user < len && at[user] > ' ' && strchr("/?#@\"'<>", at[user]) == NULL)
+        user++;
+    return user < len && at[user] == '@';
+}
+
+/* 13 to 19 digits, perhaps in groups, with the check digit of ISO/IEC 7812 and a first digit that payment cards have:
+ * milliseconds since 1970 begin with 1. */
+static bool is_card(const char *at, size_t len)
+{
+    char digits[CARD_MOST];
+    size_t count = 0;
+    if (at[0] < '2' || at[0] > '6')
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (isdigit((unsigned char)at[i])) {
+            if (count == CARD_MOST)
+                return false;
+            digits[count++] = (char)(at[i] - '0');
+        } else if ((at[i] != ' ' && at[i] != '-') || i + 1 == len || !isdigit((unsigned char)at[i + 1])) {
+            break;
+        }
+    }
+    if (count < CARD_LEAST || (count == CARD_LEAST && at[0] != '4'))
+        return false;
+    unsigned sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        unsigned digit = (unsigned)digits[count - 1 - i] << (i & 1);
+        sum += digit > 9 ? digit - 9 : digit;
+    }
+    return sum % 10 == 0;
+}
+
+static bool ends_name(const char *at, size_t len)
+{
+    while (len > 1 && *at == ' ' && (at[1] == ' ' || at[1] == '=' || at[1] == ':'))
+        at++, len--;
+    return len > 0 && *at != '\0' && strchr("=:>\"'", *at) != NULL;
+}
+
+/* "password=...", "\"token\": ...", "<secret>...", "name='pin' value=...": text that holds a secret of its own. */
+static bool is_named_secret(const struct veil *veil, const char *at, size_t len)
+{
+    size_t name = run_of(at, len, "_-.%[]");
+    return name < len && name < NAME_ROOM && ends_name(at + name, len - name) && redact_is_secret_name(veil, at, name);
+}
+
+bool redact_looks_secret(const struct veil *veil, const char *at, size_t len)
+{
+    bool within_word = false, within_number = false;
+    for (size_t i = 0; i < len; i++) {
+        const char *here = at + i;
+        size_t left = len - i;
+        bool letter = isalnum((unsigned char)*here) || *here == '_' || *here == '%';
+        bool digit = isdigit((unsigned char)*here) != 0;
+        if (*here == '-' && is_key_block(here, left))
+            return true;
+        if (*here == '/' && is_user_info(here, left))
+            return true;
+        if (letter && !within_word &&
+            (is_jwt(here, left) || is_credentials(here, left) || is_named_secret(veil, here, left)))
+            return true;
+        if (digit && !within_number && is_card(here, left))
+            return true;
+        within_word = letter || (within_word && (*here == '-' || *here == '.'));
+        within_number = digit || (within_number && (*here == '.' || letter)) || (letter && !digit);
+    }
+    return false;
 }
 
 bool redact_is_data_name(const char *name, size_t len)
@@ -145,15 +344,62 @@ bool redact_is_data_name(const char *name, size_t len)
     return digits >= DATA_NAME_DIGITS || (len > 0 && digits == len);
 }
 
+/* ---- values ---- */
+
+static struct {
+    pthread_once_t once;
+    bool drawn;
+    unsigned char bytes[HASH_KEY_BYTES];
+} hash_key = {.once = PTHREAD_ONCE_INIT};
+
+static void draw_hash_key(void)
+{
+    hash_key.drawn = getrandom(hash_key.bytes, sizeof(hash_key.bytes), 0) == (ssize_t)sizeof(hash_key.bytes);
+}
+
+/* " #5f3a09bc11d2" of a value; "" where there is no key, or no memory. A string is not its number: the type counts. */
+static void write_hash(char to[2 + 2 * HASH_SHOWN + 1], const char *type, const char *at, size_t len)
+{
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    unsigned char inner[EVP_MAX_MD_SIZE + 16];
+    unsigned int sum_len = 0;
+    to[0] = '\0';
+    (void)pthread_once(&hash_key.once, draw_hash_key);
+    if (!hash_key.drawn ||
+        HMAC(EVP_sha256(), hash_key.bytes, HASH_KEY_BYTES, (const unsigned char *)at, len, sum, &sum_len) == NULL)
+        return;
+    size_t type_len = strnlen(type, 16);
+    memcpy(inner, type, type_len);
+    memcpy(inner + type_len, sum, sum_len);
+    if (HMAC(EVP_sha256(), hash_key.bytes, HASH_KEY_BYTES, inner, type_len + sum_len, sum, &sum_len) == NULL)
+        return;
+    memcpy(to, " #", 2);
+    for (size_t i = 0; i < HASH_SHOWN; i++)
+        snprintf(to + 2 + 2 * i, 3, "%02x", sum[i]);
+}
+
 void redact_value(char *to, size_t room, const struct veil *veil, bool secret, const char *type, int64_t count,
                   const char *at, size_t len)
 {
-    if (!secret && !veil_hides(veil))
+    char hash[2 + 2 * HASH_SHOWN + 1] = "";
+    /* What is not shown need not be looked at, but for the end of what begins in it. */
+    size_t seen = len < room + LOOKED_BEYOND ? len : room + LOOKED_BEYOND;
+    if (veil->values == SAMPLES_NONE) {
+        to[0] = '\0';
+        return;
+    }
+    if (!secret && at != NULL && veil->values != SAMPLES_REDACTED)
+        secret = redact_looks_secret(veil, at, seen);
+    if (!secret && !veil_hides(veil)) {
         redact_clean(to, room, at, len);
-    else if (count == NO_COUNT)
-        snprintf(to, room, "<%s>", type);
+        return;
+    }
+    if (!secret && veil->values == SAMPLES_HASHED && at != NULL)
+        write_hash(hash, type, at, len);
+    if (count == NO_COUNT)
+        snprintf(to, room, "<%s%s>", type, hash);
     else
-        snprintf(to, room, "<%s %" PRId64 ">", type, count);
+        snprintf(to, room, "<%s %" PRId64 "%s>", type, count, hash);
 }
 
 /* ---- targets ---- */
@@ -177,37 +423,73 @@ static void write_hint(struct writer *w, const char *what, size_t len)
         write_clean(w, hint, (size_t)n);
 }
 
-static void write_path(struct writer *w, const char *path, size_t len)
+/* Long letters and digits in one word: a token of a link that somebody got by mail, or a UUID that is as good as one.
+ */
+static bool is_token(const char *at, size_t len)
 {
+    size_t digits = 0, letters = 0;
+    for (size_t i = 0; i < len; i++) {
+        digits += isdigit((unsigned char)at[i]) ? 1 : 0;
+        letters += isalpha((unsigned char)at[i]) ? 1 : 0;
+    }
+    return digits >= DATA_SEGMENT_DIGITS || (len >= TOKEN_LENGTH && digits > 1 && letters > 0);
+}
+
+static bool is_data_segment(const struct veil *veil, const char *at, size_t len)
+{
+    return len > DATA_SEGMENT_LENGTH || memchr(at, '@', len) != NULL || memchr(at, '%', len) != NULL ||
+           memchr(at, ';', len) != NULL || is_token(at, len) || redact_looks_secret(veil, at, len);
+}
+
+/* "/sessions/NAME": what follows a name of secrets is one. */
+static void write_path(struct writer *w, const struct veil *veil, const char *path, size_t len)
+{
+    bool after_secret = false;
     for (size_t i = 0; i < len;) {
         const char *slash = memchr(path + i, '/', len - i);
         size_t segment = slash == NULL ? len - i : (size_t)(slash - (path + i));
-        if (segment > DATA_SEGMENT_LENGTH || memchr(path + i, '@', segment) != NULL)
+        bool hide =
+            veil_hides(veil) ? is_data_segment(veil, path + i, segment) : redact_looks_secret(veil, path + i, segment);
+        if (segment > 0 && (hide || after_secret))
             write_hint(w, "", segment);
         else
             write_clean(w, path + i, segment);
+        after_secret = redact_is_secret_name(veil, path + i, segment);
         if (slash != NULL)
             write_clean(w, "/", 1);
         i += segment + 1;
     }
 }
 
-static void write_query(struct writer *w, const struct veil *veil, const char *query)
+/* A name that is data is not shown either. */
+static void write_parameter(struct writer *w, const struct veil *veil, const char *at, size_t name, size_t len)
 {
     bool redact = veil_hides(veil);
+    bool hides_name = redact && (redact_is_data_name(at, name) || is_token(at, name));
+    bool hides_value = redact || redact_is_secret_name(veil, at, name) || redact_looks_secret(veil, at, len);
+    if (name == len && len > 0 && hides_value) { /* "?token-without-a-name" */
+        write_hint(w, "string ", len);
+        return;
+    }
+    if (hides_name)
+        write_hint(w, "name ", name);
+    else
+        write_clean(w, at, name);
+    if (name == len)
+        return;
+    write_clean(w, "=", 1);
+    if (hides_value)
+        write_hint(w, "string ", len - name - 1);
+    else
+        write_clean(w, at + name + 1, len - name - 1);
+}
+
+static void write_query(struct writer *w, const struct veil *veil, const char *query)
+{
     while (*query != '\0') {
         size_t len = strcspn(query, "&");
         size_t name = strcspn(query, "=&");
-        bool hide = redact || redact_is_secret_name(veil, query, name);
-        if (name < len && hide) {
-            write_clean(w, query, name);
-            write_clean(w, "=", 1);
-            write_hint(w, "string ", len - name - 1);
-        } else if (name == len && len > 0 && redact) { /* "?token-without-a-name" */
-            write_hint(w, "string ", len);
-        } else {
-            write_clean(w, query, len);
-        }
+        write_parameter(w, veil, query, name, len);
         query += len;
         if (*query == '&') {
             write_clean(w, "&", 1);
@@ -218,15 +500,11 @@ static void write_query(struct writer *w, const struct veil *veil, const char *q
 
 void redact_target(char *to, size_t room, const struct veil *veil, const char *target)
 {
-    bool redact = veil_hides(veil);
     struct writer w = {.to = to, .room = room};
     size_t path = strcspn(target, "?");
 
     to[0] = '\0';
-    if (redact)
-        write_path(&w, target, path);
-    else
-        write_clean(&w, target, path);
+    write_path(&w, veil, target, path);
     if (target[path] == '?') {
         write_clean(&w, "?", 1);
         write_query(&w, veil, target + path + 1);

@@ -34,6 +34,9 @@ static inline bool veil_hides(const struct veil *veil)
  */
 size_t redact_clean(char *to, size_t room, const char *at, size_t len);
 
+/* Length of the valid, printable UTF-8 character at `at` (RFC 3629) of at least one byte; 0: it is none. */
+size_t redact_character(const char *at, size_t len);
+
 /* Is this field, query parameter or JSON member known to hold a secret? Then its value is never shown, whatever the
  * file says. */
 bool redact_is_secret_header(const struct veil *veil, const char *name, size_t len);
@@ -45,18 +48,26 @@ bool redact_is_secret_name(const struct veil *veil, const char *name, size_t len
  */
 bool redact_is_data_name(const char *name, size_t len);
 
+/*
+ * Does a text look like a credential whatever it is called, or hold one: a JWT, a PEM block, "Bearer ...", the number
+ * of a payment card, user and password of a URL, "password=..."? Then it is not shown even where values are.
+ */
+bool redact_looks_secret(const struct veil *veil, const char *at, size_t len);
+
 enum {
     NO_COUNT = -1
 };
 /*
  * A value as it may be shown: the cleaned text where the veil is `full`; "<string 12>" where it is `redacted`; with
  * `hashed` "<string 12 #5f3a09bc11d2>", equal for equal values within the life of this process and of no use elsewhere;
- * "" with `none`. A secret is "<string 12>" at most. `type` is "string", "number", ...; `count` its length, or NO_COUNT.
+ * "" with `none`. A secret, by its name or by its looks, is "<string 12>" at most. `type` is "string", "number", ...;
+ * `count` its length, or NO_COUNT.
  */
 void redact_value(char *to, size_t room, const struct veil *veil, bool secret, const char *type, int64_t count,
                   const char *at, size_t len);
 
-/* A request target: query values become "<string 12>", path segments that look like data "<24>". */
+/* A request target: query values become "<string 12>", path segments that look like data "<24>", and so does what
+ * follows a segment that names secrets; short ids stay. With `full` only what is or looks secret. */
 void redact_target(char *to, size_t room, const struct veil *veil, const char *target);
 
 #endif
