@@ -19,6 +19,8 @@ char *export_rules(const json_t *report);    /* YAML to paste under shadow.compa
 char *export_html(const json_t *report);     /* one self-contained page */
 /* A table for a terminal, at most `width` columns. */
 char *report_text(const json_t *report, unsigned width, bool color);
+/* The same with a line for each hidden field, too. */
+char *report_text_all(const json_t *report, unsigned width, bool color);
 
 struct export_format {
     const char *name; /* "json", "text", "markdown", "junit", "har", "curl", "rules", "html" */

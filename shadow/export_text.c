@@ -213,6 +213,8 @@ const char *export_percent(char text[EXPORT_FIGURE], double rate)
 {
     if (!(rate <= 1e9)) /* nothing that is a rate; it would not find room */
         snprintf(text, EXPORT_FIGURE, "?");
+    else if (rate > 0.9999 && rate < 1) /* not all, so not "100.00 %" */
+        snprintf(text, EXPORT_FIGURE, "99.99 %%");
     else
         snprintf(text, EXPORT_FIGURE, rate > 0 && rate < 0.0001 ? "<0.01 %%" : "%.2f %%", rate < 0 ? 0 : rate * 100);
     return text;
