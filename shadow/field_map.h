@@ -1,6 +1,5 @@
 /*
- * Fields that differed, over many pairs: a bounded map from field to counts, with an "(other)" row for what found no
- * room.
+ * Fields that differed, over many pairs: a bounded map from field to counts.
  */
 #ifndef SHUNT_SHADOW_FIELD_MAP_H
 #define SHUNT_SHADOW_FIELD_MAP_H
@@ -8,13 +7,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shadow/budget.h"
 #include "shadow/difference.h"
 #include "shadow/pair.h"
 
 enum {
-    FIELDS_MAX = 256,
-    FIELD_SLOTS = 1024,
-    FIELD_OTHER_ROW = FIELDS_MAX
+    FIELDS_MAX = 256, /* of one map */
+    FIELD_NO_ROW = FIELDS_MAX
 };
 
 struct field_counts {
@@ -24,6 +23,10 @@ struct field_counts {
     uint64_t noise;                     /* pairs of the primary's side with itself in which it differed */
     uint64_t by_kind[DIFFERENCE_KINDS]; /* of `differing` */
     uint64_t example_ms;                /* wall clock of the newest example kept */
+    uint64_t sampled_ms;                /* ... of the newest sample made for it */
+    uint32_t samples;                   /* made for it since the start */
+    bool changed;                       /* since it was last stored */
+    double apart;                       /* the most its numbers were apart; negative: not always two numbers */
     char name[FIELD_ROOM];
     char path[DIFFERENCE_PATH_ROOM]; /* the example */
     char primary[VALUE_ROOM];
@@ -33,9 +36,8 @@ struct field_counts {
 
 struct field_map {
     struct field_counts *rows; /* owned */
+    uint16_t *slots;           /* owned; open addressing, twice `room`: row + 1, 0 is free */
     uint32_t count, room;
-    struct field_counts other;   /* pairs that differed in fields without a row; the caller counts, once for a pair */
-    uint16_t slots[FIELD_SLOTS]; /* open addressing: row + 1, 0 is free */
 };
 
 /* What a pair adds to a field. */
@@ -45,27 +47,21 @@ enum field_count {
     FIELD_NOISE
 };
 
-/* A zeroed struct is empty. Frees the rows and leaves it empty. */
-void field_map_done(struct field_map *fields);
-
-/* Counts one difference of one pair; returns the row's index. FIELD_OTHER_ROW: there was no room (or no memory) for the
- * field, nothing is counted. */
-uint32_t field_map_count(struct field_map *fields, const struct difference *difference, enum field_count what,
-                         const struct pair *pair);
-
-/*
- * Is a field noise? By Diffy's rule a difference is real when the rate between the sides is above the noise rate, by
- * more than 20 % of their sum and by more than 0.03 % of all pairs. Two things are stricter here, because a real
- * difference taken for noise costs more than the reverse: a field must have been seen to differ in NOISE_SIGHTINGS
- * noise pairs before anything is called noise, and a field that never differs on its own never is. `compared` and
- * `noise_compared` are the pairs behind the two counts.
- */
-enum {
-    NOISE_SIGHTINGS = 3
+/* What there is room for: the map takes `bytes` from one and a field from the other. */
+struct field_limits {
+    struct budget *bytes;
+    uint32_t *left; /* fields there may still be, over several maps */
 };
-bool field_is_noise(const struct field_counts *field, uint64_t compared, uint64_t noise_compared);
-/* The same for the field of a difference; a field without a row is none. */
-bool field_map_is_noise(const struct field_map *fields, const struct difference *difference, uint64_t compared,
-                        uint64_t noise_compared);
+
+/* A zeroed struct is empty. Frees the rows and leaves it empty. */
+void field_map_done(struct field_map *fields, const struct field_limits *limits);
+
+/* Counts one difference of one pair; returns the row's index. FIELD_NO_ROW: there was no room (or no memory) for the
+ * field, nothing is counted. */
+uint32_t field_map_count(struct field_map *fields, const struct field_limits *limits,
+                         const struct difference *difference, enum field_count what, const struct pair *pair);
+
+/* Takes back a stored field as the next row; its hash is made here. False: it is there already, or no room. */
+bool field_map_restore(struct field_map *fields, const struct field_limits *limits, const struct field_counts *field);
 
 #endif

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shadow/budget.h"
+
 enum {
     GROUPS_MAX = 128,
     GROUP_FIELDS_MAX = 24
@@ -20,6 +22,7 @@ struct group {
     uint64_t pairs;
     uint64_t last_ms; /* wall clock of the newest pair */
     uint32_t count;
+    bool changed;                      /* since it was last stored */
     uint16_t fields[GROUP_FIELDS_MAX]; /* rows of struct field_map, ascending */
 };
 
@@ -29,8 +32,10 @@ struct groups {
 };
 
 /* A zeroed struct is empty. */
-void groups_done(struct groups *groups);
+void groups_done(struct groups *groups, struct budget *budget);
 /* Counts a pair under its set of fields, which is sorted here. False: no room for this set, nothing is counted. */
-bool groups_count(struct groups *groups, uint16_t *fields, uint32_t count, uint64_t wall_ms);
+bool groups_count(struct groups *groups, struct budget *budget, uint16_t *fields, uint32_t count, uint64_t wall_ms);
+/* Takes back a stored group as the next one; its fields ascend. False: it is there already, or no room. */
+bool groups_restore(struct groups *groups, struct budget *budget, const struct group *group);
 
 #endif

@@ -1,9 +1,8 @@
 /*
- * What comparing has found: totals, differing fields, newest redacted samples, per route and direction.
+ * What comparing has found: totals, differing fields and latencies of each endpoint, per route and direction.
  *
- * The compare thread writes, control reads; one mutex inside, never touched by a worker. Every map is bounded and has
- * an
- * "(other)" row.
+ * The compare thread writes, control and the keeper read; one mutex inside, never touched by a worker. Every map is
+ * bounded and has an "(other)" row, and all together take at most REPORT_BYTES_MAX whatever the traffic.
  */
 #ifndef SHUNT_SHADOW_REPORT_H
 #define SHUNT_SHADOW_REPORT_H
@@ -14,17 +13,19 @@
 
 #include "router/router.h"
 #include "shadow/compare.h"
+#include "shadow/records.h"
 
 struct report;
 
 enum {
-    REPORT_SCHEMA = 1
+    REPORT_SCHEMA = 2,
+    REPORT_BYTES_MAX = 48 * 1024 * 1024
 };
 
 struct report *report_new(void); /* NULL without memory */
 void report_free(struct report *report);
 
-/* Counts a judged pair. The compare thread. */
+/* Counts a judged pair, and makes a sample of it when it tells something new. The compare thread. */
 void report_add(struct report *report, const struct pair *pair, const struct comparison *comparison);
 
 /*
@@ -35,8 +36,9 @@ void report_add(struct report *report, const struct pair *pair, const struct com
 void report_totals(struct report *report, const char *route, struct comparison_totals *totals);
 
 /*
- * The report of one route, or of all (NULL), as JSON with a schema version; new reference, NULL without memory or when
- * there is no such route in it. Schema in docs/shadow.md.
+ * The report of one route, or of all (NULL), as JSON with a schema version, without `samples` and `not_mirrored`, which
+ * the keeper adds; new reference, NULL without memory or when there is no such route in it. Schema in docs/report.md.
+ * Any thread.
  */
 json_t *report_json(struct report *report, const char *route);
 /* The same as a table for people, at most `width` columns; malloc'd. Made from report_json() so that shuntctl can print
@@ -52,5 +54,31 @@ void report_each(struct report *report,
 /* Forgets everything of a route (NULL: all): a new stage of work on the new backend starts clean. What is stored is the
  * keeper's: see keeper_forget(). */
 void report_reset(struct report *report, const char *route);
+
+/*
+ * Calls the sink for everything that has changed since the last call that returned true. The keeper's thread; copies
+ * under the lock, calls back outside of it, so that a slow disk never holds up the compare thread. False: the sink
+ * refused (or there is no memory); what it refused stays changed. One endpoint's cell, fields and groups are of one
+ * instant.
+ */
+bool report_save_changes(struct report *report, const struct record_sink *sink);
+/* Everything counts as changed again: what was handed over has been lost, as when a transaction failed at its end. */
+void report_save_again(struct report *report);
+
+/* Before the compare thread starts: takes back what was stored. False: no room for it, or it is damaged; nothing of it
+ * is taken then. Cells first, then fields in the order of their index, then groups. */
+bool report_restore_cell(struct report *report, const struct record_cell *record);
+bool report_restore_field(struct report *report, const struct record_field *record);
+bool report_restore_group(struct report *report, const struct record_group *record);
+bool report_restore_bucket(struct report *report, const struct record_bucket *record);
+bool report_restore_rule(struct report *report, const struct record_rule *record);
+
+/*
+ * Samples made since the last call (sample.h), as an array of { "route", "primary", "endpoint", "field", "score",
+ * "keep", "max_bytes", "max_age_ms", "sample" }: the field of the pair it was taken for; score: lower tells more (the
+ * number of fields that differ in it). NULL when there are none. New reference. At most 256 wait, and 4 MiB; more are
+ * not made.
+ */
+json_t *report_take_samples(struct report *report);
 
 #endif

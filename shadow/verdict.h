@@ -7,31 +7,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum verdict_result {
-    VERDICT_PASS,      /* at this confidence the rate is below the limit */
-    VERDICT_FAIL,      /* at this confidence it is above */
-    VERDICT_UNDECIDED, /* neither, yet; or there is no limit */
-};
-
-const char *verdict_result_name(enum verdict_result result); /* "pass", "fail", "undecided" */
+#include "router/gate.h" /* enum verdict: pass, fail, undecided; verdict_name() */
 
 enum {
     VERDICT_ROOM = 320
 };
 
-struct verdict {
-    enum verdict_result result;
-    double rate;     /* of compared; 0 without any */
-    double at_least; /* one-sided bounds at `confidence`, each by Clopper and Pearson (1934) */
+struct rate_verdict {
+    enum verdict result; /* pass: at this confidence the rate is at or below the limit; fail: it is above */
+    double rate;         /* of compared; 0 without any */
+    double at_least;     /* one-sided bounds at `confidence`, each by Clopper and Pearson (1934) */
     double at_most;
     char sentence[VERDICT_ROOM];
 };
 
 /*
  * `name` opens the sentence: "orders-read: 1,204,332 compared, 12 differ (0.0010 %), at 99 % confidence below 0.0019 %;
- * limit 0.01 %: pass". `limit` negative: none.
+ * limit 0.01 %: pass". `limit` negative: none, and the result is undecided.
  */
 void verdict_judge(const char *name, uint64_t compared, uint64_t differing, double limit, double confidence,
-                   struct verdict *verdict);
+                   struct rate_verdict *verdict);
 
 #endif

@@ -37,6 +37,8 @@ static inline void test_route_init(struct test_route *t, const char *name)
     t->route.shadow.max_body = 1024 * 1024;
     t->route.shadow.samples.keep = 8;
     t->route.shadow.samples.values = SAMPLES_REDACTED;
+    t->route.shadow.compare.noise = (struct config_noise){.relative = 0.2, .absolute = 0.0003, .confidence = 0.99};
+    t->route.gates = (struct config_gates){.mismatch_rate = RATE_UNSET, .confidence = 0.99};
     t->route.shadow.compare.headers = t->headers;
     t->route.shadow.compare.ignore = t->ignore;
     t->route.shadow.compare.unordered = t->unordered;

@@ -1,0 +1,403 @@
+/*
+ * Endpoints: see endpoint.h. Pure; called by the report for every pair.
+ *
+ * What looks like data never stands in a name: better one template too coarse, which the file can refine, than a
+ * customer's address in a report. What looks like a word stays, and where words are data after all (a shop's slugs) the
+ * report's bound on endpoints holds.
+ */
+#include "shadow/endpoint.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shadow/redact.h"
+
+enum {
+    SEGMENTS_SHOWN = 16,
+    SEGMENT_ROOM = 256, /* decoded; a longer one is a token whatever it says */
+    TOKEN_LENGTH = 16,
+    WORD_LENGTH = 40, /* longer than this is data */
+    UUID_LENGTH = 36,
+    UUID_DIGITS = 32,
+    HEX_LENGTH = 8,
+    ID_DIGITS = 3, /* in a row, within a word */
+    EXTENSION_LENGTH = 5,
+    METHOD_ROOM = 17,
+    REST_ROOM = 4 /* "/" "**" and the end */
+};
+
+/* ---- characters ---- */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_hex(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static size_t count_of(const char *at, size_t len, bool (*is)(char c))
+{
+    size_t count = 0;
+    for (size_t i = 0; i < len; i++)
+        count += is(at[i]);
+    return count;
+}
+
+static bool consists_of(const char *at, size_t len, const char *allowed)
+{
+    return len > 0 && strspn(at, allowed) >= len;
+}
+
+/* ---- what a segment looks like; each of `len` characters, none of them NUL ---- */
+
+#define DIGITS "0123456789"
+
+static bool is_number(const char *at, size_t len)
+{
+    return consists_of(at, len, DIGITS "+-.,") && count_of(at, len, is_digit) > 0;
+}
+
+static bool is_uuid(const char *at, size_t len)
+{
+    if (len == UUID_DIGITS)
+        return count_of(at, len, is_hex) == len;
+    if (len != UUID_LENGTH)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (is_dash ? at[i] != '-' : !is_hex(at[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool is_hex_string(const char *at, size_t len)
+{
+    return len >= HEX_LENGTH && count_of(at, len, is_hex) == len && count_of(at, len, is_digit) > 0;
+}
+
+/* 2025-03, 2025-03-02, 2025-03-02T10:00:00.5+01:00. */
+static bool is_date(const char *at, size_t len)
+{
+    static const char shape[] = "dddd-dd-dd";
+    size_t shaped = len < sizeof(shape) - 1 ? len : sizeof(shape) - 1;
+    if (shaped != 7 && shaped != sizeof(shape) - 1)
+        return false;
+    for (size_t i = 0; i < shaped; i++)
+        if (shape[i] == 'd' ? !is_digit(at[i]) : at[i] != shape[i])
+            return false;
+    return len == shaped || ((at[shaped] == 'T' || at[shaped] == 't' || at[shaped] == ' ') &&
+                             strspn(at + shaped + 1, DIGITS ":.,+-Zz") >= len - shaped - 1);
+}
+
+static bool is_email(const char *at, size_t len)
+{
+    return memchr(at, '@', len) != NULL;
+}
+
+/* A part between dashes that is a word or a word with a number up to two digits: "orders", "v2", "page12". */
+static bool is_word_part(const char *at, size_t len)
+{
+    size_t letters = 0, digits;
+    while (letters < len && is_letter(at[letters]))
+        letters++;
+    digits = len - letters;
+    return digits <= 2 && count_of(at + letters, digits, is_digit) == digits;
+}
+
+static bool is_separator(char c)
+{
+    return c == '-' || c == '_';
+}
+
+/* Made of parts that mix letters and digits as no word does. */
+static bool has_mixed_parts(const char *at, size_t len)
+{
+    size_t begin = 0, mixed = 0;
+    for (size_t i = 0; i <= len; i++) {
+        if (i < len && !is_separator(at[i]))
+            continue;
+        size_t part = i - begin;
+        if (count_of(at + begin, part, is_digit) > 0 && count_of(at + begin, part, is_letter) > 0 &&
+            !is_word_part(at + begin, part)) {
+            mixed++;
+            if (part >= 8)
+                return true;
+        }
+        begin = i + 1;
+    }
+    return mixed > 1;
+}
+
+static bool is_token(const char *at, size_t len)
+{
+    static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" DIGITS "-_=.~";
+    return len >= TOKEN_LENGTH && consists_of(at, len, base64url) && has_mixed_parts(at, len);
+}
+
+static bool has_id(const char *at, size_t len)
+{
+    size_t run = 0;
+    for (size_t i = 0; i < len; i++) {
+        run = is_digit(at[i]) ? run + 1 : 0;
+        if (run >= ID_DIGITS)
+            return true;
+    }
+    return memchr(at, '=', len) != NULL;
+}
+
+/* "shop.orders.v1.OrderService": a long name, but a name. */
+static bool is_dotted_name(const char *at, size_t len)
+{
+    size_t begin = 0;
+    if (memchr(at, '.', len) == NULL)
+        return false;
+    for (size_t i = 0; i <= len; i++) {
+        if (i < len && at[i] != '.')
+            continue;
+        if (i == begin || i - begin > WORD_LENGTH || !is_word_part(at + begin, i - begin))
+            return false;
+        begin = i + 1;
+    }
+    return true;
+}
+
+static bool is_too_long(const char *at, size_t len)
+{
+    return len > WORD_LENGTH && !is_dotted_name(at, len);
+}
+
+/* The first that holds names the segment. */
+static const struct {
+    bool (*holds)(const char *at, size_t len);
+    const char *name;
+} looks[] = {
+    {is_date, "{date}"},      {is_number, "{number}"}, {is_uuid, "{uuid}"},      {is_email, "{email}"},
+    {is_hex_string, "{hex}"}, {is_token, "{token}"},   {is_too_long, "{token}"}, {has_id, "{id}"},
+};
+
+static const char *look_of(const char *at, size_t len)
+{
+    for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++)
+        if (len > 0 && looks[i].holds(at, len))
+            return looks[i].name;
+    return NULL;
+}
+
+/* Where a file extension begins, with its dot; `len` when there is none. */
+static size_t extension_of(const char *at, size_t len)
+{
+    size_t dot = len;
+    while (dot > 0 && at[dot - 1] != '.')
+        dot--;
+    size_t extension = len - dot;
+    if (dot < 2 || extension == 0 || extension > EXTENSION_LENGTH || count_of(at + dot, extension, is_letter) == 0)
+        return len;
+    for (size_t i = dot; i < len; i++)
+        if (!is_letter(at[i]) && !is_digit(at[i]))
+            return len;
+    return dot - 1;
+}
+
+/* ---- segments ---- */
+
+static int hex_value(char c)
+{
+    return is_digit(c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
+}
+
+/* Percent-decoded once; NUL and what does not fit become "?". Returns the length; `room` when there is more. */
+static size_t decode(char to[SEGMENT_ROOM + 1], const char *at, size_t len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len && n < SEGMENT_ROOM; i++) {
+        char c = at[i];
+        if (c == '%' && i + 2 < len && is_hex(at[i + 1]) && is_hex(at[i + 2])) {
+            c = (char)(hex_value(at[i + 1]) << 4 | hex_value(at[i + 2]));
+            i += 2;
+        }
+        to[n++] = c == '\0' ? '?' : c;
+    }
+    to[n] = '\0';
+    return n;
+}
+
+/* One segment as it stands in a name. `shown` has room for any that is not too long. */
+static void describe(char shown[SEGMENT_ROOM + 1], const char *at, size_t len)
+{
+    char decoded[SEGMENT_ROOM + 1];
+    size_t n = decode(decoded, at, len), stem = extension_of(decoded, n);
+    const char *whole = look_of(decoded, n);
+    char extension[EXTENSION_LENGTH + 2];
+
+    snprintf(extension, sizeof(extension), "%s", decoded + stem); /* letters and digits */
+    if (stem < n && (whole == NULL || !is_email(decoded, n))) {
+        decoded[stem] = '\0';
+        const char *look = look_of(decoded, stem);
+        if (look != NULL)
+            snprintf(shown, SEGMENT_ROOM + 1, "%s%s", look, extension);
+        else
+            redact_clean(shown, SEGMENT_ROOM + 1, at, len);
+        return;
+    }
+    if (whole != NULL)
+        snprintf(shown, SEGMENT_ROOM + 1, "%s", whole);
+    else
+        redact_clean(shown, SEGMENT_ROOM + 1, at, len);
+}
+
+struct path {
+    const char *at, *end;
+};
+
+/* The path of a target, without scheme, authority, query and fragment. */
+static struct path path_of(const char *target)
+{
+    const char *scheme = strstr(target, "://");
+    if (target[0] != '/' && scheme != NULL)
+        target = scheme + 3 + strcspn(scheme + 3, "/?#");
+    return (struct path){target, target + strcspn(target, "?#")};
+}
+
+/* The next segment that is not empty, without its parameters (";v=1"); false at the end. */
+static bool next_segment(struct path *path, const char **at, size_t *len)
+{
+    do {
+        while (path->at < path->end && *path->at == '/')
+            path->at++;
+        *at = path->at;
+        while (path->at < path->end && *path->at != '/')
+            path->at++;
+        const char *parameters = memchr(*at, ';', (size_t)(path->at - *at));
+        *len = (size_t)((parameters != NULL ? parameters : path->at) - *at);
+    } while (*len == 0 && path->at < path->end);
+    return *len > 0;
+}
+
+/* ---- the file's templates ---- */
+
+static bool segment_fits(const char *wanted, size_t wanted_len, const char *at, size_t len)
+{
+    char decoded[SEGMENT_ROOM + 1];
+    if (wanted_len > 0 && wanted[0] == '{')
+        return true;
+    return decode(decoded, at, len) == wanted_len && memcmp(decoded, wanted, wanted_len) == 0;
+}
+
+static bool template_fits(const char *text, struct path path)
+{
+    struct path template = {text, text + strlen(text)};
+    const char *wanted, *at;
+    size_t wanted_len, len;
+    while (next_segment(&template, &wanted, &wanted_len)) {
+        if (wanted_len == 2 && memcmp(wanted, "**", 2) == 0)
+            return true;
+        if (!next_segment(&path, &at, &len) || !segment_fits(wanted, wanted_len, at, len))
+            return false;
+    }
+    return !next_segment(&path, &at, &len);
+}
+
+/* ---- names ---- */
+
+static size_t append(char name[ENDPOINT_ROOM], size_t used, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(name + used, text, len + 1);
+    return used + len;
+}
+
+static void learn(char name[ENDPOINT_ROOM], size_t used, struct path path)
+{
+    const char *at;
+    size_t len, begin = used;
+    unsigned segments = 0;
+    while (next_segment(&path, &at, &len)) {
+        char shown[SEGMENT_ROOM + 1];
+        describe(shown, at, len);
+        if (segments++ == SEGMENTS_SHOWN || used + strlen(shown) + REST_ROOM + 1 > ENDPOINT_ROOM) {
+            append(name, used, "/**");
+            return;
+        }
+        used = append(name, used, "/");
+        used = append(name, used, shown);
+    }
+    if (used == begin)
+        append(name, used, "/");
+}
+
+static size_t begin_name(char name[ENDPOINT_ROOM], const char *method)
+{
+    char clean[METHOD_ROOM];
+    redact_clean(clean, sizeof(clean), method, strlen(method));
+    size_t used = append(name, 0, clean);
+    return append(name, used, " ");
+}
+
+void endpoint_name(const struct config_shadow *shadow, const char *method, const char *target, char name[ENDPOINT_ROOM])
+{
+    struct path path = path_of(target);
+    size_t used = begin_name(name, method);
+    for (uint32_t i = 0; i < shadow->endpoint_count; i++) {
+        if (!template_fits(shadow->endpoints[i], path))
+            continue;
+        redact_clean(name + used, ENDPOINT_ROOM - used, shadow->endpoints[i], strlen(shadow->endpoints[i]));
+        return;
+    }
+    if (target[0] == '*') /* OPTIONS * */
+        append(name, used, "*");
+    else
+        learn(name, used, path);
+}
+
+/* ---- checking a template ---- */
+
+static const char *fault_of_placeholder(const char *at, size_t len)
+{
+    if (len < 3 || at[len - 1] != '}')
+        return "a placeholder is a whole segment: /{id}/";
+    for (size_t i = 1; i + 1 < len; i++)
+        if (!is_letter(at[i]) && !is_digit(at[i]) && at[i] != '_')
+            return "a placeholder's name consists of letters, digits and _: {order_id}";
+    return NULL;
+}
+
+static const char *fault_of_segment(const char *at, size_t len, bool is_last)
+{
+    if (len == 0)
+        return "two slashes in a row, or one at the end; segments are not empty";
+    if (at[0] == '{')
+        return fault_of_placeholder(at, len);
+    if (len == 2 && memcmp(at, "**", 2) == 0)
+        return is_last ? NULL : "** stands for all that follows and comes last";
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)at[i] <= ' ' || at[i] == 0x7f || strchr("{}*?#%;", at[i]) != NULL)
+            return "letters as they are after decoding; none of { } * ? # % ; and no blanks";
+    return NULL;
+}
+
+bool endpoint_template_is_valid(const char *text, const char **fault)
+{
+    *fault = NULL;
+    if (text[0] != '/')
+        *fault = "a path that starts with /: /orders/{id}/items";
+    else if (strlen(text) > ENDPOINT_ROOM - METHOD_ROOM - 1)
+        *fault = "at most 174 characters";
+    for (const char *at = text + 1; *fault == NULL && text[1] != '\0';) {
+        size_t len = strcspn(at, "/");
+        *fault = fault_of_segment(at, len, at[len] == '\0');
+        if (at[len] == '\0')
+            break;
+        at += len + 1;
+    }
+    return *fault == NULL;
+}

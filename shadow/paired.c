@@ -1,0 +1,290 @@
+/*
+ * Paired latency: see paired.h. One for each endpoint and two for the running time bucket, under the report's lock; the
+ * compare thread adds. Plain counts, no allocation.
+ */
+#include "shadow/paired.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    PACK_VERSION = 1,
+    SIDE_EXACT = 16,     /* steps of a side below this hold one value each */
+    MAGNITUDE_EXACT = 8, /* ... of a difference */
+    RATIO_STEPS = 16     /* to each doubling */
+};
+
+#define WEIGHT_MAX UINT32_MAX
+
+/* ---- scales: which values a step holds ---- */
+
+struct span {
+    double low, high;
+};
+
+static struct span side_span(uint32_t step)
+{
+    double low = (double)histogram_bucket_floor(step);
+    return (struct span){low, step < SIDE_EXACT ? low : (double)histogram_bucket_floor(step + 1)};
+}
+
+static uint32_t magnitude_step(uint64_t us)
+{
+    if (us < MAGNITUDE_EXACT)
+        return (uint32_t)us;
+    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(us);
+    uint64_t step = MAGNITUDE_EXACT + (exponent - 3u) * 8u + ((us >> (exponent - 3u)) & 7u);
+    return step < PAIRED_MAGNITUDES ? (uint32_t)step : PAIRED_MAGNITUDES - 1;
+}
+
+static double magnitude_floor(uint32_t step)
+{
+    if (step < MAGNITUDE_EXACT)
+        return step;
+    return ldexp(8 + (step - MAGNITUDE_EXACT) % 8, (int)((step - MAGNITUDE_EXACT) / 8));
+}
+
+static uint32_t difference_step(uint64_t primary_us, uint64_t shadow_us)
+{
+    uint32_t zero = PAIRED_MAGNITUDES - 1;
+    return shadow_us >= primary_us ? zero + magnitude_step(shadow_us - primary_us)
+                                   : zero - magnitude_step(primary_us - shadow_us);
+}
+
+static struct span difference_span(uint32_t step)
+{
+    int32_t from_zero = (int32_t)step - (PAIRED_MAGNITUDES - 1);
+    uint32_t magnitude = (uint32_t)(from_zero < 0 ? -from_zero : from_zero);
+    double low = magnitude_floor(magnitude), high = magnitude < MAGNITUDE_EXACT ? low : magnitude_floor(magnitude + 1);
+    return from_zero < 0 ? (struct span){-high, -low} : (struct span){low, high};
+}
+
+static uint32_t ratio_step(uint64_t primary_us, uint64_t shadow_us)
+{
+    double primary = primary_us > 0 ? (double)primary_us : 1, shadow = shadow_us > 0 ? (double)shadow_us : 1;
+    double step = round(log2(shadow / primary) * RATIO_STEPS);
+    return (uint32_t)(fmin(fmax(step, -PAIRED_RATIO_REACH), PAIRED_RATIO_REACH) + PAIRED_RATIO_REACH);
+}
+
+/* In steps, not yet as a ratio: interpolation is even on that scale. */
+static struct span ratio_span(uint32_t step)
+{
+    double middle = (double)step - PAIRED_RATIO_REACH;
+    return (struct span){middle - 0.5, middle + 0.5};
+}
+
+/* The four histograms, for everything that treats them alike. */
+struct part {
+    uint32_t *steps;
+    uint32_t count;
+};
+
+enum {
+    PARTS = 4
+};
+
+static void parts_of(struct paired *paired, struct part parts[PARTS])
+{
+    parts[0] = (struct part){paired->primary, HISTOGRAM_BUCKETS};
+    parts[1] = (struct part){paired->shadow, HISTOGRAM_BUCKETS};
+    parts[2] = (struct part){paired->difference, PAIRED_DIFFERENCES};
+    parts[3] = (struct part){paired->ratio, PAIRED_RATIOS};
+}
+
+/* ---- adding ---- */
+
+static uint64_t total_of(const uint32_t *steps, uint32_t count)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < count; i++)
+        total += steps[i];
+    return total;
+}
+
+/* Halving loses the odd ones, differently in each histogram: quantiles take each one's own total. */
+static void halve(struct paired *paired)
+{
+    struct part parts[PARTS];
+    parts_of(paired, parts);
+    paired->weight = 0;
+    for (int p = 0; p < PARTS; p++) {
+        for (uint32_t i = 0; i < parts[p].count; i++)
+            parts[p].steps[i] = parts[p].steps[i] / 2 + (parts[p].steps[i] & 1u);
+        uint64_t total = total_of(parts[p].steps, parts[p].count);
+        paired->weight = total > paired->weight ? total : paired->weight;
+    }
+}
+
+void paired_add(struct paired *paired, uint64_t primary_us, uint64_t shadow_us)
+{
+    if (paired->weight >= WEIGHT_MAX)
+        halve(paired);
+    paired->weight++;
+    paired->count++;
+    paired->slower += shadow_us > primary_us;
+    paired->primary[histogram_bucket(primary_us)]++;
+    paired->shadow[histogram_bucket(shadow_us)]++;
+    paired->difference[difference_step(primary_us, shadow_us)]++;
+    paired->ratio[ratio_step(primary_us, shadow_us)]++;
+}
+
+void paired_merge(struct paired *into, const struct paired *from)
+{
+    struct paired other = *from;
+    struct part to[PARTS], add[PARTS];
+    while (into->weight + other.weight > WEIGHT_MAX) {
+        halve(into);
+        halve(&other);
+    }
+    parts_of(into, to);
+    parts_of(&other, add);
+    for (int p = 0; p < PARTS; p++)
+        for (uint32_t i = 0; i < to[p].count; i++)
+            to[p].steps[i] += add[p].steps[i];
+    into->weight += other.weight;
+    into->count += from->count;
+    into->slower += from->slower;
+}
+
+/* ---- quantiles ---- */
+
+static double quantile(const uint32_t *steps, uint32_t count, struct span (*span_of)(uint32_t), double q)
+{
+    double rank = q * (double)total_of(steps, count), before = 0, value = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (steps[i] == 0)
+            continue;
+        struct span span = span_of(i);
+        double here = (double)steps[i], part = rank > before ? (rank - before) / here : 0;
+        value = span.low + (span.high - span.low) * fmin(1, part);
+        before += here;
+        if (rank <= before)
+            break;
+    }
+    return value;
+}
+
+double paired_primary_ms(const struct paired *paired, double q)
+{
+    return quantile(paired->primary, HISTOGRAM_BUCKETS, side_span, q) / 1000;
+}
+
+double paired_shadow_ms(const struct paired *paired, double q)
+{
+    return quantile(paired->shadow, HISTOGRAM_BUCKETS, side_span, q) / 1000;
+}
+
+double paired_difference_ms(const struct paired *paired, double q)
+{
+    return quantile(paired->difference, PAIRED_DIFFERENCES, difference_span, q) / 1000;
+}
+
+double paired_ratio(const struct paired *paired, double q)
+{
+    return paired->count > 0 ? exp2(quantile(paired->ratio, PAIRED_RATIOS, ratio_span, q) / RATIO_STEPS) : 0;
+}
+
+/* ---- packing: version, count, slower, then of each histogram how many steps are not empty, and these as gap and
+ * count. All numbers in groups of 7 bits, the last without the high bit. ---- */
+
+static size_t put(unsigned char *to, size_t len, uint64_t number)
+{
+    for (; number >= 128; number >>= 7)
+        to[len++] = (unsigned char)(number | 128);
+    to[len++] = (unsigned char)number;
+    return len;
+}
+
+static size_t put_part(unsigned char *to, size_t len, const struct part *part)
+{
+    uint32_t used = 0, next = 0;
+    for (uint32_t i = 0; i < part->count; i++)
+        used += part->steps[i] > 0;
+    len = put(to, len, used);
+    for (uint32_t i = 0; i < part->count; i++) {
+        if (part->steps[i] == 0)
+            continue;
+        len = put(to, len, i - next);
+        len = put(to, len, part->steps[i]);
+        next = i + 1;
+    }
+    return len;
+}
+
+size_t paired_pack(const struct paired *paired, unsigned char to[PAIRED_PACKED_MAX])
+{
+    struct paired copy = *paired;
+    struct part parts[PARTS];
+    size_t len = put(to, 0, PACK_VERSION);
+    len = put(to, len, copy.count);
+    len = put(to, len, copy.slower);
+    parts_of(&copy, parts);
+    for (int p = 0; p < PARTS; p++)
+        len = put_part(to, len, &parts[p]);
+    return len;
+}
+
+struct reader {
+    const unsigned char *at, *end;
+    bool bad;
+};
+
+static uint64_t get(struct reader *reader, uint64_t most)
+{
+    uint64_t number = 0;
+    for (unsigned shift = 0; shift < 63; shift += 7) {
+        if (reader->at == reader->end)
+            break;
+        unsigned char byte = *reader->at++;
+        number |= (uint64_t)(byte & 127u) << shift;
+        if (byte < 128) {
+            reader->bad = reader->bad || number > most;
+            return reader->bad ? 0 : number;
+        }
+    }
+    reader->bad = true;
+    return 0;
+}
+
+/* Returns what the steps add up to. */
+static uint64_t get_part(struct reader *reader, const struct part *part)
+{
+    uint64_t used = get(reader, part->count), next = 0, total = 0;
+    for (uint64_t i = 0; i < used && !reader->bad; i++) {
+        uint64_t step = next + get(reader, part->count);
+        if (step >= part->count) {
+            reader->bad = true;
+            break;
+        }
+        part->steps[step] = (uint32_t)get(reader, UINT32_MAX);
+        total += part->steps[step];
+        next = step + 1;
+    }
+    return total;
+}
+
+static void unpack(struct paired *paired, struct reader *reader)
+{
+    struct part parts[PARTS];
+    parts_of(paired, parts);
+    reader->bad = get(reader, UINT64_MAX) != PACK_VERSION || reader->bad;
+    paired->count = get(reader, INT64_MAX);
+    paired->slower = get(reader, paired->count);
+    for (int p = 0; p < PARTS && !reader->bad; p++) {
+        uint64_t total = get_part(reader, &parts[p]);
+        reader->bad =
+            reader->bad || total > WEIGHT_MAX || total > paired->count || (total == 0) != (paired->count == 0);
+        paired->weight = total > paired->weight ? total : paired->weight;
+    }
+}
+
+bool paired_unpack(struct paired *paired, const void *at, size_t len)
+{
+    struct reader reader = {.at = at, .end = (const unsigned char *)at + len};
+    memset(paired, 0, sizeof(*paired));
+    unpack(paired, &reader);
+    if (!reader.bad && reader.at == reader.end)
+        return true;
+    memset(paired, 0, sizeof(*paired));
+    return false;
+}
