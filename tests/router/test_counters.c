@@ -71,11 +71,41 @@ static void a_sum_has_every_counter_of_both(void **state)
         assert_int_equal(((uint64_t *)&sum)[i], 2 * (i + 1));
 }
 
+/* Copies that were sent go on; copies that measure noise are a second copy of a request that is counted already. */
+static void steps_on_the_way_and_noise_are_not_final(void **state)
+{
+    (void)state;
+    uint32_t final = 0;
+    for (int i = 0; i < MIRROR_REASONS; i++)
+        final += mirror_reason_is_final((enum mirror_reason)i);
+    assert_int_equal(final, MIRROR_REASONS - 5);
+    assert_false(mirror_reason_is_final(MIRROR_SENT));
+    assert_false(mirror_reason_is_final(MIRROR_OFF));
+    assert_false(mirror_reason_is_final(MIRROR_NOISE_SENT));
+    assert_false(mirror_reason_is_final(MIRROR_NOISE_COMPARED));
+    assert_false(mirror_reason_is_final(MIRROR_NOISE_DROPPED));
+    assert_false(mirror_reason_is_final(MIRROR_REASONS));
+}
+
+static void workers_whose_mirror_breaker_is_open_are_added_up(void **state)
+{
+    (void)state;
+    static struct route_counters a;
+    static struct route_counters sum;
+    a.copies[SIDE_NEW].open = 1;
+    route_counters_add(&sum, &a);
+    route_counters_add_counts(&sum, &a);
+    assert_int_equal(sum.copies[SIDE_NEW].open, 2);
+    assert_int_equal(sum.copies[SIDE_LEGACY].open, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_value_has_a_name_of_its_own),
         cmocka_unit_test(a_sum_has_every_counter_of_both),
+        cmocka_unit_test(steps_on_the_way_and_noise_are_not_final),
+        cmocka_unit_test(workers_whose_mirror_breaker_is_open_are_added_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -265,6 +265,50 @@ static void mirroring_follows_share_method_and_upgrade(void **state)
     fixture_free(f);
 }
 
+static const char *sampled_yaml(char *room, size_t size, const char *shadow, int percent)
+{
+    (void)snprintf(room, size,
+                   YAML_HEAD "  - { name: orders, match: { path: /orders/** }, sticky: [ { header: X-User-Id } ],\n"
+                             "      percent: %d, shadow: { percent: %s, sampling: cohort } }\n",
+                   percent, shadow);
+    return room;
+}
+
+/* The same users each time, a share that grows only adds some, and live traffic has no say in it. */
+static void a_sample_of_users_stays_the_same(void **state)
+{
+    enum {
+        USERS = 20000
+    };
+    (void)state;
+    char yaml[512];
+    static bool before[USERS];
+    memset(before, 0, sizeof(before));
+    static const char *const shares[] = {"1", "10", "40", "100"};
+    static const double parts[] = {0.01, 0.1, 0.4, 1};
+    struct fixture *f = fixture_new(1, sampled_yaml(yaml, sizeof(yaml), shares[0], 30));
+    for (size_t s = 0; s < sizeof(shares) / sizeof(shares[0]); s++) {
+        uint32_t sent = 0, on_new = 0, sent_and_new = 0;
+        fixture_configure(f, sampled_yaml(yaml, sizeof(yaml), shares[s], 30));
+        for (uint64_t i = 0; i < USERS; i++) {
+            struct request r;
+            char id[32];
+            user_request(&r, id, i);
+            struct decision d = decide_on(f, 0, &r);
+            bool mirrored = d.mirror == MIRROR_SENT;
+            assert_int_equal(decide_on(f, 0, &r).mirror, d.mirror); /* with other random bits */
+            assert_true(mirrored || !before[i]);
+            before[i] = mirrored;
+            sent += mirrored;
+            on_new += d.side == SIDE_NEW;
+            sent_and_new += mirrored && d.side == SIDE_NEW;
+        }
+        assert_true(fabs(sent - USERS * parts[s]) <= 4 * sqrt(USERS * parts[s]));
+        assert_true(fabs(sent_and_new - on_new * parts[s]) <= 4 * sqrt(on_new * parts[s]) + 1);
+    }
+    fixture_free(f);
+}
+
 static void a_write_is_not_mirrored_unless_named(void **state)
 {
     (void)state;
@@ -440,6 +484,7 @@ int main(void)
         cmocka_unit_test(passthrough_beats_everything),
         cmocka_unit_test(raw_passthrough_needs_one_legacy_for_all),
         cmocka_unit_test(mirroring_follows_share_method_and_upgrade),
+        cmocka_unit_test(a_sample_of_users_stays_the_same),
         cmocka_unit_test(a_write_is_not_mirrored_unless_named),
         cmocka_unit_test(the_assignment_cookie_only_ever_keeps_on_new),
         cmocka_unit_test(outcomes_are_counted_on_the_side_asked_first),

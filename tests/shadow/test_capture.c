@@ -56,6 +56,49 @@ static void digests_what_it_does_not_keep(void **state)
     }
 }
 
+static void of_a_request_the_beginning_is_kept_without_a_digest(void **state)
+{
+    struct capture c;
+    (void)state;
+    capture_init(&c);
+    capture_reset(&c, 5);
+    capture_head(&c, 0, head, sizeof(head) - 1);
+    capture_beginning(&c, "123", 3);
+    assert_false(c.truncated);
+    capture_beginning(&c, "45678", 5);
+    capture_beginning(&c, "9", 1);
+    assert_true(c.truncated);
+    assert_false(c.failed);
+    assert_null(c.hash);
+    assert_int_equal(c.body_len, 9);
+    assert_int_equal(c.len - c.head_len, 5);
+    assert_memory_equal(c.at + c.head_len, "12345", 5);
+    capture_done(&c);
+}
+
+/* Who counts memory asks before: what it is told is what the buffer then grows by. */
+static void growth_is_known_before(void **state)
+{
+    static char piece[5000];
+    (void)state;
+    memset(piece, 'x', sizeof(piece));
+    for (size_t len = 1; len <= sizeof(piece); len += 333) {
+        struct capture c;
+        capture_init(&c);
+        capture_reset(&c, 30000);
+        size_t expected = capture_growth(&c, sizeof(head) - 1);
+        capture_head(&c, 200, head, sizeof(head) - 1);
+        assert_int_equal(c.room, expected);
+        for (int i = 0; i < 40; i++) {
+            size_t room = c.room;
+            size_t growth = capture_growth(&c, len);
+            capture_body(&c, piece, len);
+            assert_int_equal(c.room - room, growth);
+        }
+        capture_done(&c);
+    }
+}
+
 static void exactly_the_limit_is_not_truncated(void **state)
 {
     struct capture c;
@@ -173,6 +216,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_head_and_body),
         cmocka_unit_test(digests_what_it_does_not_keep),
+        cmocka_unit_test(of_a_request_the_beginning_is_kept_without_a_digest),
+        cmocka_unit_test(growth_is_known_before),
         cmocka_unit_test(exactly_the_limit_is_not_truncated),
         cmocka_unit_test(a_limit_of_nothing_keeps_nothing),
         cmocka_unit_test(a_later_head_replaces_an_earlier),

@@ -117,6 +117,34 @@ static void a_full_queue_refuses(void **state)
     report_free(f.report);
 }
 
+/* The worker says what its queue may hold. */
+static void the_bound_in_bytes_is_the_workers(void **state)
+{
+    struct fixture f;
+    uint32_t accepted = 0;
+    (void)state;
+    start(&f, 2, 1024);
+    struct pair *probe = test_json_pair(&f.route, "1", "2");
+    comparer_set_bound(f.comparer, 1, 4 * pair_bytes(probe));
+    pair_free(probe);
+    for (;; accepted++) {
+        struct pair *pair = test_json_pair(&f.route, "1", "2");
+        if (!comparer_submit(f.comparer, 1, pair)) {
+            pair_free(pair);
+            break;
+        }
+    }
+    assert_int_equal(accepted, 4);
+    for (uint32_t i = 0; i < 10; i++) /* the other worker's queue is its own */
+        assert_true(comparer_submit(f.comparer, 0, test_json_pair(&f.route, "1", "2")));
+    for (uint32_t i = 0; i < 10; i++)
+        pair_free(await_pair(&f, 0));
+    for (uint32_t i = 0; i < accepted; i++)
+        pair_free(await_pair(&f, 1));
+    comparer_stop(f.comparer, 1000);
+    report_free(f.report);
+}
+
 /* Answers of 1 MiB: the queue is full long before it has as many pairs as it has places. */
 static void large_answers_are_bounded_in_bytes(void **state)
 {
@@ -282,6 +310,7 @@ int main(void)
         cmocka_unit_test(compares_and_gives_back),
         cmocka_unit_test(wakes_from_sleep),
         cmocka_unit_test(a_full_queue_refuses),
+        cmocka_unit_test(the_bound_in_bytes_is_the_workers),
         cmocka_unit_test(large_answers_are_bounded_in_bytes),
         cmocka_unit_test(finishing_gives_everything_back),
         cmocka_unit_test(stopping_at_once_frees_what_waits),
