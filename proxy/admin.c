@@ -2,8 +2,8 @@
  * The admin server: listens, guards the door, finds the endpoint, reads the body, calls the handler.
  *
  * Runs on the control thread's loop over evhttp. evhttp has no limit of its own on heads, bodies and patience, so all
- * three are set here; it answers what is not HTTP by itself. What endpoints do is in admin_views.c, admin_verbs.c and
- * admin_explain.c; which there are, in admin_endpoints.c.
+ * three are set here; it answers what is not HTTP by itself. What endpoints do is in admin_views.c, admin_verbs.c,
+ * admin_report.c and admin_explain.c; which there are, in admin_endpoints.c.
  */
 #include "proxy/admin.h"
 
@@ -27,6 +27,7 @@
 #include "config/config.h"
 #include "proxy/admin_body.h"
 #include "proxy/admin_guard.h"
+#include "proxy/admin_handlers.h"
 #include "proxy/admin_reply.h"
 #include "proxy/admin_request.h"
 #include "proxy/control.h"
@@ -41,6 +42,7 @@ enum {
 struct admin {
     struct control *control; /* borrowed */
     struct evhttp *http;
+    struct admin_reports *reports; /* owned */
     int port;
     bool loopback;
     char *host;  /* of admin.address at start */
@@ -201,7 +203,7 @@ static void on_request(struct evhttp_request *http, void *context)
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(http);
     const char *path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
     const char *query = uri != NULL ? evhttp_uri_get_query(uri) : NULL;
-    struct admin_request request = {.control = admin->control, .http = http};
+    struct admin_request request = {.control = admin->control, .reports = admin->reports, .http = http};
     char allow[32] = "";
     if (path == NULL || path[0] == '\0')
         path = "/";
@@ -218,7 +220,8 @@ static void on_request(struct evhttp_request *http, void *context)
     json_decref(request.body);
 }
 
-/* Left to itself, evhttp closes a socket before it takes it out of the loop: by then the number may be another thread's. */
+/* Left to itself, evhttp closes a socket before it takes it out of the loop: by then the number may be another
+ * thread's. */
 static struct bufferevent *new_bufferevent(struct event_base *base, void *context)
 {
     (void)context;
@@ -228,7 +231,8 @@ static struct bufferevent *new_bufferevent(struct event_base *base, void *contex
 static bool serve(struct admin *admin, int fd)
 {
     admin->http = evhttp_new(control_base(admin->control));
-    if (admin->http == NULL)
+    admin->reports = admin_reports_new(control_base(admin->control));
+    if (admin->http == NULL || admin->reports == NULL)
         return false;
     evhttp_set_max_headers_size(admin->http, HEAD_BYTES);
     evhttp_set_max_body_size(admin->http, BODY_HARD_BYTES);
@@ -275,8 +279,10 @@ void admin_stop(struct admin *admin)
 {
     if (admin == NULL)
         return;
+    admin_reports_refuse(admin->reports);
     if (admin->http != NULL)
         evhttp_free(admin->http);
+    admin_reports_free(admin->reports); /* evhttp tells it of every connection it closes */
     free(admin->host);
     free(admin->token);
     free(admin);

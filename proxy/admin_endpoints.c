@@ -28,7 +28,7 @@ static const struct admin_field percent_fields[] = {
 static const struct admin_field passthrough_fields[] = {{"on", ADMIN_BOOLEAN, true, "true or false"}, WHO, REASON, {0}};
 static const struct admin_field reload_fields[] = {WHO, {0}};
 static const struct admin_field reset_fields[] = {
-    {"route", ADMIN_STRING, false, "a route's name; all routes without it"}, {0}};
+    {"route", ADMIN_STRING, false, "a route's name; all routes without it"}, WHO, REASON, {0}};
 static const struct admin_field explain_fields[] = {
     {"method", ADMIN_STRING, false, "a method, such as \"GET\""},
     {"path", ADMIN_STRING, true, "a path with or without query, such as \"/orders/7?full=1\""},
@@ -44,7 +44,11 @@ static const struct admin_endpoint endpoints[] = {
     {"/api/v1/status", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_status, 0, NULL, "process, backends and all routes"},
     {"/api/v1/routes", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_routes, 0, NULL, "all routes"},
     {"/api/v1/routes/{route}", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_route, 0, NULL, "one route"},
-    {"/api/v1/report", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_report, 0, NULL, "what comparing found [?route=NAME]"},
+    {"/api/v1/report", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_report, 0, NULL,
+     "what comparing found [?route=NAME&format=FORMAT&samples=N]"},
+    {"/report", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_page, 0, NULL, "the same as a page for people [?route=NAME]"},
+    {"/api/v1/verdict", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_verdict, 0, NULL,
+     "does the comparison hold its limit ?route=NAME[&limit=0.001&confidence=0.99]"},
     {"/api/v1/history", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_history, 0, NULL,
      "newest changes of state [?route=NAME&limit=N]"},
     {"/api/v1/audit", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_audit, 0, NULL,
@@ -70,7 +74,7 @@ static const struct admin_endpoint endpoints[] = {
     {"/api/v1/reload", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_config, 0, reload_fields,
      "read the file again {who}"},
     {"/api/v1/report/reset", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_report, 0, reset_fields,
-     "forget what comparing found {route}"},
+     "forget what comparing found {route, reason, who}"},
     {"/api/v1/explain", EVHTTP_REQ_POST, ADMIN_SECRET, admin_explain, 0, explain_fields,
      "which side a request would get, and why {method, path, headers, client}"},
 };

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 struct control;
+struct admin_reports;
 struct admin_request;
 
 enum {
@@ -52,8 +53,9 @@ struct admin_endpoint {
 };
 
 struct admin_request {
-    struct control *control;     /* borrowed */
-    struct evhttp_request *http; /* borrowed: evhttp frees it once it is answered */
+    struct control *control;       /* borrowed */
+    struct admin_reports *reports; /* borrowed: those being made */
+    struct evhttp_request *http;   /* borrowed: evhttp frees it once it is answered */
     const struct admin_endpoint *endpoint;
     char route[ADMIN_ROUTE_ROOM]; /* "{route}" of the path, decoded */
     struct evkeyvalq query;       /* owned by serve() in admin.c */

@@ -1,5 +1,5 @@
 /*
- * The endpoints that change something: plan verbs, passthrough, reload, forgetting the report.
+ * The endpoints that change something: plan verbs, passthrough, reload.
  *
  * Each turns a checked JSON body into one call of control.h, which saves, publishes and audits; nothing is changed
  * here. Who asked is always "operator:...", so that nobody can sign as the plan or the breaker.
@@ -13,17 +13,6 @@
 
 #include "proxy/admin_reply.h"
 #include "proxy/control.h"
-#include "shadow/report.h"
-
-enum {
-    WHO_BYTES = 64,
-    REASON_BYTES = 500
-};
-
-struct signature {
-    char who[sizeof("operator:") + WHO_BYTES];
-    const char *reason; /* borrowed from the body; may be NULL */
-};
 
 static bool is_printable(const char *text)
 {
@@ -33,8 +22,7 @@ static bool is_printable(const char *text)
     return true;
 }
 
-/* Who asks and why, for the audit trail. False: answered. */
-static bool read_signature(struct admin_request *request, struct signature *signature)
+bool admin_read_signature(struct admin_request *request, struct admin_signature *signature)
 {
     static const char prefix[] = "operator:";
     const char *who = json_string_value(json_object_get(request->body, "who"));
@@ -43,14 +31,15 @@ static bool read_signature(struct admin_request *request, struct signature *sign
         who = "api";
     if (strncmp(who, prefix, sizeof(prefix) - 1) == 0)
         who += sizeof(prefix) - 1;
-    if (strlen(who) > WHO_BYTES || !is_printable(who)) {
+    if (strlen(who) > ADMIN_WHO_BYTES || !is_printable(who)) {
         admin_reply_error(request->http, 400, "bad_body", "send a plain name",
-                          "body: \"who\" is longer than %d bytes or has control characters", WHO_BYTES);
+                          "body: \"who\" is longer than %d bytes or has control characters", ADMIN_WHO_BYTES);
         return false;
     }
-    if (signature->reason != NULL && (strlen(signature->reason) > REASON_BYTES || !is_printable(signature->reason))) {
+    if (signature->reason != NULL &&
+        (strlen(signature->reason) > ADMIN_REASON_BYTES || !is_printable(signature->reason))) {
         admin_reply_error(request->http, 400, "bad_body", "send one short line",
-                          "body: \"reason\" is longer than %d bytes or has control characters", REASON_BYTES);
+                          "body: \"reason\" is longer than %d bytes or has control characters", ADMIN_REASON_BYTES);
         return false;
     }
     snprintf(signature->who, sizeof(signature->who), "%s%s", prefix, who);
@@ -129,8 +118,8 @@ static bool reply_gate(struct admin_request *request)
 
 void admin_change_route(struct admin_request *request)
 {
-    struct signature signature;
-    if (!read_signature(request, &signature))
+    struct admin_signature signature;
+    if (!admin_read_signature(request, &signature))
         return;
     struct router_command command = {
         .verb = (enum router_verb)request->endpoint->argument,
@@ -157,8 +146,8 @@ void admin_change_route(struct admin_request *request)
 
 void admin_change_passthrough(struct admin_request *request)
 {
-    struct signature signature;
-    if (!read_signature(request, &signature))
+    struct admin_signature signature;
+    if (!admin_read_signature(request, &signature))
         return;
     bool on = json_is_true(json_object_get(request->body, "on"));
     bool done = control_passthrough(request->control, on, signature.who, signature.reason);
@@ -176,8 +165,8 @@ void admin_change_passthrough(struct admin_request *request)
 
 void admin_change_config(struct admin_request *request)
 {
-    struct signature signature;
-    if (!read_signature(request, &signature))
+    struct admin_signature signature;
+    if (!admin_read_signature(request, &signature))
         return;
     json_t *errors = NULL;
     if (control_reload(request->control, signature.who, &errors)) {
@@ -192,16 +181,4 @@ void admin_change_config(struct admin_request *request)
                      json_pack("{s:{s:s, s:s, s:s, s:o}}", "error", "code", "bad_config", "message",
                                "the file has faults; the running configuration stays", "remedy",
                                "correct the file and reload again", "errors", errors != NULL ? errors : json_array()));
-}
-
-void admin_change_report(struct admin_request *request)
-{
-    const char *route = json_string_value(json_object_get(request->body, "route"));
-    struct route_counters sum;
-    if (route != NULL && !router_counters(control_router(request->control), route, &sum)) {
-        admin_no_such_route(request, route);
-        return;
-    }
-    report_reset(control_report(request->control), route);
-    admin_reply_json(request->http, 200, json_pack("{s:s?}", "reset", route));
 }

@@ -1,5 +1,5 @@
 /*
- * The endpoints that only read: health, metrics, status, routes, report, history, audit trail, configuration, index.
+ * The endpoints that only read: health, metrics, status, routes, history, audit trail, configuration, index.
  *
  * Control thread. Each asks the room that knows and answers with what it said; nothing is kept here.
  */
@@ -16,7 +16,6 @@
 #include "proxy/control.h"
 #include "proxy/metrics.h"
 #include "router/store/store.h"
-#include "shadow/report.h"
 
 enum {
     LIST_DEFAULT = 100,
@@ -203,23 +202,6 @@ void admin_view_route(struct admin_request *request)
         admin_reply_json(request->http, 200, route);
     else
         admin_no_such_route(request, request->route);
-}
-
-void admin_view_report(struct admin_request *request)
-{
-    const char *route = evhttp_find_header(&request->query, "route");
-    struct route_counters sum;
-    if (route != NULL && !router_counters(control_router(request->control), route, &sum)) {
-        admin_no_such_route(request, route);
-        return;
-    }
-    json_t *report = report_json(control_report(request->control), route);
-    if (report == NULL && route != NULL) /* the route is there, but nothing of it has been compared */
-        admin_reply_error(request->http, 404, "nothing_compared",
-                          "a stage or route with a share of `shadow` makes pairs to compare",
-                          "nothing has been compared yet for route \"%s\"", route);
-    else
-        admin_reply_json(request->http, 200, report);
 }
 
 /* ?limit=N. False: answered. */

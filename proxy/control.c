@@ -165,6 +165,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     control_save(control);
     republish(control, now_ms);
     remind_of_fail_open(control, now_ms);
+    control_report_tick(control);
     if (control->draining)
         control_drain_tick(control);
 }
@@ -482,7 +483,13 @@ static int start(struct control *control)
     char *error = NULL;
     if (!start_process(control))
         return EXIT_BROKEN;
-    if (!choose_config(control) || !open_state(control) || !take_config(control))
+    if (!choose_config(control) || !open_state(control))
+        return EXIT_REFUSED;
+    if (!control_report_begin(control)) {
+        say(NULL);
+        return EXIT_BROKEN;
+    }
+    if (!take_config(control))
         return EXIT_REFUSED;
     if (!listeners_prepare(&control->listeners, control->holder->config, control->worker_count, &plan, &error)) {
         say(error);
@@ -552,6 +559,8 @@ static void stop(struct control *control)
         stop_workers(control);
         listeners_done(&control->listeners);
     }
+    if (!control_report_end(control))
+        control->abandon = true;
     if (was_running)
         tell_end(control);
     if (control->abandon) {

@@ -20,6 +20,7 @@ struct control;
 struct report;
 struct store;
 struct event_base;
+struct keeper;
 
 struct control_options {
     const char *config_path;
@@ -36,6 +37,9 @@ const struct config *control_config(struct control *control);
 struct router *control_router(struct control *control);
 struct report *control_report(struct control *control);
 struct store *control_store(struct control *control);
+struct keeper *control_keeper(struct control *control); /* NULL: none runs */
+/* Forgets what comparing found of a route (NULL: all), with an audit line. True when that line is on the disk. */
+bool control_forget_report(struct control *control, const char *route, const char *who, const char *reason);
 /* Runs the command, saves, publishes. Like router_command(). */
 int control_command(struct control *control, const struct router_command *command, const char **why);
 /* The API's passthrough switch. True when it is now as asked (saved and published). */
@@ -56,6 +60,9 @@ struct control_process { /* facts for status and metrics */
     uint64_t last_reload_wall_ms;
     bool last_reload_ok;
     uint64_t state_saves, state_save_failures;
+    uint64_t report_saves, report_save_failures;
+    uint64_t report_samples; /* stored */
+    bool report_on_disk;
     uint64_t log_dropped;
     uint32_t workers;
     bool fail_open; /* serving without a valid file */

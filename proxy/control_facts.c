@@ -8,6 +8,7 @@
 #include "proxy/control_inside.h"
 #include "proxy/resolver.h"
 #include "proxy/worker.h"
+#include "shadow/keeper.h"
 
 struct event_base *control_base(struct control *control)
 {
@@ -27,6 +28,11 @@ struct router *control_router(struct control *control)
 struct report *control_report(struct control *control)
 {
     return control->report;
+}
+
+struct keeper *control_keeper(struct control *control)
+{
+    return control->keeper;
 }
 
 struct store *control_store(struct control *control)
@@ -66,6 +72,8 @@ void control_counters(const struct control *control, struct worker_counters *sum
 
 void control_process(const struct control *control, struct control_process *process)
 {
+    struct keeper_stats report;
+    keeper_stats(control->keeper, &report);
     *process = (struct control_process){
         .started_wall_ms = control->started_wall_ms,
         .uptime_ms = control_clock_ms() - control->started_ms,
@@ -76,6 +84,10 @@ void control_process(const struct control *control, struct control_process *proc
         .last_reload_ok = control->last_reload_ok,
         .state_saves = control->state_saves,
         .state_save_failures = control->state_save_failures,
+        .report_saves = report.saves,
+        .report_save_failures = report.save_failures,
+        .report_samples = report.samples_kept,
+        .report_on_disk = report.on_disk,
         .log_dropped = log_dropped(control->log),
         .workers = control->worker_count,
         .fail_open = control->fail_open,

@@ -18,6 +18,7 @@
 struct admin;
 struct comparer;
 struct event;
+struct keeper;
 struct resolver;
 struct watch;
 struct worker;
@@ -39,6 +40,7 @@ struct control {
     struct admin *admin; /* NULL: none configured */
     struct comparer *comparer;
     struct report *report;
+    struct keeper *keeper; /* stores the report; NULL before the state directory is open */
     struct resolver *resolver;
 
     struct config_holder *holder;   /* the file in use; in fail-open mode the one made from the command line */
@@ -123,6 +125,16 @@ void control_state_close(struct control_state *state);
 void control_save(struct control *control);
 /* The same now, in any case, and waits. True when everything is on the disk. */
 bool control_save_and_wait(struct control *control, uint64_t wait_ms);
+
+/* ---- control_report.c ---- */
+
+/* Takes up the stored report and stores it from now on, in the directory of the state. After the store has its lock,
+ * before the router's first configuration: evidence counts on from the report's totals. False without memory. */
+bool control_report_begin(struct control *control);
+/* Logs what the keeper could not do. */
+void control_report_tick(struct control *control);
+/* The last save. False: it hangs, see keeper_stop(). */
+bool control_report_end(struct control *control);
 
 /* ---- control_passthrough.c ---- */
 

@@ -701,6 +701,13 @@ bool router_passthrough(struct router *router, enum passthrough_source source, b
     return (before != 0) != (after != 0);
 }
 
+void router_note(struct router *router, const char *route, const char *what, const char *who, const char *reason,
+                 uint64_t wall_ms)
+{
+    router->revision++; /* the history is saved, too */
+    journal_tell(&router->journal, wall_ms, route, what, who, reason != NULL ? reason : "no reason given", NULL, NULL);
+}
+
 bool router_passthrough_is_on(const struct router *router)
 {
     return router->passthrough != 0;

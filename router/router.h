@@ -199,6 +199,10 @@ enum passthrough_source {
 bool router_passthrough(struct router *router, enum passthrough_source source, bool on, const char *who,
                         const char *reason, uint64_t wall_ms);
 bool router_passthrough_is_on(const struct router *router);
+/* What a person did that is no state of the router, such as "report_forgotten": it stands in history and audit trail in
+ * the order in which it happened. `route` NULL: the whole process. */
+void router_note(struct router *router, const char *route, const char *what, const char *who, const char *reason,
+                 uint64_t wall_ms);
 const char *passthrough_source_name(enum passthrough_source source);
 
 /* Everything that must survive a restart (stage, share, phase, breaker, trips, passthrough, sequence, newest history),

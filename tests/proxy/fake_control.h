@@ -12,6 +12,7 @@
 
 #include "proxy/control.h"
 #include "router/store/store.h"
+#include "shadow/keeper.h"
 #include "shadow/report.h"
 
 struct control {
@@ -19,6 +20,7 @@ struct control {
     struct config *config;
     struct router *router;
     struct report *report;
+    struct keeper *keeper; /* in memory */
     struct store *store;
     struct worker_counters counters;
     struct control_process process;
@@ -47,6 +49,11 @@ struct router *control_router(struct control *control)
 struct report *control_report(struct control *control)
 {
     return control->report;
+}
+
+struct keeper *control_keeper(struct control *control)
+{
+    return control->keeper;
 }
 
 struct store *control_store(struct control *control)
@@ -80,6 +87,13 @@ bool control_passthrough(struct control *control, bool on, const char *who, cons
 {
     fake_sign(control, who, reason);
     router_passthrough(control->router, PASSTHROUGH_API, on, who, reason, control_wall_ms(control));
+    return !control->cannot_save;
+}
+
+bool control_forget_report(struct control *control, const char *route, const char *who, const char *reason)
+{
+    fake_sign(control, who, reason);
+    keeper_forget(control->keeper, route);
     return !control->cannot_save;
 }
 
@@ -139,6 +153,8 @@ static struct control *fake_control_new(const char *yaml)
     control->base = event_base_new();
     control->report = report_new();
     char *error = NULL;
+    control->keeper = keeper_start(NULL, control->report, &error);
+    assert_non_null(control->keeper);
     control->store = store_open(NULL, &error);
     static const struct router_hooks hooks = {0};
     control->router = router_new(1, &hooks);
@@ -151,6 +167,7 @@ static struct control *fake_control_new(const char *yaml)
 
 static void fake_control_free(struct control *control)
 {
+    assert_true(keeper_stop(control->keeper, 60000));
     router_free(control->router);
     report_free(control->report);
     store_close(control->store);
