@@ -78,10 +78,13 @@ function percent(rate, happened) {
   if (value >= 100) return '100\u00a0%';
   if (value > 99.9) return '> 99.9\u00a0%';
   if (value < 1e-7) return '< 0.0000001\u00a0%';
-  const digits = value >= 10 ? 1 : value >= 0.1 ? 2 : Math.min(9, 1 - Math.floor(Math.log10(value)));
+  const near = Number(value.toPrecision(2));
+  const digits = near >= 10 ? 1 : near >= 0.1 ? 2 : Math.min(9, 1 - Math.floor(Math.log10(near)));
   return value.toFixed(digits) + '\u00a0%';
 }
 
+/* What somebody set is shown as it was written. */
+const setting = (rate) => (number(rate) === null ? NONE : String(Number((rate * 100).toPrecision(6))) + '\u00a0%');
 const shareOf = (part, whole) => percent(whole > 0 ? part / whole : 0, part > 0);
 
 function figure(value) {
@@ -104,6 +107,8 @@ function bytes(value) {
 }
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+/* A figure and its sign stay on one line. */
+const bound = (words) => words.replaceAll(' %', '\u00a0%');
 const two = (value) => String(value).padStart(2, '0');
 function dateOf(ms) {
   const date = new Date(count(ms));
@@ -162,7 +167,7 @@ const directionOf = (route) => sideName(route, 'primary') + ' \u2192 ' + sideNam
 
 function verdictOf(raw) {
   const verdict = object(raw);
-  return { ...verdict, compared: count(verdict.compared), differing: count(verdict.differing), sentence: text(verdict.sentence) };
+  return { ...verdict, compared: count(verdict.compared), differing: count(verdict.differing), sentence: bound(text(verdict.sentence)) };
 }
 
 function totalsOf(raw) {
@@ -176,7 +181,7 @@ function totalsOf(raw) {
 
 function fieldOf(raw, endpoint) {
   const field = { raw, endpoint, name: text(raw.field), differing: count(raw.differing), noise: count(raw.noise_differing),
-    ignored: count(raw.ignored), why: text(raw.why), example: object(raw.example), kinds: [] };
+    ignored: count(raw.ignored), why: bound(text(raw.why)), example: object(raw.example), kinds: [] };
   field.state = stateOf(raw);
   field.rate = number(raw.rate) ?? (endpoint.totals.compared > 0 ? field.differing / endpoint.totals.compared : 0);
   field.noiseRate = number(raw.noise_rate);
@@ -251,8 +256,6 @@ function gauge(part, whole, look) {
 function reasonsOf(raw) {
   return Object.entries(object(raw)).filter((entry) => count(entry[1]) > 0).sort((a, b) => b[1] - a[1]);
 }
-
-const reasonWords = (reasons) => reasons.map(([name, seen]) => name.replaceAll('_', ' ') + ' ' + grouped(seen)).join(', ');
 
 function copyButton(label, make) {
   const button = el('button', { type: 'button', class: 'button', click: () => copy(make(), button) }, label);
@@ -363,9 +366,9 @@ function drawScale(v) {
   if (points.length === 0) return null;
   const scale = scaleOf(points);
   const left = (value) => Math.min(100, scale.at(value)) + '%';
-  const sure = percent(number(v.confidence) ?? 0.99).replace('.00', '').replace('.0', '');
+  const sure = setting(number(v.confidence) ?? 0.99);
   const words = 'Rate ' + percent(rate, v.differing > 0) + '; with ' + sure + ' confidence at least ' + percent(atLeast) + ' and at most ' +
-    percent(atMost) + '; ' + (limit === null ? 'no limit is set.' : 'limit ' + percent(limit) + '.');
+    percent(atMost) + '; ' + (limit === null ? 'no limit is set.' : 'limit ' + setting(limit) + '.');
   const limitAt = limit === null ? 0 : Math.min(100, scale.at(limit));
   return el('figure', { class: 'scale' },
     el('div', { class: 'track', role: 'img', 'aria-label': words },
@@ -384,7 +387,7 @@ function drawScale(v) {
     el('figcaption', { class: 'keys' },
       el('span', null, el('i', { class: 'k-rate' }), 'rate ', el('b', null, percent(rate, v.differing > 0))),
       el('span', null, el('i', { class: 'k-span' }), 'at ' + sure + ' confidence ', el('b', null, percent(atLeast) + ' to ' + percent(atMost))),
-      limit === null ? el('span', null, 'no limit is set') : el('span', null, el('i', { class: 'k-limit' }), 'limit ', el('b', null, percent(limit))),
+      limit === null ? el('span', null, 'no limit is set') : el('span', null, el('i', { class: 'k-limit' }), 'limit ', el('b', null, setting(limit))),
       scale.logarithmic && el('span', null, 'logarithmic scale')));
 }
 
@@ -443,6 +446,15 @@ function drawStack(totals) {
       PARTS.filter((p) => totals[p.key] > 0).map((p) => el('span', { class: p.look, style: { flex: totals[p.key] + ' 0 0' } })));
 }
 
+const sumOf = (reasons) => reasons.reduce((sum, entry) => sum + entry[1], 0);
+
+/* What the rate says nothing about, by reason. */
+function drawLeftOut(name, total, reasons, none) {
+  return el('div', null, el('h3', null, name, ' ', el('b', { class: 'sum' }, grouped(total))),
+    reasons.length === 0 ? el('p', { class: 'small soft' }, none) : el('dl', { class: 'reasons' }, reasons.map(([reason, seen]) =>
+      [el('dt', null, reason.replaceAll('_', ' ')), el('dd', { class: 'n' }, grouped(seen)), el('dd', null, REASONS[reason] ?? '')])));
+}
+
 function drawTiles(totals, notComparable, notMirrored, noise) {
   const unable = reasonsOf(notComparable);
   const unsent = reasonsOf(notMirrored);
@@ -451,14 +463,10 @@ function drawTiles(totals, notComparable, notMirrored, noise) {
     tile('match', 'Matched', grouped(totals.matched), shareOf(totals.matched, totals.compared)),
     tile('differ', 'Differ', grouped(totals.differing), shareOf(totals.differing, totals.compared), 'without noise'),
     tile('noise', 'Only noise', grouped(totals.noiseOnly), shareOf(totals.noiseOnly, totals.compared)),
-    tile('rule', 'Ignored by rules', grouped(totals.ignored), shareOf(totals.ignored, totals.compared)),
-    tile('', 'Not compared', grouped(totals.notComparable), reasonWords(unable) || 'every pair could be compared'),
-    notMirrored !== undefined && tile('', 'Not mirrored', grouped(unsent.reduce((sum, entry) => sum + entry[1], 0)),
-      reasonWords(unsent) || 'every request was', 'since shunt started'));
-  const known = [...unable, ...unsent];
-  return [drawStack(totals), tiles, known.length > 0 && el('div', { style: { marginTop: '1rem' } },
-    folded('What the reasons mean', () => el('dl', { class: 'reasons' }, known.map(([name, seen]) =>
-      [el('dt', null, name), el('dd', null, (REASONS[name] ?? 'see the documentation') + ' (' + grouped(seen) + ')')]))))];
+    tile('rule', 'Ignored by rules', grouped(totals.ignored), shareOf(totals.ignored, totals.compared)));
+  return [drawStack(totals), tiles, el('div', { class: 'pair without' },
+    drawLeftOut('Not compared', totals.notComparable, unable, 'Every pair could be compared.'),
+    notMirrored !== undefined && drawLeftOut('Not mirrored, since shunt started', sumOf(unsent), unsent, 'Every request was mirrored.'))];
 }
 
 /* ---- charts ---- */
@@ -474,7 +482,7 @@ function widthMs(bucket) {
 function pointsOf(buckets, chart) {
   return buckets.filter((bucket) => count(bucket.at_ms) > 0).map((bucket) => {
     const from = bucket.at_ms;
-    return { bucket, from, to: from + widthMs(bucket), at: from + widthMs(bucket) / 2, a: chart.a.value(bucket), b: chart.b.value(bucket) };
+    return { bucket, from, to: from + widthMs(bucket), at: from + widthMs(bucket) / 2, a: chart.a.value(bucket), b: chart.b?.value(bucket) ?? null };
   }).sort((x, y) => x.at - y.at);
 }
 
@@ -608,8 +616,7 @@ function legend(chart) {
   const key = (series) => svg('svg', { viewBox: '0 0 30 12', 'aria-hidden': 'true', class: 'plot-key' },
     svg('line', { x1: 1, x2: 29, y1: 6, y2: 6, stroke: series === 'a' ? 'var(--series-a)' : 'var(--series-b)', 'stroke-width': 2.5,
       'stroke-dasharray': series === 'b' ? '6 4' : null }));
-  return el('div', { class: 'legend' }, ['a', 'b'].map((series) => el('span', null, key(series),
-    chart[series].name + (series === 'a' ? ' (solid)' : ' (dashed)'))));
+  return el('div', { class: 'legend' }, ['a', 'b'].filter((series) => chart[series]).map((series) => el('span', null, key(series), chart[series].name)));
 }
 
 function bucketTable(chart, buckets) {
@@ -628,30 +635,40 @@ function chartBody(chart, buckets) {
   return el('div', null, legend(chart), drawPlot(chart, buckets), folded('As a table', () => bucketTable(chart, buckets)));
 }
 
+const HINT = 'Point at the chart, or use the arrow keys in it, to read one point.';
 const comparedIn = (b) => count(b.matched) + count(b.ignored) + count(b.mismatched);
 const part = (some, all) => (all > 0 ? some / all : null);
 const spanWords = (point) => shortMoment(point.from) + ' UTC, ' + (widthMs(point.bucket) >= 3600000 ? 'one hour' : many(widthMs(point.bucket) / 60000, 'minute', 'minutes'));
 
-const DIFFERENCES_CHART = {
-  title: 'Differing answers over time', least: 0.01, unit: tickPercent, hint: 'Point at the chart, or use the arrow keys in it, to read a minute.',
-  a: { name: 'differ, noise included', value: (b) => part(count(b.mismatched), comparedIn(b)) },
-  b: { name: 'could not be compared', value: (b) => part(count(b.not_comparable), comparedIn(b) + count(b.not_comparable)) },
-  describe: (point) => spanWords(point) + ': ' + grouped(count(point.bucket.mismatched)) + ' of ' + grouped(comparedIn(point.bucket)) + ' differ (' +
-    percent(point.a, count(point.bucket.mismatched) > 0) + '), ' + grouped(count(point.bucket.ignored)) + ' ignored, ' +
-    grouped(count(point.bucket.matched)) + ' matched, ' + grouped(count(point.bucket.not_comparable)) + ' not compared',
-  columns: [
-    { name: 'matched', show: (b) => grouped(count(b.matched)) }, { name: 'ignored', show: (b) => grouped(count(b.ignored)) },
-    { name: 'differ', show: (b) => grouped(count(b.mismatched)) },
-    { name: 'rate', show: (b) => percent(part(count(b.mismatched), comparedIn(b)), count(b.mismatched) > 0) },
-    { name: 'not compared', show: (b) => grouped(count(b.not_comparable)) },
-  ],
-};
+const SHARE_COLUMNS = [
+  { name: 'matched', show: (b) => grouped(count(b.matched)) }, { name: 'ignored', show: (b) => grouped(count(b.ignored)) },
+  { name: 'differ', show: (b) => grouped(count(b.mismatched)) },
+  { name: 'rate', show: (b) => percent(part(count(b.mismatched), comparedIn(b)), count(b.mismatched) > 0) },
+  { name: 'not compared', show: (b) => grouped(count(b.not_comparable)) },
+];
+
+function shareChart(label, title, name, value) {
+  return {
+    label, title, least: 0.01, unit: tickPercent, hint: HINT, columns: SHARE_COLUMNS, a: { name, value },
+    describe: (point) => spanWords(point) + ': ' + grouped(count(point.bucket.mismatched)) + ' of ' + grouped(comparedIn(point.bucket)) + ' differ (' +
+      percent(part(count(point.bucket.mismatched), comparedIn(point.bucket)), count(point.bucket.mismatched) > 0) + '), ' +
+      grouped(count(point.bucket.ignored)) + ' ignored, ' + grouped(count(point.bucket.matched)) + ' matched, ' +
+      grouped(count(point.bucket.not_comparable)) + ' not compared',
+  };
+}
+
+const SHARE_CHARTS = [
+  shareChart('Differ', 'Share of differing answers', 'differ, of those compared; noise included', (b) => part(count(b.mismatched), comparedIn(b))),
+  shareChart('Ignored', 'Share of answers that rules ignored', 'differ only where a rule says that it does not matter', (b) => part(count(b.ignored), comparedIn(b))),
+  shareChart('Not compared', 'Share of pairs that could not be compared', 'could not be compared, of all pairs',
+    (b) => part(count(b.not_comparable), comparedIn(b) + count(b.not_comparable))),
+];
 
 function latencyChart(label, title, a, b, signed) {
   const show = signed ? signedMilliseconds : milliseconds;
   return {
     label, title, least: 1, unit: (tick) => (tick < 0 ? MINUS : '') + String(Number(Math.abs(tick).toPrecision(3))) + '\u00a0ms',
-    hint: 'Point at the chart, or use the arrow keys in it, to read a minute.',
+    hint: HINT,
     a: { name: a[1], value: (bucket) => number(bucket[a[0]]) }, b: { name: b[1], value: (bucket) => number(bucket[b[0]]) },
     describe: (point) => spanWords(point) + ': ' + a[1] + ' ' + show(point.a) + ', ' + b[1] + ' ' + show(point.b) + ' (' +
       many(comparedIn(point.bucket), 'pair', 'pairs') + ')',
@@ -670,23 +687,17 @@ function latencyCharts(route) {
   ];
 }
 
-function drawLatencyOverTime(route) {
-  const charts = latencyCharts(route);
+/* A card with several charts of which one is shown. */
+function drawCharts(id, heading, charts, buckets) {
   const body = el('div');
   const buttons = charts.map((chart, i) => el('button', { type: 'button', click: () => show(i) }, chart.label));
   function show(index) {
     buttons.forEach((button, i) => button.setAttribute('aria-pressed', String(i === index)));
-    body.replaceChildren(chartBody(charts[index], route.buckets));
+    body.replaceChildren(chartBody(charts[index], buckets));
   }
   show(0);
-  return el('section', { class: 'card', 'aria-labelledby': 'latency-chart' },
-    el('div', { class: 'head' }, el('h2', { id: 'latency-chart' }, 'Latency of the same requests'),
-      el('div', { class: 'switch', role: 'group', 'aria-label': 'What the chart shows' }, buttons)), body);
-}
-
-function drawDifferencesOverTime(route) {
-  return el('section', { class: 'card', 'aria-labelledby': 'differences-chart' },
-    el('h2', { id: 'differences-chart' }, DIFFERENCES_CHART.title), chartBody(DIFFERENCES_CHART, route.buckets));
+  return el('section', { class: 'card', 'aria-labelledby': id },
+    el('div', { class: 'head' }, el('h2', { id }, heading), el('div', { class: 'switch', role: 'group', 'aria-label': 'What the chart shows' }, buttons)), body);
 }
 
 /* ---- paired latency in words ---- */
@@ -779,7 +790,8 @@ function byState(fields) {
 
 /* Real ones first and open; the others by state, folded, with the sentence that says why they are hidden. */
 function drawFields(fields, place, withEndpoint) {
-  const groups = byState(fields.filter((field) => fieldMatches(field, place)));
+  const matching = fields.filter((field) => fieldMatches(field, place));
+  const groups = byState(matching.sort((a, b) => (a.name === '(other)') - (b.name === '(other)') || b.rate - a.rate));
   const wanted = STATES[place.state] ? [place.state] : ['real'];
   const out = [];
   for (const state of wanted) {
@@ -860,6 +872,7 @@ const kindsOf = (fields) => Object.keys(KINDS).filter((kind) => fields.some((fie
 function drawFieldsCard(fields, place, heading, withEndpoint) {
   return el('section', { class: 'card', 'aria-labelledby': 'fields-heading' },
     el('div', { class: 'head' }, el('h2', { id: 'fields-heading', tabindex: '-1' }, heading), drawTools(place, kindsOf(fields))),
+    fields.length > 0 && el('p', { class: 'state-note' }, 'The two bars of a field share a scale of their own: what counts is how far the first exceeds the second.'),
     el('div', { id: 'field-list' }, drawFields(fields, place, withEndpoint)));
 }
 
@@ -907,9 +920,9 @@ function ruleTable(rules) {
 
 function noiseRuleWords(rule) {
   if (count(rule.percent) === 0) return 'Noise is not measured on this route (shadow.noise.percent is 0), so every difference counts as real.';
-  return 'A second copy of ' + percent(rule.percent) + ' of the mirrored safe requests goes to the primary\u2019s own side. A field is shown when it differs between the sides more often than ' +
-    'by itself, by more than ' + percent(rule.relative) + ' of the two rates\u2019 sum and by more than ' + percent(rule.absolute) + ' of all pairs, and when the excess is significant at ' +
-    percent(rule.confidence) + ' confidence.';
+  return 'A second copy of ' + setting(rule.percent) + ' of the mirrored safe requests goes to the primary\u2019s own side. A field is shown when it differs between the sides more often than ' +
+    'by itself, by more than ' + setting(rule.relative) + ' of the two rates\u2019 sum and by more than ' + setting(rule.absolute) + ' of all pairs, and when the excess is significant at ' +
+    setting(rule.confidence) + ' confidence.';
 }
 
 function drawNotes(route) {
@@ -1328,10 +1341,11 @@ function viewOverview(route, place) {
   return [drawVerdict(route, place),
     el('section', { class: 'card', 'aria-labelledby': 'totals' }, el('h2', { id: 'totals', class: 'unseen' }, 'What was compared'),
       drawTiles(route.totals, route.raw.not_comparable, route.raw.not_mirrored, route.noise)),
+    el('div', { class: 'pair' }, drawCharts('share-chart', 'Differences over time', SHARE_CHARTS, route.buckets),
+      drawCharts('latency-chart', 'Latency over time', latencyCharts(route), route.buckets)),
     drawFieldsCard(route.fields(), place, 'Fields that differ', true),
     el('section', { class: 'card', 'aria-labelledby': 'endpoints' }, el('h2', { id: 'endpoints' }, 'Endpoints'),
       el('div', { id: 'endpoint-list' }, drawEndpoints(route.endpoints(), place))),
-    el('div', { class: 'pair' }, drawDifferencesOverTime(route), drawLatencyOverTime(route)),
     el('section', { class: 'card', 'aria-labelledby': 'latency' }, el('h2', { id: 'latency' }, 'How much slower, or faster'), drawLatency(route.raw.latency, route)),
     drawRules(route), drawNotes(route)];
 }
