@@ -1,6 +1,6 @@
 /*
- * The report's page from a report's JSON: standard input to standard output. For test_page.py, which opens the page in a
- * browser; the making is export_html(), the same that the admin API and shuntctl use.
+ * The report's page from a report's JSON: standard input to standard output. For test_page.py, which opens the page in
+ * a browser; the making is export_html(), the same that the admin API and shuntctl use.
  */
 #include <stdio.h>
 #include <stdlib.h>
