@@ -1332,16 +1332,16 @@ static void compare_same_type(struct json_diff *d, uint32_t a, uint32_t b, const
 static void compare_values(struct json_diff *d, uint32_t a, uint32_t b)
 {
     const struct json_node *x = node_at(d, 0, a), *y = node_at(d, 1, b);
-    bool broken = x->broken || y->broken;
-    if (same_text(d, a, b) || is_over(d) || is_same_scalar(d, a, b))
+    bool one_is_broken = x->broken != y->broken;
+    if ((!one_is_broken && same_text(d, a, b)) || is_over(d) || is_same_scalar(d, a, b))
         return;
     struct rules_here here = rules_here(d);
     if (here.ignore != NULL)
         note(d, DIFFERENCE_VALUE, here.ignore, a, b);
     else if (here.present != NULL)
         note(d, x->type != y->type ? DIFFERENCE_TYPE : DIFFERENCE_VALUE, here.present, a, b);
-    else if (x->broken != y->broken || x->type != y->type)
-        note(d, broken ? DIFFERENCE_INVALID : DIFFERENCE_TYPE, NULL, a, b);
+    else if (one_is_broken || x->type != y->type)
+        note(d, one_is_broken ? DIFFERENCE_INVALID : DIFFERENCE_TYPE, NULL, a, b);
     else
         compare_same_type(d, a, b, &here);
 }

@@ -42,8 +42,8 @@ struct buffer {
 };
 
 struct replacer {
-    struct buffer buffers[2][2];  /* of each side: where its text is, and where the next one goes */
-    pcre2_match_context *context; /* owned */
+    struct buffer buffers[REPLACE_SLOTS][2]; /* where its text is, and where the next one goes */
+    pcre2_match_context *context;            /* owned */
     uint64_t budget;
 };
 

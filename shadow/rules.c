@@ -530,18 +530,23 @@ static enum replace_result replace_in(const struct rules *rules, int slot, uint6
                                       struct span *shadow, uint64_t *changed)
 {
     struct span a = *primary, b = *shadow;
+    uint64_t made = 0;
     *changed = 0;
     for (; which != 0; which &= which - 1) {
         int i = __builtin_ctzll(which);
+        const struct replacement *pattern = rules->replacements[i].pattern;
+        const char *at = a.at, *other_at = b.at;
         uint64_t pieces = 0, other_pieces = 0;
-        enum replace_result result = replacer_run(rules->replacer, rules->replacements[i].pattern, slot, &a, &pieces);
+        enum replace_result result = replacer_run(rules->replacer, pattern, slot, &a, &pieces);
         if (result == REPLACE_DONE)
-            result = replacer_run(rules->replacer, rules->replacements[i].pattern, slot + 1, &b, &other_pieces);
+            result = replacer_run(rules->replacer, pattern, slot + 1, &b, &other_pieces);
         if (result != REPLACE_DONE)
             return result;
-        if (pieces != other_pieces)
-            *changed |= UINT64_C(1) << i;
+        made |= at != a.at || other_at != b.at ? UINT64_C(1) << i : 0;
+        *changed |= pieces != other_pieces ? UINT64_C(1) << i : 0;
     }
+    if (*changed == 0 && span_equal(a, b) && !span_equal(*primary, *shadow)) /* the same pieces in other places */
+        *changed = made;
     *primary = a;
     *shadow = b;
     return REPLACE_DONE;

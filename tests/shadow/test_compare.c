@@ -7,6 +7,8 @@
 
 #include <dirent.h>
 
+#include "shadow/rules.h"
+
 enum {
     EXPECTED_MAX = 64,
     TEXT_MAX = 256
@@ -31,6 +33,11 @@ struct labelled {
     char texts[RULES_ROOM * 4][TEXT_MAX]; /* what the route borrows */
     uint32_t text_count;
     bool default_headers;
+    const char *present_only[RULES_ROOM];
+    struct config_keyed keyed[RULES_ROOM];
+    struct config_replace replace[RULES_ROOM];
+    const char *hits[EXPECTED_MAX]; /* rules that do something, all of them where there is one */
+    uint32_t hit_count;
 };
 
 struct tally {
@@ -44,6 +51,9 @@ static void label_start(struct labelled *l, const char *file, const char *name)
     l->file = file;
     snprintf(l->name, sizeof(l->name), "%s", name);
     test_route_init(&l->route, "corpus");
+    l->route.route.shadow.compare.present_only = l->present_only;
+    l->route.route.shadow.compare.keyed = l->keyed;
+    l->route.route.shadow.compare.replace = l->replace;
     l->pair = test_pair(&l->route);
     l->default_headers = true;
 }
@@ -113,6 +123,29 @@ static void check_shown(const struct labelled *l, struct tally *tally, const str
         mistake(l, tally, "shows", first);
 }
 
+static bool rule_did_something(const struct comparison *comparison, const char *text)
+{
+    const struct rules *rules = comparison->rules;
+    for (uint32_t i = 0; rules != NULL && i < rules->text_count; i++)
+        if (strcmp(rules->texts[i], text) == 0 && (comparison->rule_hits[i / 64] >> (i % 64) & 1) != 0)
+            return true;
+    return false;
+}
+
+static void check_hits(struct labelled *l, struct tally *tally, const struct comparison *comparison)
+{
+    uint32_t hits = 0;
+    if (l->hit_count == 0)
+        return;
+    for (uint32_t i = 0; i < l->hit_count; i++)
+        if (!rule_did_something(comparison, l->hits[i]))
+            mistake(l, tally, "this rule should have done something:", l->hits[i]);
+    for (uint32_t i = 0; i < RULES_MAX / 64; i++)
+        hits += (uint32_t)__builtin_popcountll(comparison->rule_hits[i]);
+    if (hits != l->hit_count)
+        mistake(l, tally, "more rules than those labelled did something", "");
+}
+
 static void check(struct labelled *l, struct tally *tally)
 {
     if (l->default_headers) {
@@ -125,6 +158,7 @@ static void check(struct labelled *l, struct tally *tally)
         mistake(l, tally, "judged", judgement_name(comparison->judgement));
     if (l->obstacle[0] != '\0' && strcmp(obstacle_name(comparison->obstacle), l->obstacle) != 0)
         mistake(l, tally, "obstacle", obstacle_name(comparison->obstacle));
+    check_hits(l, tally, comparison);
     check_fields(l, tally, comparison);
     check_shown(l, tally, comparison);
 }
@@ -156,6 +190,35 @@ static void tolerate(struct labelled *l, const char *text, enum config_tolerance
     test_route_tolerate(&l->route, keep(l, path + 1), kind, amount);
 }
 
+static void add_keyed(struct labelled *l, const char *text)
+{
+    char by[TEXT_MAX];
+    int taken = 0;
+    assert_int_equal(sscanf(text, "%255s %n", by, &taken), 1);
+    assert_true(l->route.route.shadow.compare.keyed_count < RULES_ROOM);
+    l->keyed[l->route.route.shadow.compare.keyed_count++] =
+        (struct config_keyed){.path = keep(l, text + taken), .by = keep(l, by)};
+}
+
+static void add_present_only(struct labelled *l, const char *text)
+{
+    assert_true(l->route.route.shadow.compare.present_only_count < RULES_ROOM);
+    l->present_only[l->route.route.shadow.compare.present_only_count++] = keep(l, text);
+}
+
+/* PLACE|PATTERN|WITH */
+static void add_replacement(struct labelled *l, const char *text)
+{
+    char parts[TEXT_MAX];
+    snprintf(parts, sizeof(parts), "%s", text);
+    char *pattern = strchr(parts, '|'), *with = strrchr(parts, '|');
+    assert_true(pattern != NULL && with > pattern);
+    *pattern++ = *with++ = '\0';
+    assert_true(l->route.route.shadow.compare.replace_count < RULES_ROOM);
+    l->replace[l->route.route.shadow.compare.replace_count++] =
+        (struct config_replace){.in = keep(l, parts), .pattern = keep(l, pattern), .with = keep(l, with)};
+}
+
 static void read_directive(struct labelled *l, const char *line)
 {
     const char *rest;
@@ -167,6 +230,18 @@ static void read_directive(struct labelled *l, const char *line)
         tolerate(l, rest, TOLERANCE_ABSOLUTE);
     else if ((rest = after(line, "relative")) != NULL)
         tolerate(l, rest, TOLERANCE_RELATIVE);
+    else if ((rest = after(line, "within")) != NULL)
+        tolerate(l, rest, TOLERANCE_WITHIN);
+    else if ((rest = after(line, "keyed")) != NULL)
+        add_keyed(l, rest);
+    else if ((rest = after(line, "present_only")) != NULL)
+        add_present_only(l, rest);
+    else if ((rest = after(line, "replace")) != NULL)
+        add_replacement(l, rest);
+    else if ((rest = after(line, "hits")) != NULL)
+        l->hits[l->hit_count++] = keep(l, rest);
+    else if (after(line, "xml_whitespace") != NULL)
+        l->route.route.shadow.compare.xml_whitespace = true;
     else if ((rest = after(line, "header")) != NULL) {
         l->default_headers = false;
         test_route_header(&l->route, keep(l, rest));
@@ -427,7 +502,7 @@ static void judges_every_labelled_pair(void **state)
     closedir(directory);
     compare_free(tally.compare);
     print_message("%u labelled pairs, %u mistakes\n", tally.cases, tally.mistakes);
-    assert_true(tally.cases >= 80);
+    assert_true(tally.cases >= 300);
     assert_int_equal(tally.mistakes, 0);
 }
 
@@ -485,6 +560,110 @@ static void equal_bytes_need_no_rules(void **state)
     compare_free(compare);
 }
 
+/* Every way in which two exchanges may end. */
+static void the_outcome_matrix(void **state)
+{
+    static const enum obstacle of_shadow[OUTCOME_KINDS] = {
+        [OUTCOME_OK] = OBSTACLE_NONE,
+        [OUTCOME_CONNECT_FAILED] = OBSTACLE_SHADOW_CONNECT,
+        [OUTCOME_TIMEOUT] = OBSTACLE_SHADOW_TIMEOUT,
+        [OUTCOME_RESET] = OBSTACLE_SHADOW_RESET,
+        [OUTCOME_BAD_RESPONSE] = OBSTACLE_SHADOW_BAD_RESPONSE,
+        [OUTCOME_OVERLOADED] = OBSTACLE_SHADOW_OVERLOADED,
+        [OUTCOME_CLIENT_GONE] = OBSTACLE_CLIENT_GONE,
+    };
+    struct compare *compare = compare_new();
+    struct test_route route;
+    test_route_init(&route, "r");
+    struct pair *pair = test_json_pair(&route, "{\"a\":1}", "{\"a\":2}");
+
+    (void)state;
+    assert_non_null(compare);
+    for (int primary = 0; primary < OUTCOME_KINDS; primary++) {
+        for (int shadow = 0; shadow < OUTCOME_KINDS; shadow++) {
+            pair->primary_capture.kind = (enum outcome_kind)primary;
+            pair->shadow_capture.kind = (enum outcome_kind)shadow;
+            enum obstacle expected = primary == OUTCOME_OK            ? of_shadow[shadow]
+                                     : primary == OUTCOME_CLIENT_GONE ? OBSTACLE_CLIENT_GONE
+                                                                      : OBSTACLE_PRIMARY_FAILED;
+            const struct comparison *comparison = compare_pair(compare, pair);
+            assert_int_equal(comparison->obstacle, expected);
+            assert_int_equal(comparison->judgement,
+                             expected == OBSTACLE_NONE ? JUDGEMENT_MISMATCHED : JUDGEMENT_NOT_COMPARABLE);
+            assert_int_equal(comparison->differences.count, expected == OBSTACLE_NONE ? 1 : 0);
+        }
+    }
+    pair_free(pair);
+    compare_free(compare);
+}
+
+/* A body longer than what is kept, on neither side, one, or both; the same or another. */
+static void truncated_answers(void **state)
+{
+    static const struct {
+        const char *primary, *shadow, *type;
+        enum judgement judgement;
+    } cells[] = {
+        {"[1,2,3,4]", "[1,2,3,4]", "application/json", JUDGEMENT_MATCHED},
+        {"[1,2,3,4]", "[1,2,3,5]", "application/json", JUDGEMENT_MISMATCHED},
+        {"[1,2,3,4]", "[1]", "application/json", JUDGEMENT_MISMATCHED},
+        {"[1]", "[1,2,3,4]", "application/json", JUDGEMENT_MISMATCHED},
+        {"123456789", "123456789", "text/plain", JUDGEMENT_MATCHED},
+        {"123456789", "123456788", "text/plain", JUDGEMENT_MISMATCHED},
+        {"123456789", "123456789", "image/png", JUDGEMENT_MATCHED},
+        {"123456789", "1234", "image/png", JUDGEMENT_MISMATCHED},
+    };
+    struct compare *compare = compare_new();
+    struct test_route route;
+    struct pair *pair;
+
+    (void)state;
+    assert_non_null(compare);
+    test_route_init(&route, "r");
+    route.route.shadow.max_body = 8;
+    pair = test_pair(&route);
+    for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
+        char head[64];
+        snprintf(head, sizeof(head), "Content-Type: %s\r\n", cells[i].type);
+        test_capture(&pair->primary_capture, 8, 200, head, cells[i].primary, strlen(cells[i].primary));
+        test_capture(&pair->shadow_capture, 8, 200, head, cells[i].shadow, strlen(cells[i].shadow));
+        assert_int_equal(compare_pair(compare, pair)->judgement, cells[i].judgement);
+    }
+    pair_free(pair);
+    compare_free(compare);
+}
+
+static bool is_about(double found, double expected)
+{
+    return found > expected - 1e-12 && found < expected + 1e-12;
+}
+
+static double apart(struct compare *compare, const struct test_route *route, const char *primary, const char *shadow)
+{
+    struct pair *pair = test_json_pair(route, primary, shadow);
+    const struct comparison *comparison = compare_pair(compare, pair);
+    assert_int_equal(comparison->differences.count, 1);
+    double found = comparison->differences.at[0].apart;
+    pair_free(pair);
+    return found;
+}
+
+static void says_how_far_numbers_are_apart(void **state)
+{
+    struct compare *compare = compare_new();
+    struct test_route route;
+    (void)state;
+    assert_non_null(compare);
+    test_route_init(&route, "r");
+    assert_true(is_about(apart(compare, &route, "[1,2,100]", "[1,2,101]"), 1.0 / 101));
+    assert_true(is_about(apart(compare, &route, "[10,2,100]", "[10,1,101]"), 0.5)); /* the most of all places */
+    assert_true(is_about(apart(compare, &route, "[100,2]", "[101,4]"), 0.5));
+    assert_true(apart(compare, &route, "9007199254740993", "9007199254740992") > 0);
+    assert_true(apart(compare, &route, "\"a\"", "\"b\"") < 0); /* no numbers */
+    assert_true(apart(compare, &route, "[\"a\"]", "[1]") < 0);
+    compare_free(compare);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +671,9 @@ int main(void)
         cmocka_unit_test(new_rules_at_an_old_address),
         cmocka_unit_test(compiles_rules_once),
         cmocka_unit_test(equal_bytes_need_no_rules),
+        cmocka_unit_test(the_outcome_matrix),
+        cmocka_unit_test(truncated_answers),
+        cmocka_unit_test(says_how_far_numbers_are_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
