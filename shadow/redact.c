@@ -337,7 +337,7 @@ bool redact_is_data_name(const char *name, size_t len)
     if (len > DATA_NAME_LENGTH)
         return true;
     for (size_t i = 0; i < len; i++) {
-        if (name[i] == '@')
+        if (name[i] == '@' && i > 0) /* an address; "@type" is a name of JSON-LD, "@id" an attribute of XML */
             return true;
         digits += isdigit((unsigned char)name[i]) ? 1 : 0;
     }

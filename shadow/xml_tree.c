@@ -347,13 +347,26 @@ static void on_characters(void *context, const xmlChar *text, int len)
     add_to_chunk(context, (const char *)text, (size_t)len);
 }
 
-/* Asked for an entity that is not one of the five every document has. */
+static bool has_document_type(const struct reader *r)
+{
+    return r->parser->intSubName != NULL;
+}
+
+/* Asked for an entity that is not one of the five every document has. Within the document type libxml2 asks for each
+ * one that is declared, too; to that, and to what is used there, the answer is that there is none. */
 static xmlEntityPtr on_entity(void *context, const xmlChar *name)
 {
     struct reader *r = context;
     (void)name;
-    stop(r,
-         r->parser->hasExternalSubset != 0 || r->parser->intSubName != NULL ? XML_FAULT_EXPANSION : XML_FAULT_ENTITY);
+    if (r->parser->inSubset == 0)
+        stop(r, has_document_type(r) ? XML_FAULT_EXPANSION : XML_FAULT_ENTITY);
+    return NULL;
+}
+
+static xmlEntityPtr on_parameter_entity(void *context, const xmlChar *name)
+{
+    (void)context;
+    (void)name;
     return NULL;
 }
 
@@ -366,6 +379,8 @@ static void on_error(void *context, const xmlError *error)
     for (size_t i = 0; i < COUNT(faults_by_code); i++)
         if (faults_by_code[i].code == error->code)
             fault = faults_by_code[i].fault;
+    if (fault == XML_FAULT_ENTITY && has_document_type(r)) /* it is not here because nothing was kept or fetched */
+        fault = XML_FAULT_EXPANSION;
     r->result = (struct xml_result){fault, error->line < 1 ? 1 : (uint32_t)error->line};
 }
 
@@ -385,7 +400,7 @@ static void set_handlers(xmlSAXHandler *sax)
                            .ignorableWhitespace = on_characters,
                            .cdataBlock = on_characters,
                            .getEntity = on_entity,
-                           .getParameterEntity = on_entity,
+                           .getParameterEntity = on_parameter_entity,
                            .serror = (xmlStructuredErrorFunc)on_error};
 }
 
