@@ -12,10 +12,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "proxy/admin.h"
+#include "shadow/export.h"
 #include "tests/proxy/fake_control.h"
 
 #define PLAIN_YAML                                                                                                     \
@@ -54,6 +56,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
+    assert_true(keeper_stop(f->control->keeper, 60000)); /* before those who wait for it, as in control */
+    f->control->keeper = NULL;
     admin_stop(f->admin);
     fake_control_free(f->control);
     free(f);
@@ -295,6 +299,244 @@ static void metrics_are_served_as_text(void **state)
     assert_int_equal(get(f, "/metrics"), 200);
     assert_contains(f->answer, "text/plain; version=0.0.4");
     assert_contains(body_of(f), "shunt_route_share{route=\"rest.v2\"} 0.25\n");
+}
+
+/* ---- what comparing found ---- */
+
+/* A pair of answers that differ in $.a, counted. */
+static void compare_one(struct fixture *f)
+{
+    static const char head[] = "Content-Type: application/json\r\n", old[] = "{\"a\":1}", new[] = "{\"a\":2}";
+    struct pair *pair = pair_new();
+    struct compare *compare = compare_new();
+    assert_true(pair != NULL && compare != NULL);
+    pair->route = &f->control->config->routes[0];
+    pair->wall_ms = 1700000000000;
+    snprintf(pair->method, sizeof(pair->method), "GET");
+    snprintf(pair->target, sizeof(pair->target), "/orders/17");
+    capture_reset(&pair->primary_capture, 65536);
+    capture_head(&pair->primary_capture, 200, head, strlen(head));
+    capture_body(&pair->primary_capture, old, strlen(old));
+    capture_end(&pair->primary_capture, OUTCOME_OK, 1000);
+    capture_reset(&pair->shadow_capture, 65536);
+    capture_head(&pair->shadow_capture, 200, head, strlen(head));
+    capture_body(&pair->shadow_capture, new, strlen(new));
+    capture_end(&pair->shadow_capture, OUTCOME_OK, 1000);
+    report_add(f->control->report, pair, compare_pair(compare, pair));
+    pair_free(pair);
+    compare_free(compare);
+}
+
+static void report_comes_in_every_form(void **state)
+{
+    struct fixture *f = *state;
+    const struct export_format *format;
+    compare_one(f);
+    for (unsigned i = 0; (format = export_at(i)) != NULL; i++) {
+        char path[96];
+        snprintf(path, sizeof(path), "/api/v1/report?route=orders&format=%s", format->name);
+        assert_int_equal(get(f, path), 200);
+        assert_contains(f->answer, format->media_type);
+        bool is_shown = strcmp(format->name, "json") == 0 || strcmp(format->name, "text") == 0;
+        snprintf(path, sizeof(path), "filename=\"shunt-report-orders.%s\"", format->extension);
+        assert_int_equal(strstr(f->answer, path) != NULL, !is_shown);
+    }
+    assert_true(format == NULL && export_at(0) != NULL);
+}
+
+static void report_is_completed(void **state)
+{
+    struct fixture *f = *state;
+    compare_one(f);
+    assert_int_equal(get(f, "/api/v1/report"), 200);
+    json_t *json = json_of(f), *route = json_array_get(json_object_get(json, "routes"), 0);
+    assert_int_equal(json_integer_value(json_object_get(json, "schema")), 2);
+    assert_true(json_integer_value(json_object_get(json, "generated_at_ms")) > 0);
+    assert_true(json_is_string(json_object_get(json, "version")));
+    assert_true(json_is_array(json_object_get(route, "samples")));
+    assert_true(json_is_object(json_object_get(route, "not_mirrored")));
+    json_decref(json);
+}
+
+static void report_refuses_with_a_remedy(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(get(f, "/api/v1/report?format=pdf"), 400);
+    assert_contains(body_of(f), "json");
+    assert_contains(body_of(f), "junit");
+    assert_code(f, "bad_query");
+    assert_int_equal(get(f, "/api/v1/report?samples=-1"), 400);
+    assert_int_equal(get(f, "/api/v1/report?samples=1000000"), 400);
+    assert_int_equal(get(f, "/api/v1/report?route=orders"), 404);
+    assert_code(f, "nothing_compared");
+    assert_int_equal(get(f, "/report?route=order"), 404);
+    assert_code(f, "no_such_route");
+}
+
+static void page_may_load_nothing(void **state)
+{
+    struct fixture *f = *state;
+    compare_one(f);
+    assert_int_equal(get(f, "/report"), 200);
+    assert_contains(f->answer, "Content-Type: text/html");
+    assert_contains(f->answer, "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; "
+                               "script-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'");
+    assert_contains(f->answer, "X-Content-Type-Options: nosniff");
+    assert_contains(f->answer, "Referrer-Policy: no-referrer");
+    assert_null(strstr(f->answer, "Content-Disposition"));
+    assert_int_equal(ask(f, "HEAD", "/report", "", ""), 200);
+    assert_string_equal(body_of(f), "");
+}
+
+static int send_request(struct fixture *f, const char *path)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)admin_port(f->admin)),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    char text[256];
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int length = snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(send(fd, text, (size_t)length, MSG_NOSIGNAL), length);
+    return fd;
+}
+
+/* The report is under way when its reader has gone: nothing may be left of it, and the next one gets its own. */
+static void reader_goes_away(void **state)
+{
+    struct fixture *f = *state;
+    const struct linger reset = {.l_onoff = 1};
+    for (int i = 0; i < 50; i++) {
+        int fd = send_request(f, "/api/v1/report?format=html");
+        event_base_loop(f->control->base, EVLOOP_NONBLOCK);
+        if (i % 2 == 0)
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        close(fd);
+        assert_int_equal(get(f, "/healthz"), 200);
+    }
+    int status = 503;
+    for (int i = 0; i < 10000 && status == 503; i++)
+        status = get(f, "/api/v1/report");
+    assert_int_equal(status, 200);
+}
+
+/* Holds the keeper's thread until it is let go. */
+static void wait_for_gate(void *gate, char *text, size_t len, bool known)
+{
+    (void)len, (void)known;
+    free(text);
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+}
+
+static void hold_keeper(struct fixture *f, pthread_mutex_t *gate)
+{
+    const struct keeper_job job = {.format = "json", .done = wait_for_gate, .context = gate};
+    pthread_mutex_lock(gate);
+    assert_true(keeper_submit(f->control->keeper, &job));
+}
+
+static void serve_for_a_while(struct fixture *f)
+{
+    for (int i = 0; i < 500; i++) {
+        event_base_loop(f->control->base, EVLOOP_NONBLOCK);
+        poll(NULL, 0, 1);
+    }
+}
+
+enum {
+    READERS = 20
+};
+
+/* Nothing is made meanwhile: those that find no place are told so at once, and all others get theirs in the end. */
+static void too_many_reports_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    char answer[16];
+    int readers[READERS], busy = 0, good = 0;
+    hold_keeper(f, &gate);
+    for (int i = 0; i < READERS; i++)
+        readers[i] = send_request(f, "/api/v1/report?format=html");
+    serve_for_a_while(f);
+    for (int i = 0; i < READERS; i++)
+        busy += recv(readers[i], answer, 13, MSG_DONTWAIT) == 13 && memcmp(answer, "HTTP/1.1 503 ", 13) == 0;
+    assert_in_range(busy, READERS - 8, READERS - 7); /* the job that holds it may still stand in the queue, too */
+    assert_int_equal(get(f, "/api/v1/report"), 503);
+    assert_code(f, "busy");
+    pthread_mutex_unlock(&gate);
+    for (int tries = 0; tries < 20000 && good + busy < READERS; tries++) {
+        event_base_loop(f->control->base, EVLOOP_NONBLOCK);
+        for (int i = 0; i < READERS; i++)
+            good += recv(readers[i], answer, 13, MSG_DONTWAIT) == 13 && memcmp(answer, "HTTP/1.1 200 ", 13) == 0;
+        poll(NULL, 0, 1);
+    }
+    assert_int_equal(good + busy, READERS);
+    for (int i = 0; i < READERS; i++)
+        close(readers[i]);
+    assert_int_equal(get(f, "/api/v1/report"), 200);
+}
+
+/* Shutdown between question and answer: whether made by then or not, they are let go of (the sanitizer looks). */
+static void the_end_comes_before_the_answer(void **state)
+{
+    struct fixture *f = *state;
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    int readers[6];
+    hold_keeper(f, &gate);
+    for (int i = 0; i < 6; i++)
+        readers[i] = send_request(f, i % 2 == 0 ? "/api/v1/report?format=html" : "/report");
+    serve_for_a_while(f);
+    for (int i = 0; i < 3; i++)
+        close(readers[i]); /* three are gone as well */
+    pthread_mutex_unlock(&gate);
+    assert_true(keeper_stop(f->control->keeper, 60000));
+    f->control->keeper = NULL;
+    admin_stop(f->admin);
+    f->admin = NULL;
+    for (int i = 3; i < 6; i++)
+        close(readers[i]);
+}
+
+static void verdict_is_one_sentence(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(get(f, "/api/v1/verdict?route=orders&limit=0.01"), 200);
+    json_t *json = json_of(f);
+    assert_string_equal(json_string_value(json_object_get(json, "result")), "undecided");
+    assert_int_equal(json_integer_value(json_object_get(json, "compared")), 0);
+    json_decref(json);
+    for (int i = 0; i < 20; i++)
+        compare_one(f);
+    assert_int_equal(get(f, "/api/v1/verdict?route=orders&limit=0.01&confidence=0.95"), 200);
+    json = json_of(f);
+    assert_string_equal(json_string_value(json_object_get(json, "result")), "fail");
+    assert_int_equal(json_integer_value(json_object_get(json, "compared")), 20);
+    assert_int_equal(json_integer_value(json_object_get(json, "differing")), 20);
+    assert_true(json_number_value(json_object_get(json, "at_least")) > 0.01);
+    assert_true(json_number_value(json_object_get(json, "confidence")) == 0.95);
+    assert_contains(json_string_value(json_object_get(json, "sentence")), "orders: ");
+    json_decref(json);
+    assert_int_equal(get(f, "/api/v1/verdict?route=order"), 404);
+    assert_int_equal(get(f, "/api/v1/verdict"), 404);
+    assert_int_equal(get(f, "/api/v1/verdict?route=orders&limit=2"), 400);
+    assert_int_equal(get(f, "/api/v1/verdict?route=orders&confidence=nan"), 400);
+}
+
+static void forgetting_is_signed(void **state)
+{
+    struct fixture *f = *state;
+    compare_one(f);
+    assert_int_equal(
+        post(f, "/api/v1/report/reset", "{\"route\": \"orders\", \"who\": \"ann\", \"reason\": \"fixed\"}"), 200);
+    assert_string_equal(f->control->last_who, "operator:ann");
+    assert_string_equal(f->control->last_reason, "fixed");
+    struct comparison_totals totals;
+    report_totals(f->control->report, "orders", &totals);
+    assert_int_equal(totals.compared, 0);
+    f->control->cannot_save = true;
+    assert_int_equal(post(f, "/api/v1/report/reset", ""), 500);
+    assert_code(f, "not_saved");
 }
 
 /* ---- verbs ---- */
@@ -567,8 +809,9 @@ static void assert_copes(struct fixture *f, const char *method, const char *path
 static void memory_that_runs_out_is_survived(void **state)
 {
     struct fixture *f = *state;
-    static const char *const views[] = {"/api/v1/status",  "/api/v1/routes", "/api/v1/routes/orders",
-                                        "/api/v1/history", "/api/v1/audit",  "/api/v1/report"};
+    static const char *const views[] = {
+        "/api/v1/status", "/api/v1/routes", "/api/v1/routes/orders",       "/api/v1/history", "/api/v1/audit",
+        "/api/v1/report", "/report",        "/api/v1/verdict?route=orders"};
     for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
         assert_copes(f, "GET", views[i], "");
     assert_copes(f, "POST", "/api/v1/explain", "{\"path\": \"/orders/1\", \"headers\": [[\"X-User-Id\", \"7\"]]}");
@@ -628,6 +871,15 @@ int main(void)
         TEST(history_is_limited_to_the_newest),
         TEST(config_is_yaml_that_reads_again),
         TEST(metrics_are_served_as_text),
+        TEST(report_comes_in_every_form),
+        TEST(report_is_completed),
+        TEST(report_refuses_with_a_remedy),
+        TEST(page_may_load_nothing),
+        TEST(reader_goes_away),
+        TEST(too_many_reports_are_refused),
+        TEST(the_end_comes_before_the_answer),
+        TEST(verdict_is_one_sentence),
+        TEST(forgetting_is_signed),
         TEST(verb_answers_with_the_route_afterwards),
         TEST(nobody_signs_as_the_plan),
         TEST(impossible_verb_is_409_with_why),
