@@ -17,6 +17,8 @@ enum {
     SEGMENTS_SHOWN = 16,
     SEGMENT_ROOM = 256, /* decoded; a longer one is a token whatever it says */
     TOKEN_LENGTH = 16,
+    TOKEN_PART_LENGTH = 8,
+    WORD_PART_LENGTH = 10,
     WORD_LENGTH = 40, /* longer than this is data */
     UUID_LENGTH = 36,
     UUID_DIGITS = 32,
@@ -104,19 +106,29 @@ static bool is_email(const char *at, size_t len)
     return memchr(at, '@', len) != NULL;
 }
 
-/* A part between dashes that is a word or a word with a number up to two digits: "orders", "v2", "page12". */
+/* A part of a name that is a word, or one with a number: "orders", "page12", "v1", "v1beta2". */
 static bool is_word_part(const char *at, size_t len)
 {
-    size_t letters = 0, digits;
-    while (letters < len && is_letter(at[letters]))
-        letters++;
-    digits = len - letters;
-    return digits <= 2 && count_of(at + letters, digits, is_digit) == digits;
+    size_t digits = count_of(at, len, is_digit), letters = count_of(at, len, is_letter);
+    return letters == len ||
+           (len > 0 && is_letter(at[0]) && len <= WORD_PART_LENGTH && digits <= 2 && letters + digits == len);
 }
 
 static bool is_separator(char c)
 {
-    return c == '-' || c == '_';
+    return c == '-' || c == '_' || c == '.';
+}
+
+static bool is_capital(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+/* Capitals all over, as no word and no camel has them. */
+static bool has_wild_capitals(const char *at, size_t len)
+{
+    size_t capitals = count_of(at, len, is_capital), letters = count_of(at, len, is_letter);
+    return capitals * 3 >= letters && (letters - capitals) * 5 >= letters && letters > 0;
 }
 
 /* Made of parts that mix letters and digits as no word does. */
@@ -130,7 +142,7 @@ static bool has_mixed_parts(const char *at, size_t len)
         if (count_of(at + begin, part, is_digit) > 0 && count_of(at + begin, part, is_letter) > 0 &&
             !is_word_part(at + begin, part)) {
             mixed++;
-            if (part >= 8)
+            if (part >= TOKEN_PART_LENGTH)
                 return true;
         }
         begin = i + 1;
@@ -141,7 +153,8 @@ static bool has_mixed_parts(const char *at, size_t len)
 static bool is_token(const char *at, size_t len)
 {
     static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" DIGITS "-_=.~";
-    return len >= TOKEN_LENGTH && consists_of(at, len, base64url) && has_mixed_parts(at, len);
+    return len >= TOKEN_LENGTH && consists_of(at, len, base64url) &&
+           (has_mixed_parts(at, len) || has_wild_capitals(at, len));
 }
 
 static bool has_id(const char *at, size_t len)

@@ -35,7 +35,7 @@ static double round_to(double value, int decimals, enum rounding rounding)
 /* Enough for two significant digits, and one at least. */
 static int decimals_of(double value)
 {
-    int decimals = 1 - (int)floor(log10(value));
+    int decimals = 1 - (int)floor(log10(value * (1 + 1e-12)));
     return decimals < 1 ? 1 : decimals > 12 ? 12 : decimals;
 }
 
@@ -52,6 +52,7 @@ const char *figure_percent(char text[FIGURE_ROOM], double rate, enum rounding ro
     double value = rate * 100;
     int decimals = decimals_of(value);
     double rounded = round_to(value, decimals, rounding);
+    decimals = rounded > 0 ? decimals_of(rounded) : decimals; /* 0.000996 became 0.0010, not 0.00100 */
     if (rounded >= 100)
         snprintf(text, FIGURE_ROOM, ">99.9 %%");
     else
