@@ -3,8 +3,8 @@
  *
  * Runs on the request path of a worker: no allocation, no lock and no system call, but for the hand-over of a full
  * block to the log thread (one lock for some fifty lines). Before a line is written its worst length is known, so the
- * writing itself checks no bounds. A target may hold secrets in its query; parameters whose names say so are masked
- * here, as nothing that was logged can be taken back.
+ * writing itself checks no bounds. A target may hold secrets; parameters whose names say so, and codes behind a
+ * segment whose name does, are masked here, as nothing that was logged can be taken back.
  */
 #include "proxy/log.h"
 
@@ -38,9 +38,6 @@ struct access_log {
 
 /* How a byte goes into a JSON string: 0 as it is, 'u' as \u00XX, 8 after a look at its neighbours, else behind a
  * backslash. */
-/* The names that are always secret: a line of the log does not know a route's own list. */
-static const struct veil plain_veil = {.values = SAMPLES_FULL};
-
 static const char escapes[256] = {
     ['\b'] = 'b',  ['\t'] = 't', ['\n'] = 'n',    ['\f'] = 'f', ['\r'] = 'r',          ['"'] = '"',
     ['\\'] = '\\', [0x7f] = 'u', [0 ... 7] = 'u', [0x0b] = 'u', [0x0e ... 0x1f] = 'u', [0x80 ... 0xff] = 8,
@@ -121,16 +118,48 @@ static struct text text_from(const char *string)
     return (struct text){string, string != NULL ? (uint32_t)strlen(string) : 0};
 }
 
+/* Has a segment behind a name of secrets the looks of one? Words such as "reset" are none; a code has a digit. */
+static bool is_code(const char *at, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (at[i] >= '0' && at[i] <= '9')
+            return len > 3;
+    return false;
+}
+
+/* Segments one by one: /password-reset/CODE. Never longer than put_escaped() at its worst, as the mark stands for more
+ * bytes than it has. */
+static char *put_path(char *to, const struct veil *veil, const char *at, size_t len)
+{
+    const char *end = at + len;
+    const char *before = at;
+    size_t before_len = 0;
+    while (at < end) {
+        const char *slash = memchr(at, '/', (size_t)(end - at));
+        size_t segment = (size_t)((slash != NULL ? slash : end) - at);
+        if (before_len > 0 && is_code(at, segment) && redact_is_secret_name(veil, before, before_len))
+            to = PUT(to, "***");
+        else
+            to = put_escaped(to, at, segment);
+        if (slash != NULL)
+            *to++ = '/';
+        before = at;
+        before_len = segment;
+        at += segment + 1;
+    }
+    return to;
+}
+
 /* Query parameters one by one: the values of secret ones are not shown. Never longer than put_escaped() at its worst.
  */
-static char *put_query(char *to, const char *at, size_t len)
+static char *put_query(char *to, const struct veil *veil, const char *at, size_t len)
 {
     const char *end = at + len;
     while (at < end) {
         const char *next = memchr(at, '&', (size_t)(end - at));
         const char *stop = next != NULL ? next : end;
         const char *equals = memchr(at, '=', (size_t)(stop - at));
-        if (equals != NULL && equals + 1 < stop && redact_is_secret_name(&plain_veil, at, (size_t)(equals - at))) {
+        if (equals != NULL && equals + 1 < stop && redact_is_secret_name(veil, at, (size_t)(equals - at))) {
             to = put_escaped(to, at, (size_t)(equals + 1 - at));
             to = PUT(to, "***");
         } else {
@@ -143,16 +172,22 @@ static char *put_query(char *to, const char *at, size_t len)
     return to;
 }
 
-static char *put_target(char *to, struct text target)
+static char *put_target(char *to, const struct config_samples *samples, struct text target)
 {
+    static const struct veil plain = {.values = SAMPLES_FULL}; /* the names that are always secret */
+    const struct veil veil = samples != NULL ? veil_of(samples) : plain;
+    if (target.at == NULL)
+        return PUT(to, "null");
     bool cut = target.len > TARGET_MOST;
     size_t len = cut ? TARGET_MOST - CUT_MARK : target.len;
-    const char *mark = target.at != NULL ? memchr(target.at, '?', len) : NULL;
-    if (mark == NULL)
-        return put_text(to, target, TARGET_MOST);
+    const char *mark = memchr(target.at, '?', len);
+    size_t path = mark != NULL ? (size_t)(mark - target.at) : len;
     *to++ = '"';
-    to = put_escaped(to, target.at, (size_t)(mark + 1 - target.at));
-    to = put_query(to, mark + 1, len - (size_t)(mark + 1 - target.at));
+    to = put_path(to, &veil, target.at, path);
+    if (mark != NULL) {
+        *to++ = '?';
+        to = put_query(to, &veil, mark + 1, len - path - 1);
+    }
     if (cut)
         to = PUT(to, "\xe2\x80\xa6");
     *to++ = '"';
@@ -203,7 +238,7 @@ static char *put_line(struct access_log *access_log, char *to, const struct acce
     to = PUT(to, "\",\"level\":\"info\",\"kind\":\"access\",\"method\":");
     to = put_text(to, record->method, TEXT_MOST);
     to = PUT(to, ",\"target\":");
-    to = put_target(to, record->target);
+    to = put_target(to, record->samples, record->target);
     to = PUT(to, ",\"version\":\"1.");
     to = put_number(to, record->version_minor);
     to = PUT(to, "\",\"host\":");

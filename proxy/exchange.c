@@ -149,6 +149,7 @@ static void write_access_log(struct exchange *ex, uint64_t now_us)
         .request_id = { ex->request_id, ex->id_len },
         .client = { client, (uint32_t)client_len },
         .route = ex->decision.route != NULL ? ex->decision.route->name : NULL,
+        .samples = ex->decision.route != NULL ? &ex->decision.route->shadow.samples : NULL,
         .side = side_name(ex->side),
         .reason = decision_reason_name(ex->decision.reason),
         .outcome = outcome_kind_name(ex->outcome),

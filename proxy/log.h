@@ -45,10 +45,13 @@ struct access_log;
 struct access_log *access_log_new(struct log *log);  /* `log` is borrowed; NULL without memory */
 void access_log_free(struct access_log *access_log); /* flushes first; NULL is fine */
 
+struct config_samples;
+
 struct access_record { /* all text borrowed for the call, escaped by the callee */
     uint64_t wall_ms;
     struct text method, target, host, request_id, client; /* client: printed address */
     const char *route;                                    /* NULL: none */
+    const struct config_samples *samples;                 /* of the route, for its names of secrets; NULL: none */
     const char *side;                                     /* "legacy", "new" */
     const char *reason;                                   /* decision_reason_name() */
     const char *outcome;                                  /* outcome_kind_name() */
@@ -64,8 +67,8 @@ struct access_record { /* all text borrowed for the call, escaped by the callee 
 
 /*
  * No system call, no allocation in the steady state but for handing over a full block. Values of query parameters that
- * are known to hold secrets become "***"; very long texts are cut and end in U+2026; a byte that is not UTF-8 is
- * written as \u00XX. False: dropped, to be counted by the caller.
+ * are known to hold secrets become "***", and so do path segments behind one that names secrets; very long texts are
+ * cut and end in U+2026; a byte that is not UTF-8 is written as \u00XX. False: dropped, to be counted by the caller.
  */
 bool access_log_write(struct access_log *access_log, const struct access_record *record);
 /* Hands over what has collected; the worker calls it a few times a second. */

@@ -2,6 +2,7 @@
  * Access lines: any bytes come back from a JSON reader as they went in, secrets do not, and a stuck log costs lines
  * only.
  */
+#include "config/config.h"
 #include "proxy/log.h"
 
 #include <setjmp.h>
@@ -182,6 +183,30 @@ static void secrets_in_the_query_are_masked(void **state)
     target_becomes(*state, target, strlen(target), wanted, strlen(wanted));
 }
 
+static void codes_behind_a_name_of_secrets_are_masked(void **state)
+{
+    const char *target = "/password-reset/a1b2/token/is/otp/123456?x=/otp/1";
+    const char *wanted = "/password-reset/***/token/is/otp/***?x=/otp/1";
+    target_becomes(*state, target, strlen(target), wanted, strlen(wanted));
+}
+
+static void names_the_route_denies_are_masked(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const deny[] = {"tax-number"};
+    const struct config_samples samples = {.deny = (const char **)(uintptr_t)deny, .deny_count = 1};
+    struct access_record record = plain_record();
+    record.target = text("/a?tax_number=17&b=2");
+    assert_true(access_log_write(f->access_log, &record));
+    record.samples = &samples;
+    assert_true(access_log_write(f->access_log, &record));
+    json_t *lines = lines_of(f);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(lines, 0), "target")), "/a?tax_number=17&b=2");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(lines, 1), "target")),
+                        "/a?tax_number=***&b=2");
+    json_decref(lines);
+}
+
 static void a_very_long_target_is_cut(void **state)
 {
     char target[5000], wanted[1024];
@@ -275,6 +300,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_byte_survives_a_json_reader, set_up, tear_down),
         cmocka_unit_test_setup_teardown(utf8_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(secrets_in_the_query_are_masked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(codes_behind_a_name_of_secrets_are_masked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(names_the_route_denies_are_masked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_very_long_target_is_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_worst_record_fits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(thousands_of_lines_arrive_in_order, set_up, tear_down),
