@@ -4,6 +4,7 @@
  */
 #include "proxy/mirror_head.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -60,17 +61,45 @@ static bool is_in_force(const struct config_header_edit *edit)
     return mirror_head_may_edit(edit->name) && (edit->value == NULL || strpbrk(edit->value, "\r\n") == NULL);
 }
 
-static const char *host_of(const struct mirror_head *head)
+enum { PORT_HTTP = 80, PORT_ROOM = sizeof("[]:65535\r\n") };
+
+/* RFC 9110 section 7.2: the port where it is not the scheme's, an IPv6 address in brackets. */
+static void put_backend_host(struct writer *out, const struct config_address *address)
 {
+    if (address->unix_path != NULL) {
+        put(out, "localhost", 9);
+        return;
+    }
+    bool brackets = strchr(address->host, ':') != NULL;
+    put(out, "[", brackets);
+    put(out, address->host, strlen(address->host));
+    put(out, "]", brackets);
+    if (address->port != PORT_HTTP)
+        out->at += sprintf(out->at, ":%u", address->port);
+}
+
+static void put_host(struct writer *out, const struct mirror_head *head)
+{
+    put(out, "Host: ", 6);
+    if (head->shadow->host == SHADOW_HOST_BACKEND)
+        put_backend_host(out, &head->backend->address);
+    else
+        put(out, head->shadow->host_name, strlen(head->shadow->host_name));
+    put(out, "\r\n", 2);
+}
+
+static size_t host_bound(const struct mirror_head *head)
+{
+    const struct config_address *address = &head->backend->address;
     switch (head->shadow->host) {
     case SHADOW_HOST_ORIGINAL:
         break;
     case SHADOW_HOST_BACKEND:
-        return head->backend->address.unix_path != NULL ? "localhost" : head->backend->address.text;
+        return (address->host != NULL ? strlen(address->host) : sizeof("localhost")) + PORT_ROOM;
     case SHADOW_HOST_FIXED:
-        return head->shadow->host_name;
+        return strlen(head->shadow->host_name);
     }
-    return NULL;
+    return 0;
 }
 
 static bool has_name(struct text line, const char *name, size_t len)
@@ -101,13 +130,13 @@ static bool is_dropped(const struct config_shadow *shadow, struct text line)
 
 static void write_edited(struct writer *out, const struct mirror_head *head, struct text lines)
 {
-    const char *host = host_of(head);
+    bool other_host = head->shadow->host != SHADOW_HOST_ORIGINAL;
     struct text line = next_line(&lines); /* the request line */
     put(out, line.at, line.len);
     while (lines.len > 0) {
         line = next_line(&lines);
-        if (host != NULL && has_name(line, "Host", 4))
-            put_line(out, "Host", host);
+        if (other_host && has_name(line, "Host", 4))
+            put_host(out, head);
         else if (!is_dropped(head->shadow, line))
             put(out, line.at, line.len);
     }
@@ -120,10 +149,7 @@ static void write_edited(struct writer *out, const struct mirror_head *head, str
 
 size_t mirror_head_bound(const struct mirror_head *head)
 {
-    size_t bound = head->original.len + sizeof(shadow_line);
-    const char *host = host_of(head);
-    if (host != NULL)
-        bound += strlen(host);
+    size_t bound = head->original.len + sizeof(shadow_line) + host_bound(head);
     for (uint32_t i = 0; i < head->shadow->header_count; i++) {
         const struct config_header_edit *edit = &head->shadow->headers[i];
         if (edit->kind != HEADER_EDIT_REMOVE)

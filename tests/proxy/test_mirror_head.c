@@ -15,7 +15,8 @@
 #define REST "Content-Length: 3\r\nX-Request-Id: r1\r\n"
 #define END  "X-Shunt-Shadow: 1\r\n\r\n"
 
-static const struct config_backend backend = {.name = "new", .address = {.text = "10.0.0.7:3002", .port = 3002}};
+static const struct config_backend backend = {
+    .name = "new", .address = {.text = "http://10.0.0.7:3002", .host = "10.0.0.7", .port = 3002}};
 
 #define REMOVE(field)                                                                                                  \
     {                                                                                                                  \
@@ -67,6 +68,12 @@ static void the_host_is_original_the_backends_or_named(void **state)
           LINE "Host: 10.0.0.7:3002\r\nAuthorization: Bearer live\r\nX-Odd: a\r\nx-oDD: b\r\n" REST END);
     const struct config_backend local = {.name = "new", .address = {.text = "unix:/x", .unix_path = "/x"}};
     check(&shadow, &local, LINE "Host: localhost\r\nAuthorization: Bearer live\r\nX-Odd: a\r\nx-oDD: b\r\n" REST END);
+    const struct config_backend six = {
+        .address = {.text = "http://[2001:db8::7]:3002", .host = "2001:db8::7", .port = 3002}};
+    check(&shadow, &six,
+          LINE "Host: [2001:db8::7]:3002\r\nAuthorization: Bearer live\r\nX-Odd: a\r\nx-oDD: b\r\n" REST END);
+    const struct config_backend plain = {.address = {.text = "http://shop", .host = "shop", .port = 80}};
+    check(&shadow, &plain, LINE "Host: shop\r\nAuthorization: Bearer live\r\nX-Odd: a\r\nx-oDD: b\r\n" REST END);
     shadow = (struct config_shadow){.host = SHADOW_HOST_FIXED, .host_name = "copy.example"};
     check(&shadow, &backend,
           LINE "Host: copy.example\r\nAuthorization: Bearer live\r\nX-Odd: a\r\nx-oDD: b\r\n" REST END);

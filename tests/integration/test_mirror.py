@@ -1,0 +1,474 @@
+"""The mirror: copies are what the file makes of the original, and harmless; each request ends in exactly one reason."""
+
+import os
+import threading
+import time
+
+from harness import Case, Peer, PeerGone, config, http_reply, main, request, wait_until
+
+ROUTE = """\
+  - name: all
+    match: {{ path: /** }}
+    sticky: [ {{ header: X-User }} ]
+    percent: {percent}
+    breaker: off
+    {route_more}
+    shadow: {{ percent: {shadow}, methods: ["*"], timeout: {timeout}, {more} }}
+"""
+
+# Steps on the way, and second copies of requests that are counted already: everything else is where a request ends.
+NOT_FINAL = {"sent", "noise_sent", "noise_compared", "noise_dropped"}
+
+
+def route(more="max_in_flight: 1000", percent=0, shadow=100, timeout="5s", route_more=""):
+    return ROUTE.format(more=more, percent=percent, shadow=shadow, timeout=timeout, route_more=route_more)
+
+
+class MirrorCase(Case):
+    def begin(self, legacy, new, more="max_in_flight: 1000", workers=1, top="access_log: off", timeouts="", **options):
+        return self.shunt(config(legacy, new, route(more, **options), top=top, workers=workers, timeouts=timeouts))
+
+    def reasons(self, shunt, **labels):
+        counts = shunt.metrics().by("shunt_shadow_total", "reason", route="all", **labels)
+        return {reason: int(count) for reason, count in counts.items() if count}
+
+    def wait_reasons(self, shunt, expected, **labels):
+        """Exactly these, steps on the way left out."""
+        final = lambda: {reason: count for reason, count in self.reasons(shunt, **labels).items()
+                         if reason not in NOT_FINAL}
+        wait_until(lambda: final() == expected, lambda: f"{expected}, have {self.reasons(shunt, **labels)}")
+
+    def settle(self, shunt):
+        """Every request has ended, and every copy of it."""
+        wait_until(lambda: shunt.metric("shunt_requests_in_flight", route="all") == 0
+                   and shunt.metric("shunt_shadow_copies_in_flight", route="all") == 0, "nothing to be under way")
+
+    def check_sum(self, shunt):
+        """The promise: final reasons add up to the requests, in either direction."""
+        self.settle(shunt)
+        page = shunt.metrics()
+        for side in ("legacy", "new"):
+            counts = page.by("shunt_shadow_total", "reason", route="all", primary=side)
+            final = sum(count for reason, count in counts.items() if reason not in NOT_FINAL)
+            self.assertEqual(final, page.sum("shunt_requests_total", route="all", backend=side), (side, counts))
+        return {reason: int(count) for reason, count in
+                page.by("shunt_shadow_total", "reason", route="all").items() if count}
+
+
+class Faithful(MirrorCase):
+    def test_the_head_is_edited_on_the_copy_alone(self):
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new, "host: copy.example, headers: { remove: [cookie, X-Gone], "
+                                        'set: { Authorization: "Bearer test", X-Env: shadow }, add: { X-Odd: c } }')
+        request(shunt.address, "/p", ["Authorization: Bearer live", "Cookie: s=1", "COOKIE: t=2", "x-gone: 1",
+                                      "X-Odd: a", "x-odd: b"], method="POST", body=b"hello")
+        copy, original = new.wait_requests(1, complete=True)[0], legacy.wait_requests(1, complete=True)[0]
+        self.assertEqual((original.get("host"), original.get("authorization")), ("shunt.test", "Bearer live"))
+        self.assertEqual((original.all("cookie"), original.all("x-odd")), (["s=1", "t=2"], ["a", "b"]))
+        self.assertEqual((original.all("x-env"), original.all("x-shunt-shadow")), ([], []))
+        self.assertEqual((copy.get("host"), copy.get("authorization")), ("copy.example", "Bearer test"))
+        self.assertEqual((copy.all("cookie"), copy.all("x-gone"), copy.all("x-odd")), ([], [], ["a", "b", "c"]))
+        self.assertEqual((copy.get("x-env"), copy.get("x-shunt-shadow"), copy.body), ("shadow", "1", b"hello"))
+        self.assertEqual(copy.get("x-request-id"), original.get("x-request-id"))
+        self.wait_reasons(shunt, {"compared": 1})
+
+    def test_the_backends_host(self):
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new, "host: backend")
+        shunt.get()
+        self.assertEqual(new.wait_requests(1)[0].get("host"), f"127.0.0.1:{new.port}")
+        self.assertEqual(legacy.requests[0].get("host"), "shunt.test")
+
+    def test_the_same_users_are_mirrored_each_time(self):
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new, "sampling: cohort", shadow=30, workers=2)
+        users = 60
+        for turn in range(2):
+            for user in range(users):
+                request(shunt.address, f"/{turn}/{user}", [f"X-User: user-{user}"])
+        counts = self.check_sum(shunt)
+        self.assertEqual(set(counts), {"sent", "rate", "compared"})
+        of_turn = lambda turn: sorted(r.target.split("/")[2] for r in new.requests if r.target.split("/")[1] == turn)
+        self.assertEqual(of_turn("0"), of_turn("1"))
+        self.assertTrue(0 < len(of_turn("0")) < users, of_turn("0"))
+
+    def test_directions_are_kept_apart(self):
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new, percent=100)
+        shunt.get()
+        self.wait_reasons(shunt, {"compared": 1}, primary="new")
+        self.wait_reasons(shunt, {}, primary="legacy")
+        by_primary = shunt.route("all")["counters"]["mirror_by_primary"]
+        self.assertEqual((by_primary["new"]["compared"], by_primary["legacy"]["compared"]), (1, 0))
+
+    def test_upgrades_connect_and_copies_are_not_mirrored(self):
+        accept = r"read head; send `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello`; hang"
+        legacy, new = self.script(accept), self.backend(name="new")
+        shunt = self.begin(legacy, new)
+        with shunt.client() as client:
+            client.send("GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            wait_until(lambda: shunt.metric("shunt_tunnels_active") == 1, "the tunnel")
+        with shunt.client() as client:
+            reply = client.ask("CONNECT shop.example:443 HTTP/1.1\r\nHost: shop.example:443\r\n\r\n")
+            self.assertGreaterEqual(reply.status, 400)
+        self.wait_reasons(shunt, {"upgrade": 1})
+        plain = self.begin(self.backend(), new)
+        request(plain.address, "/copy", ["X-Shunt-Shadow: 1"])
+        request(plain.address, "/plain")
+        self.wait_reasons(plain, {"copy": 1, "compared": 1})
+        self.check_sum(plain)
+        self.assertEqual([r.target for r in new.requests], ["/plain"])
+
+
+class Chosen(MirrorCase):
+    """What is mirrored at all: by the primary's status, by rate, or only for show."""
+
+    def by_path(self):
+        """Answers with the status its path names."""
+        return self.backend(lambda r: http_reply(b"{}", status=f"{r.target.split('/')[1]} X"))
+
+    def test_only_listed_statuses_are_mirrored(self):
+        legacy, new = self.by_path(), self.backend(name="new")
+        shunt = self.begin(legacy, new, "statuses: [2xx, 404]")
+        body = os.urandom(100000)
+        for target in ("/200", "/202", "/301", "/400", "/404", "/500"):
+            request(shunt.address, target)
+        request(shunt.address, "/201/post", method="POST", body=body)
+        request(shunt.address, "/403/post", method="POST", body=body)
+        self.wait_reasons(shunt, {"compared": 4, "status": 4})
+        copies = {r.target: r for r in new.requests}
+        self.assertEqual(set(copies), {"/200", "/202", "/404", "/201/post"})
+        self.assertEqual(copies["/201/post"].body, body)
+        self.check_sum(shunt)
+        self.assertEqual(shunt.metric("shunt_shadow_buffered_bytes"), 0)
+
+    def test_a_copy_that_waits_for_the_status_is_bounded(self):
+        legacy, new = self.by_path(), self.backend(name="new")
+        shunt = self.begin(legacy, new, "statuses: [2xx], max_buffer: 64KiB")
+        self.assertEqual(request(shunt.address, "/200/large", method="POST", body=bytes(3000000)).status, 200)
+        self.assertEqual(request(shunt.address, "/200/small", method="POST", body=bytes(3000)).status, 200)
+        self.wait_reasons(shunt, {"body_too_large": 1, "compared": 1})
+        self.assertEqual([r.target for r in new.requests], ["/200/small"])
+
+    def test_the_status_of_the_side_that_was_asked_first_counts(self):
+        legacy, new = self.backend(), self.by_path()
+        shunt = self.begin(legacy, new, "statuses: [2xx]", percent=100,
+                           route_more="fallback: { on: [5xx, connect, reset] }")
+        self.assertEqual(request(shunt.address, "/500").get("x-backend"), "legacy")  # answered 200 by legacy
+        self.assertEqual(request(shunt.address, "/200").status, 200)
+        self.wait_reasons(shunt, {"status": 1, "compared": 1}, primary="new")
+        self.assertEqual([r.get("x-shunt-shadow") for r in legacy.requests], [None, "1"])
+
+    def test_a_primary_that_never_answers(self):
+        legacy, new = self.script("read request; close"), self.backend(name="new")
+        shunt = self.begin(legacy, new, "statuses: [2xx, 5xx]")
+        self.assertEqual(request(shunt.address).status, 502)
+        self.wait_reasons(shunt, {"primary_failed": 1})
+        self.assertEqual(new.requests, [])
+
+    def test_copies_per_second_are_limited(self):
+        legacy, new = self.fast(), self.fast("new")
+        shunt = self.begin(legacy, new, "max_rate: 20")
+        began = time.monotonic()
+        self.load(shunt.address, requests=2000, connections=4).wait()
+        took = time.monotonic() - began
+        counts = self.check_sum(shunt)
+        self.assertGreaterEqual(counts["sent"], 20)
+        self.assertLessEqual(counts["sent"], 20 + 20 * took + 1)
+        self.assertEqual(counts["rate_limit"], 2000 - counts["sent"])
+
+    def test_simulated_copies_are_logged_and_not_sent(self):
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new, "read_only: simulate, samples: { values: full }", top="access_log: off")
+        secret = "planted-secret-7f3a"
+        request(shunt.address, f"/orders/4711?token={secret}&q=private-{secret}",
+                [f"Authorization: Bearer {secret}", f"Cookie: a={secret}"], method="POST", body=secret.encode())
+        event = shunt.wait_events("shadow_simulated", 1)[0]
+        self.assertEqual((event["route"], event["method"], event["to"], event["body_bytes"]),
+                         ("all", "POST", "new", len(secret)))
+        self.assertTrue(event["target"].startswith("/orders/"), event)
+        self.assertEqual(event["request_id"], legacy.requests[0].get("x-request-id"))
+        self.wait_reasons(shunt, {"simulated": 1})
+        for i in range(100):
+            request(shunt.address, f"/{i}")
+        self.wait_reasons(shunt, {"simulated": 101})
+        self.check_sum(shunt)
+        self.assertEqual(shunt.metric("shunt_shadow_total", reason="sent"), 0)
+        self.assertEqual((new.requests, len(new.conns)), ([], 0))
+        shunt.stop()
+        self.assertNotIn(secret, shunt.output(lines=10000))
+
+    def test_lines_about_simulated_copies_are_bounded(self):
+        shunt = self.begin(self.fast(), self.fast("new"), "read_only: simulate")
+        began = time.monotonic()
+        self.load(shunt.address, requests=3000, connections=4).wait()
+        self.wait_reasons(shunt, {"simulated": 3000})
+        took = time.monotonic() - began
+        shunt.stop()
+        lines = shunt.find_events("shadow_simulated")
+        self.assertGreaterEqual(len(lines), 1)
+        self.assertLessEqual(len(lines), 10 + 10 * took + 1)
+
+    def test_simulated_with_statuses(self):
+        legacy, new = self.by_path(), self.backend(name="new")
+        shunt = self.begin(legacy, new, "read_only: simulate, statuses: [2xx]")
+        request(shunt.address, "/200")
+        request(shunt.address, "/404")
+        self.wait_reasons(shunt, {"simulated": 1, "status": 1})
+        self.assertEqual(new.requests, [])
+
+
+class Bounded(MirrorCase):
+    def test_a_failing_mirror_is_left_alone_and_probed(self):
+        legacy, new = self.fast(), self.fast("new")
+        shunt = self.begin(legacy, new, "breaker: { consecutive_failures: 5, cooldown: 300ms }")
+        new.tell("reset")
+        while self.reasons(shunt).get("breaker", 0) == 0:
+            self.assertEqual(shunt.get().status, 200)
+        self.assertGreaterEqual(self.reasons(shunt)["reset"], 5)  # and what was under way when it opened
+        self.assertEqual(shunt.metric("shunt_shadow_breaker_open", backend="new"), 1)
+        self.assertEqual(shunt.metric("shunt_shadow_breaker_open", backend="legacy"), 0)
+        self.assertEqual(shunt.metric("shunt_breaker_state", state="closed"), 1, "the live breaker knows nothing of it")
+        new.tell("ok")
+
+        def closed():
+            self.assertEqual(shunt.get().status, 200)
+            return shunt.metric("shunt_shadow_breaker_open", backend="new") == 0
+
+        wait_until(closed, "a probe to close it", every=0.05)
+        before = self.reasons(shunt).get("compared", 0)
+        shunt.get()
+        wait_until(lambda: self.reasons(shunt)["compared"] > before, "copies to be compared again")
+        self.check_sum(shunt)
+
+    def test_an_answer_of_whatever_status_is_no_failure(self):
+        new = self.fast("new")
+        new.tell("status 500")
+        shunt = self.begin(self.fast(), new, "breaker: { consecutive_failures: 3, cooldown: 1h }")
+        for _ in range(20):
+            shunt.get()
+        self.wait_reasons(shunt, {"compared": 20})
+
+    def test_memory_stays_within_its_bound(self):
+        """Copies hang while the primary sends megabytes that wait for them: captured answers stop at the bound."""
+        legacy, new = self.fast(), self.fast("new")
+        new.tell("hang")
+        shunt = self.begin(legacy, new, "max_body: 1MiB, max_in_flight: 1000, max_connections: 1000", timeout="60s",
+                           top="access_log: off\nlimits: { shadow_memory: 4MiB }")
+        peak, ended = [0], threading.Event()
+
+        def watch():
+            while not ended.is_set():
+                peak[0] = max(peak[0], shunt.metric("shunt_shadow_memory_bytes"))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            result = self.load(shunt.address, requests=100, connections=4, path="/bytes/900000", verify=True).wait()
+        finally:
+            ended.set()
+            watcher.join()
+        self.assertEqual((result["ok"], result["failed"]), (100, 0))
+        counts = self.reasons(shunt)
+        self.assertGreater(counts["memory"], 50)
+        self.assertLessEqual(peak[0], (4 << 20) + 100 * 16384)
+        self.assertGreater(peak[0], 1 << 20)
+        new.tell("kill")
+        counts = self.check_sum(shunt)
+        self.assertEqual(counts["memory"] + counts["reset"], 100)
+
+    def test_requests_kept_for_a_status_count_as_memory(self):
+        legacy, new = self.script("read request; hang"), self.backend(name="new")
+        shunt = self.begin(legacy, new, "statuses: [2xx], max_buffer: 16MiB",
+                           top="access_log: off\nlimits: { shadow_memory: 2MiB }")
+        clients = []
+        for _ in range(4):
+            client = self.client(shunt)
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + bytes(1000000))
+            clients.append(client)
+        wait_until(lambda: self.reasons(shunt).get("memory", 0) >= 2, lambda: f"memory: {self.reasons(shunt)}")
+        self.assertLessEqual(shunt.metric("shunt_shadow_memory_bytes"), (2 << 20) + 4 * 16384)
+        for client in clients:
+            client.reset()
+        wait_until(lambda: self.reasons(shunt).get("client_gone", 0) + self.reasons(shunt)["memory"] == 4,
+                   lambda: f"the rest: {self.reasons(shunt)}")
+        self.check_sum(shunt)
+        self.assertEqual(shunt.metric("shunt_shadow_buffered_bytes"), 0)
+
+    def test_memory_is_given_back(self):
+        legacy, new = self.fast(), self.fast("new")
+        shunt = self.begin(legacy, new)
+        self.load(shunt.address, requests=300, connections=8, path="/bytes/500000").wait()
+        self.check_sum(shunt)
+        wait_until(lambda: shunt.metric("shunt_shadow_memory_bytes") < 8 << 20, "large buffers to be given back")
+
+
+class Noise(MirrorCase):
+    def test_noise_goes_to_the_primarys_own_backend(self):
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new, "compare: { noise: { percent: 100 } }")
+        for i in range(5):
+            self.assertEqual(request(shunt.address, f"/{i}").get("x-backend"), "legacy")
+        request(shunt.address, "/write", method="POST", body=b"x")
+        wait_until(lambda: self.reasons(shunt).get("noise_compared") == 5, lambda: f"5 of noise: {self.reasons(shunt)}")
+        self.wait_reasons(shunt, {"compared": 6})
+        self.assertEqual((self.reasons(shunt)["sent"], self.reasons(shunt)["noise_sent"]), (6, 5))
+        for i in range(5):
+            own = [r.all("x-shunt-shadow") for r in legacy.requests if r.target == f"/{i}"]
+            self.assertEqual(sorted(own), [[], ["1"]])
+        self.assertEqual([r.all("x-shunt-shadow") for r in legacy.requests if r.target == "/write"], [[]],
+                         "only safe requests are sent twice")
+        self.assertEqual(len(new.requests), 6)
+        self.check_sum(shunt)
+        # Five pairs of noise are not pairs of both sides: only the six count as comparisons of the migration.
+        wait_until(lambda: shunt.metric("shunt_comparisons_total", route="all") == 6, "six comparisons")
+
+    def test_noise_that_fails_is_no_ones_fault(self):
+        def answer(r):
+            return None if r.all("x-shunt-shadow") else http_reply(b"{}")
+
+        legacy, new = self.backend(answer), self.backend(name="new")
+        shunt = self.begin(legacy, new, "compare: { noise: { percent: 100 } }")
+        for i in range(3):
+            self.assertEqual(request(shunt.address, f"/{i}").status, 200)
+        wait_until(lambda: self.reasons(shunt).get("noise_dropped") == 3, lambda: f"dropped: {self.reasons(shunt)}")
+        self.wait_reasons(shunt, {"compared": 3})
+
+
+class Hostile(MirrorCase):
+    """Whatever a mirror sends, and for however long: the client has its answer, and reading ends."""
+
+    HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n"
+
+    def hostile(self, play, expected, more="max_in_flight: 1000", timeout="1s", check=lambda new: None):
+        def serve(conn):
+            conn.read_request()
+            play(conn)
+
+        new = self.peer(Peer(serve))
+        shunt = self.begin(self.backend(), new, more, timeout=timeout)
+        with shunt.client() as client:
+            for i in range(3):
+                reply = client.get(f"/{i}")
+                self.assertEqual((reply.status, reply.get("x-backend")), (200, "legacy"))
+        self.wait_reasons(shunt, {expected: 3})
+        wait_until(lambda: new.open == 0, "the copies' connections to be closed")
+        self.check_sum(shunt)
+        check(new)
+        return shunt
+
+    def forever(self, piece, first=b"", pause=0):
+        def play(conn):
+            conn.send(first)
+            while not conn.peer.stopping:
+                conn.send(piece)
+                if pause:
+                    time.sleep(pause)
+
+        return play
+
+    def test_garbage(self):
+        self.hostile(self.forever(os.urandom(5000).replace(b"\r", b"x").replace(b"\n", b"x")), "bad_response")
+
+    def test_a_body_that_drips(self):
+        self.hostile(self.forever(b"x", self.HEAD, pause=0.02), "timeout")
+
+    def test_a_head_that_drips(self):
+        self.hostile(self.forever(b"x", b"HTTP/1.1 200 OK\r\nX-A: ", pause=0.02), "timeout")
+
+    def test_a_reset_amid_the_body(self):
+        def play(conn):
+            conn.send(self.HEAD + bytes(50000))
+            conn.reset()
+
+        self.hostile(play, "reset", timeout="5s")
+
+    def test_a_flood_of_interim_answers(self):
+        self.hostile(self.forever(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 20), "bad_response", timeout="30s")
+
+    def test_a_body_of_a_gibibyte_is_not_read_to_its_end(self):
+        sent = []
+
+        def play(conn):
+            total = 0
+            try:
+                conn.send(self.HEAD)
+                while total < 1 << 30:
+                    conn.send(bytes(65536))
+                    total += 65536
+            except PeerGone:
+                pass
+            sent.append(total)
+
+        def check(_):
+            wait_until(lambda: len(sent) == 3, "the mirror to notice")
+            # 64 times max_body, at least 1 MiB, and what socket buffers hold.
+            self.assertLess(max(sent), 24 << 20)
+
+        shunt = self.hostile(play, "body_too_large", "max_body: 4KiB", timeout="60s", check=check)
+        self.assertEqual(shunt.metric("shunt_shadow_breaker_open"), 0, "it answers, if at length")
+
+    def test_an_endless_body_of_the_primary_ends_the_comparison(self):
+        size = 3 << 20
+        legacy = self.backend(lambda r: http_reply(bytes(size)))
+        shunt = self.begin(legacy, self.backend(name="new"), "max_body: 4KiB")
+        self.assertEqual(len(shunt.get().body), size)
+        self.wait_reasons(shunt, {"body_too_large": 1})
+
+
+class Sum(MirrorCase):
+    """Mixed load and a mirror that changes its mood: every request ends in exactly one reason."""
+
+    MOODS = ("ok", "reset", "garbage", "close", "hang", "status 500", "delay 50", "refuse", "accept", "kill", "ok")
+
+    def mixed(self, more, percent, passthrough=False, **options):
+        legacy, new = self.fast(), self.fast("new")
+        shunt = self.begin(legacy, new, more, percent=percent, timeout="400ms", workers=2, **options)
+        loads = [self.load(shunt.address, requests=1500, connections=8, path="/bytes/2000"),
+                 self.load(shunt.address, requests=400, connections=4, path="/status/404"),
+                 self.load(shunt.address, requests=150, connections=4, body=60000)]
+        for i, mood in enumerate(self.MOODS):
+            new.tell(mood)
+            for client in [shunt.client() for _ in range(3)]:
+                client.send(f"POST /left/{i} HTTP/1.1\r\nHost: a\r\nX-User: {i}\r\nContent-Length: 100\r\n\r\nabc")
+                client.reset()
+            request(shunt.address, "/copy", ["X-Shunt-Shadow: 1"])
+            with shunt.client() as client:
+                client.ask("GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            if passthrough and i == 4:
+                shunt.passthrough(True)
+                request(shunt.address, "/passthrough")
+            if passthrough and i == 6:
+                shunt.passthrough(False)
+        for load in loads:
+            load.wait()
+        counts = self.check_sum(shunt)
+        self.assertEqual(shunt.metric("shunt_shadow_in_flight"), 0)
+        self.assertEqual(shunt.metric("shunt_shadow_buffered_bytes"), 0)
+        return counts
+
+    def test_all_requests_both_ways(self):
+        counts = self.mixed("max_in_flight: 20, compare: { noise: { percent: 20 } }, "
+                            "breaker: { consecutive_failures: 8, cooldown: 100ms }", 50)
+        self.assertGreater(counts["compared"], 0)
+        self.assertEqual(counts["upgrade"] + counts["copy"] > 10, True, counts)
+        self.assertEqual(counts.get("noise_sent", 0) <= counts["noise_compared"] + counts["noise_dropped"], True, counts)
+
+    def test_a_share_with_a_rate_and_statuses(self):
+        counts = self.mixed("statuses: [2xx], max_rate: 300, max_buffer: 32KiB, sampling: request", 0, shadow=60)
+        for reason in ("rate", "status", "body_too_large"):
+            self.assertGreater(counts.get(reason, 0), 0, counts)
+
+    def test_simulated(self):
+        counts = self.mixed("read_only: simulate, max_rate: 300", 50)
+        self.assertGreater(counts["simulated"], 0)
+        self.assertNotIn("sent", counts)
+
+    def test_passthrough_and_little_memory(self):
+        counts = self.mixed("max_in_flight: 50, breaker: off", 0, passthrough=True,
+                            top="access_log: off\nlimits: { shadow_memory: 1MiB }")
+        self.assertGreater(counts["compared"], 0)
+
+
+if __name__ == "__main__":
+    main()
