@@ -222,10 +222,19 @@ static enum obstacle look_closer(struct compare *compare, const struct rules *ru
     return obstacle != OBSTACLE_NONE ? obstacle : compare_bodies(compare, rules, pair, list);
 }
 
+/* With `values: none` not even what is no user's (a status, a media type, "null") leaves. */
+static void forget_values(struct difference_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        list->at[i].primary[0] = list->at[i].shadow[0] = '\0';
+}
+
 static const struct comparison *conclude(struct comparison *result, enum judgement judgement, enum obstacle obstacle)
 {
     result->judgement = judgement;
     result->obstacle = obstacle;
+    if (result->differences.veil.values == SAMPLES_NONE)
+        forget_values(&result->differences);
     memcpy(result->rule_hits, result->differences.rule_hits, sizeof(result->rule_hits));
     return result;
 }

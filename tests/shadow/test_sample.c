@@ -224,13 +224,19 @@ static void hashes_tell_what_is_equal(void **state)
     text_is(f->sample, "values", "hashed");
 }
 
-static void none_makes_no_sample(void **state)
+static void none_makes_no_sample_and_shows_no_value(void **state)
 {
     struct fixture *f = *state;
     values_are(f, SAMPLES_NONE);
-    f->pair = test_json_pair(&f->route, "{\"a\":1}", "{\"a\":2}");
+    f->pair = test_json_pair(&f->route, "{\"a\":1,\"b\":null}", "{\"a\":2,\"b\":true}");
     make_sample(f);
     assert_null(f->sample);
+    const struct comparison *comparison = compare_pair(f->compare, f->pair);
+    assert_int_equal(comparison->differences.count, 2);
+    for (uint32_t i = 0; i < comparison->differences.count; i++) {
+        assert_string_equal(comparison->differences.at[i].primary, "");
+        assert_string_equal(comparison->differences.at[i].shadow, "");
+    }
 }
 
 static void compressed_bodies_are_decoded_first(void **state)
@@ -364,7 +370,7 @@ int main(void)
         TEST(other_bodies_are_not_shown),
         TEST(full_shows_all_but_secrets),
         TEST(hashes_tell_what_is_equal),
-        TEST(none_makes_no_sample),
+        TEST(none_makes_no_sample_and_shows_no_value),
         TEST(compressed_bodies_are_decoded_first),
         TEST(a_cut_body_is_still_json),
         TEST(any_beginning_of_a_body_makes_json),
