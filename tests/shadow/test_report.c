@@ -4,6 +4,10 @@
 #include "tests/shadow/pairs.h"
 
 #include <inttypes.h>
+#include <unistd.h>
+#if defined(__SANITIZE_ADDRESS__)
+size_t __sanitizer_get_current_allocated_bytes(void); /* of the sanitizer's allocator; gcc comes without its header */
+#endif
 
 #include "shadow/report.h"
 #include "shadow/report_row.h"
@@ -248,6 +252,145 @@ static void letters(char to[8], uint32_t i)
     to[6] = '\0';
 }
 
+/* What the process holds: allocated bytes where a sanitizer counts them (its shadow makes resident memory useless),
+ * else resident memory. */
+static int64_t bytes_held(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    return (int64_t)__sanitizer_get_current_allocated_bytes();
+#else
+    long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    assert_non_null(statm);
+    assert_int_equal(fscanf(statm, "%*d %ld", &pages), 1);
+    fclose(statm);
+    return pages * sysconf(_SC_PAGESIZE);
+#endif
+}
+
+enum {
+    MIB = 1024 * 1024,
+    GROWTH_MAX = 64 * MIB
+};
+
+static void assert_growth(int64_t before)
+{
+    int64_t growth = bytes_held() - before;
+    if (growth >= GROWTH_MAX)
+        fail_msg("grew by %.1f MiB", (double)growth / MIB);
+}
+
+/* Adds a pair that was judged elsewhere: it differs in one field. */
+static void add_judged(struct fixture *f, struct pair *pair, struct comparison *comparison, const char *field)
+{
+    struct veil veil = veil_of(&f->route.route.shadow.samples);
+    difference_list_reset(&comparison->differences, &veil);
+    struct difference *d = difference_note(&comparison->differences, DIFFERENCE_VALUE, false, field);
+    snprintf(d->path, sizeof(d->path), "%s", field);
+    snprintf(d->primary, sizeof(d->primary), "<string %zu>", strlen(field));
+    comparison->judgement = JUDGEMENT_MISMATCHED;
+    report_add(f->report, pair, comparison);
+}
+
+/* Numbers are learnt; words, which are not, fill the endpoints up; and some are as long as a target may be. */
+static void write_target(char target[PAIR_TARGET_ROOM], uint32_t i)
+{
+    char name[8];
+    letters(name, i / 3);
+    if (i % 3 == 0)
+        snprintf(target, PAIR_TARGET_ROOM, "/orders/%u/items/%u?x=%u", i, i * 7, i);
+    else if (i % 3 == 1)
+        snprintf(target, PAIR_TARGET_ROOM, "/%s/x", name);
+    else
+        snprintf(target, PAIR_TARGET_ROOM, "/%s/%0160u/%s", name, i, name);
+}
+
+static void a_million_urls_are_bounded(void **state)
+{
+    enum {
+        URLS = 1000000,
+        NAMES = 100000
+    };
+    struct fixture f;
+    struct comparison comparison = {.rules = NULL};
+    json_t *report;
+    (void)state;
+    start(&f);
+    int64_t before = bytes_held();
+    struct pair *pair = test_json_pair(&f.route, "1", "2");
+    for (uint32_t i = 0; i < URLS; i++) {
+        char field[32] = "$.", name[8];
+        letters(name, i % NAMES);
+        strcat(field, name);
+        write_target(pair->target, i);
+        pair->wall_ms += 100;
+        add_judged(&f, pair, &comparison, field);
+        if (i % 1000 == 0)
+            json_decref(report_take_samples(f.report)); /* as the keeper does once a second */
+    }
+    assert_growth(before);
+    json_t *route = only_route(&f, &report);
+    assert_int_equal(number(route, "totals", "compared"), URLS);
+    json_t *limits = json_object_get(route, "limits"), *endpoints = json_object_get(route, "endpoints");
+    assert_true(json_is_true(json_object_get(limits, "endpoints_beyond")));
+    assert_true(json_is_true(json_object_get(limits, "fields_beyond")));
+    assert_int_equal(json_integer_value(json_object_get(limits, "endpoints")), 128);
+    assert_int_equal(json_array_size(endpoints), 129);
+    assert_string_equal(text_at(json_array_get(endpoints, 128), "endpoint"), "(other)");
+    json_int_t sum = 0;
+    size_t i, fields = 0;
+    json_t *endpoint;
+    json_array_foreach(endpoints, i, endpoint)
+    {
+        sum += number(endpoint, "totals", "compared");
+        fields += json_array_size(json_object_get(endpoint, "fields"));
+    }
+    assert_int_equal(sum, URLS);
+    assert_true(fields <= 512 + 129);
+    json_decref(report);
+    pair_free(pair);
+    stop(&f);
+}
+
+/* Every route there may be, each with more endpoints and fields than it may have, over months. */
+static void no_traffic_makes_it_grow_beyond(void **state)
+{
+    struct fixture f;
+    struct comparison comparison = {.rules = NULL};
+    char name[16], letters_of[8], field[32];
+    (void)state;
+    start(&f);
+    f.route.route.name = name;
+    f.route.route.shadow.samples.keep = 0;
+    int64_t before = bytes_held();
+    struct pair *pair = test_json_pair(&f.route, "1", "2");
+    for (uint32_t n = 0; n < 1500; n++) {
+        snprintf(name, sizeof(name), "route-%u", n);
+        for (uint32_t i = 0; i < 300; i++) {
+            letters(letters_of, i);
+            snprintf(pair->target, sizeof(pair->target), "/%s", letters_of);
+            snprintf(field, sizeof(field), "$.%s", letters_of);
+            pair->wall_ms = 1700000000000 + (uint64_t)i * 7200 * 1000;
+            add_judged(&f, pair, &comparison, field);
+        }
+    }
+    assert_growth(before);
+    json_t *report = report_json(f.report, "(other)");
+    json_t *route = json_array_get(json_object_get(report, "routes"), 0);
+    assert_int_equal(number(route, "totals", "compared"), (1500 - 1024) * 300);
+    json_t *limits = json_object_get(route, "limits");
+    assert_true(json_is_true(json_object_get(limits, "bytes_beyond")));
+    assert_true(json_integer_value(json_object_get(limits, "bytes_used")) <= REPORT_BYTES_MAX);
+    json_decref(report);
+    report_reset(f.report, NULL);
+    report = report_json(f.report, "(other)");
+    limits = json_object_get(json_array_get(json_object_get(report, "routes"), 0), "limits");
+    assert_int_equal(json_integer_value(json_object_get(limits, "bytes_used")), 0); /* all is given back */
+    json_decref(report);
+    pair_free(pair);
+    stop(&f);
+}
+
 static void a_hundred_thousand_fields_are_bounded(void **state)
 {
     enum {
@@ -258,6 +401,7 @@ static void a_hundred_thousand_fields_are_bounded(void **state)
     json_t *report;
     (void)state;
     start(&f);
+    int64_t before = bytes_held();
     for (uint32_t i = 0; i < NAMES; i++) {
         char name[8], primary[32], shadow[32];
         letters(name, i);
@@ -265,6 +409,7 @@ static void a_hundred_thousand_fields_are_bounded(void **state)
         snprintf(shadow, sizeof(shadow), "{\"%s\":2}", name);
         add_json(&f, PAIR_CROSS, primary, shadow, 1);
     }
+    assert_growth(before);
     report_totals(f.report, "orders", &totals);
     assert_int_equal(totals.mismatched, NAMES);
     json_t *route = only_route(&f, &report);
@@ -500,6 +645,8 @@ int main(void)
         cmocka_unit_test(a_field_that_differs_by_itself_is_noise),
         cmocka_unit_test(noise_is_no_sample),
         cmocka_unit_test(directions_are_apart),
+        cmocka_unit_test(a_million_urls_are_bounded),
+        cmocka_unit_test(no_traffic_makes_it_grow_beyond),
         cmocka_unit_test(a_hundred_thousand_fields_are_bounded),
         cmocka_unit_test(many_fields_in_one_pair_count_once),
         cmocka_unit_test(routes_are_bounded),
