@@ -240,7 +240,7 @@ class Page(unittest.TestCase):
                       "expected a number, a name in quotes or *", "“(other)”"):
             self.assertIn(words, page)
         self.assertIn('- "$.token" #', self.browser.text("pre.snippet"))
-        self.assertIn('{ path: "$.weight", relative: 2% }', self.browser.text("pre.snippet"))
+        self.assertIn('{ path: "$.weight", relative: 2.0% }', self.browser.text("pre.snippet"))
 
     def test_nothing_is_asked_of_anybody(self):
         url = self.show(fixture())
@@ -378,6 +378,47 @@ class Page(unittest.TestCase):
         self.reads("37 equal lines", "[data-side='shadow'] .code")
         self.browser.click("[data-side='shadow'] .code button")
         self.reads("line 5", "[data-side='primary'] .code")
+
+    def show_bodies(self, primary, shadow, *differences, **changes):
+        """The page at a sample with these JSON bodies, which differ in (path, kind)."""
+        report = fixture()
+        sample = report["routes"][0]["samples"][0]
+        sample["primary_answer"]["body"], sample["shadow_answer"]["body"] = primary, shadow
+        sample["differences"] = [{"field": "$.total", "path": path, "kind": kind, "places": 1, "ignored": False} for path, kind in differences]
+        for answer in ("primary_answer", "shadow_answer"):
+            sample[answer].update(changes)
+        self.show(report, {**ENDPOINT, "f": "$.total"})
+        self.awaited("[data-sample]")
+
+    def marked(self, side):
+        return self.browser.run("return [...document.querySelectorAll(`[data-side='${arguments[0]}'] .ln.real .raw`)].map((e) => e.textContent.trim())", side)
+
+    def test_numbers_keep_their_digits_and_odd_names_are_found(self):
+        self.show_bodies('{"a b":{"it\'s":[1,9007199254740993,1.10]}}', '{"a b":{"it\'s":[1,9007199254740992,1.10]}}',
+                         ("$['a b']['it\\'s'][1]", "value"))
+        self.assertEqual(self.marked("primary"), ["9007199254740993,"])
+        self.assertEqual(self.marked("shadow"), ["9007199254740992,"])
+        self.assertIn("1.10", self.browser.text("[data-side='primary'] .code"))
+
+    def test_what_is_missing_is_marked_with_all_that_is_in_it(self):
+        self.show_bodies('{"id":1,"owner":{"name":"x","tags":[1]}}', '{"id":1}', ("$.owner", "missing"))
+        self.assertEqual(self.marked("primary"), ['"owner": {', '"name": "x",', '"tags": [', "1", "]", "}"])
+        self.assertEqual(self.marked("shadow"), [])
+        self.assertEqual(self.browser.count("[data-side='shadow'] .ln.void"), 6)
+
+    def test_lines_of_json_are_marked_in_their_line(self):
+        self.show_bodies('{"a":1}\n{"a":2}\n', '{"a":1}\n{"a":3}\n', ("$[1].a", "value"))
+        self.assertEqual((self.marked("primary"), self.marked("shadow")), (['"a": 2'], ['"a": 3']))
+
+    def test_a_body_that_was_cut_is_shown_as_far_as_it_goes(self):
+        self.show_bodies('{"a":[1,{"b":"x', '{"a":[1,{"b":"y', ("$.a[1].b", "value"), cut=True)
+        self.assertEqual((self.marked("primary"), self.marked("shadow")), (['"b": "x'], ['"b": "y']))
+        self.assertIn("Cut: the body goes on.", self.browser.text("[data-side='shadow']"))
+
+    def test_no_depth_is_too_deep(self):
+        self.show_bodies("[" * 16000, "[" * 15999 + "1", ("$.x", "value"))
+        self.assertIn("[", self.browser.text("[data-side='primary'] .code"))
+        self.no_complaint()
 
     def test_a_link_restores_the_place(self):
         report = fixture()
