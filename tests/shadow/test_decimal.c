@@ -145,6 +145,30 @@ static void long_numbers_are_bounded(void **state)
     free(b);
 }
 
+static void how_far_apart(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        double apart;
+    } pairs[] = {
+        {"1", "1.0", 0},
+        {"0", "5", 1},
+        {"100", "99", 0.01},
+        {"-1", "1", 2},
+        {"1e400", "2e400", 0.5},
+        {"1e-400", "1e400", 1},
+        {"9007199254740993", "9007199254740992", 1.1102230246251563e-16},
+        {"1e9999999999999", "1", 1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        struct decimal x = number(pairs[i].a), y = number(pairs[i].b);
+        double found = decimal_apart(&x, &y), other = decimal_apart(&y, &x), bound = pairs[i].apart * 1e-9;
+        if (found < pairs[i].apart - bound || found > pairs[i].apart + bound || found < other || found > other)
+            fail_msg("%s and %s: %g apart, expected %g", pairs[i].a, pairs[i].b, found, pairs[i].apart);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +177,7 @@ int main(void)
         cmocka_unit_test(relative),
         cmocka_unit_test(agrees_with_integers),
         cmocka_unit_test(long_numbers_are_bounded),
+        cmocka_unit_test(how_far_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -204,13 +204,75 @@ static void many_tolerated_elements(void **state)
     stop(&f);
 }
 
+/* The place names the element by its key, as far as the key may be shown. */
+static void places_are_named_by_keys(void **state)
+{
+    static const char primary[] = "{\"items\":[{\"id\":17,\"price\":1},{\"id\":\"ann\",\"price\":1},{\"price\":3}]}";
+    static const char shadow[] = "{\"items\":[{\"price\":3},{\"id\":\"ann\",\"price\":1},{\"id\":17,\"price\":2}]}";
+    static const char missing[] = "{\"items\":[{\"price\":3},{\"id\":17,\"price\":1}]}";
+    struct config_keyed keyed = {.path = "$.items", .by = "id"};
+    struct fixture f;
+    (void)state;
+    start(&f);
+    f.route.route.shadow.compare.keyed = &keyed;
+    f.route.route.shadow.compare.keyed_count = 1;
+    f.route.route.shadow.samples.values = SAMPLES_FULL;
+    check_shown(&f, primary, shadow, "$.items[id=17].price", "1", "2");
+    assert_string_equal(compare_pair(f.compare, f.pair)->differences.at[0].field, "$.items[*].price");
+    check_shown(&f, primary, missing, "$.items[id=\"ann\"]", "<object 2>", "");
+    f.route.route.shadow.samples.values = SAMPLES_REDACTED;
+    check_shown(&f, primary, shadow, "$.items[id=<number>].price", "<number>", "<number>");
+    check_shown(&f, primary, missing, "$.items[id=<string 3>]", "<object 2>", "");
+    keyed.by = "api_key"; /* a secret, whatever the file says */
+    f.route.route.shadow.samples.values = SAMPLES_FULL;
+    check_shown(&f, "{\"items\":[{\"api_key\":\"hunter2\",\"n\":1}]}",
+                "{\"items\":[{\"api_key\":\"hunter2\",\"n\":2}]}", "$.items[api_key=<string 7>].n", "1", "2");
+    stop(&f);
+}
+
+/* Ten thousand elements in another order, each with its key, cost no more than sorting them. */
+static void many_keyed_elements(void **state)
+{
+    enum {
+        MANY = 10000
+    };
+    struct config_keyed keyed = {.path = "$", .by = "id"};
+    char *primary = malloc(MANY * 32), *shadow = malloc(MANY * 32);
+    size_t len = 0, other = 0;
+    struct fixture f;
+    (void)state;
+    assert_non_null(primary);
+    assert_non_null(shadow);
+    start(&f);
+    f.route.route.shadow.compare.keyed = &keyed;
+    f.route.route.shadow.compare.keyed_count = 1;
+    for (int i = 0; i < MANY; i++) {
+        int j = MANY - 1 - i;
+        len += (size_t)snprintf(primary + len, 32, "%c{\"id\":%d,\"n\":%d}", i == 0 ? '[' : ',', i, i);
+        other += (size_t)snprintf(shadow + other, 32, "%c{\"id\":%d,\"n\":%d}", i == 0 ? '[' : ',', j, j == 7 ? 0 : j);
+    }
+    snprintf(primary + len, 32, "]");
+    snprintf(shadow + other, 32, "]");
+    const struct comparison *c = judge(&f, primary, shadow);
+    assert_int_equal(c->judgement, JUDGEMENT_MISMATCHED);
+    assert_int_equal(c->differences.count, 2);
+    assert_string_equal(c->differences.at[0].field, "$[*].n");
+    assert_int_equal(c->differences.at[0].count, 1);
+    assert_string_equal(c->differences.at[1].field, "$");
+    assert_true(c->differences.at[1].ignored);
+    stop(&f);
+    free(primary);
+    free(shadow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shows_type_and_length_only), cmocka_unit_test(shows_values_where_the_file_says_so),
         cmocka_unit_test(counts_places_of_a_field),   cmocka_unit_test(more_fields_than_room_are_counted),
         cmocka_unit_test(endless_work_is_given_up),   cmocka_unit_test(large_objects_in_another_order),
-        cmocka_unit_test(many_tolerated_elements),
+        cmocka_unit_test(many_tolerated_elements),    cmocka_unit_test(places_are_named_by_keys),
+        cmocka_unit_test(many_keyed_elements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
