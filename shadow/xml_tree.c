@@ -46,7 +46,6 @@ static const struct {
     enum xml_fault fault;
 } faults_by_code[] = {
     {XML_ERR_NO_MEMORY, XML_FAULT_MEMORY},
-    {XML_ERR_DOCUMENT_EMPTY, XML_FAULT_EMPTY},
     {XML_ERR_DOCUMENT_END, XML_FAULT_AFTER_END},
     {XML_ERR_TAG_NAME_MISMATCH, XML_FAULT_TAGS},
     {XML_ERR_TAG_NOT_FINISHED, XML_FAULT_ENDS_EARLY},

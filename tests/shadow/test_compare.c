@@ -249,8 +249,6 @@ static void read_directive(struct labelled *l, const char *line)
         l->route.route.shadow.compare.status_class = true;
     else if ((rest = after(line, "max_body")) != NULL)
         l->route.route.shadow.max_body = strtoul(rest, NULL, 10);
-    else if (after(line, "xml_whitespace") != NULL)
-        l->route.route.shadow.compare.xml_whitespace = true;
     else if ((rest = after(line, "shows")) != NULL)
         snprintf(l->shown, sizeof(l->shown), "%s", rest);
     else if ((rest = after(line, "want")) != NULL)
