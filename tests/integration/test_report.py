@@ -1,0 +1,241 @@
+"""The report outlives restarts, kill -9 and reloads, is served in every form, and what was forgotten stays forgotten and is audited."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import threading
+import time
+
+from harness import Case, Client, config, http_reply, main, request, wait_until
+
+ROUTE = """\
+  - name: orders
+    match: { path: /** }
+    sticky: [ random ]
+    stages: [ { name: shadow, percent: 0, shadow: 100, hold: 24h }, { percent: 10, hold: 24h } ]
+    promotion: manual
+    gates: { min_requests: 100000, mismatch_rate: 1% }
+    breaker: off
+    shadow: { methods: ["*"], timeout: 10s, samples: { keep: 8 } }
+"""
+
+
+def answer(text):
+    body = json.dumps({"id": 1, "price": text}).encode()
+    return lambda request_: http_reply(body, headers=["Content-Type: application/json"])
+
+
+def compared(shunt):
+    """What the report has compared; 0 before the first pair."""
+    report = shunt.api("GET", "/api/v1/report")
+    return sum(route["totals"]["compared"] for route in report["routes"])
+
+
+def integrity(path):
+    done = subprocess.run(["sqlite3", path, "PRAGMA integrity_check"], capture_output=True, text=True, timeout=60,
+                          check=False)
+    return (done.stdout + done.stderr).strip()
+
+
+class ReportCase(Case):
+    def begin(self, **options):
+        self.legacy, self.new = self.backend(answer("1")), self.backend(answer("2"), name="new")
+        self.state = os.path.join(self.directory, "state")
+        self.database = os.path.join(self.state, "shadow.db")
+        options.setdefault("state", self.state)
+        return self.shunt(config(self.legacy, self.new, ROUTE, top="access_log: off", **options))
+
+    def ask(self, shunt, count, path="/orders/17"):
+        before = compared(shunt)
+        for _ in range(count):
+            self.assertEqual(request(shunt.address, path).status, 200)
+        wait_until(lambda: compared(shunt) >= before + count, "the pairs to be compared")
+
+    def evidence(self, shunt):
+        return shunt.route("orders")["evidence"]
+
+
+class Lasting(ReportCase):
+    def test_a_restart_in_the_middle_of_a_stage_goes_on_from_there(self):
+        shunt = self.begin()
+        self.ask(shunt, 7)
+        wait_until(lambda: self.evidence(shunt)["compared"] == 7, "the evidence")
+        before = shunt.report("orders")["routes"][0]
+        for count in (7, 10):
+            shunt.restart()
+            self.assertEqual(compared(shunt), count)
+            evidence = self.evidence(shunt)
+            self.assertEqual((evidence["compared"], evidence["mismatched"]), (count, count), "neither twice nor lost")
+            if count == 7:
+                after = shunt.report("orders")["routes"][0]
+                for member in ("totals", "endpoints", "since_ms", "buckets"):
+                    self.assertEqual(after[member], before[member], member)
+                self.assertTrue(after["samples"])
+                self.ask(shunt, 3)
+                wait_until(lambda: self.evidence(shunt)["compared"] == 10, "the evidence")
+
+    def test_a_reload_keeps_it(self):
+        shunt = self.begin()
+        self.ask(shunt, 3)
+        with open(shunt.config_path, encoding="utf-8") as f:
+            text = f.read()
+        self.assertEqual(shunt.reload(text.replace("min_requests: 100000", "min_requests: 100001"))["event"], "reloaded")
+        self.assertEqual(compared(shunt), 3)
+        self.assertEqual(self.evidence(shunt)["compared"], 3)
+
+    def test_kill_9_loses_what_came_after_the_last_save_and_never_the_file(self):
+        """A save begins a second after the former one ended. What was counted before two of them have ended is in the
+        second, however slow the machine is."""
+        shunt = self.begin(workers=1)
+        for turn in range(20):
+            seen = []  # (compared, saves that had ended by then)
+            end = threading.Event()
+
+            def load():
+                try:
+                    with Client(shunt.address) as client:
+                        while not end.is_set():
+                            client.get(f"/orders/{turn}")
+                except (AssertionError, OSError):
+                    pass
+
+            def saved():
+                count = compared(shunt)
+                seen.append((count, shunt.metric("shunt_report_saves_total")))
+                return seen[-1][1] >= 2 and count > 0
+
+            threads = [threading.Thread(target=load, daemon=True) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            wait_until(saved, "two saves", timeout=60, every=0.05)
+            time.sleep(turn % 5 * 0.1)  # the kill comes anywhere between two saves, and within one
+            saved()
+            shunt.kill()
+            end.set()
+            for thread in threads:
+                thread.join(20)
+            self.assertEqual(integrity(self.database), "ok")
+            shunt.start()
+            wanted = max(count for count, saves in seen if saves + 2 <= seen[-1][1])
+            self.assertGreater(wanted, 0)
+            self.assertGreaterEqual(compared(shunt), wanted, f"turn {turn}")
+        self.assertEqual([name for name in os.listdir(self.state) if "damaged" in name], [])
+        self.assertEqual(shunt.find_events("report_damaged"), [])
+
+    def test_the_file_is_its_owners_and_people_can_ask_it(self):
+        shunt = self.begin()
+        self.ask(shunt, 4)
+        wait_until(lambda: shunt.metric("shunt_report_saves_total") > 0, "a save")
+        shunt.stop()
+        self.assertEqual(stat.S_IMODE(os.stat(self.database).st_mode), 0o600)
+        done = subprocess.run(["sqlite3", self.database,
+                               "SELECT field, differing FROM fields WHERE endpoint <> '' ORDER BY differing DESC"],
+                              capture_output=True, text=True, timeout=60, check=True)
+        self.assertIn("$.price|4", done.stdout)
+
+    def test_a_damaged_file_is_set_aside_and_told(self):
+        shunt = self.begin()
+        self.ask(shunt, 2)
+        shunt.signal(signal.SIGTERM)
+        shunt.wait_exit()
+        with open(self.database, "r+b") as f:
+            f.write(b"this was a database once, and is none now" * 100)
+        shunt.start()
+        self.assertIn("shadow.db.damaged-1", shunt.wait_events("report_damaged")[0]["error"])
+        self.assertEqual(compared(shunt), 0)
+        self.ask(shunt, 1)
+        shunt.restart()
+        self.assertEqual(compared(shunt), 1)
+
+    def test_without_a_directory_it_lives_in_memory(self):
+        shunt = self.begin(state=None)
+        self.ask(shunt, 2)
+        self.assertEqual(shunt.metric("shunt_report_on_disk"), 0)
+        wait_until(lambda: shunt.metric("shunt_report_samples_total") > 0, "the samples")
+        self.assertTrue(shunt.report("orders")["routes"][0]["samples"])
+        shunt.restart()
+        self.assertEqual(compared(shunt), 0)
+
+    def test_nothing_new_writes_nothing(self):
+        shunt = self.begin()
+        self.ask(shunt, 1)
+        wait_until(lambda: shunt.metric("shunt_report_saves_total") > 0, "a save")
+        log = self.database + "-wal"
+
+        def settled():
+            facts = os.stat(log)
+            time.sleep(2.5)
+            now = os.stat(log)
+            return (facts.st_mtime_ns, facts.st_size) == (now.st_mtime_ns, now.st_size)
+
+        wait_until(settled, "the file to be left alone")
+
+
+class Serving(ReportCase):
+    def test_every_form(self):
+        shunt = self.begin()
+        self.ask(shunt, 3)
+        wait_until(lambda: shunt.metric("shunt_report_samples_total") > 0, "the samples")
+        begins = {"json": b"{", "markdown": b"#", "junit": b"<?xml", "har": b"{", "html": b"<!doctype html"}
+        for form in ("json", "text", "markdown", "junit", "har", "curl", "rules", "html"):
+            reply = shunt.admin_reply("GET", f"/api/v1/report?format={form}")
+            self.assertEqual(reply.status, 200, form)
+            self.assertTrue(reply.body, form)
+            self.assertTrue(reply.body.lower().startswith(begins.get(form, b"")), (form, reply.body[:80]))
+            self.assertEqual(reply.get("content-disposition") is not None, form not in ("json", "text"), form)
+        page = shunt.admin_reply("GET", "/report")
+        self.assertEqual((page.status, page.get("referrer-policy")), (200, "no-referrer"))
+        self.assertIn("default-src 'none'", page.get("content-security-policy"))
+        refused = shunt.api("GET", "/api/v1/report?format=pdf", status=400)
+        self.assertIn("junit", refused["error"]["remedy"])
+
+    def test_the_verdict_is_of_the_gate(self):
+        shunt = self.begin()
+        verdict = shunt.api("GET", "/api/v1/verdict?route=orders")
+        self.assertEqual((verdict["result"], verdict["compared"], verdict["limit"]), ("undecided", 0, 0.01))
+        self.ask(shunt, 20)
+        verdict = shunt.api("GET", "/api/v1/verdict?route=orders")
+        self.assertEqual((verdict["result"], verdict["compared"], verdict["differing"]), ("fail", 20, 20))
+        self.assertIn("20 compared", verdict["sentence"])
+        self.assertEqual(shunt.api("GET", "/api/v1/verdict?route=orders&limit=1")["result"], "pass")
+        shunt.api("GET", "/api/v1/verdict?route=nobody", status=404)
+
+    def test_forgetting_is_audited_and_lasts(self):
+        shunt = self.begin()
+        self.ask(shunt, 5)
+        wait_until(lambda: shunt.metric("shunt_report_saves_total") > 0, "a save")
+        shunt.api("POST", "/api/v1/report/reset", {"route": "orders", "who": "anna", "reason": "fixed"})
+        line = shunt.audit()[-1]
+        self.assertEqual((line["what"], line["who"], line["why"], line["route"]),
+                         ("report_forgotten", "operator:anna", "fixed", "orders"))
+        self.assertEqual(shunt.find_events("report_forgotten")[-1]["who"], "operator:anna")
+        shunt.restart()
+        self.assertEqual(compared(shunt), 0)
+        self.ask(shunt, 1)
+        shunt.restart()
+        self.assertEqual(compared(shunt), 1)
+
+    def test_readers_that_leave_and_a_shutdown_with_readers(self):
+        shunt = self.begin()
+        self.ask(shunt, 3)
+        for i in range(60):
+            with socket.create_connection(shunt.admin) as reader:
+                reader.sendall(b"GET /report HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                if i % 3 == 0:
+                    reader.recv(1)
+        wait_until(lambda: shunt.admin_reply("GET", "/api/v1/report").status == 200, "a report")
+        readers = [socket.create_connection(shunt.admin) for _ in range(6)]
+        for reader in readers:
+            reader.sendall(b"GET /report HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        shunt.signal(signal.SIGTERM)
+        self.assertEqual(shunt.wait_exit(), 0)
+        shunt.check_sanitizers()
+        for reader in readers:
+            reader.close()
+
+
+if __name__ == "__main__":
+    main()
