@@ -164,7 +164,7 @@ bool text_diff_run(struct text_diff *diff, const char *a, size_t a_len, const ch
             (struct text_difference){.line = 1, .removed = 1, .added = 1, .first = {a, a_len}, .second = {b, b_len}};
         return true;
     }
-    if (!make_room(diff, a_count + b_count))
+    if (!make_room(diff, a_count + b_count + 1)) /* never none: two empty texts are ranges, too */
         return false;
     if (a_count > 0)
         split(diff->lines, a, a_len);

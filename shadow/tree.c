@@ -42,7 +42,7 @@ static uint32_t keep_text(struct tree *tree, struct span text)
         refuse(tree, JSON_FAULT_SIZE);
     if (tree->fault != JSON_FAULT_NONE)
         return 0;
-    if (text.len > tree->text_room - tree->len) {
+    if (tree->text == NULL || text.len > tree->text_room - tree->len) {
         size_t room = tree->text_room == 0 ? TEXT_FIRST : tree->text_room * 2;
         if (room < tree->len + text.len)
             room = tree->len + text.len;
