@@ -58,6 +58,8 @@ static struct outcome verdict_outcome(const json_t *route)
     const char *result = export_string(verdict, "result");
     if (strcmp(result, "pass") == 0)
         return (struct outcome){NULL, NULL, NULL, NULL};
+    if (verdict == NULL)
+        return (struct outcome){"skipped", NULL, NULL, "there is no verdict"};
     return (struct outcome){strcmp(result, "fail") == 0 ? "failure" : "skipped", verdict, "sentence", NULL};
 }
 

@@ -512,13 +512,8 @@ static void print_refused(struct page *page, const json_t *route)
 static void print_suggestions(struct page *page, const json_t *route)
 {
     size_t count = json_array_size(json_object_get(route, "suggestions"));
-    char name[TEXT_ROOM], hint[TEXT_ROOM * 2];
-    if (count == 0)
-        return;
-    snprintf(hint, sizeof(hint), "%zu rule%s would take noise away: shuntctl report %s --suggest-rules", count,
-             count == 1 ? "" : "s", text_of(route, "route", name));
-    fputs("\n    ", page->out);
-    print_wrapped(page, CYAN, hint, 4);
+    if (count > 0)
+        print(page, CYAN, "\n    %zu rule%s would take noise away: --suggest-rules\n", count, count == 1 ? "" : "s");
 }
 
 static const char *latency_figure(char text[EXPORT_FIGURE], const json_t *quantiles, const char *name)

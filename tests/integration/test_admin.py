@@ -201,7 +201,7 @@ class Ctl(AdminCase):
     def test_every_view_prints_something_for_people_and_json_for_scripts(self):
         shunt = self.begin()
         self.load(shunt.address, requests=100, connections=2, path="/api/x").wait()
-        for arguments in (["status"], ["status", "all"], ["report"], ["history"], ["audit"], ["routes"], ["verdict"],
+        for arguments in (["status"], ["status", "all"], ["report"], ["history"], ["audit"], ["routes"], ["gates"],
                           ["explain", "GET", "/api/x"],
                           ["watch", "--count", "2", "--interval", "0.05"]):
             done = shunt.ctl(*arguments, code=None)
@@ -236,7 +236,7 @@ class Ctl(AdminCase):
         self.assertEqual(codes("status"), 0)
         self.assertEqual(codes("pause", "nope"), 1)
         self.assertEqual(codes("promote", "staged"), 3)
-        self.assertEqual(codes("verdict", "staged"), 3)
+        self.assertEqual(codes("gates", "staged"), 3)
         for wrong in (["stat"], [], ["pause"], ["set-percent", "all", "x"], ["status", "--nonsense"],
                       ["passthrough", "maybe"]):
             self.assertEqual(codes(*wrong), 2, wrong)

@@ -23,21 +23,52 @@ static const struct command commands[] = {
      "Examples:\n"
      "  shuntctl watch\n"
      "  shuntctl watch orders-read --interval 0.2 --count 50\n"},
-    {"report", "[ROUTE]", 0, 1, GROUP_RESET, false, run_report, "what comparing found: differences, samples",
-     "Shows pairs compared, matched and different, the fields that differ and samples of them. --reset\n"
-     "forgets what has been found, so that a corrected backend starts clean; comparison counters of\n"
-     "/metrics start again, too.\n"
+    {"report", "[ROUTE]", 0, 1, GROUP_RESET | GROUP_REPORT | GROUP_RULES, false, run_report,
+     "what comparing found: differences, samples",
+     "Shows pairs compared, matched and different, the fields that really differ with the reason, and\n"
+     "samples of them. Other forms are for other readers: html is one page for people, with both answers\n"
+     "side by side; junit for a CI; markdown for a pull request; har and curl to send the requests again;\n"
+     "rules is YAML to paste into the file. --reset forgets what has been found, so that a corrected\n"
+     "backend starts clean.\n"
      "\n"
      "Examples:\n"
      "  shuntctl report orders-read\n"
-     "  shuntctl report --json > report.json\n"
+     "  shuntctl report orders-read --html -o report.html\n"
+     "  shuntctl report --format junit -o report.xml\n"
+     "  shuntctl report orders-read --suggest-rules\n"
+     "  shuntctl report --json | jq '.routes[].verdict'\n"
      "  shuntctl report orders-read --reset\n"},
-    {"verdict", "[ROUTE]", 0, 1, 0, false, run_verdict, "may the stage be left? for scripts",
+    {"verdict", "ROUTE", 1, 1, GROUP_VERDICT | GROUP_WAIT, false, run_verdict,
+     "do the answers agree? one sentence, for scripts",
+     "Says how many answers were compared, how many differ, what that proves at this confidence, and\n"
+     "whether the limit holds. Exit code 0: pass; 1: fail; 3: undecided, or no limit is set; 2: there is\n"
+     "no such route; 4: shunt cannot be reached. With --wait it waits for a pass or a fail, and goes on\n"
+     "when shunt is away for a while. `shuntctl gates` tells all gates of a stage, this one among them.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl verdict orders-read\n"
+     "  shuntctl verdict orders-read --wait 2h --limit 0.01% && echo \"the answers agree\"\n"},
+    {"compare", "", 0, 0, GROUP_COMPARE | GROUP_REPORT | GROUP_RULES | GROUP_VERDICT | GROUP_HEADER, true, run_compare,
+     "send recorded requests to both sides, and compare",
+     "A first look before any live traffic: every request of FILE goes to both sides, and the same engine\n"
+     "that compares live traffic makes the same report. FILE is an HTTP archive (HAR) as browsers save it,\n"
+     "or has on each line an object such as\n"
+     "  {\"method\": \"GET\", \"url\": \"/orders/7\", \"headers\": {\"Accept\": \"application/json\"}, \"body\": "
+     "\"...\"}\n"
+     "Redirects are not followed and bodies are not decoded. Recorded headers are kept, but for those of one\n"
+     "connection; `-H 'Name: value'` replaces one, `-H 'Host:'` drops it. Ctrl-C ends it with the report so far.\n"
+     "Exit code 0: pass; 1: fail; 3: undecided (limit: --limit, else the route's gate, else 0.1%).\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl compare --legacy http://127.0.0.1:8081 --new http://127.0.0.1:8082 --requests shop.har\n"
+     "  shuntctl compare --legacy https://old.test --new https://new.test --requests requests.jsonl \\\n"
+     "      --config shunt.yaml --route orders-read --rate 200 --html -o report.html\n"},
+    {"gates", "[ROUTE]", 0, 1, 0, false, run_gates, "may the stage be left? for scripts",
      "Says for each route whether its gates pass, with the reason. Exit code 0: all pass (or have no\n"
      "gates); 1: one fails; 3: one is undecided and none fails.\n"
      "\n"
      "Examples:\n"
-     "  shuntctl verdict orders-read && shuntctl promote orders-read -m 'verdict pass'\n"},
+     "  shuntctl gates orders-read && shuntctl promote orders-read -m 'gates pass'\n"},
     {"promote", "ROUTE", 1, 1, GROUP_CHANGE | GROUP_FORCE, false, run_verb, "go to the next stage",
      "Refused while a gate fails (exit code 1) or is undecided (exit code 3), unless --force is given.\n"
      "\n"
@@ -74,7 +105,8 @@ static const struct command commands[] = {
      "Examples:\n"
      "  shuntctl passthrough on -m 'incident 4711'\n"
      "  shuntctl passthrough off -m 'incident 4711 is over'\n"},
-    {"explain", "METHOD PATH", 2, 2, GROUP_REQUEST, false, run_explain, "which side a request would get, and why",
+    {"explain", "METHOD PATH", 2, 2, GROUP_HEADER | GROUP_CLIENT, false, run_explain,
+     "which side a request would get, and why",
      "Asks for the decision on the current state, without sending or counting anything.\n"
      "\n"
      "Examples:\n"

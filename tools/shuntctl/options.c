@@ -13,7 +13,9 @@ enum kind {
     KIND_TEXT,
     KIND_LIST,
     KIND_COUNT,
-    KIND_DURATION
+    KIND_DURATION,
+    KIND_SPAN, /* a longer time, with its unit */
+    KIND_SHARE /* 0.01% */
 };
 
 static const struct flag {
@@ -47,10 +49,44 @@ static const struct flag {
     {"count", 'c', KIND_COUNT, GROUP_WATCH, offsetof(struct options, count), "N", "end after N views"},
     {"interval", 'i', KIND_DURATION, GROUP_WATCH, offsetof(struct options, interval_ms), "SECONDS",
      "time between views; default 1"},
-    {"header", 'H', KIND_LIST, GROUP_REQUEST, 0, "'NAME: VALUE'", "a request header; may be repeated"},
-    {"client", 0, KIND_TEXT, GROUP_REQUEST, offsetof(struct options, client), "ADDRESS", "the client's IP address"},
+    {"header", 'H', KIND_LIST, GROUP_HEADER, 0, "'NAME: VALUE'", "a request header; may be repeated"},
+    {"client", 0, KIND_TEXT, GROUP_CLIENT, offsetof(struct options, client), "ADDRESS", "the client's IP address"},
     {"reset", 0, KIND_SWITCH, GROUP_RESET, offsetof(struct options, reset), NULL,
      "forget what has been found so far and start clean"},
+    {"format", 'f', KIND_TEXT, GROUP_REPORT, offsetof(struct options, format), "FORM",
+     "text (default), json, markdown, junit, har, curl, rules or html"},
+    {"output", 'o', KIND_TEXT, GROUP_REPORT, offsetof(struct options, output), "FILE",
+     "write there, whole or not at all, instead of to standard output"},
+    {"samples", 0, KIND_COUNT, GROUP_REPORT, offsetof(struct options, samples), "N",
+     "samples of each field; default: what suits the form"},
+    {"all", 0, KIND_SWITCH, GROUP_REPORT, offsetof(struct options, all), NULL,
+     "text: a line for each hidden field and each endpoint, too"},
+    {"html", 0, KIND_SWITCH, GROUP_REPORT, offsetof(struct options, html), NULL, "as --format html"},
+    {"suggest-rules", 0, KIND_SWITCH, GROUP_RULES, offsetof(struct options, suggest_rules), NULL,
+     "as --format rules: YAML that would take away what is noise"},
+    {"limit", 0, KIND_SHARE, GROUP_VERDICT, offsetof(struct options, most), "PERCENT",
+     "the most that may differ, such as 0.01%; default: the route's gate"},
+    {"confidence", 0, KIND_SHARE, GROUP_VERDICT, offsetof(struct options, confidence), "PERCENT",
+     "how sure the verdict must be; default: the route's gate, else 99%"},
+    {"wait", 'w', KIND_SPAN, GROUP_WAIT, offsetof(struct options, wait_ms), "TIME",
+     "while it is undecided, for as long as this: 90s, 15m, 2h"},
+    {"legacy", 0, KIND_TEXT, GROUP_COMPARE, offsetof(struct options, legacy), "URL", "where the old backend is"},
+    {"new", 0, KIND_TEXT, GROUP_COMPARE, offsetof(struct options, new), "URL", "where the new one is"},
+    {"requests", 0, KIND_TEXT, GROUP_COMPARE, offsetof(struct options, requests), "FILE",
+     "recorded requests: HAR 1.2, or a JSON object on each line; - is standard input"},
+    {"config", 0, KIND_TEXT, GROUP_COMPARE, offsetof(struct options, config), "FILE",
+     "take rules, limits and gates from a route of this file"},
+    {"route", 0, KIND_TEXT, GROUP_COMPARE, offsetof(struct options, route), "NAME", "which route of it"},
+    {"rate", 0, KIND_COUNT, GROUP_COMPARE, offsetof(struct options, rate), "N",
+     "requests a second to each side; default 50"},
+    {"concurrency", 0, KIND_COUNT, GROUP_COMPARE, offsetof(struct options, concurrency), "N",
+     "requests under way at once; default 8, at most 256"},
+    {"noise", 0, KIND_SHARE, GROUP_COMPARE, offsetof(struct options, noise), "PERCENT",
+     "requests sent to legacy twice, to learn what differs by itself; default 20%"},
+    {"methods", 0, KIND_TEXT, GROUP_COMPARE, offsetof(struct options, methods), "LIST",
+     "methods that may be sent; default GET,HEAD: writes only when named"},
+    {"insecure", 0, KIND_SWITCH, GROUP_COMPARE, offsetof(struct options, insecure), NULL,
+     "do not check the certificates of the two sides"},
 };
 
 enum {
@@ -105,6 +141,38 @@ static bool read_duration(const char *text, uint64_t *ms)
     return true;
 }
 
+/* A number with a unit; without one, seconds. */
+static bool read_span(const char *text, uint64_t *ms)
+{
+    static const struct {
+        const char *unit;
+        double ms;
+    } units[] = {{"", 1e3}, {"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}};
+    char *end;
+    double number = strtod(text, &end);
+    if (end == text)
+        return false;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        double value = number * units[i].ms;
+        if (strcmp(end, units[i].unit) != 0)
+            continue;
+        *ms = value >= 1 && value <= 30 * 86400e3 ? (uint64_t)(value + 0.5) : 0;
+        return *ms > 0;
+    }
+    return false;
+}
+
+/* A percentage with its sign, as a fraction. */
+static bool read_share(const char *text, double *share)
+{
+    char *end;
+    double percent = strtod(text, &end);
+    if (end == text || strcmp(end, "%") != 0 || !(percent >= 0 && percent <= 100))
+        return false;
+    *share = percent / 100;
+    return true;
+}
+
 static bool add_header(struct options *options, const char *text, char **error)
 {
     if (options->header_count == OPTIONS_HEADERS) {
@@ -141,8 +209,30 @@ static bool take_value(struct options *options, const struct flag *flag, const c
             return true;
         say(error, "--%s: \"%s\" is not a time; expected seconds from 0.01 to 86400", flag->name, value);
         return false;
+    case KIND_SPAN:
+        if (read_span(value, target))
+            return true;
+        say(error, "--%s: \"%s\" is not a time; expected one such as 90s, 15m or 2h, at most 30d", flag->name, value);
+        return false;
+    case KIND_SHARE:
+        if (read_share(value, target))
+            return true;
+        say(error, "--%s: \"%s\" is not a percentage; expected one from 0%% to 100%%, such as 0.01%%", flag->name,
+            value);
+        return false;
     }
     return false;
+}
+
+/* Some names mean a count with one command and a share with another: the value tells which. */
+static const struct flag *flag_for_value(const struct flag *flag, const char *value)
+{
+    size_t length = strlen(value);
+    for (size_t i = 0; i < FLAGS; i++)
+        if (strcmp(flags[i].name, flag->name) == 0 &&
+            (flags[i].kind == KIND_SHARE) == (length > 0 && value[length - 1] == '%'))
+            return &flags[i];
+    return flag;
 }
 
 /* Takes the flag at argv[*at], and its value, which may be the next argument. */
@@ -173,6 +263,8 @@ static bool take_flag(struct options *options, int argc, char **argv, int *at, c
         }
         value = argv[++*at];
     }
+    if (value != NULL)
+        flag = flag_for_value(flag, value);
     options->seen |= (unsigned)flag->group;
     return take_value(options, flag, value, error);
 }
@@ -202,6 +294,11 @@ bool options_parse(struct options *options, int argc, char **argv, char **error)
         .token_file = environment("SHUNT_TOKEN_FILE", NULL),
         .timeout_ms = 5000,
         .interval_ms = 1000,
+        .rate = 50,
+        .concurrency = 8,
+        .most = -1,
+        .confidence = -1,
+        .noise = -1,
     };
     for (int i = 1; i < argc; i++) {
         bool is_flag = !only_words && argv[i][0] == '-' && argv[i][1] != '\0';

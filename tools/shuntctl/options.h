@@ -24,9 +24,15 @@ enum option_group {
     GROUP_REASON = 1 << 1,
     GROUP_FORCE = 1 << 6,
     GROUP_LIMIT = 1 << 2,
-    GROUP_WATCH = 1 << 3,   /* --count, --interval */
-    GROUP_REQUEST = 1 << 4, /* -H, --client */
+    GROUP_WATCH = 1 << 3,  /* --count, --interval */
+    GROUP_HEADER = 1 << 4, /* -H */
     GROUP_RESET = 1 << 5,
+    GROUP_CLIENT = 1 << 7,
+    GROUP_REPORT = 1 << 8,   /* in which form, and where to */
+    GROUP_RULES = 1 << 9,    /* --suggest-rules */
+    GROUP_VERDICT = 1 << 10, /* --limit as a share, --confidence */
+    GROUP_WAIT = 1 << 11,
+    GROUP_COMPARE = 1 << 12,
     GROUP_CHANGE = GROUP_WHO | GROUP_REASON,
 };
 
@@ -44,7 +50,14 @@ struct options { /* text is borrowed from argv and the environment */
     uint64_t limit; /* 0: the server's default */
     uint64_t count; /* of watch; 0: for ever */
     uint64_t interval_ms;
-    bool json, no_color, help, version, force, reset;
+    const char *format, *output;         /* of a report; NULL: text, standard output */
+    const char *legacy, *new, *requests; /* of compare */
+    const char *config, *route, *methods;
+    uint64_t samples;               /* of each field; 0: as the format has it */
+    uint64_t rate, concurrency;     /* requests a second, requests at once */
+    uint64_t wait_ms;               /* 0: do not wait */
+    double most, confidence, noise; /* fractions; negative: not given */
+    bool json, no_color, help, version, force, reset, all, html, suggest_rules, insecure;
     unsigned seen; /* groups of the flags that were given */
 };
 

@@ -1,5 +1,5 @@
 /*
- * `status`, `routes`, `verdict`: the answer of GET /api/v1/status as tables for people.
+ * `status`, `routes`, `gates`: the answer of GET /api/v1/status as tables for people.
  *
  * Drawing is apart from asking, so that it can be tested with made-up answers. Two tables, as one would be too wide:
  * what the plans do, and what the traffic looks like. What the router says in sentences is shown as it says it.
@@ -101,7 +101,7 @@ static enum tone breaker_tone(const json_t *route)
     return strcmp(state, "closed") == 0 && value_count(route, "breaker.trips") == 0 ? TONE_GOOD : TONE_WARN;
 }
 
-/* ---- verdict ---- */
+/* ---- verdict of the gates ---- */
 
 /* The first gate with this verdict; NULL when there is none. */
 static const json_t *gate_with(const json_t *route, const char *verdict)
@@ -519,7 +519,7 @@ static int draw_verdicts(const struct ctl *ctl, const json_t *routes)
     return failed ? EXIT_REFUSED : undecided ? EXIT_UNDECIDED : EXIT_DONE;
 }
 
-int run_verdict(struct ctl *ctl, const struct command *command, const char *const *words)
+int run_gates(struct ctl *ctl, const struct command *command, const char *const *words)
 {
     json_t *answer = NULL;
     char *path = words[0] != NULL ? api_path("/api/v1/routes/%s", words[0]) : strdup("/api/v1/routes");
