@@ -275,7 +275,8 @@ class Report(Case):
         return shunt, row
 
     def fields(self, row):
-        return {field["field"]: field for field in row["fields"] if field["differing"] > 0}
+        return {field["field"]: field for endpoint in row["endpoints"] for field in endpoint["fields"]
+                if field["differing"] > 0}
 
     def test_equal_answers_match(self):
         shunt, row = self.differ({"a": 1, "b": [1, 2]}, {"b": [1, 2], "a": 1.0}, requests=5)
@@ -346,7 +347,8 @@ class Report(Case):
 
     def test_samples_are_bounded(self):
         _, row = self.differ({"a": 1}, {"a": 2}, requests=30, samples=", samples: { keep: 5 }")
-        self.assertEqual((len(row["samples"]), row["verdict"]["differing"]), (5, 30))
+        self.assertEqual(row["verdict"]["differing"], 30)
+        self.assertIn(len(row["samples"]), range(1, 6))  # three at once, then one a second, and never more than five
 
 
 class Threads(Case):
