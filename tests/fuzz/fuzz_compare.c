@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const char *unordered[] = {"$..tags"};
     static struct compare *compare;
     struct config_route route = {.name = "fuzz",
-                                 .shadow = {.samples = 2,
+                                 .shadow = {.samples.keep = 2,
                                             .samples.values = size % 2 == 0 ? SAMPLES_REDACTED : SAMPLES_FULL,
                                             .compare = {.headers = headers,
                                                         .header_count = 4,

@@ -1,6 +1,7 @@
 /*
  * Two JSON documents and rules. The input is texts separated by bytes 0xff (no byte of any valid document): primary,
- * shadow, then rules, each with a letter in front: i(gnore) PATH, u(nordered) PATH, a(bsolute) PATH, r(elative) PATH.
+ * shadow, then rules, each with a letter in front: i(gnore) PATH, u(nordered) PATH, a(bsolute) PATH, r(elative) PATH,
+ * w(ithin) PATH, k(eyed) PATH, p(resent only) PATH, s(ubstitute digits) PATH.
  *
  * Beside memory errors it looks for broken laws: a document never differs from itself; differences do not depend on
  * which side is called primary; what two documents have in common does not depend on the route's redaction; every text
@@ -16,8 +17,8 @@
 #include "shadow/json_diff.h"
 
 enum {
-    RULES_MAX = 8,
-    TEXTS_MAX = 2 + RULES_MAX
+    RULES_ROOM = 8,
+    TEXTS_MAX = 2 + RULES_ROOM
 };
 
 struct texts {
@@ -45,8 +46,11 @@ static void split(struct texts *texts, const uint8_t *data, size_t size)
 static const struct veil redacted = {.values = SAMPLES_REDACTED}, full = {.values = SAMPLES_FULL};
 
 struct rule_texts {
-    const char *ignore[RULES_MAX], *unordered[RULES_MAX];
-    struct config_tolerance tolerance[RULES_MAX];
+    const char *ignore[RULES_ROOM], *unordered[RULES_ROOM];
+    struct config_tolerance tolerance[RULES_ROOM];
+    struct config_keyed keyed[RULES_ROOM];
+    const char *present_only[RULES_ROOM];
+    struct config_replace replace[RULES_ROOM];
 };
 
 static struct rules *make_rules(const struct texts *texts, struct rule_texts *to)
@@ -56,6 +60,9 @@ static struct rules *make_rules(const struct texts *texts, struct rule_texts *to
     compare->ignore = to->ignore;
     compare->unordered = to->unordered;
     compare->tolerance = to->tolerance;
+    compare->keyed = to->keyed;
+    compare->present_only = to->present_only;
+    compare->replace = to->replace;
     for (uint32_t i = 2; i < texts->count; i++) {
         const char *rule = texts->at[i];
         if (rule[0] == 'i')
@@ -65,6 +72,16 @@ static struct rules *make_rules(const struct texts *texts, struct rule_texts *to
         else if (rule[0] == 'a' || rule[0] == 'r')
             to->tolerance[compare->tolerance_count++] = (struct config_tolerance){
                 .path = rule + 1, .amount = 0.5, .kind = rule[0] == 'a' ? TOLERANCE_ABSOLUTE : TOLERANCE_RELATIVE};
+        else if (rule[0] == 'w')
+            to->tolerance[compare->tolerance_count++] =
+                (struct config_tolerance){.path = rule + 1, .amount = 5000, .kind = TOLERANCE_WITHIN};
+        else if (rule[0] == 'k')
+            to->keyed[compare->keyed_count++] = (struct config_keyed){.path = rule + 1, .by = "id"};
+        else if (rule[0] == 'p')
+            to->present_only[compare->present_only_count++] = rule + 1;
+        else if (rule[0] == 's')
+            to->replace[compare->replace_count++] =
+                (struct config_replace){.in = rule + 1, .pattern = "[0-9]+", .with = "N"};
     }
     struct rules *rules = rules_new(&route);
     assert(rules != NULL);
@@ -116,8 +133,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         difference_list_reset(&there, &redacted);
         difference_list_reset(&back, &redacted);
         difference_list_reset(&shown, &full);
+        rules_start_pair(rules);
         enum json_diff_result result = json_diff_run(diff, rules, &primary, &shadow, &there);
+        rules_start_pair(rules);
         enum json_diff_result other = json_diff_run(diff, rules, &shadow, &primary, &back);
+        rules_start_pair(rules);
         json_diff_run(diff, rules, &primary, &shadow, &shown);
         if (result == JSON_DIFF_DONE && other == JSON_DIFF_DONE) {
             assert(difference_list_is_real(&there) == difference_list_is_real(&back));
