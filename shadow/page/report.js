@@ -160,7 +160,7 @@ const STATES = {
   },
   rare: {
     word: 'rare',
-    glyph: '\u2024',
+    glyph: '\u2026',
     note: 'Hidden, but still counted as differing: too seldom to pass the thresholds.'
   },
   undecided: {
@@ -1030,6 +1030,10 @@ const fieldLink = (field, place) =>
 
 /* Both bars on one scale: it is their proportion that decides. */
 function fieldMeter(field) {
+  if (field.state === 'ignored')
+    return el(
+        'div', {class: 'meter one'}, el('span', null, 'ignored in'),
+        el('b', null, many(field.ignored, 'pair', 'pairs')));
   const whole = Math.max(field.rate, field.noiseRate ?? 0);
   return el(
       'div', {class: 'meter'}, el('span', null, 'differs'), gauge(field.rate, whole),
@@ -1682,8 +1686,7 @@ function drawBodies(aligned, names) {
 /* ---- one sample ---- */
 
 const HIDDEN_VALUES = {
-  redacted:
-      'Values are replaced by their type and length, so equal placeholders may stand for different values; ' +
+  redacted: 'Values are replaced by their type and length, so equal placeholders may stand for different values; ' +
       'the marks say where they differ.',
   hashed: 'Values are replaced by a keyed hash: equal values have equal hashes.',
   full: 'Values are shown in full, but for what is known to be secret.',

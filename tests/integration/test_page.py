@@ -1,7 +1,8 @@
-"""The report's page in a real browser: what it shows, how one gets around in it, and that nothing leaves it or runs in it.
+"""The report's page in a real browser: what it shows, how one gets around in it, and that nothing leaves it or runs in
+it.
 
-Chromium is driven over the W3C WebDriver protocol, which is JSON over HTTP; one browser serves all cases. The page is made by
-peers/page from a report's JSON, through the same export_html() that shunt and shuntctl use.
+Chromium is driven over the W3C WebDriver protocol, which is JSON over HTTP; one browser serves all cases. The page is
+made by peers/page from a report's JSON, through the same export_html() that shunt and shuntctl use.
 """
 
 import base64
@@ -12,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import unittest
 import urllib.error
@@ -44,8 +46,8 @@ class Browser:
         self.pid = None
         self.session = None
         self.port = free_port()
-        self.driver = subprocess.Popen([driver, f"--port={self.port}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                       stderr=subprocess.DEVNULL, env={**os.environ, "HOME": self.profile})
+        self.driver = subprocess.Popen([driver, f"--port={self.port}"], env={**os.environ, "HOME": self.profile},
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             wait_until(self._ready, "chromedriver listens", PATIENCE, 0.05)
             self._open()
@@ -62,7 +64,8 @@ class Browser:
 
     def _open(self):
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-                     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--password-store=basic",
+                     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                     "--password-store=basic",
                      f"--user-data-dir={self.profile}/data"]
         wanted = {"browserName": "chrome", "goog:chromeOptions": {"args": arguments, "binary": self.chromium},
                   "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
@@ -72,7 +75,8 @@ class Browser:
 
     def _call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data,
+                                         {"Content-Type": "application/json"}, method=method)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=PATIENCE) as reply:
@@ -124,7 +128,8 @@ class Browser:
         return self._call("POST", self.session + "/se/log", {"type": kind})
 
     def size(self, width, height):
-        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
+                 mobile=width < 600)
 
     def scheme(self, name):
         self.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
@@ -145,7 +150,8 @@ class Browser:
 
     def text(self, selector="main"):
         """What a person reads there; '' where there is no such element."""
-        return self.run("const e = document.querySelector(arguments[0]); return e ? e.innerText.replaceAll('\\u00a0', ' ') : ''", selector)
+        return self.run("""const e = document.querySelector(arguments[0]);
+            return e ? e.innerText.replaceAll('\\u00a0', ' ') : '';""", selector)
 
     def count(self, selector):
         return self.run("return document.querySelectorAll(arguments[0]).length", selector)
@@ -192,8 +198,8 @@ class Page(unittest.TestCase):
 
     def make(self, report):
         """Writes the page of this report; returns its address."""
-        made = subprocess.run([os.path.join(PEERS, "page")], input=json.dumps(report).encode(), capture_output=True, timeout=PATIENCE,
-                              check=False)
+        made = subprocess.run([os.path.join(PEERS, "page")], input=json.dumps(report).encode(), capture_output=True,
+                              timeout=PATIENCE, check=False)
         self.assertEqual(made.returncode, 0, made.stderr.decode(errors="replace"))
         Page.files += 1
         path = os.path.join(self.folder, f"report-{Page.files}.html")
@@ -211,7 +217,8 @@ class Page(unittest.TestCase):
         wait_until(lambda: self.browser.count(selector), f"{selector} on the page", PATIENCE)
 
     def reads(self, words, selector="main"):
-        wait_until(lambda: words in self.browser.text(selector), lambda: f"{words!r} in {selector}: {self.browser.text(selector)[:3000]}", PATIENCE)
+        wait_until(lambda: words in self.browser.text(selector),
+                   lambda: f"{words!r} in {selector}: {self.browser.text(selector)[:3000]}", PATIENCE)
 
     def no_complaint(self):
         self.assertEqual([entry["message"] for entry in self.browser.log("browser")], [])
@@ -236,8 +243,8 @@ class Page(unittest.TestCase):
         self.show(fixture())
         self.reads("9,227")
         page = self.browser.text()
-        for words in ("2,777", "1,000", "shadow timeout", "body too large", "method", "310", "84.0 % of 13,017 pairs", "never matched anything",
-                      "expected a number, a name in quotes or *", "“(other)”"):
+        for words in ("2,777", "1,000", "shadow timeout", "body too large", "method", "310", "84.0 % of 13,017 pairs",
+                      "never matched anything", "expected a number, a name in quotes or *", "“(other)”"):
             self.assertIn(words, page)
         self.assertIn('- "$.token" #', self.browser.text("pre.snippet"))
         self.assertIn('{ path: "$.weight", relative: 2.0% }', self.browser.text("pre.snippet"))
@@ -260,7 +267,7 @@ class Page(unittest.TestCase):
         self.show(fixture())
         got = self.browser.run("""
             return new Promise((done) => {
-              document.addEventListener('securitypolicyviolation', (event) => done(event.effectiveDirective), { once: true });
+              document.addEventListener('securitypolicyviolation', (event) => done(event.effectiveDirective));
               const image = new Image();
               image.src = 'http://127.0.0.1:9/x.png';
             });""")
@@ -282,8 +289,9 @@ class Page(unittest.TestCase):
         del report["routes"][0]["buckets"][10:20]
         self.show(report)
         self.awaited(".plot svg path.a")
-        self.assertEqual(self.browser.run("return document.querySelector('.plot svg').querySelectorAll('path.a').length"), 2)
-        self.assertEqual(self.browser.run("return document.querySelector('.plot svg').querySelectorAll('rect.gap').length"), 1)
+        drawn = "return document.querySelector('.plot svg').querySelectorAll(arguments[0]).length"
+        self.assertEqual(self.browser.run(drawn, "path.a"), 2)
+        self.assertEqual(self.browser.run(drawn, "rect.gap"), 1)
 
     # ---- getting around ----
 
@@ -313,7 +321,9 @@ class Page(unittest.TestCase):
         self.show(fixture(), ENDPOINT)
         rows = "#field-list > .rows > [data-row='field']"
         self.assertEqual(self.browser.count(rows), 3)
-        choose = "const s = document.querySelector(`[data-filter='${arguments[0]}']`); s.value = arguments[1]; s.dispatchEvent(new Event('change'))"
+        choose = """const s = document.querySelector(`[data-filter='${arguments[0]}']`);
+            s.value = arguments[1];
+            s.dispatchEvent(new Event('change'));"""
         self.browser.run(choose, "kind", "missing")
         wait_until(lambda: self.browser.count(rows) == 1, "one field is missing", PATIENCE)
         self.reads("$.customer.phone", "#field-list")
@@ -368,7 +378,7 @@ class Page(unittest.TestCase):
         same = [f"line {i}" for i in range(40)]
         for side, words in (("primary_answer", "the total is 12 euro"), ("shadow_answer", "the total is 13 euro")):
             sample[side].update(type="text", body="\n".join([*same, words, *same]))
-        sample.update(request_id="text", differences=[{"field": "body", "path": "body", "kind": "value", "places": 1, "ignored": False}])
+        sample.update(request_id="text", differences=[difference("body", "body", "value")])
         sample["for"] = "body"
         report["routes"][0]["samples"].append(sample)
         self.show(report, {**ENDPOINT, "f": "body"})
@@ -384,14 +394,16 @@ class Page(unittest.TestCase):
         report = fixture()
         sample = report["routes"][0]["samples"][0]
         sample["primary_answer"]["body"], sample["shadow_answer"]["body"] = primary, shadow
-        sample["differences"] = [{"field": "$.total", "path": path, "kind": kind, "places": 1, "ignored": False} for path, kind in differences]
+        sample["differences"] = [difference("$.total", path, kind) for path, kind in differences]
         for answer in ("primary_answer", "shadow_answer"):
             sample[answer].update(changes)
         self.show(report, {**ENDPOINT, "f": "$.total"})
         self.awaited("[data-sample]")
 
     def marked(self, side):
-        return self.browser.run("return [...document.querySelectorAll(`[data-side='${arguments[0]}'] .ln.real .raw`)].map((e) => e.textContent.trim())", side)
+        return self.browser.run("""const lines =
+              document.querySelectorAll(`[data-side='${arguments[0]}'] .ln.real .raw`);
+            return [...lines].map((e) => e.textContent.trim());""", side)
 
     def test_numbers_keep_their_digits_and_odd_names_are_found(self):
         self.show_bodies('{"a b":{"it\'s":[1,9007199254740993,1.10]}}', '{"a b":{"it\'s":[1,9007199254740992,1.10]}}',
@@ -489,7 +501,8 @@ class Page(unittest.TestCase):
 
     def test_a_phone_scrolls_only_downwards(self):
         self.browser.size(*PHONE)
-        for place in (None, ENDPOINT, PHONE_FIELD, {**ENDPOINT, "f": "status"}, {"r": "orders-read", "p": "legacy", "q": "orders"}):
+        searching = {"r": "orders-read", "p": "legacy", "q": "orders"}
+        for place in (None, ENDPOINT, PHONE_FIELD, {**ENDPOINT, "f": "status"}, searching):
             self.show(fixture(), place)
             width, room = self.browser.run("""for (const s of document.querySelectorAll('summary')) s.click();
                 return [document.scrollingElement.scrollWidth, innerWidth]""")
@@ -503,7 +516,8 @@ class Page(unittest.TestCase):
         seen = evil.replace("\u2028", "⟨U+2028⟩").replace("\u2029", "⟨U+2029⟩").replace("\u202e", "⟨U+202E⟩")
         self.show(poisoned(fixture(), evil))
         self.reads(seen, ".sentence")
-        for place in ({"r": evil, "p": evil}, {"r": evil, "p": evil, "e": evil}, {"r": evil, "p": evil, "e": evil, "f": evil}, {"q": "img"}):
+        route = {"r": evil, "p": evil}
+        for place in (route, {**route, "e": evil}, {**route, "e": evil, "f": evil}, {"q": "img"}):
             self.show(poisoned(fixture(), evil), place)
             self.browser.run("for (const s of document.querySelectorAll('summary')) s.click()")
             self.reads(seen)
@@ -519,13 +533,14 @@ class Page(unittest.TestCase):
 
     def test_missing_and_misshapen_members_do_no_harm(self):
         place = {"r": "a", "p": "legacy", "e": "GET /", "f": "x"}
-        for report in (bare_report(), {"routes": [{}, {"route": 5, "endpoints": {"a": 1}, "buckets": [None, {"at_ms": "x"}], "samples": "no"}]}):
+        misshapen = {"route": 5, "endpoints": {"a": 1}, "buckets": [None, {"at_ms": "x"}], "samples": "no"}
+        for report in (bare_report(), {"routes": [{}, misshapen]}):
             for where in (None, place, {**place, "f": ""}, {"q": "x"}):
                 self.show(report, where)
         self.no_complaint()
 
     def test_each_member_may_be_missing(self):
-        """One page for each kind of object in the report, in which the objects have lost their first, second, ... member."""
+        """Each page is of a report in which every object has lost its first, fourth, ... member."""
         for lost in range(0, 24, 3):
             report = fixture()
             report["routes"][0] = without(report["routes"][0], lost)
@@ -574,12 +589,15 @@ const bad = [];
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) {
   const e = walker.currentNode.parentElement;
-  if (!walker.currentNode.data.trim() || e.closest('script, style, noscript, svg, .unseen, .skip, option') || e.getClientRects().length === 0) continue;
+  if (!walker.currentNode.data.trim() || e.getClientRects().length === 0) continue;
+  if (e.closest('script, style, noscript, svg, .unseen, .skip, option')) continue;
   const style = getComputedStyle(e);
   const [a, b] = [light(colour(style.color)), light(ground(e))].sort((x, y) => y - x);
   const size = parseFloat(style.fontSize);
   const least = size >= 24 || (size >= 18.66 && style.fontWeight >= 700) ? 3 : 4.5;
-  if ((a + 0.05) / (b + 0.05) < least) bad.push(`${walker.currentNode.data.trim().slice(0, 40)}: ${style.color}, ${((a + 0.05) / (b + 0.05)).toFixed(2)}`);
+  const contrast = (a + 0.05) / (b + 0.05);
+  if (contrast < least)
+    bad.push(`${walker.currentNode.data.trim().slice(0, 40)}: ${style.color}, ${contrast.toFixed(2)}`);
 }
 return [...new Set(bad)];
 """
@@ -602,9 +620,14 @@ def without(value, lost):
     return [without(v, lost) for v in value] if isinstance(value, list) else value
 
 
+def difference(field, path, kind):
+    return {"field": field, "path": path, "kind": kind, "places": 1, "ignored": False}
+
+
 def bare_report():
     """Every list has an element, and no element has more than its name."""
-    route = {"route": "a", "primary": "legacy", "buckets": [{}], "rules": [{}], "rules_refused": [None], "suggestions": [{}], "limits": {},
+    route = {"route": "a", "primary": "legacy", "buckets": [{}], "rules": [{}], "rules_refused": [None],
+             "suggestions": [{}], "limits": {},
              "endpoints": [{"endpoint": "GET /", "fields": [{"field": "x"}, {}], "groups": [{}]}, {}],
              "samples": [{"endpoint": "GET /", "for": "x"}, {}]}
     return {"routes": [route]}
@@ -616,12 +639,40 @@ def large_report():
     report["routes"] = [route]
     field = route["endpoints"][0]["fields"][0]
     fields = [{**field, "field": f"$.member_{i}"} for i in range(200)]
-    route["endpoints"] = [{**route["endpoints"][0], "endpoint": f"GET /things/{i}/{{id}}", "fields": fields} for i in range(100)]
+    endpoint = {**route["endpoints"][0], "fields": fields}
+    route["endpoints"] = [{**endpoint, "endpoint": f"GET /things/{i}/{{id}}"} for i in range(100)]
     sample = route["samples"][0]
-    route["samples"] = [{**sample, "request_id": f"id-{i}", "endpoint": f"GET /things/{i % 100}/{{id}}"} for i in range(1000)]
+    route["samples"] = [{**sample, "request_id": f"id-{i}", "endpoint": f"GET /things/{i % 100}/{{id}}"}
+                        for i in range(1000)]
     return report
+
+
+# docs/report-NAME.png: size, scheme, place; made anew by `test_page.py --pictures docs`.
+PICTURES = {
+    "desktop": ((1280, 1330), "light", None),
+    "dark": ((1280, 1060), "dark", {**ENDPOINT, "f": "$.total"}),
+    "phone": ((390, 1180), "light", None),
+}
+
+
+def take_pictures(folder):
+    maker = Page()
+    Page.setUpClass()
+    try:
+        for name, (size, scheme, place) in PICTURES.items():
+            maker.setUp()
+            maker.browser.size(*size)
+            maker.browser.scheme(scheme)
+            maker.show(fixture(), place)
+            maker.awaited("main .plot path.a" if place is None else "[data-sample]")
+            maker.browser.screenshot(os.path.join(folder, f"report-{name}.png"))
+    finally:
+        Page.doClassCleanups()
 
 
 if __name__ == "__main__":
     assert os.path.exists(os.path.join(PEERS, "page")), f"no peers/page in {BUILD}"
-    unittest.main(verbosity=2)
+    if sys.argv[1:2] == ["--pictures"]:
+        take_pictures(sys.argv[2])
+    else:
+        unittest.main(verbosity=2)
