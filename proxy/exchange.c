@@ -419,22 +419,25 @@ static void decide(struct exchange *ex, const struct exchange_request *request)
 }
 
 /* For an HTTP/1.0 request that names no host. */
-static struct text host_of_backend(const struct config_backend *backend)
+static struct text host_of_backend(const struct config_backend *backend, char *room, size_t size)
 {
-    const char *host = backend->address.unix_path != NULL ? "localhost" : backend->address.text;
-    return (struct text){ host, (uint32_t)strlen(host) };
+    if (address_host_bound(&backend->address) > size)
+        return (struct text){ NULL, 0 };
+    return (struct text){ room, (uint32_t)address_host_print(&backend->address, room) };
 }
 
 /* The head as every backend gets it. */
 static bool write_head(struct exchange *ex, const struct exchange_request *request)
 {
+    char host[320]; /* a name has 253 bytes at most */
     struct h1_forward forward = {
         .rules = &ex->view->config->headers,
         .client = request->client,
         .downstream_tls = request->tls,
         .request_id = { ex->request_id, ex->id_len },
-        .backend_host = host_of_backend(ex->decision.backend),
     };
+    if (request->head->host.len == 0)
+        forward.backend_host = host_of_backend(ex->decision.backend, host, sizeof(host));
     struct chunk *chunk = chunk_take(&ex->worker->chunks, h1_request_bound(request->head, &forward));
     if (chunk == NULL)
         return false;

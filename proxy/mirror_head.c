@@ -4,9 +4,10 @@
  */
 #include "proxy/mirror_head.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#include "proxy/text.h"
 
 static const char shadow_line[] = "X-Shunt-Shadow: 1\r\n\r\n";
 
@@ -61,28 +62,11 @@ static bool is_in_force(const struct config_header_edit *edit)
     return mirror_head_may_edit(edit->name) && (edit->value == NULL || strpbrk(edit->value, "\r\n") == NULL);
 }
 
-enum { PORT_HTTP = 80, PORT_ROOM = sizeof("[]:65535\r\n") };
-
-/* RFC 9110 section 7.2: the port where it is not the scheme's, an IPv6 address in brackets. */
-static void put_backend_host(struct writer *out, const struct config_address *address)
-{
-    if (address->unix_path != NULL) {
-        put(out, "localhost", 9);
-        return;
-    }
-    bool brackets = strchr(address->host, ':') != NULL;
-    put(out, "[", brackets);
-    put(out, address->host, strlen(address->host));
-    put(out, "]", brackets);
-    if (address->port != PORT_HTTP)
-        out->at += sprintf(out->at, ":%u", address->port);
-}
-
 static void put_host(struct writer *out, const struct mirror_head *head)
 {
     put(out, "Host: ", 6);
     if (head->shadow->host == SHADOW_HOST_BACKEND)
-        put_backend_host(out, &head->backend->address);
+        out->at += address_host_print(&head->backend->address, out->at);
     else
         put(out, head->shadow->host_name, strlen(head->shadow->host_name));
     put(out, "\r\n", 2);
@@ -90,12 +74,11 @@ static void put_host(struct writer *out, const struct mirror_head *head)
 
 static size_t host_bound(const struct mirror_head *head)
 {
-    const struct config_address *address = &head->backend->address;
     switch (head->shadow->host) {
     case SHADOW_HOST_ORIGINAL:
         break;
     case SHADOW_HOST_BACKEND:
-        return (address->host != NULL ? strlen(address->host) : sizeof("localhost")) + PORT_ROOM;
+        return address_host_bound(&head->backend->address);
     case SHADOW_HOST_FIXED:
         return strlen(head->shadow->host_name);
     }

@@ -79,6 +79,15 @@ class Faithful(MirrorCase):
         self.assertEqual(new.wait_requests(1)[0].get("host"), f"127.0.0.1:{new.port}")
         self.assertEqual(legacy.requests[0].get("host"), "shunt.test")
 
+    def test_a_request_without_a_host_gets_the_backends(self):
+        """As HTTP/1.0 allows: the primary's backend is named, and the copy has the original's."""
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new)
+        with shunt.client() as client:
+            client.ask("GET / HTTP/1.0\r\n\r\n")
+        self.assertEqual(new.wait_requests(1)[0].get("host"), f"127.0.0.1:{legacy.port}")
+        self.assertEqual(legacy.requests[0].get("host"), f"127.0.0.1:{legacy.port}")
+
     def test_the_same_users_are_mirrored_each_time(self):
         legacy, new = self.backend(), self.backend(name="new")
         shunt = self.begin(legacy, new, "sampling: cohort", shadow=30, workers=2)
