@@ -223,6 +223,87 @@ static void noise_is_no_sample(void **state)
     stop(&f);
 }
 
+static void add_at(struct fixture *f, uint64_t wall_ms, const char *primary, const char *shadow)
+{
+    struct pair *pair = test_json_pair(&f->route, primary, shadow);
+    pair->wall_ms = wall_ms;
+    add(f, pair);
+}
+
+/* How many of the samples that wait were made for this field. */
+static uint32_t samples_for(struct fixture *f, const char *field)
+{
+    size_t i;
+    uint32_t count = 0;
+    json_t *entry, *samples = report_take_samples(f->report);
+    json_array_foreach(samples, i, entry) count += strcmp(text_at(entry, "field"), field) == 0;
+    json_decref(samples);
+    return count;
+}
+
+static void the_first_few_and_one_a_second_become_samples(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    for (uint64_t i = 0; i < 10; i++)
+        add_at(&f, 5000 + i, "{\"a\":1}", "{\"a\":2}");
+    assert_int_equal(samples_for(&f, "$.a"), 3);
+    for (uint64_t i = 0; i < 5000; i += 100)
+        add_at(&f, 6500 + i, "{\"a\":1}", "{\"a\":2}");
+    assert_int_equal(samples_for(&f, "$.a"), 5);
+    /* a new field beside one that is well known: the pair is kept for the new one */
+    add_at(&f, 11500, "{\"a\":1,\"b\":1}", "{\"a\":2,\"b\":2}");
+    assert_int_equal(samples_for(&f, "$.b"), 1);
+    add_at(&f, 11501, "{\"a\":1}", "{\"a\":1}"); /* equal: nothing to look at */
+    take_samples(&f, 0);
+    stop(&f);
+}
+
+static void routes_that_keep_nothing_make_no_samples(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    f.route.route.shadow.samples.keep = 0;
+    add_json(&f, PAIR_CROSS, "1", "2", 5);
+    take_samples(&f, 0);
+    f.route.route.shadow.samples.keep = 8;
+    f.route.route.shadow.samples.values = SAMPLES_NONE;
+    add_json(&f, PAIR_CROSS, "1", "2", 5);
+    take_samples(&f, 0);
+    f.route.route.shadow.samples.values = SAMPLES_REDACTED;
+    add_json(&f, PAIR_CROSS, "1", "2", 1);
+    report_reset(f.report, "orders"); /* what waits is of before */
+    take_samples(&f, 0);
+    stop(&f);
+}
+
+static void only_so_many_samples_wait(void **state)
+{
+    struct fixture f;
+    char large[9000], primary[9100], shadow[9100];
+    (void)state;
+    start(&f);
+    for (uint64_t i = 0; i < 400; i++)
+        add_at(&f, 1000000 + i * 1000, "1", "2");
+    json_decref(take_samples(&f, 256));
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    snprintf(primary, sizeof(primary), "{\"a\":\"1%s\"}", large);
+    snprintf(shadow, sizeof(shadow), "{\"a\":\"2%s\"}", large);
+    f.route.route.shadow.samples.values = SAMPLES_FULL;
+    for (uint64_t i = 0; i < 256; i++)
+        add_at(&f, 2000000 + i * 1000, primary, shadow);
+    json_t *samples = report_take_samples(f.report);
+    size_t bytes = json_dumpb(samples, NULL, 0, JSON_COMPACT);
+    assert_true(bytes > 3 * 1024 * 1024 && bytes < 4 * 1024 * 1024 + 4096);
+    json_decref(samples);
+    add_at(&f, 9000000, primary, shadow); /* there is room again */
+    json_decref(take_samples(&f, 1));
+    stop(&f);
+}
+
 static void directions_are_apart(void **state)
 {
     struct fixture f;
@@ -644,6 +725,9 @@ int main(void)
         cmocka_unit_test(silence_is_no_agreement),
         cmocka_unit_test(a_field_that_differs_by_itself_is_noise),
         cmocka_unit_test(noise_is_no_sample),
+        cmocka_unit_test(the_first_few_and_one_a_second_become_samples),
+        cmocka_unit_test(routes_that_keep_nothing_make_no_samples),
+        cmocka_unit_test(only_so_many_samples_wait),
         cmocka_unit_test(directions_are_apart),
         cmocka_unit_test(a_million_urls_are_bounded),
         cmocka_unit_test(no_traffic_makes_it_grow_beyond),
