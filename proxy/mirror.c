@@ -326,6 +326,8 @@ static uint64_t answer_bound(const struct mirror *mirror)
 /* Room for `len` bytes that are to be kept. False: there is none, the mirror has been given up. */
 static bool make_room(struct mirror *mirror, const struct capture *capture, size_t len)
 {
+    if (len <= capture->room - capture->len) /* nearly always: a capture keeps its buffer */
+        return true;
     size_t growth = capture_growth(capture, len);
     if (growth == 0 || has_memory(mirror->worker, growth))
         return true;
@@ -333,12 +335,19 @@ static bool make_room(struct mirror *mirror, const struct capture *capture, size
     return false;
 }
 
+static void note_growth(struct mirror *mirror, const struct capture *capture, size_t room_before)
+{
+    if (capture->room != room_before)
+        recount(mirror->worker, mirror->pair);
+}
+
 static bool keep_head(struct mirror *mirror, struct capture *capture, unsigned status, struct text lines)
 {
     if (!make_room(mirror, capture, lines.len))
         return false;
+    size_t room = capture->room;
     capture_head(capture, status, lines.at, lines.len);
-    recount(mirror->worker, mirror->pair);
+    note_growth(mirror, capture, room);
     return true;
 }
 
@@ -346,8 +355,9 @@ static bool keep_body(struct mirror *mirror, struct capture *capture, struct sli
 {
     if (!make_room(mirror, capture, slice.len))
         return false;
+    size_t room = capture->room;
     capture_body(capture, slice.at, slice.len);
-    recount(mirror->worker, mirror->pair);
+    note_growth(mirror, capture, room);
     return true;
 }
 
@@ -686,8 +696,9 @@ static bool keep_request(struct mirror *mirror, struct slice slice)
     struct capture *capture = &mirror->pair->request;
     if (!make_room(mirror, capture, slice.len))
         return false;
+    size_t room = capture->room;
     capture_beginning(capture, slice.at, slice.len);
-    recount(mirror->worker, mirror->pair);
+    note_growth(mirror, capture, room);
     return true;
 }
 
