@@ -230,6 +230,31 @@ static void jobs_are_bounded_and_dropped_at_the_end(void **state)
     stop(f);
 }
 
+/* As with a disk that does not answer: the end comes all the same, and what still runs is left alone. */
+static void an_end_does_not_wait_for_ever(void **state)
+{
+    static struct keeper *volatile left_behind; /* for ever */
+    static struct report *volatile its_report;
+    static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    struct fixture *f = *state;
+    start_in(f, NULL);
+    const struct keeper_job job = {.format = "json", .done = on_done_slowly, .context = &gate};
+    pthread_mutex_lock(&gate);
+    left_behind = f->keeper;
+    its_report = f->report;
+    f->keeper = NULL;
+    f->report = NULL;
+    unsigned taken = 0;
+    for (int i = 0; i < 6000 && taken < 9; i++) { /* one more than may wait: its thread stands at the gate */
+        if (keeper_submit(left_behind, &job))
+            taken++;
+        else
+            nap();
+    }
+    assert_int_equal(taken, 9);
+    assert_false(keeper_stop(left_behind, 50));
+}
+
 /* ---- lasting ---- */
 
 static void a_restart_keeps_everything(void **state)
@@ -416,6 +441,7 @@ int main(void)
         TEST(a_job_is_made_once_and_completed),
         TEST(an_unknown_route_is_told),
         TEST(jobs_are_bounded_and_dropped_at_the_end),
+        TEST(an_end_does_not_wait_for_ever),
         TEST(a_restart_keeps_everything),
         TEST(idle_writes_nothing),
         TEST(a_locked_file_costs_nothing_but_time),
