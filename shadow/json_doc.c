@@ -259,6 +259,9 @@ static bool read_number(struct reader *r)
 static bool is_no_number(const struct reader *r)
 {
     static const char *const words[] = {"NaN", "-NaN", "nan", "-nan", "Infinity", "-Infinity", "+Infinity"};
+    int c = peek(r);
+    if (c >= '0' && c <= '9') /* nearly every number: asked for each of them */
+        return false;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         size_t len = strlen(words[i]);
         if (r->len - r->at >= len && memcmp(r->text + r->at, words[i], len) == 0)

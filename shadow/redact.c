@@ -10,8 +10,9 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -346,42 +347,65 @@ bool redact_is_data_name(const char *name, size_t len)
 
 /* ---- values ---- */
 
+/* The key is set once and lives in the context alone; a lock, as its state is used again for every value. */
 static struct {
     pthread_once_t once;
-    bool drawn;
-    unsigned char bytes[HASH_KEY_BYTES];
-} hash_key = {.once = PTHREAD_ONCE_INIT};
+    pthread_mutex_t lock;
+    EVP_MAC_CTX *context; /* NULL: no random bytes, or no memory. Lives as long as the process */
+} hasher = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void draw_hash_key(void)
 {
-    hash_key.drawn = getrandom(hash_key.bytes, sizeof(hash_key.bytes), 0) == (ssize_t)sizeof(hash_key.bytes);
+    unsigned char key[HASH_KEY_BYTES];
+    char digest[] = "SHA256";
+    const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                                 OSSL_PARAM_construct_end()};
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *context = mac == NULL ? NULL : EVP_MAC_CTX_new(mac);
+    if (context != NULL && getrandom(key, sizeof(key), 0) == (ssize_t)sizeof(key) &&
+        EVP_MAC_init(context, key, sizeof(key), params) == 1)
+        hasher.context = context;
+    else
+        EVP_MAC_CTX_free(context);
+    EVP_MAC_free(mac);
+    explicit_bzero(key, sizeof(key));
 }
 
-/* " #5f3a09bc11d2" of a value; "" where there is no key, or no memory. A string is not its number: the type counts. */
+/* A string is not its number: the type counts. */
+static bool hash(unsigned char sum[EVP_MAX_MD_SIZE], const char *type, const char *at, size_t len)
+{
+    size_t sum_len = 0;
+    (void)pthread_mutex_lock(&hasher.lock);
+    bool good = hasher.context != NULL && EVP_MAC_init(hasher.context, NULL, 0, NULL) == 1 &&
+                EVP_MAC_update(hasher.context, (const unsigned char *)type, strlen(type) + 1) == 1 &&
+                EVP_MAC_update(hasher.context, (const unsigned char *)at, len) == 1 &&
+                EVP_MAC_final(hasher.context, sum, &sum_len, EVP_MAX_MD_SIZE) == 1 && sum_len >= HASH_SHOWN;
+    (void)pthread_mutex_unlock(&hasher.lock);
+    return good;
+}
+
+/* " #5f3a09bc11d2" of a value; "" where it cannot be made. */
 static void write_hash(char to[2 + 2 * HASH_SHOWN + 1], const char *type, const char *at, size_t len)
 {
+    static const char digits[] = "0123456789abcdef";
     unsigned char sum[EVP_MAX_MD_SIZE];
-    unsigned char inner[EVP_MAX_MD_SIZE + 16];
-    unsigned int sum_len = 0;
     to[0] = '\0';
-    (void)pthread_once(&hash_key.once, draw_hash_key);
-    if (!hash_key.drawn ||
-        HMAC(EVP_sha256(), hash_key.bytes, HASH_KEY_BYTES, (const unsigned char *)at, len, sum, &sum_len) == NULL)
+    (void)pthread_once(&hasher.once, draw_hash_key);
+    if (!hash(sum, type, at, len))
         return;
-    size_t type_len = strnlen(type, 16);
-    memcpy(inner, type, type_len);
-    memcpy(inner + type_len, sum, sum_len);
-    if (HMAC(EVP_sha256(), hash_key.bytes, HASH_KEY_BYTES, inner, type_len + sum_len, sum, &sum_len) == NULL)
-        return;
-    memcpy(to, " #", 2);
-    for (size_t i = 0; i < HASH_SHOWN; i++)
-        snprintf(to + 2 + 2 * i, 3, "%02x", sum[i]);
+    *to++ = ' ';
+    *to++ = '#';
+    for (size_t i = 0; i < HASH_SHOWN; i++) {
+        *to++ = digits[sum[i] >> 4];
+        *to++ = digits[sum[i] & 15];
+    }
+    *to = '\0';
 }
 
 void redact_value(char *to, size_t room, const struct veil *veil, bool secret, const char *type, int64_t count,
                   const char *at, size_t len)
 {
-    char hash[2 + 2 * HASH_SHOWN + 1] = "";
+    char hashed[2 + 2 * HASH_SHOWN + 1] = "";
     /* What is not shown need not be looked at, but for the end of what begins in it. */
     size_t seen = len < room + LOOKED_BEYOND ? len : room + LOOKED_BEYOND;
     if (veil->values == SAMPLES_NONE) {
@@ -395,11 +419,11 @@ void redact_value(char *to, size_t room, const struct veil *veil, bool secret, c
         return;
     }
     if (!secret && veil->values == SAMPLES_HASHED && at != NULL)
-        write_hash(hash, type, at, len);
+        write_hash(hashed, type, at, len);
     if (count == NO_COUNT)
-        snprintf(to, room, "<%s%s>", type, hash);
+        snprintf(to, room, "<%s%s>", type, hashed);
     else
-        snprintf(to, room, "<%s %" PRId64 "%s>", type, count, hash);
+        snprintf(to, room, "<%s %" PRId64 "%s>", type, count, hashed);
 }
 
 /* ---- targets ---- */

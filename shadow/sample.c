@@ -192,18 +192,30 @@ static void put(struct shown *shown, const char *at, size_t len)
     shown->len += len;
 }
 
+static bool is_plain(char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 /* A text between quotes as JSON has it; what a terminal would obey is left out. False: it does not fit. */
 static bool put_quoted(struct shown *shown, const char *at, size_t len, size_t reserve)
 {
     static const char escaped[] = "\n\r\t\"\\", letters[] = "nrt\"\\";
-    size_t before = shown->len;
+    size_t before = shown->len, run = 0;
     if (!fits(shown, 2, reserve))
         return false;
     put(shown, "\"", 1);
     for (size_t i = 0, step; i < len; i += step) {
+        for (run = i; run < len && is_plain(at[run]);)
+            run++;
+        step = run - i;
+        if (step > 0 && fits(shown, step + 1, reserve)) {
+            put(shown, at + i, step);
+            continue;
+        }
         const char *special = at[i] == '\0' ? NULL : strchr(escaped, at[i]);
         step = special != NULL ? 1 : redact_character(at + i, len - i);
-        if (!fits(shown, (step > 2 ? step : 2) + 1, reserve)) {
+        if (run > i || !fits(shown, (step > 2 ? step : 2) + 1, reserve)) {
             shown->len = before;
             return false;
         }
