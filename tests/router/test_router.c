@@ -491,6 +491,24 @@ static void a_new_router_has_no_view(void **state)
     fixture_free(f);
 }
 
+/* What is no state of the router stands in its trail all the same, numbered with the rest, and is saved. */
+static void a_note_is_an_event_and_saved(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, AUTO);
+    uint64_t revision = router_revision(f->router);
+    router_note(f->router, "orders", "report_forgotten", "operator:ann", NULL, f->wall_ms);
+    assert_string_equal(last_event(f), "report_forgotten");
+    assert_string_equal(f->who[f->event_count - 1], "operator:ann");
+    assert_string_equal(f->why[f->event_count - 1], "no reason given");
+    assert_true(router_revision(f->router) > revision);
+    json_t *history = router_history(f->router, "orders");
+    json_t *newest = json_array_get(history, json_array_size(history) - 1);
+    assert_string_equal(json_string_value(json_object_get(newest, "what")), "report_forgotten");
+    json_decref(history);
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -501,6 +519,7 @@ int main(void)
         cmocka_unit_test(a_manual_plan_waits_for_a_person),
         cmocka_unit_test(a_stage_may_ask_for_a_person),
         cmocka_unit_test(a_hold_does_not_run_in_pause_or_passthrough),
+        cmocka_unit_test(a_note_is_an_event_and_saved),
         cmocka_unit_test(a_trip_begins_the_hold_again),
         cmocka_unit_test(promoting_past_an_open_breaker_takes_force),
         cmocka_unit_test(verbs_say_what_is_wrong),
