@@ -662,6 +662,7 @@ def take_pictures(folder):
         for name, (size, scheme, place) in PICTURES.items():
             maker.setUp()
             maker.browser.size(*size)
+            maker.browser.cdp("Emulation.setScrollbarsHidden", hidden=True)
             maker.browser.scheme(scheme)
             maker.show(fixture(), place)
             maker.awaited("main .plot path.a" if place is None else "[data-sample]")
