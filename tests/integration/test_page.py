@@ -333,6 +333,17 @@ class Page(unittest.TestCase):
         self.assertNotIn("$.total", self.browser.text("#field-list"))
         self.assertIn("state=noise", self.browser.run("return location.hash"))
 
+    def test_many_routes_can_be_narrowed_to_a_direction(self):
+        report = fixture()
+        report["routes"] = [{**route, "route": f"{route['route']}-{i}"} for i in range(3) for route in report["routes"]]
+        self.show(report)
+        self.assertEqual(self.browser.count(".routes a"), 9)
+        self.browser.run("""const s = document.querySelector("[data-filter='direction']");
+            s.value = 'new';
+            s.dispatchEvent(new Event('change'));""")
+        wait_until(lambda: self.browser.count(".routes a") == 4, "three routes, and the one that is shown", PATIENCE)
+        self.no_complaint()
+
     def test_hidden_fields_unfold_and_say_why(self):
         self.show(fixture(), ENDPOINT)
         self.assertNotIn("$.token", self.browser.text("#field-list"))
