@@ -1,4 +1,4 @@
-"""The report outlives restarts, kill -9 and reloads, is served in every form, and what was forgotten stays forgotten and is audited."""
+"""The report outlives restarts, kill -9 and reloads, is served in every form; what was forgotten stays so and is audited."""
 
 import json
 import os
@@ -82,7 +82,8 @@ class Lasting(ReportCase):
         self.ask(shunt, 3)
         with open(shunt.config_path, encoding="utf-8") as f:
             text = f.read()
-        self.assertEqual(shunt.reload(text.replace("min_requests: 100000", "min_requests: 100001"))["event"], "reloaded")
+        edited = text.replace("min_requests: 100000", "min_requests: 100001")
+        self.assertEqual(shunt.reload(edited)["event"], "reloaded")
         self.assertEqual(compared(shunt), 3)
         self.assertEqual(self.evidence(shunt)["compared"], 3)
 

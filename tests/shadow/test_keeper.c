@@ -233,26 +233,28 @@ static void jobs_are_bounded_and_dropped_at_the_end(void **state)
 /* As with a disk that does not answer: the end comes all the same, and what still runs is left alone. */
 static void an_end_does_not_wait_for_ever(void **state)
 {
-    static struct keeper *volatile left_behind; /* for ever */
-    static struct report *volatile its_report;
+    static struct {
+        struct keeper *keeper;
+        struct report *report;
+    } volatile left_behind; /* for ever */
     static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
     struct fixture *f = *state;
     start_in(f, NULL);
     const struct keeper_job job = {.format = "json", .done = on_done_slowly, .context = &gate};
     pthread_mutex_lock(&gate);
-    left_behind = f->keeper;
-    its_report = f->report;
+    left_behind.keeper = f->keeper;
+    left_behind.report = f->report;
     f->keeper = NULL;
     f->report = NULL;
     unsigned taken = 0;
     for (int i = 0; i < 6000 && taken < 9; i++) { /* one more than may wait: its thread stands at the gate */
-        if (keeper_submit(left_behind, &job))
+        if (keeper_submit(left_behind.keeper, &job))
             taken++;
         else
             nap();
     }
     assert_int_equal(taken, 9);
-    assert_false(keeper_stop(left_behind, 50));
+    assert_false(keeper_stop(left_behind.keeper, 50));
 }
 
 /* ---- lasting ---- */
