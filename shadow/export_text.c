@@ -8,6 +8,7 @@
  */
 #include "shadow/export_text.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,9 +106,15 @@ static void put_references(FILE *out, const char *at, const char *special)
     }
 }
 
+/* A colon matters before a slash only, an underscore only at a word's edge: sentences stay readable as they are. */
 static void put_markdown(FILE *out, const char *at)
 {
-    put_references(out, at, "&<>\\`*_[]|~#!@{}:");
+    for (char before = ' '; *at != '\0'; before = *at++) {
+        char one[2] = {*at, '\0'};
+        bool plain = (*at == ':' && at[1] != '/') ||
+                     (*at == '_' && isalnum((unsigned char)before) && isalnum((unsigned char)at[1]));
+        put_references(out, one, plain ? "" : "&<>\\`*_[]|~#!@{}:");
+    }
 }
 
 static void put_yaml(FILE *out, const char *at)

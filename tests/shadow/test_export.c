@@ -129,7 +129,7 @@ static void markdown_tells_verdict_totals_fields_and_suggestions(void **state)
     json_t *report = fixture();
     char *text = make("markdown", report);
     (void)state;
-    assert_has(text, "❌ **orders-read&#58; 13,017 compared, 13 differ");
+    assert_has(text, "❌ **orders-read: 13,017 compared, 13 differ");
     assert_has(text, "| 13,017 | 9,227 | 1,000 | 2,777 | 13 | 63 |");
     assert_has(text, "| `GET /orders/{id}` | `$.total` | 6 | 0.06 % | 0.00 % | `<number>` → `<number>` | differs in");
     assert_has(text, "Noise, which differs by itself: `$.token` (1,191), `$.tags` (30)");
