@@ -96,6 +96,28 @@ static void defaults_come_from_the_environment(void **state)
     assert_string_equal(options.admin, "127.0.0.1:9901");
 }
 
+static void a_limit_is_a_share_or_a_count(void **state)
+{
+    struct options options;
+    char *error = NULL;
+    (void)state;
+    assert_true(parse(&options, &error, "verdict|r|--limit|0.01%|--wait|2h|--confidence=99.9%"));
+    assert_true(options.most > 0.000099 && options.most < 0.000101);
+    assert_true(options.confidence > 0.9989 && options.confidence < 0.9991);
+    assert_int_equal(options.wait_ms, 2 * 3600 * 1000);
+    assert_null(options_stranger(&options, GROUP_VERDICT | GROUP_WAIT));
+    assert_true(parse(&options, &error, "history|--limit|7"));
+    assert_int_equal(options.limit, 7);
+    assert_true(options.most < 0);
+    assert_null(options_stranger(&options, GROUP_LIMIT));
+    assert_true(parse(&options, &error, "verdict|r|-w|1500ms"));
+    assert_int_equal(options.wait_ms, 1500);
+    assert_refused("verdict|r|--limit|101%", "not a percentage");
+    assert_refused("verdict|r|--limit|-1%", "not a percentage");
+    assert_refused("verdict|r|--wait|31d", "at most 30d");
+    assert_refused("verdict|r|--wait|2 weeks", "such as 90s, 15m or 2h");
+}
+
 static void bad_values_are_refused(void **state)
 {
     (void)state;
@@ -209,6 +231,7 @@ int main(void)
         cmocka_unit_test(headers_are_collected),
         cmocka_unit_test(words_after_two_dashes_are_no_flags),
         cmocka_unit_test(defaults_come_from_the_environment),
+        cmocka_unit_test(a_limit_is_a_share_or_a_count),
         cmocka_unit_test(bad_values_are_refused),
         cmocka_unit_test(durations_are_seconds),
         cmocka_unit_test(strangers_are_named),
