@@ -38,6 +38,8 @@ void evidence_read(const struct evidence_meter *meter, const struct route_counte
     }
     evidence->pairs.compared += gained(pairs->compared, base->pairs.compared);
     evidence->pairs.mismatched += gained(pairs->mismatched, base->pairs.mismatched);
+    if (evidence->pairs.mismatched > evidence->pairs.compared) /* noise was learnt a moment ago */
+        evidence->pairs.mismatched = evidence->pairs.compared;
 }
 
 void evidence_begin(struct evidence_meter *meter, const struct route_counters *sum,
@@ -49,6 +51,35 @@ void evidence_begin(struct evidence_meter *meter, const struct route_counters *s
     if (keep_legacy)
         meter->carried.side[SIDE_LEGACY] = before.side[SIDE_LEGACY];
     take_base(&meter->base, sum, pairs);
+    meter->seen = *pairs;
+}
+
+static uint64_t less(uint64_t from, uint64_t amount)
+{
+    return from > amount ? from - amount : 0;
+}
+
+void evidence_resume(struct evidence_meter *meter, const struct evidence *past, const struct comparison_totals *pairs)
+{
+    meter->carried = *past;
+    meter->seen = *pairs;
+    if (pairs->compared < past->pairs.compared)
+        return; /* the totals began anew: what was gained before is only in what was saved */
+    meter->carried.pairs = (struct comparison_totals){0};
+    meter->base.pairs.compared = pairs->compared - past->pairs.compared;
+    meter->base.pairs.mismatched = less(pairs->mismatched, past->pairs.mismatched);
+}
+
+void evidence_follow(struct evidence_meter *meter, const struct comparison_totals *pairs)
+{
+    struct comparison_totals *base = &meter->base.pairs;
+    if (pairs->compared < meter->seen.compared) {
+        *base = (struct comparison_totals){0};
+        meter->carried.pairs = (struct comparison_totals){0};
+    } else if (pairs->mismatched < meter->seen.mismatched) {
+        base->mismatched = less(base->mismatched, meter->seen.mismatched - pairs->mismatched);
+    }
+    meter->seen = *pairs;
 }
 
 /* ---- JSON ---- */

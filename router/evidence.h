@@ -25,6 +25,7 @@ struct evidence {
 struct evidence_meter {
     struct evidence base;
     struct evidence carried;
+    struct comparison_totals seen; /* by evidence_follow() */
 };
 
 /* Begins anew. With `keep_legacy`, legacy's evidence so far is carried over. */
@@ -32,6 +33,20 @@ void evidence_begin(struct evidence_meter *meter, const struct route_counters *s
                     const struct comparison_totals *pairs, bool keep_legacy);
 void evidence_read(const struct evidence_meter *meter, const struct route_counters *sum,
                    const struct comparison_totals *pairs, struct evidence *evidence);
+
+/*
+ * Goes on with what was saved before a restart. The totals of compared pairs outlive it as well: where they do, the
+ * base is set so that what the stage had gained is still in them, and noise that is learnt later is taken out of it,
+ * too.
+ */
+void evidence_resume(struct evidence_meter *meter, const struct evidence *past, const struct comparison_totals *pairs);
+
+/*
+ * To be called now and then while a stage runs: the total of mismatched pairs falls when a field is found to be noise,
+ * and both totals when the report is forgotten. What is taken back is taken from before the stage first, so that a
+ * doubt never counts for new: the stage may then hold longer than it would have to, but is never left too early.
+ */
+void evidence_follow(struct evidence_meter *meter, const struct comparison_totals *pairs);
 
 /* Sparse JSON; new reference, NULL without memory. */
 json_t *evidence_save(const struct evidence *evidence);

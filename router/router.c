@@ -221,7 +221,7 @@ static void resurrect(struct router *router, struct route_state *state, const st
     plan_adopt(&state->plan, &past->plan, state->config, wall_ms);
     evidence_begin(&state->meter, &router->sum, &pairs, false);
     if (state->plan.entries == past->plan.plan.entries)
-        state->meter.carried = past->evidence;
+        evidence_resume(&state->meter, &past->evidence, &pairs);
     state->entries_seen = state->plan.entries;
     state->breaker.trips = past->trips;
     state->breaker.since_ms = now_ms;
@@ -483,6 +483,8 @@ static void tick_plan(struct router *router, struct route_state *state, uint64_t
         return;
     state->judge_at_ms = now_ms + JUDGE_EVERY_MS;
     struct gate_report report;
+    struct comparison_totals pairs = route_state_pairs(router, state);
+    evidence_follow(&state->meter, &pairs);
     tally_sum(state->tally, &router->sum);
     route_state_judge(router, state, &router->sum, &report);
     if (report.verdict == VERDICT_FAIL)
