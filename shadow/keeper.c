@@ -383,6 +383,14 @@ static void save_if_due(struct keeper *keeper)
         prune(keeper);
 }
 
+/* Who asks for samples gets those of the pairs that are counted in the same answer, not those of a second ago. */
+static void save_before(struct keeper *keeper, const struct keeper_job *job)
+{
+    if (job->samples > 0 && !keeper->failing)
+        keeper->save_at_ms = now_ms();
+    save_if_due(keeper);
+}
+
 static void *run(void *argument)
 {
     struct keeper *keeper = argument;
@@ -398,6 +406,7 @@ static void *run(void *argument)
         bool has_job = take_job(keeper, &job);
         pthread_mutex_unlock(&keeper->shared.lock);
         if (has_job) {
+            save_before(keeper, &job);
             do_job(keeper, &job);
             job_done(&job);
         }
