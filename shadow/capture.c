@@ -122,7 +122,8 @@ static void start_digest(struct capture *capture)
         capture->failed = true;
         return;
     }
-    XXH3_128bits_update(capture->hash, capture->at + capture->head_len, capture->len - capture->head_len);
+    if (capture->len > capture->head_len) /* with `max_body: 0` there may be no buffer at all */
+        XXH3_128bits_update(capture->hash, capture->at + capture->head_len, capture->len - capture->head_len);
 }
 
 void capture_body(struct capture *capture, const char *at, size_t len)

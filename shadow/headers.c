@@ -105,7 +105,7 @@ static struct span trim(struct span text)
 
 struct span headers_of(const struct capture *capture)
 {
-    return (struct span){.at = capture->at, .len = capture->head_len};
+    return (struct span){.at = capture->head_len == 0 ? "" : capture->at, .len = capture->head_len};
 }
 
 bool headers_find(struct span head, const char *name, size_t name_len, size_t *from, struct span *value)

@@ -12,7 +12,7 @@
 #include "shadow/rules.h"
 #include "shadow/span.h"
 
-/* The field lines of a captured head; empty when none came. */
+/* The field lines of a captured head; empty, but never at NULL, when none came. */
 struct span headers_of(const struct capture *capture);
 
 /*

@@ -259,8 +259,6 @@ static bool read_number(struct reader *r)
 static bool is_no_number(const struct reader *r)
 {
     static const char *const words[] = {"NaN", "-NaN", "nan", "-nan", "Infinity", "-Infinity", "+Infinity"};
-    if (r->at < r->len && r->text[r->at] >= '0' && r->text[r->at] <= '9')
-        return false; /* nearly every number ends here */
     int c = peek(r);
     if (c >= '0' && c <= '9') /* nearly every number: asked for each of them */
         return false;

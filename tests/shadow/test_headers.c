@@ -120,9 +120,22 @@ static void a_pattern_without_end_stands_in_the_way(void **state)
     stop(&f);
 }
 
+static void a_head_that_never_came_is_empty(void **state)
+{
+    struct capture capture;
+    (void)state;
+    capture_init(&capture);
+    assert_int_equal(headers_of(&capture).len, 0);
+    assert_non_null(headers_of(&capture).at); /* there is no pointer arithmetic on NULL */
+    capture_head(&capture, 200, "", 0);
+    assert_non_null(headers_of(&capture).at);
+    capture_done(&capture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_head_that_never_came_is_empty),
         cmocka_unit_test(long_sets_are_compared_in_order),
         cmocka_unit_test(every_name_of_a_hostile_head),
         cmocka_unit_test(shows_no_values),
