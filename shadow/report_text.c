@@ -513,7 +513,7 @@ static void print_suggestions(struct page *page, const json_t *route)
 {
     size_t count = json_array_size(json_object_get(route, "suggestions"));
     if (count > 0)
-        print(page, CYAN, "\n    %zu rule%s would take noise away: --suggest-rules\n", count, count == 1 ? "" : "s");
+        print(page, CYAN, "\n    %zu rule%s suggested, as YAML to paste: --suggest-rules\n", count, count == 1 ? " is" : "s are");
 }
 
 static const char *latency_figure(char text[EXPORT_FIGURE], const json_t *quantiles, const char *name)

@@ -46,7 +46,7 @@ static void verdict_and_what_was_left_out_come_first(void **state)
     assert_has_not(text, "breaker 0");
     assert_has(text, "rule without effect: shadow.compare.ignore[3]");
     assert_has(text, "rules that never matched anything: unordered $.lines, ignore header:x-never");
-    assert_has(text, "4 rules would take noise away: --suggest-rules");
+    assert_has(text, "4 rules are suggested, as YAML to paste: --suggest-rules");
     assert_has(text, "99.99 %"); /* of catalogue: two of 200,000 differ, so it is not all */
     free(text);
     json_decref(report);

@@ -2,6 +2,7 @@
 process, no file, also when it is interrupted."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,10 +49,26 @@ class Quickstart(unittest.TestCase):
         self.assertEqual(quickstart.returncode, 0)
         summary = said.split("what happened")[1]
         self.assertNotIn("✗", summary)
-        for fact in ("plan", "split", "differences", "breaker", "recovery", "passthrough", "state", "clients"):
+        for fact in ("plan", "split", "differences", "verdict", "page", "breaker", "recovery", "passthrough", "state", "clients"):
             self.assertRegex(summary, rf"✓ {fact}")
         self.assertNotIn("\x1b", said)  # colours are for terminals
+        self.the_report_is_shown(said)
         self.nothing_is_left()
+
+    def the_report_is_shown(self, said):
+        """By endpoint and field, noise hidden; the verdict; and the page, where it is said to be."""
+        report = said.split("$ shuntctl report orders\n")[1].split("==>")[0]
+        self.assertRegex(report, r"GET /orders/\{number\}  [0-9,]+ of [0-9,]+ differ")
+        for field in ("$.total", "$.currency"):
+            self.assertRegex(report, rf"(?m)^ +{re.escape(field)} +(value|missing) ")
+        self.assertRegex(report, r"1 noise: \$\.updated_at")
+        self.assertRegex(said, r"\norders: [0-9,]+ compared, [0-9,]+ differ .* limit 1 %: fail\n")
+        self.assertIn("exit code 1: ", said)
+        (page,) = re.findall(r"open file://(\S+)", said)
+        with open(page, encoding="utf-8") as f:
+            html = f.read()
+        self.assertIn("</html>", html)
+        self.assertIn("GET /orders/{number}", html)
 
     def test_interrupted(self):
         quickstart = self.start()

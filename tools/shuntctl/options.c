@@ -63,7 +63,7 @@ static const struct flag {
      "text: a line for each hidden field and each endpoint, too"},
     {"html", 0, KIND_SWITCH, GROUP_REPORT, offsetof(struct options, html), NULL, "as --format html"},
     {"suggest-rules", 0, KIND_SWITCH, GROUP_RULES, offsetof(struct options, suggest_rules), NULL,
-     "as --format rules: YAML that would take away what is noise"},
+     "as --format rules: YAML that would take away noise, order and rounding"},
     {"limit", 0, KIND_SHARE, GROUP_VERDICT, offsetof(struct options, most), "PERCENT",
      "the most that may differ, such as 0.01%; default: the route's gate"},
     {"confidence", 0, KIND_SHARE, GROUP_VERDICT, offsetof(struct options, confidence), "PERCENT",
