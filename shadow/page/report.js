@@ -185,6 +185,7 @@ const KINDS = {
   invalid: 'one side is not what it says it is',
 };
 
+/* Not compared (shadow/compare.c) and not mirrored (docs/metrics.md, "Reasons of copies"): a test holds them together. */
 const REASONS = {
   shadow_connect: 'the shadow could not be reached',
   shadow_timeout: 'the shadow did not answer in time',
@@ -195,17 +196,26 @@ const REASONS = {
   client_gone: 'the client left before the end',
   truncated: 'bodies longer than max_body that differ: how, cannot be told',
   content_encoding: 'compressed bodies that differ, in a coding that is not decoded',
+  decoded_too_large: 'a compressed body unfolds to more than 8 times max_body',
   too_complex: 'nested too deep, or too much work for one pair',
   no_memory: 'no memory was left for the comparison',
-  rate: 'the rate limit of copies was reached',
-  memory: 'the bound on memory was reached',
-  in_flight: 'too many copies were under way',
-  body_too_large: 'the request\u2019s body was too large to keep',
-  method: 'the method is not mirrored',
+  rate: 'outside the share that is mirrored',
+  method: 'the method is not among shadow.methods',
   upgrade: 'upgraded exchanges (WebSocket) are never mirrored',
-  breaker: 'the mirror was failing and was left alone',
+  copy: 'the request was somebody\u2019s copy itself',
+  passthrough: 'passthrough was on',
+  simulated: 'only simulated: logged and counted, never sent',
+  rate_limit: 'max_rate was reached',
+  in_flight: 'max_in_flight was reached: too many copies were under way',
+  breaker: 'copies kept failing, and the mirror was left alone',
+  memory: 'a bound on memory was reached (max_buffer, shadow_memory)',
+  body_too_large: 'the request or an answer was too large to keep',
+  status: 'the primary\u2019s status is not among shadow.statuses',
+  connect: 'the copy could not connect',
+  timeout: 'the copy\u2019s answer was not complete in time',
+  reset: 'the mirrored backend broke off',
+  bad_response: 'the mirrored backend did not speak HTTP',
   queue: 'too many pairs were waiting to be compared',
-  simulate: 'only simulated: counted and logged, never sent',
 };
 
 const sideName = (route, which) => text(route[which]) || which;
@@ -1263,7 +1273,7 @@ function drawRules(route) {
              el('div', {class: 'block'},
                 el('div', {class: 'head'}, el('h3', null, 'Suggested'), copyButton('Copy YAML', () => yaml)),
                 el('p', {class: 'state-note'},
-                   'They would take away what is noise. After reading them, paste them under ' +
+                   'They would take away what is noise, order or rounding. After reading them, paste them under ' +
                        'routes[].shadow.compare, into the lists that are there already.'),
                 el('pre', {class: 'snippet', tabindex: '0', 'aria-label': 'Suggested rules as YAML'}, yaml))));
 }

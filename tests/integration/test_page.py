@@ -1,28 +1,37 @@
 """The report's page in a real browser: what it shows, how one gets around in it, and that nothing leaves it or runs in
 it.
 
-Chromium is driven over the W3C WebDriver protocol, which is JSON over HTTP; one browser serves all cases. The page is
-made by peers/page from a report's JSON, through the same export_html() that shunt and shuntctl use.
+Chromium is driven over the W3C WebDriver protocol, which is JSON over HTTP; one browser serves all cases of a class. Most
+pages are made by peers/page from a report's JSON, through the same export_html() that shunt and shuntctl use; one is that
+of real traffic over two real backends.
+
+    test_page.py --pictures DIR [REPORT.json]
+
+makes the pictures of the docs from real traffic (shop.py) of some minutes, or from a report that was kept.
 """
 
 import base64
 import copy
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.parse
 import urllib.request
 
-from harness import BUILD, PEERS, wait_until
+import shop
+from harness import BUILD, PEERS, Backend, Case, Shunt, config, wait_until
 
-FIXTURE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../shadow/report_fixture.json")
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+FIXTURE = os.path.join(TOP, "tests/shadow/report_fixture.json")
 REMEDY = "the report's page is tested in chromium: tools/dependencies test"
 PATIENCE = 60.0  # of one wait: a browser beside a full test run on few cores
 KEYS = {"Tab": "\ue004", "Enter": "\ue007", "Escape": "\ue00c", "ArrowRight": "\ue014", "Shift": "\ue008"}
@@ -180,21 +189,52 @@ ENDPOINT = {"r": "orders-read", "p": "legacy", "e": "GET /orders/{id}"}
 PHONE_FIELD = {**ENDPOINT, "f": "$.customer.phone"}
 
 
-class Page(unittest.TestCase):
+class Reader:
+    """Somebody who has a browser, and what they say about a page."""
+
     @classmethod
     def setUpClass(cls):
         cls.browser = Browser()
         cls.addClassCleanup(cls.browser.close)
-        cls.folder = tempfile.mkdtemp(prefix="shunt-page-files-")
-        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
-        cls.files = 0
 
-    def setUp(self):
+    def begin(self):
         self.browser.size(*WIDE)
         self.browser.scheme("light")
         self.browser.open("about:blank")
         self.browser.log("browser")
         self.browser.log("performance")
+
+    def awaited(self, selector):
+        wait_until(lambda: self.browser.count(selector), f"{selector} on the page", PATIENCE)
+
+    def reads(self, words, selector="main"):
+        wait_until(lambda: words in self.browser.text(selector),
+                   lambda: f"{words!r} in {selector}: {self.browser.text(selector)[:3000]}", PATIENCE)
+
+    def no_complaint(self):
+        self.assertEqual([entry["message"] for entry in self.browser.log("browser")], [])
+
+    def nobody_was_asked(self, url):
+        """Since begin(): for anything but the page itself."""
+        asked = []
+        for entry in self.browser.log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                asked.append(message["params"]["request"]["url"])
+        self.assertTrue(asked)
+        self.assertEqual([other for other in asked if other.split("#")[0] != url and not other.startswith("data:")], [])
+
+
+class Page(Reader, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = tempfile.mkdtemp(prefix="shunt-page-files-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+        cls.files = 0
+
+    def setUp(self):
+        self.begin()
 
     def make(self, report):
         """Writes the page of this report; returns its address."""
@@ -212,16 +252,6 @@ class Page(unittest.TestCase):
         self.browser.open(url)
         self.awaited("main h1")
         return url
-
-    def awaited(self, selector):
-        wait_until(lambda: self.browser.count(selector), f"{selector} on the page", PATIENCE)
-
-    def reads(self, words, selector="main"):
-        wait_until(lambda: words in self.browser.text(selector),
-                   lambda: f"{words!r} in {selector}: {self.browser.text(selector)[:3000]}", PATIENCE)
-
-    def no_complaint(self):
-        self.assertEqual([entry["message"] for entry in self.browser.log("browser")], [])
 
     # ---- it opens ----
 
@@ -249,18 +279,30 @@ class Page(unittest.TestCase):
         self.assertIn('- "$.token" #', self.browser.text("pre.snippet"))
         self.assertIn('{ path: "$.weight", relative: 2.0% }', self.browser.text("pre.snippet"))
 
+    def test_every_reason_is_explained(self):
+        """What the docs name, what the program counts and what the page explains are the same reasons."""
+        compared_not, mirrored_not = reasons_of_the_program()
+        docs = read("docs/metrics.md").split("## Reasons of copies")[1].split("\n## ")[0]
+        self.assertEqual(set(re.findall(r"(?m)^\| `(\w+)` \|.*\| yes \|$", docs)) - {"compared"}, mirrored_not)
+        for reason in compared_not:
+            self.assertIn(f"`{reason}`", read("docs/shadow.md"))
+        table = read("shadow/page/report.js").split("const REASONS = {")[1].split("};")[0]
+        self.assertEqual(set(re.findall(r"(?m)^  (\w+):", table)), compared_not | mirrored_not)
+        report = fixture()
+        report["routes"][0]["not_comparable"] = {reason: 1 for reason in compared_not}
+        report["routes"][0]["not_mirrored"] = {reason: 1 for reason in mirrored_not}
+        self.show(report)
+        told = self.browser.run("""return [...document.querySelectorAll('.reasons dt')].map((e) =>
+            [e.innerText, e.nextElementSibling.nextElementSibling.innerText])""")
+        self.assertEqual(len(told), len(compared_not) + len(mirrored_not))
+        self.assertEqual([name for name, words in told if len(words) < 10], [])
+
     def test_nothing_is_asked_of_anybody(self):
         url = self.show(fixture())
         self.browser.open(url + address(PHONE_FIELD))
         self.awaited("[data-sample]")
         self.browser.click("#theme")
-        asked = []
-        for entry in self.browser.log("performance"):
-            message = json.loads(entry["message"])["message"]
-            if message["method"] == "Network.requestWillBeSent":
-                asked.append(message["params"]["request"]["url"])
-        self.assertTrue(asked)
-        self.assertEqual([other for other in asked if other.split("#")[0] != url and not other.startswith("data:")], [])
+        self.nobody_was_asked(url)
         self.no_complaint()
 
     def test_the_policy_of_the_page_forbids_what_it_does_not_need(self):
@@ -658,15 +700,104 @@ def large_report():
     return report
 
 
+class Real(Reader, Case):
+    """The page of real traffic: two real backends, a fifth of whose totals differ, and noise."""
+
+    def setUp(self):
+        super().setUp()
+        self.begin()
+
+    def page(self):
+        legacy, new = self.fast(seed=5), self.fast("new", seed=6, wrong=0.2)
+        route = ("  - name: orders\n    match: { path: /order/** }\n    percent: 0\n    gates: { mismatch_rate: 1% }\n"
+                 "    shadow: { percent: 100, timeout: 10s, max_in_flight: 4096, compare: { noise: { percent: 50% } } }\n")
+        shunt = self.shunt(config(legacy, new, route, top="access_log: off"))
+        result = self.load(shunt.address, requests=400, connections=4, path="/order/4711").wait()
+        self.assertEqual(result["failed"], 0, result)
+        wait_until(lambda: settled(shunt) and shunt.metric("shunt_report_samples_total") > 0, "pairs and samples")
+        path = os.path.join(self.directory, "report.html")
+        shunt.ctl("report", "--html", "--output", path)
+        return "file://" + path
+
+    def test_from_the_verdict_to_a_sample(self):
+        url = self.page()
+        self.browser.open(url)
+        self.reads("Fail", "#verdict-word")
+        self.reads("1 field differs for real", ".verdict")
+        self.reads("$.total", ".verdict .aside")
+        self.browser.click("#endpoint-list [data-endpoint='GET /order/{number}']")
+        self.awaited("#field-list [data-field='$.total']")
+        self.assertNotIn("$.trace", self.browser.text("#field-list"))
+        self.browser.run("""const s = document.querySelector("[data-filter='state']");
+            s.value = 'noise';
+            s.dispatchEvent(new Event('change'));""")
+        self.reads("$.trace", "#field-list")
+        self.reads("by itself", "#field-list")
+        self.assertNotIn("$.total", self.browser.text("#field-list"))
+        self.browser.back()
+        self.awaited("#field-list [data-field='$.total']")
+        self.browser.click("#field-list [data-field='$.total']")
+        self.awaited("[data-sample]")
+        for side in ("primary", "shadow"):
+            self.assertIn('"total"', self.browser.text(f"[data-side='{side}'] .ln.real"))
+            self.assertIn('"served_by"', self.browser.text(f"[data-side='{side}'] .ln.noise"))
+        self.nobody_was_asked(url)
+        self.no_complaint()
+
+
+def settled(shunt):
+    """Every copy has ended, and every pair is judged."""
+    return (shunt.metric("shunt_shadow_copies_in_flight") == 0 and
+            shunt.metric("shunt_comparisons_total") >= shunt.metric("shunt_shadow_total", reason="compared") > 0)
+
+
+def read(path):
+    with open(os.path.join(TOP, path), encoding="utf-8") as f:
+        return f.read()
+
+
+def reasons_of_the_program():
+    """Of pairs that were not compared, and of requests without a compared pair."""
+    obstacles = set(re.findall(r'\[OBSTACLE_\w+\] = "(\w+)"', read("shadow/compare.c"))) - {"none"}
+    mirror = set(re.findall(r'\[MIRROR_\w+\] = \{"(\w+)", true\}', read("router/counters.c"))) - {"compared"}
+    assert len(obstacles) > 10 and len(mirror) > 15, (obstacles, mirror)
+    return obstacles, mirror
+
+
 # docs/report-NAME.png: size, scheme, place; made anew by `test_page.py --pictures docs`.
+ORDER = {"r": "orders-read", "p": "legacy", "e": "GET /orders/{number}"}
 PICTURES = {
     "desktop": ((1280, 1330), "light", None),
-    "dark": ((1280, 1060), "dark", {**ENDPOINT, "f": "$.total"}),
+    "dark": ((1280, 1200), "dark", {**ORDER, "f": "$.total"}),
     "phone": ((390, 1180), "light", None),
 }
 
 
-def take_pictures(folder):
+def shop_report(requests=36000, rate=60):
+    """Some minutes of the shop's traffic, so that the charts have something to show."""
+    peers = [Backend(lambda request, is_new=is_new: shop.answer(request, is_new)) for is_new in (False, True)]
+    with tempfile.TemporaryDirectory() as folder:
+        shunt = Shunt(config(*peers, shop.ROUTES, top="access_log: off"), directory=folder)
+        try:
+            shop.visit(shunt.address, requests, rate)
+            wait_until(lambda: settled(shunt), "all pairs to be judged")
+            time.sleep(2)  # the last samples are stored once a second
+            return json.loads(shunt.ctl("report", "--json", "--samples", "10").stdout)
+        finally:
+            shunt.stop()
+            for peer in peers:
+                peer.stop()
+
+
+def take_pictures(folder, kept=None):
+    if kept is None:
+        report = shop_report()
+        with open(os.path.join(tempfile.gettempdir(), "shunt-report.json"), "w", encoding="utf-8") as f:
+            json.dump(report, f)
+            print(f"the report is kept in {f.name}")
+    else:
+        with open(kept, encoding="utf-8") as f:
+            report = json.load(f)
     maker = Page()
     Page.setUpClass()
     try:
@@ -675,7 +806,7 @@ def take_pictures(folder):
             maker.browser.size(*size)
             maker.browser.cdp("Emulation.setScrollbarsHidden", hidden=True)
             maker.browser.scheme(scheme)
-            maker.show(fixture(), place)
+            maker.show(report, place)
             maker.awaited("main .plot path.a" if place is None else "[data-sample]")
             maker.browser.screenshot(os.path.join(folder, f"report-{name}.png"))
     finally:
@@ -685,6 +816,6 @@ def take_pictures(folder):
 if __name__ == "__main__":
     assert os.path.exists(os.path.join(PEERS, "page")), f"no peers/page in {BUILD}"
     if sys.argv[1:2] == ["--pictures"]:
-        take_pictures(sys.argv[2])
+        take_pictures(*sys.argv[2:4])
     else:
         unittest.main(verbosity=2)
