@@ -21,8 +21,12 @@
 #include "shadow/redact.h"
 
 enum {
-    BUDGET = 4 * 1000 * 1000, /* values looked at in one pair, most of a second at worst */
-    BYTES_PER_UNIT = 512,     /* that may be compared with memcmp for one unit of the budget */
+    BUDGET = 4 * 1000 * 1000, /* units of work for one pair: some 50 ns each, so a fifth of a second at worst */
+    BYTES_PER_UNIT = 512,     /* that may be compared with memcmp, or hashed, for one unit */
+    READ_PER_UNIT = 16,       /* bytes of a number or of a text with escapes that may be read for one unit */
+    SORT_PER_UNIT = 8,        /* comparisons of a sort for one unit */
+    PLACES_PER_UNIT = 128,    /* decimal places of a distance for one unit */
+    PLACES_MOST = 1024,       /* that decimal.c lays out */
     TRAIL_ROOM = JSON_DEPTH + 2,
     MATCHING_MAX = 32, /* elements that are matched in the best way under tolerances; above, first come first served */
     SCRATCH_KEPT = 64 * 1024,
@@ -50,6 +54,12 @@ struct child {
     bool repeated;    /* a member without partner whose name the other side has, but not as often */
 };
 
+/* Children are sorted by their hashes without being moved. */
+struct turn {
+    uint64_t hash;
+    uint32_t place; /* in its region */
+};
+
 struct json_diff {
     const struct rules *rules;
     const struct json_doc *doc[2];
@@ -61,6 +71,8 @@ struct json_diff {
     uint32_t words, positions_room;
     struct child *children; /* owned stack; regions are addressed by index because it may move */
     uint32_t child_count, child_room;
+    struct turn *turns[2]; /* owned: for each side the order in which children are held against each other */
+    uint32_t turn_room[2];
     char *text[2]; /* owned: for each side a string with its escapes resolved */
     size_t text_room[2];
     uint64_t budget;
@@ -81,6 +93,8 @@ void json_diff_free(struct json_diff *diff)
         return;
     free(diff->positions);
     free(diff->children);
+    free(diff->turns[0]);
+    free(diff->turns[1]);
     free(diff->text[0]);
     free(diff->text[1]);
     free(diff);
@@ -114,12 +128,13 @@ static uint32_t next_of(const struct json_diff *d, int side, uint32_t node)
     return node_at(d, side, node)->next;
 }
 
+/* Do both have the same bytes, and mean the same by them? Asking costs whatever the answer: elements of two arrays may be
+ * held against each other in every combination. */
 static bool same_text(struct json_diff *d, uint32_t a, uint32_t b)
 {
     size_t len = json_node_length(d->doc[0], a);
-    if (len != json_node_length(d->doc[1], b))
-        return false;
-    if (!spend(d, 1 + len / BYTES_PER_UNIT))
+    bool alike = len == json_node_length(d->doc[1], b) && node_at(d, 0, a)->broken == node_at(d, 1, b)->broken;
+    if (!spend(d, 1 + (alike ? len / BYTES_PER_UNIT : 0)) || !alike)
         return false;
     return memcmp(json_node_text(d->doc[0], a), json_node_text(d->doc[1], b), len) == 0;
 }
@@ -131,6 +146,7 @@ static struct span string_text(struct json_diff *d, const struct json_doc *doc, 
     int side = doc == d->doc[0] ? 0 : 1;
     if (!n->escaped)
         return (struct span){doc->text + n->start + 1, n->count};
+    (void)spend(d, n->count / READ_PER_UNIT); /* where that was too much, this is the last one */
     if (n->count > d->text_room[side]) {
         char *text = realloc(d->text[side], n->count);
         if (text == NULL) {
@@ -155,7 +171,7 @@ static void enter_member(struct json_diff *d, const struct json_doc *doc, uint32
     uint32_t from = d->depth++;
     d->trail[d->depth] = (struct trail_step){.doc = doc, .name = name};
     d->on_path[d->depth] = false;
-    if (!d->on_path[from])
+    if (!d->on_path[from] || !spend(d, d->words))
         return;
     struct span text = string_text(d, doc, name);
     d->on_path[d->depth] =
@@ -166,8 +182,9 @@ static void enter_element(struct json_diff *d, uint32_t index)
 {
     uint32_t from = d->depth++;
     d->trail[d->depth] = (struct trail_step){.name = none, .index = index};
-    d->on_path[d->depth] = d->on_path[from] && json_path_into_element(d->rules->paths, position_at(d, from), index,
-                                                                      position_at(d, d->depth));
+    d->on_path[d->depth] =
+        d->on_path[from] && spend(d, d->words) &&
+        json_path_into_element(d->rules->paths, position_at(d, from), index, position_at(d, d->depth));
 }
 
 /* The element of an array whose elements have keys. */
@@ -345,7 +362,7 @@ static void write_trail(struct json_diff *d, char *to, size_t room, bool as_fiel
 {
     struct path_writer w = {.to = to, .room = room - sizeof(ellipsis) + 1};
     write_text(&w, "$", 1);
-    for (uint32_t i = 1; i <= d->depth; i++) {
+    for (uint32_t i = 1; i <= d->depth && !w.cut; i++) {
         const struct trail_step *step = &d->trail[i];
         if (step->name == none) {
             if (as_field)
@@ -402,6 +419,8 @@ static void note_place(struct json_diff *d, enum difference_kind kind, bool igno
 {
     char field[FIELD_ROOM];
 
+    if (d->no_memory || !spend(d, 1)) /* then it is not known what this is */
+        return;
     d->found = d->found || !ignored;
     if (d->probing)
         return;
@@ -428,7 +447,7 @@ static void note(struct json_diff *d, enum difference_kind kind, const struct ru
 static void note_numbers(struct json_diff *d, const struct rule *rule, uint32_t a, uint32_t b, double apart)
 {
     note(d, DIFFERENCE_VALUE, rule, a, b);
-    if (!d->probing)
+    if (!d->probing && !is_over(d))
         difference_apart(d->list, apart);
 }
 
@@ -469,6 +488,9 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* Beside the types of values: of a text that is no JSON, which equals no string. */
+static const uint64_t broken_type = 16;
+
 /* Of a value that need only be there. */
 static const uint64_t hash_present = UINT64_C(0x5eed0f0ec0ffee01);
 
@@ -480,12 +502,20 @@ static uint64_t hash_string(struct json_diff *d, int side, uint32_t node)
 
 static uint64_t hash_value(struct json_diff *d, int side, uint32_t node);
 
+/* Reading it costs by its length: it may be as long as the body. */
+static void read_number(struct json_diff *d, int side, uint32_t node, struct decimal *decimal)
+{
+    size_t len = json_node_length(d->doc[side], node);
+    (void)spend(d, len / READ_PER_UNIT);
+    decimal_read(decimal, json_node_text(d->doc[side], node), len);
+}
+
 static uint64_t hash_number(struct json_diff *d, int side, uint32_t node, const struct rules_here *here)
 {
     struct decimal decimal;
     if (here->tolerance_count > 0 && !d->exact)
         return 1;
-    decimal_read(&decimal, json_node_text(d->doc[side], node), json_node_length(d->doc[side], node));
+    read_number(d, side, node, &decimal);
     return decimal.huge ? XXH3_64bits(json_node_text(d->doc[side], node), json_node_length(d->doc[side], node))
                         : decimal_hash(&decimal);
 }
@@ -515,14 +545,20 @@ static uint64_t hash_text(struct json_diff *d, int side, uint32_t node, const st
     return here->replacements != 0 ? hash_replaced(d, side, node, here->replacements) : hash_string(d, side, node);
 }
 
+static uint64_t hash_element(struct json_diff *d, int side, uint32_t index, uint32_t element)
+{
+    enter_element(d, index);
+    uint64_t hash = hash_value(d, side, element);
+    leave(d);
+    return hash;
+}
+
 static uint64_t hash_array(struct json_diff *d, int side, uint32_t node, bool unordered)
 {
     uint64_t hash = 0;
     uint32_t element = node + 1, count = node_at(d, side, node)->count;
     for (uint32_t i = 0; i < count && !is_over(d); i++, element = next_of(d, side, element)) {
-        enter_element(d, i);
-        uint64_t value = hash_value(d, side, element);
-        leave(d);
+        uint64_t value = hash_element(d, side, i, element);
         hash = unordered ? hash + mix(value, 1) : mix(hash, value);
     }
     return hash;
@@ -586,7 +622,7 @@ static uint64_t hash_value(struct json_diff *d, int side, uint32_t node)
         hash = hash_object(d, side, node, here.unordered != NULL);
         break;
     }
-    return mix(hash, n->type + 1u) | 1; /* never hash_ignored */
+    return mix(hash, n->broken ? broken_type : n->type + 1u) | 1; /* never hash_ignored */
 }
 
 /* ---- children, side by side ---- */
@@ -644,9 +680,7 @@ static bool open_elements(struct json_diff *d, int side, uint32_t array, struct 
 static void hash_elements(struct json_diff *d, int side, struct region region)
 {
     for (uint32_t i = 0; i < region.count && !is_over(d); i++) {
-        enter_element(d, i);
-        uint64_t hash = hash_value(d, side, child_at(d, region, i)->node);
-        leave(d);
+        uint64_t hash = hash_element(d, side, i, child_at(d, region, i)->node);
         child_at(d, region, i)->hash = hash;
     }
 }
@@ -665,23 +699,70 @@ static int by_index(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
+/* What sorting so many costs. */
+static bool spend_sorting(struct json_diff *d, uint32_t count)
+{
+    uint64_t turns = count < 2 ? 0 : 32u - (uint32_t)__builtin_clz(count);
+    return spend(d, count * turns / SORT_PER_UNIT);
+}
+
 static void sort(struct json_diff *d, struct region region, int (*order)(const void *, const void *))
 {
-    if (region.count > 1)
+    if (region.count > 1 && spend_sorting(d, region.count))
         qsort(child_at(d, region, 0), region.count, sizeof(struct child), order);
+}
+
+static int by_turn(const void *a, const void *b)
+{
+    const struct turn *x = a, *y = b;
+    if (x->hash != y->hash)
+        return x->hash < y->hash ? -1 : 1;
+    return (x->place > y->place) - (x->place < y->place);
+}
+
+static struct turn *turn_room(struct json_diff *d, int side, uint32_t count)
+{
+    if (count <= d->turn_room[side])
+        return d->turns[side];
+    struct turn *turns = realloc(d->turns[side], count * sizeof(*turns));
+    if (turns == NULL) {
+        d->no_memory = true;
+        return NULL;
+    }
+    d->turns[side] = turns;
+    d->turn_room[side] = count;
+    return turns;
+}
+
+/* The children of a region by their hashes, equal ones as they stand; NULL without memory, or when it is too much. */
+static const struct turn *in_turn(struct json_diff *d, int side, struct region region)
+{
+    bool sorted = true;
+    struct turn *turns = turn_room(d, side, region.count + 1); /* never none: an empty region is one, too */
+    for (uint32_t i = 0; turns != NULL && i < region.count; i++) {
+        turns[i] = (struct turn){.hash = child_at(d, region, i)->hash, .place = i};
+        sorted = sorted && (i == 0 || turns[i - 1].hash <= turns[i].hash);
+    }
+    if (turns == NULL || sorted)
+        return turns;
+    if (!spend_sorting(d, region.count))
+        return NULL;
+    qsort(turns, region.count, sizeof(*turns), by_turn);
+    return turns;
 }
 
 /* Gives the k-th child with a hash on one side the k-th with that hash on the other as its partner. */
 static void pair_by_hash(struct json_diff *d, struct region a, struct region b)
 {
+    const struct turn *xs = in_turn(d, 0, a), *ys = in_turn(d, 1, b);
     uint32_t i = 0, j = 0;
     uint64_t last = 0;
     bool any = false;
 
-    sort(d, a, by_hash);
-    sort(d, b, by_hash);
+    if (xs == NULL || ys == NULL)
+        return;
     while (i < a.count && j < b.count) {
-        struct child *x = child_at(d, a, i), *y = child_at(d, b, j);
+        struct child *x = child_at(d, a, xs[i].place), *y = child_at(d, b, ys[j].place);
         if (x->hash == y->hash) {
             x->partner = y->index;
             y->partner = x->index;
@@ -697,12 +778,10 @@ static void pair_by_hash(struct json_diff *d, struct region a, struct region b)
             j++;
         }
     }
-    for (; any && i < a.count && child_at(d, a, i)->hash == last; i++)
-        child_at(d, a, i)->repeated = true;
-    for (; any && j < b.count && child_at(d, b, j)->hash == last; j++)
-        child_at(d, b, j)->repeated = true;
-    sort(d, a, by_index);
-    sort(d, b, by_index);
+    for (; any && i < a.count && xs[i].hash == last; i++)
+        child_at(d, a, xs[i].place)->repeated = true;
+    for (; any && j < b.count && ys[j].hash == last; j++)
+        child_at(d, b, ys[j].place)->repeated = true;
 }
 
 /* ---- objects ---- */
@@ -805,15 +884,29 @@ static uint32_t places_that_differ(struct json_diff *d, uint32_t a, uint32_t b)
     return differ;
 }
 
+/* Do both have the same elements, as a multiset? What stands the same in the same place adds the same to both sums. */
+static bool same_elements(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    uint32_t x = a + 1, y = b + 1, count = node_at(d, 0, a)->count;
+    uint64_t sums[2] = {0, 0};
+    for (uint32_t i = 0; i < count && !is_over(d); i++, x = next_of(d, 0, x), y = next_of(d, 1, y)) {
+        if (same_text(d, x, y))
+            continue;
+        sums[0] += mix(hash_element(d, 0, i, x), 1);
+        sums[1] += mix(hash_element(d, 1, i, y), 1);
+    }
+    return sums[0] == sums[1] && !is_over(d);
+}
+
 /* Same elements under the rules, other order? */
 static bool is_reordered(struct json_diff *d, uint32_t a, uint32_t b)
 {
     if (places_that_differ(d, a, b) < 2 || !probe(d, compare_in_order, a, b))
         return false;
     d->exact = true;
-    bool same = hash_array(d, 0, a, true) == hash_array(d, 1, b, true);
+    bool same = same_elements(d, a, b);
     d->exact = false;
-    return same && !is_over(d);
+    return same;
 }
 
 static void note_lonely_element(struct json_diff *d, int side, const struct child *element)
@@ -934,17 +1027,31 @@ static void match_class(struct json_diff *d, struct region x, struct region y)
     }
 }
 
-/* A class too large for the best matching: each takes the first free partner that fits. */
+static void hash_class(struct json_diff *d, int side, struct region region)
+{
+    for (uint32_t i = 0; i < region.count && !is_over(d); i++) {
+        struct child element = *child_at(d, region, i);
+        uint64_t hash = hash_element(d, side, element.index, element.node);
+        child_at(d, region, i)->hash = hash;
+    }
+}
+
+/* A class too large for the best matching: those that need no tolerance find each other first, then each takes the
+ * first free partner that fits. */
 static void match_large_class(struct json_diff *d, struct region x, struct region y)
 {
+    d->exact = true;
+    hash_class(d, 0, x);
+    hash_class(d, 1, y);
+    d->exact = false;
+    pair_by_hash(d, x, y);
     for (uint32_t i = 0; i < x.count && !is_over(d); i++) {
-        for (uint32_t j = 0; j < y.count && !is_over(d); j++) {
+        for (uint32_t j = 0; child_at(d, x, i)->partner == none && j < y.count && !is_over(d); j++) {
             struct child *s = child_at(d, x, i), *t = child_at(d, y, j);
             if (t->partner != none || !elements_equal(d, s->index, s->node, t->node))
                 continue;
             child_at(d, x, i)->partner = child_at(d, y, j)->index;
             child_at(d, y, j)->partner = child_at(d, x, i)->index;
-            break;
         }
     }
 }
@@ -1205,12 +1312,19 @@ static bool read_instants(struct json_diff *d, uint32_t a, uint32_t b, struct in
            instant_read_number(y, json_node_text(d->doc[1], b), json_node_length(d->doc[1], b));
 }
 
+/* Numbers of very different size are laid out in all the places between them. */
+static uint64_t cost_of_distance(const struct decimal *x, const struct decimal *y)
+{
+    uint64_t places = (uint64_t)(x->exponent > y->exponent ? x->exponent - y->exponent : y->exponent - x->exponent);
+    return 1 + (places < PLACES_MOST ? places : PLACES_MOST) / PLACES_PER_UNIT;
+}
+
 /* The rule that tolerates two numbers, or NULL. */
 static const struct rule *tolerates_numbers(struct json_diff *d, uint32_t a, uint32_t b, const struct decimal *x,
                                             const struct decimal *y, const struct rules_here *here)
 {
     struct instant t, u;
-    for (uint32_t i = 0; i < here->tolerance_count; i++) {
+    for (uint32_t i = 0; i < here->tolerance_count && spend(d, cost_of_distance(x, y)); i++) {
         const struct rule *rule = here->tolerances[i];
         if (rule->kind == RULE_TOLERANCE ? decimal_within(x, y, &rule->tolerance)
                                          : read_instants(d, a, b, &t, &u) && instant_within(&t, &u, rule->within_ns))
@@ -1222,7 +1336,8 @@ static const struct rule *tolerates_numbers(struct json_diff *d, uint32_t a, uin
 static void compare_numbers(struct json_diff *d, uint32_t a, uint32_t b, const struct decimal *x,
                             const struct decimal *y, const struct rules_here *here)
 {
-    note_numbers(d, tolerates_numbers(d, a, b, x, y, here), a, b, d->probing ? 0 : decimal_apart(x, y));
+    const struct rule *rule = tolerates_numbers(d, a, b, x, y, here);
+    note_numbers(d, rule, a, b, d->probing ? 0 : decimal_apart(x, y));
 }
 
 static size_t skip_digits(struct span text, size_t at)
@@ -1250,11 +1365,13 @@ static bool read_plain_decimal(struct span text, struct decimal *decimal)
     return true;
 }
 
-static const struct rule *tolerates_strings(struct span a, struct span b, const struct rules_here *here)
+static const struct rule *tolerates_strings(struct json_diff *d, struct span a, struct span b,
+                                            const struct rules_here *here)
 {
     struct decimal x, y;
     struct instant t, u;
-    for (uint32_t i = 0; i < here->tolerance_count; i++) {
+    uint64_t cost = 1 + (a.len + b.len) / READ_PER_UNIT;
+    for (uint32_t i = 0; i < here->tolerance_count && spend(d, cost); i++) {
         const struct rule *rule = here->tolerances[i];
         bool fits =
             rule->kind == RULE_TOLERANCE
@@ -1284,7 +1401,15 @@ static void compare_strings(struct json_diff *d, uint32_t a, uint32_t b, const s
     if (span_equal(x, y))
         note_place(d, DIFFERENCE_VALUE, true, a, b);
     else
-        note(d, DIFFERENCE_VALUE, tolerates_strings(x, y, here), a, b);
+        note(d, DIFFERENCE_VALUE, tolerates_strings(d, x, y, here), a, b);
+}
+
+static bool same_string(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    const struct json_node *x = node_at(d, 0, a), *y = node_at(d, 1, b);
+    if (x->escaped || y->escaped)
+        (void)spend(d, (x->count < y->count ? x->count : y->count) / READ_PER_UNIT);
+    return json_string_equal(d->doc[0], a, d->doc[1], b);
 }
 
 /* Scalars that are written in two ways: no rule is needed for them. */
@@ -1294,12 +1419,12 @@ static bool is_same_scalar(struct json_diff *d, uint32_t a, uint32_t b)
     if (x->type != y->type || x->broken || y->broken)
         return false;
     if (x->type == NODE_STRING)
-        return json_string_equal(d->doc[0], a, d->doc[1], b);
+        return same_string(d, a, b);
     if (x->type != NODE_NUMBER)
         return x->type == NODE_NULL;
     struct decimal m, n;
-    decimal_read(&m, json_node_text(d->doc[0], a), json_node_length(d->doc[0], a));
-    decimal_read(&n, json_node_text(d->doc[1], b), json_node_length(d->doc[1], b));
+    read_number(d, 0, a, &m);
+    read_number(d, 1, b, &n);
     return decimal_equal(&m, &n);
 }
 
@@ -1313,8 +1438,8 @@ static void compare_same_type(struct json_diff *d, uint32_t a, uint32_t b, const
         note(d, DIFFERENCE_VALUE, NULL, a, b);
         break;
     case NODE_NUMBER:
-        decimal_read(&x, json_node_text(d->doc[0], a), json_node_length(d->doc[0], a));
-        decimal_read(&y, json_node_text(d->doc[1], b), json_node_length(d->doc[1], b));
+        read_number(d, 0, a, &x);
+        read_number(d, 1, b, &y);
         compare_numbers(d, a, b, &x, &y, here);
         break;
     case NODE_STRING:
@@ -1333,7 +1458,7 @@ static void compare_values(struct json_diff *d, uint32_t a, uint32_t b)
 {
     const struct json_node *x = node_at(d, 0, a), *y = node_at(d, 1, b);
     bool one_is_broken = x->broken != y->broken;
-    if ((!one_is_broken && same_text(d, a, b)) || is_over(d) || is_same_scalar(d, a, b))
+    if (same_text(d, a, b) || is_over(d) || is_same_scalar(d, a, b))
         return;
     struct rules_here here = rules_here(d);
     if (here.ignore != NULL)
@@ -1369,6 +1494,11 @@ static void give_back_large_buffers(struct json_diff *d)
         d->child_room = 0;
     }
     for (int side = 0; side < 2; side++) {
+        if (d->turn_room[side] > SCRATCH_KEPT) {
+            free(d->turns[side]);
+            d->turns[side] = NULL;
+            d->turn_room[side] = 0;
+        }
         if (d->text_room[side] <= SCRATCH_KEPT)
             continue;
         free(d->text[side]);
