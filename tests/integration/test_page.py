@@ -782,7 +782,7 @@ def shop_report(requests=36000, rate=60):
             shop.visit(shunt.address, requests, rate)
             wait_until(lambda: settled(shunt), "all pairs to be judged")
             time.sleep(2)  # the last samples are stored once a second
-            return json.loads(shunt.ctl("report", "--json", "--samples", "10").stdout)
+            return json.loads(shunt.ctl("report", "--json", "--samples", "10"))
         finally:
             shunt.stop()
             for peer in peers:

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from harness import Case, Client, config, http_reply, main, request, wait_until
+from harness import BUILD, Case, Client, config, environment, http_reply, main, request, wait_until
 
 ROUTE = """\
   - name: orders
@@ -236,6 +236,86 @@ class Serving(ReportCase):
         shunt.check_sanitizers()
         for reader in readers:
             reader.close()
+
+
+NOISY = """\
+  - name: orders
+    match: { path: /order/** }
+    percent: 0
+    gates: { mismatch_rate: 1% }
+    shadow:
+      percent: 100
+      timeout: 10s
+      max_in_flight: 4096
+      compare:
+        noise: { percent: 50% }
+"""
+
+
+class Deciding(Case):
+    """What somebody does with the report: rules that it suggests, and a script that waits for its verdict."""
+
+    def begin(self, **options):
+        legacy, new = self.fast(seed=5), self.fast("new", seed=6, **options)
+        return self.shunt(config(legacy, new, NOISY, top="access_log: off"))
+
+    def send(self, shunt, count):
+        """Until all of them are judged; no more at a time than the queue to the compare thread holds."""
+        for _ in range(count // 100):
+            before = shunt.metric("shunt_comparisons_total")
+            result = self.load(shunt.address, requests=100, connections=4, path="/order/4711").wait()
+            self.assertEqual(result["failed"], 0, result)
+            wait_until(lambda: shunt.metric("shunt_comparisons_total") >= before + 100 and
+                       shunt.metric("shunt_shadow_copies_in_flight") == 0, "all pairs to be judged")
+
+    def test_suggested_rules_are_pasted_and_the_noise_is_ignored(self):
+        shunt = self.begin()
+        self.send(shunt, 800)
+        yaml = shunt.ctl("report", "orders", "--suggest-rules")
+        with open(shunt.config_path, encoding="utf-8") as f:
+            text = f.read()
+        pasted = text + "".join(f"        {line}\n" for line in yaml.splitlines())
+        path = os.path.join(self.directory, "pasted.yaml")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(pasted)
+        done = subprocess.run([os.path.join(BUILD, "shunt"), "--check", path], capture_output=True, text=True, timeout=60,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done)
+        self.assertEqual(shunt.reload(pasted)["event"], "reloaded")
+        shunt.ctl("report", "orders", "--reset")
+        self.send(shunt, 200)
+        (route,) = shunt.report("orders")["routes"]
+        self.assertEqual((route["totals"]["ignored"], route["totals"]["mismatched"]), (200, 0), yaml)
+        states = {field["field"]: field["state"] for field in route["endpoints"][0]["fields"]}
+        self.assertEqual(set(states.values()), {"ignored"}, states)
+        self.assertIn("$.served_by", states)
+        self.assertEqual(shunt.ctl("report", "orders", "--suggest-rules").count("- "), 0)
+
+    def test_a_script_waits_for_the_verdict(self):
+        """0 pass, 1 fail, 3 undecided; the sentence is all that is printed."""
+        shunt = self.begin(wrong=0.5)
+        self.assertEqual(shunt.ctl("verdict", "orders", code=3),
+                         "orders: nothing compared yet; limit 1 %: undecided\n")
+        waiting = subprocess.Popen([os.path.join(BUILD, "shuntctl"), "--admin", "%s:%d" % shunt.admin, "verdict", "orders",
+                                    "--wait", "2h"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env=environment())
+        try:
+            self.send(shunt, 200)
+            said, complaint = waiting.communicate(timeout=60)
+        finally:
+            if waiting.poll() is None:
+                waiting.kill()
+                waiting.wait()
+        self.assertEqual((waiting.returncode, complaint), (1, ""))
+        self.assertRegex(said, r"^orders: \d+ compared, \d+ differ \([\d.]+ %\), at 99 % confidence above [\d.]+ %; "
+                               r"limit 1 %: fail\n$")
+        self.assertIn("limit 90 %: pass\n", shunt.ctl("verdict", "orders", "--limit", "90%"))
+        rate = shunt.api("GET", "/api/v1/verdict?route=orders")["rate"]
+        near = shunt.ctl("verdict", "orders", "--limit", f"{rate * 100:.2f}%", "--wait", "1s", code=3)
+        self.assertRegex(near, r": undecided\n$")
+        done = shunt.ctl("verdict", "order", code=None)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn('there is no route "order"; routes are: orders', done.stderr)
 
 
 if __name__ == "__main__":
