@@ -95,9 +95,14 @@ static int peek(const struct reader *r)
     return r->at < r->len ? r->text[r->at] : -1;
 }
 
+static bool is_digit(int c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static void skip_space(struct reader *r)
 {
-    while (r->at < r->len) {
+    while (r->at < r->len && r->text[r->at] <= ' ') { /* nearly always there is none */
         unsigned char c = r->text[r->at];
         if (c != ' ' && c != '\n' && c != '\r' && c != '\t')
             return;
@@ -105,23 +110,25 @@ static void skip_space(struct reader *r)
     }
 }
 
+static bool grow_nodes(struct reader *r)
+{
+    struct json_doc *doc = r->doc;
+    if (doc->count >= JSON_NODES)
+        return refuse(r, JSON_FAULT_SIZE);
+    uint32_t room = doc->room == 0 ? NODES_FIRST : doc->room * 2;
+    struct json_node *nodes = realloc(doc->nodes, room * sizeof(*nodes));
+    if (nodes == NULL)
+        return refuse(r, JSON_FAULT_MEMORY);
+    doc->nodes = nodes;
+    doc->room = room;
+    return true;
+}
+
 static struct json_node *add_node(struct reader *r, enum node_type type)
 {
     struct json_doc *doc = r->doc;
-    if (doc->count == doc->room) {
-        if (doc->count >= JSON_NODES) {
-            refuse(r, JSON_FAULT_SIZE);
-            return NULL;
-        }
-        uint32_t room = doc->room == 0 ? NODES_FIRST : doc->room * 2;
-        struct json_node *nodes = realloc(doc->nodes, room * sizeof(*nodes));
-        if (nodes == NULL) {
-            refuse(r, JSON_FAULT_MEMORY);
-            return NULL;
-        }
-        doc->nodes = nodes;
-        doc->room = room;
-    }
+    if (doc->count == doc->room && !grow_nodes(r))
+        return NULL;
     struct json_node *node = &doc->nodes[doc->count++];
     *node = (struct json_node){.start = (uint32_t)r->at, .next = doc->count, .type = (uint8_t)type};
     return node;
@@ -184,14 +191,21 @@ static bool skip_utf8(struct reader *r)
     return true;
 }
 
+static void skip_plain(struct reader *r)
+{
+    const unsigned char *at = r->text + r->at, *end = r->text + r->len;
+    while (at < end && string_bytes[*at] == BYTE_PLAIN)
+        at++;
+    r->at = (size_t)(at - r->text);
+}
+
 static bool read_string(struct reader *r)
 {
     struct json_node *node = add_node(r, NODE_STRING);
     if (node == NULL)
         return false;
     for (r->at++;;) {
-        while (r->at < r->len && string_bytes[r->text[r->at]] == BYTE_PLAIN)
-            r->at++;
+        skip_plain(r);
         if (r->at >= r->len)
             return refuse(r, JSON_FAULT_ENDS_EARLY);
         switch (string_bytes[r->text[r->at]]) {
@@ -217,7 +231,7 @@ static bool read_string(struct reader *r)
 static bool skip_digits(struct reader *r)
 {
     size_t from = r->at;
-    while (r->at < r->len && r->text[r->at] >= '0' && r->text[r->at] <= '9')
+    while (is_digit(peek(r)))
         r->at++;
     if (r->at > from)
         return true;
@@ -255,6 +269,12 @@ static bool read_number(struct reader *r)
     return true;
 }
 
+static bool text_starts(const struct reader *r, const char *word)
+{
+    size_t len = strlen(word);
+    return r->len - r->at >= len && memcmp(r->text + r->at, word, len) == 0;
+}
+
 /* What JavaScript, Python and others write for numbers that JSON has no way to write. */
 static bool is_no_number(const struct reader *r)
 {
@@ -262,17 +282,10 @@ static bool is_no_number(const struct reader *r)
     int c = peek(r);
     if (c >= '0' && c <= '9') /* nearly every number: asked for each of them */
         return false;
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        size_t len = strlen(words[i]);
-        if (r->len - r->at >= len && memcmp(r->text + r->at, words[i], len) == 0)
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (text_starts(r, words[i]))
             return true;
-    }
     return false;
-}
-
-static bool starts_number(int c)
-{
-    return c == '-' || (c >= '0' && c <= '9');
 }
 
 static bool read_word(struct reader *r, const char *word, enum node_type type)
@@ -365,10 +378,10 @@ static enum step read_value(struct reader *r)
         good = read_word(r, "false", NODE_BOOLEAN);
         break;
     case 'n':
-        good = is_no_number(r) ? refuse_value(r) : read_word(r, "null", NODE_NULL);
+        good = text_starts(r, "nan") ? refuse_value(r) : read_word(r, "null", NODE_NULL);
         break;
     default:
-        good = starts_number(peek(r)) && !is_no_number(r) ? read_number(r) : refuse_value(r);
+        good = is_digit(peek(r)) || (peek(r) == '-' && !is_no_number(r)) ? read_number(r) : refuse_value(r);
     }
     return good ? STEP_AFTER_VALUE : STEP_FAULT;
 }
