@@ -6,8 +6,9 @@
  *     |                                                                                           +-- both: join(), release()
  *     +--it is not, or never comes--> given up       the exchange has ended -----> primary_done --+
  *
- * Without shadow.statuses there is no HELD. Memory is counted where it grows: request bytes by update_gauge(), pairs by
- * recount(); has_memory() is asked before.
+ * Without shadow.statuses there is no HELD. Memory is counted where it grows: a copy and the request's bytes by update_gauge(),
+ * pairs by recount(); has_memory() is asked before. Counted is what is held, not what is of use: a small piece of a body would
+ * keep a whole read chunk, so it is copied out of it, and a large one counts as its chunk.
  */
 #include "proxy/mirror.h"
 
@@ -24,11 +25,12 @@
 
 enum {
     FREE_PAIRS = 640,       /* as many as may be on their way to the compare thread and back, and in use */
-    FREE_PAIRS_IN_QUIET = 32,
     MOST_INTERIMS = 64,     /* 1xx heads of one answer: more are no answer */
     ANSWER_BODIES = 64,     /* an answer is digested up to so many times max_body, */
     ANSWER_LEAST = 1 << 20, /* or this many bytes */
     SIMULATED_LINES = 10,   /* in the log, per second and worker */
+    COPY_BYTES = 2048,      /* a copy under way besides its head, body and pair: itself, its connection, its place in tables */
+    PIECE_MOST = 4096 - sizeof(struct chunk), /* of a waiting body: smaller pieces are put together in chunks of this size */
 };
 
 struct mirror {
@@ -45,9 +47,11 @@ struct mirror {
     struct timer timer;
     struct slice head;            /* counted */
     struct outq pending;          /* body that came before there was a connection */
+    struct chunk *pieces;         /* borrowed: of the last segment of `pending`, when it is our own; else NULL */
+    size_t pending_held;          /* by the chunks in `pending` */
     struct text trailers;         /* malloc'd copy, when they came before there was a connection */
     size_t buffered;              /* as last told to the gauges */
-    size_t head_bytes;            /* likewise */
+    size_t held_bytes;            /* likewise: memory */
     uint64_t answer_bytes;
     uint64_t started_us;
     uint32_t interims;
@@ -147,9 +151,19 @@ void mirrors_reclaim(struct worker *worker)
         pair_give(worker, pair);
 }
 
+static void drop_spare_mirrors(struct worker *worker)
+{
+    while (worker->free_mirrors != NULL) {
+        struct mirror *mirror = worker->free_mirrors;
+        worker->free_mirrors = mirror->next;
+        free(mirror);
+    }
+}
+
 void mirrors_trim(struct worker *worker)
 {
-    drop_spare_pairs(worker, FREE_PAIRS_IN_QUIET);
+    drop_spare_pairs(worker, 0);
+    drop_spare_mirrors(worker);
 }
 
 static void copy_text(char *to, size_t room, const char *from, size_t len)
@@ -213,17 +227,30 @@ static void conclude(struct mirror *mirror, enum mirror_reason reason)
     count(mirror, reason);
 }
 
+static size_t chunk_bytes(const struct chunk *chunk)
+{
+    return sizeof(*chunk) + chunk->size;
+}
+
 static void update_gauge(struct mirror *mirror)
 {
-    size_t now = mirror->pending.bytes;
-    if (attempt_is_ready(&mirror->attempt))
-        now += mirror->attempt.codec->unsent(&mirror->attempt);
+    size_t unsent = attempt_is_ready(&mirror->attempt) ? mirror->attempt.codec->unsent(&mirror->attempt) : 0;
+    size_t buffered = mirror->pending.bytes + unsent;
+    size_t held = mirror->pending_held + mirror->trailers.len + unsent;
+    if (mirror->head.chunk != NULL)
+        held += COPY_BYTES + chunk_bytes(mirror->head.chunk);
     struct worker_counters *counters = &mirror->worker->counters;
-    size_t head = mirror->head.chunk != NULL ? mirror->head.len : 0;
-    count_add(&counters->shadow_buffered_bytes, now - mirror->buffered);
-    count_add(&counters->shadow_memory_bytes, now + head - mirror->buffered - mirror->head_bytes);
-    mirror->buffered = now;
-    mirror->head_bytes = head;
+    count_add(&counters->shadow_buffered_bytes, buffered - mirror->buffered);
+    count_add(&counters->shadow_memory_bytes, held - mirror->held_bytes);
+    mirror->buffered = buffered;
+    mirror->held_bytes = held;
+}
+
+static void drop_pending(struct mirror *mirror)
+{
+    outq_clear(mirror->worker, &mirror->pending);
+    mirror->pieces = NULL;
+    mirror->pending_held = 0;
 }
 
 static void drop_pair(struct mirror *mirror)
@@ -271,7 +298,7 @@ static void end_shadow(struct mirror *mirror, enum outcome_kind kind, enum copy_
     struct worker *worker = mirror->worker;
     mirror->shadow_done = true;
     wheel_cancel(&worker->wheel, &mirror->timer);
-    outq_clear(worker, &mirror->pending);
+    drop_pending(mirror);
     if (mirror->head.chunk != NULL)
         chunk_unref(mirror->head.chunk);
     mirror->head.chunk = NULL;
@@ -369,7 +396,7 @@ static void on_ready(struct attempt *attempt)
     bool sent = attempt->codec->send_head(attempt, mirror->head);
     for (struct segment *s = mirror->pending.first; s != NULL && sent; s = s->next)
         sent = attempt->codec->send_body(attempt, s->slice);
-    outq_clear(mirror->worker, &mirror->pending);
+    drop_pending(mirror);
     if (sent && mirror->request_ended)
         sent = attempt->codec->send_end(attempt, mirror->trailers);
     if (!sent) {
@@ -556,7 +583,7 @@ static void count_refused(struct exchange *ex, enum pair_kind kind, enum mirror_
 static struct mirror *prepare(struct exchange *ex, const struct head *head, enum pair_kind kind, enum side side)
 {
     struct worker *worker = ex->worker;
-    if (!has_memory(worker, 2 * (size_t)ex->replay[0].len))
+    if (!has_memory(worker, COPY_BYTES + 2 * (size_t)ex->replay[0].len))
         return NULL;
     struct mirror *mirror = mirror_take(ex);
     if (mirror == NULL)
@@ -676,7 +703,36 @@ void mirror_simulated(struct exchange *ex)
 
 /* ---- the request's body and the primary's answer ---- */
 
-/* Keeps a reference until there is a connection. What follows its predecessor in memory costs nothing more. */
+/* Room for a small piece behind the last one. False without memory. */
+static bool make_piece_room(struct mirror *mirror, uint32_t len)
+{
+    if (mirror->pieces != NULL && chunk_room(mirror->pieces) >= len)
+        return true;
+    /* Most bodies are one piece: only one that drips takes more than it needs. */
+    struct chunk *chunk = chunk_take(&mirror->worker->chunks, mirror->pending.first == NULL ? len : PIECE_MOST);
+    if (chunk == NULL)
+        return false;
+    if (!outq_add(mirror->worker, &mirror->pending, (struct slice){ chunk, chunk->data, 0 })) {
+        chunk_unref(chunk);
+        return false;
+    }
+    mirror->pieces = chunk;
+    mirror->pending_held += chunk_bytes(chunk);
+    return true;
+}
+
+static bool keep_piece(struct mirror *mirror, struct slice slice)
+{
+    if (!make_piece_room(mirror, slice.len))
+        return false;
+    memcpy(chunk_tail(mirror->pieces), slice.at, slice.len);
+    mirror->pieces->used += slice.len;
+    mirror->pending.last->slice.len += slice.len;
+    mirror->pending.bytes += slice.len;
+    return true;
+}
+
+/* Keeps the body until there is a connection: of a large piece a reference. What follows its predecessor costs nothing more. */
 static bool keep_pending(struct mirror *mirror, struct slice slice)
 {
     struct segment *last = mirror->pending.last;
@@ -685,9 +741,13 @@ static bool keep_pending(struct mirror *mirror, struct slice slice)
         mirror->pending.bytes += slice.len;
         return true;
     }
+    if (slice.len <= PIECE_MOST)
+        return keep_piece(mirror, slice);
     if (!outq_add(mirror->worker, &mirror->pending, slice))
         return false;
     chunk_ref(slice.chunk);
+    mirror->pieces = NULL;
+    mirror->pending_held += chunk_bytes(slice.chunk);
     return true;
 }
 
@@ -736,13 +796,14 @@ void mirror_body_end(struct mirror *mirror, struct text trailers)
     }
     if (trailers.len == 0)
         return;
-    char *copy = malloc(trailers.len);
+    char *copy = has_memory(mirror->worker, trailers.len) ? malloc(trailers.len) : NULL;
     if (copy == NULL) {
         give_up(mirror, MIRROR_MEMORY, COPY_UNKNOWN);
         return;
     }
     memcpy(copy, trailers.at, trailers.len);
     mirror->trailers = (struct text){ copy, trailers.len };
+    update_gauge(mirror);
 }
 
 void mirror_primary_head(struct mirror *mirror, unsigned status, struct text lines)
@@ -818,10 +879,5 @@ uint32_t mirrors_cancel(struct worker *worker, enum mirror_reason reason)
 void mirrors_done(struct worker *worker)
 {
     mirrors_reclaim(worker);
-    while (worker->free_mirrors != NULL) {
-        struct mirror *mirror = worker->free_mirrors;
-        worker->free_mirrors = mirror->next;
-        free(mirror);
-    }
-    drop_spare_pairs(worker, 0);
+    mirrors_trim(worker);
 }

@@ -39,7 +39,7 @@ void mirror_primary_end(struct mirror *mirror, enum outcome_kind kind, uint64_t 
 uint32_t mirrors_cancel(struct worker *worker, enum mirror_reason reason);
 /* Takes compared pairs back. Called now and then. */
 void mirrors_reclaim(struct worker *worker);
-/* Gives most spare pairs back to the system: for quiet times. */
+/* Gives what only lies ready back to the system: for quiet times. */
 void mirrors_trim(struct worker *worker);
 void mirrors_done(struct worker *worker);
 

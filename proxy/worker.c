@@ -158,9 +158,10 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     worker->tick_saw_work = false;
     if (!busy && worker->tick_is_fast) {
         set_tick(worker, false);
-        pipes_done(worker); /* a quiet worker holds no descriptors and little memory it has no use for */
-        mirrors_trim(worker);
+        pipes_done(worker); /* a quiet worker holds no descriptors it has no use for */
     }
+    if (!busy)
+        mirrors_trim(worker); /* nor memory: also pairs that came back from the compare thread since */
 }
 
 /* ---- snapshots ---- */
