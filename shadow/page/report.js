@@ -588,9 +588,10 @@ const PARTS = [
 const swatch = (look) => el('span', {class: 'swatch stack', 'aria-hidden': 'true'}, el('span', {class: look}));
 
 function tile(look, name, big, ...sub) {
+  const swatchLook = look.split(' ')[0];
   return el(
       'div', {class: 'tile ' + look},
-      el('dt', null, look && PARTS.some((p) => p.look === look) ? swatch(look) : null, name),
+      el('dt', null, PARTS.some((p) => p.look === swatchLook) ? swatch(swatchLook) : null, name),
       el('dd', {class: 'big'}, big), sub.filter(Boolean).map((words) => el('dd', {class: 'sub'}, words)));
 }
 
@@ -630,7 +631,7 @@ function drawTiles(totals, notComparable, notMirrored, noise) {
           '', 'Compared', grouped(totals.compared),
           noise && noise.compared > 0 && grouped(noise.compared) + ' more with itself, for noise'),
       tile('match', 'Matched', grouped(totals.matched), shareOf(totals.matched, totals.compared)),
-      tile('differ', 'Differ', grouped(totals.differing), shareOf(totals.differing, totals.compared), 'without noise'),
+      tile(totals.differing > 0 ? 'differ' : 'differ none', 'Differ', grouped(totals.differing), shareOf(totals.differing, totals.compared), 'without noise'),
       tile('noise', 'Only noise', grouped(totals.noiseOnly), shareOf(totals.noiseOnly, totals.compared)),
       tile('rule', 'Ignored by rules', grouped(totals.ignored), shareOf(totals.ignored, totals.compared)));
   return [
@@ -1884,7 +1885,7 @@ function samplePick(sample, place, current) {
       },
       shortMoment(sample.raw.at_ms) + ' \u00b7 ' + statusOf(sample.primary) + ' \u2192 ' + statusOf(sample.shadow) +
           ' ',
-      el('span', {class: 'mono soft'}, sample.id.slice(0, 8)));
+      el('span', {class: 'mono soft', title: sample.id}, sample.id.slice(-8))); /* ids of one worker begin alike */
 }
 
 function sampleRow(sample, place) {
@@ -2020,8 +2021,13 @@ function viewOf(route, place) {
 const report = readReport();
 const routes = objects(report.routes).map(routeOf);
 
+/* Who opens the page sees the worst first: what fails, what is undecided, what passes, what has compared nothing. */
+const URGENCY = ['fail', 'wait', 'pass'];
+const urgencyOf = (route) => (route.verdict.compared === 0 ? URGENCY.length : URGENCY.indexOf(resultOf(route).look));
+
 function routeAt(place) {
-  return routes.find((route) => route.name === place.r && (!place.p || route.primary === place.p)) ?? routes[0];
+  return routes.find((route) => route.name === place.r && (!place.p || route.primary === place.p)) ??
+      [...routes].sort((a, b) => urgencyOf(a) - urgencyOf(b))[0];
 }
 
 function drawRoutes(current, place) {

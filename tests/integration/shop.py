@@ -28,7 +28,7 @@ ROUTES = """\
       timeout: 10s
       compare:
         noise: { percent: 20% }
-        ignore: [ "$.meta.request_id", "$.meta.region" ]
+        ignore: [ "$.updated_at", "$.meta.request_id", "$.meta.region" ]
       samples: { values: full }
   - name: catalogue
     match: { path: /catalogue/** }
@@ -61,7 +61,7 @@ def order(number, is_new):
 
 def stamped(body):
     """With what is never the same twice."""
-    body["meta"] = {"request_id": f"{random.getrandbits(48):012x}", "served_by": f"app-{random.randrange(3)}"}
+    body["meta"] = {"request_id": f"{random.getrandbits(48):012x}", "served_by": "app-2" if random.random() < 0.04 else "app-1"}
     body["updated_at"] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{random.randrange(1000000):06d}Z"
     return body
 
@@ -70,19 +70,19 @@ def answer(request, is_new):
     """One answer; new takes a little longer, and longer still now and then."""
     wave = 1 + 0.5 * math.sin(time.monotonic() / 70)
     time.sleep(random.uniform(0.002, 0.005) + (random.uniform(0.001, 0.003) * wave if is_new else 0))
-    number = int((re.findall(r"[0-9]+", request.target) or ["0"])[0])
+    number = int(re.search(r"[0-9]+", request.target).group())
     if request.target.startswith("/catalogue/"):
         draw = random.Random(number)
-        stock = 40 + (random.randrange(3) if random.random() < 0.2 else 0)
+        stock = 40 + (random.randrange(3) if random.random() < 0.03 else 0)
         return http_reply(json.dumps({**item(draw), "stock": stock}), headers=JSON)
     if request.target.endswith("/invoice"):
         lines = [f"{one['quantity']} x {one['name']}" for one in order(number, False)["items"]]
         return http_reply("\n".join(["Invoice", *lines, ""]), headers=["Content-Type: text/plain"])
-    if is_new and number % 400 == 7:
+    if is_new and number % 250 == 7 and "page=" not in request.target:
         return http_reply('{"error": "no such column: orders.gift"}', "500 Internal Server Error", headers=JSON)
-    if number == 0:
-        latest = [order(i, is_new) for i in (4711, 4712)]
-        return http_reply(json.dumps(stamped({"items": latest, "page": 1})), headers=JSON)
+    if "page=" in request.target:
+        listed = [order(3 * number + i, is_new) for i in range(3)]
+        return http_reply(json.dumps(stamped({"page": number, "items": listed})), headers=JSON)
     return http_reply(json.dumps(stamped(order(number, is_new))), headers=JSON)
 
 
@@ -93,7 +93,7 @@ def target():
         return f"/orders/{number}"
     if kind < 0.6:
         return f"/orders/{number}/invoice"
-    return "/orders/" if kind < 0.65 else f"/catalogue/{number}"
+    return f"/orders/?page={number % 200}" if kind < 0.68 else f"/catalogue/{number}"
 
 
 def visit(address, requests, rate, connections=4):

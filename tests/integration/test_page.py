@@ -269,6 +269,36 @@ class Page(Reader, unittest.TestCase):
         self.assertNotIn("$.token", top)  # noise is not among what really differs
         self.no_complaint()
 
+    def test_the_worst_route_is_opened_first(self):
+        report = fixture()
+        report["routes"] = [report["routes"][i] for i in (2, 1, 0)]
+        self.show(report)
+        self.reads("Fail", "#verdict-word")
+        self.assertEqual(self.browser.text(".routes a[aria-current] b"), "orders-read")
+        self.show({"routes": report["routes"][:2]})
+        self.reads("Undecided", "#verdict-word")
+
+    def test_nothing_that_differs_is_no_alarm(self):
+        report = fixture()
+        ink = "return getComputedStyle(document.querySelector(arguments[0])).color"
+        same = {**report["routes"][2], "totals": {"matched": 9, "compared": 9}}
+        self.show({"routes": [same]})
+        self.assertEqual(self.browser.text(".tile.differ .big"), "0")
+        self.assertEqual(self.browser.run(ink, ".tile.differ .big"), self.browser.run(ink, ".tile.match .big"))
+        self.show(report)
+        self.assertNotEqual(self.browser.run(ink, ".tile.differ .big"), self.browser.run(ink, ".tile.match .big"))
+
+    def test_samples_are_told_apart_by_the_end_of_their_ids(self):
+        """Ids of one worker begin alike."""
+        report = fixture()
+        first = report["routes"][0]["samples"][0]
+        ids = [f"13596fc4-44bf-434a-8493-d63f1390502{i}" for i in range(2)]
+        report["routes"][0]["samples"] = [{**first, "request_id": one} for one in ids]
+        self.show(report, {**ENDPOINT, "f": first["for"]})
+        self.awaited("[data-sample]")
+        told = self.browser.run("return [...document.querySelectorAll('[data-sample-link]')].map((e) => e.innerText)")
+        self.assertEqual([one[-8:] for one in told], ["13905020", "13905021"])
+
     def test_the_figures_are_there_with_their_reasons(self):
         self.show(fixture())
         self.reads("9,227")
