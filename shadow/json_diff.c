@@ -21,12 +21,12 @@
 #include "shadow/redact.h"
 
 enum {
-    BUDGET = 4 * 1000 * 1000, /* units of work for one pair: some 50 ns each, so a fifth of a second at worst */
-    BYTES_PER_UNIT = 512,     /* that may be compared with memcmp, or hashed, for one unit */
-    READ_PER_UNIT = 16,       /* bytes of a number or of a text with escapes that may be read for one unit */
-    SORT_PER_UNIT = 8,        /* comparisons of a sort for one unit */
-    PLACES_PER_UNIT = 128,    /* decimal places of a distance for one unit */
-    PLACES_MOST = 1024,       /* that decimal.c lays out */
+    BYTES_PER_UNIT = 512, /* that may be compared with memcmp, or hashed, for one unit */
+    READ_PER_UNIT = 16,   /* bytes of a number or of a text with escapes that may be read for one unit */
+    SORT_PER_UNIT = 8,    /* comparisons of a sort for one unit */
+    PLACES_PER_UNIT = 64, /* decimal places of a distance for one unit */
+    PLACES_MOST = 1024,   /* that decimal.c lays out */
+    NAME_READ = 64,       /* bytes of a name that are looked at to write it */
     TRAIL_ROOM = JSON_DEPTH + 2,
     MATCHING_MAX = 32, /* elements that are matched in the best way under tolerances; above, first come first served */
     SCRATCH_KEPT = 64 * 1024,
@@ -128,8 +128,8 @@ static uint32_t next_of(const struct json_diff *d, int side, uint32_t node)
     return node_at(d, side, node)->next;
 }
 
-/* Do both have the same bytes, and mean the same by them? Asking costs whatever the answer: elements of two arrays may be
- * held against each other in every combination. */
+/* Do both have the same bytes, and mean the same by them? Asking costs whatever the answer: elements of two arrays may
+ * be held against each other in every combination. */
 static bool same_text(struct json_diff *d, uint32_t a, uint32_t b)
 {
     size_t len = json_node_length(d->doc[0], a);
@@ -374,6 +374,7 @@ static void write_trail(struct json_diff *d, char *to, size_t room, bool as_fiel
             continue;
         }
         struct span name = string_text(d, step->doc, step->name);
+        (void)spend(d, 1 + (name.len < NAME_READ ? name.len : NAME_READ) / READ_PER_UNIT);
         bool data = redact_is_data_name(name.at, name.len);
         if (data && as_field)
             write_text(&w, ".*", 2);
@@ -1316,6 +1317,7 @@ static bool read_instants(struct json_diff *d, uint32_t a, uint32_t b, struct in
 static uint64_t cost_of_distance(const struct decimal *x, const struct decimal *y)
 {
     uint64_t places = (uint64_t)(x->exponent > y->exponent ? x->exponent - y->exponent : y->exponent - x->exponent);
+    places += (uint64_t)(x->end - x->digits) + (uint64_t)(y->end - y->digits);
     return 1 + (places < PLACES_MOST ? places : PLACES_MOST) / PLACES_PER_UNIT;
 }
 
@@ -1516,7 +1518,7 @@ enum json_diff_result json_diff_run(struct json_diff *d, const struct rules *rul
     d->list = list;
     d->depth = 0;
     d->child_count = 0;
-    d->budget = BUDGET;
+    d->budget = JSON_DIFF_BUDGET;
     d->too_complex = d->no_memory = d->probing = d->found = d->exact = false;
     d->real = 0;
     if (!make_positions(d))
@@ -1527,4 +1529,9 @@ enum json_diff_result json_diff_run(struct json_diff *d, const struct rules *rul
     compare_values(d, 0, 0);
     give_back_large_buffers(d);
     return d->no_memory ? JSON_DIFF_NO_MEMORY : d->too_complex ? JSON_DIFF_TOO_COMPLEX : JSON_DIFF_DONE;
+}
+
+uint64_t json_diff_spent(const struct json_diff *d)
+{
+    return JSON_DIFF_BUDGET - (d->too_complex ? 0 : d->budget);
 }

@@ -96,6 +96,10 @@ static bool grow_slots(struct tree *tree)
 
 static uint32_t add_name(struct tree *tree, uint64_t key, struct span name, struct span local, struct span space)
 {
+    if (tree->name_count == TREE_NAMES) {
+        refuse(tree, JSON_FAULT_SIZE);
+        return 0;
+    }
     if (tree->name_count == tree->name_room) {
         struct tree_name *names = grow(tree, tree->names, &tree->name_room, sizeof(*names));
         if (names == NULL)

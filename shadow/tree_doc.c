@@ -13,6 +13,7 @@ enum {
     SLOTS_FIRST = 256,
     SLOTS_KEPT = 64 * 1024,
     CHILDREN_KEPT = 64 * 1024,
+    SORTED_AT_ONCE = 32, /* children of one element; more are grouped by name first */
 };
 
 /* A table from hashes to small numbers. */
@@ -45,6 +46,8 @@ struct tree_doc {
     struct table names;     /* by key: where its name stands, see name_place() */
     struct child *children; /* owned stack; regions are addressed by index because it may move */
     uint32_t child_count, child_room;
+    uint32_t *counts; /* owned: by the index of a name, see group_children() */
+    uint32_t count_room;
     char *name; /* owned: a name with what it is relative to */
     size_t name_room;
     bool ordered, no_memory;
@@ -63,6 +66,7 @@ void tree_doc_free(struct tree_doc *maker)
     free(maker->written.slots);
     free(maker->names.slots);
     free(maker->children);
+    free(maker->counts);
     free(maker->name);
     free(maker);
 }
@@ -132,18 +136,28 @@ static struct child *child_at(struct tree_doc *m, struct region region, uint32_t
     return &m->children[region.at + i];
 }
 
+/* Room for `more` beyond those that are there. */
+static bool child_room(struct tree_doc *m, uint32_t more)
+{
+    if (more <= m->child_room - m->child_count)
+        return true;
+    uint32_t room = m->child_room == 0 ? SLOTS_FIRST : m->child_room * 2;
+    if (room < m->child_count + more)
+        room = m->child_count + more;
+    struct child *children = realloc(m->children, room * sizeof(*children));
+    if (children == NULL) {
+        m->no_memory = true;
+        return false;
+    }
+    m->children = children;
+    m->child_room = room;
+    return true;
+}
+
 static bool push_child(struct tree_doc *m, uint64_t key, uint32_t item)
 {
-    if (m->child_count == m->child_room) {
-        uint32_t room = m->child_room == 0 ? SLOTS_FIRST : m->child_room * 2;
-        struct child *children = realloc(m->children, room * sizeof(*children));
-        if (children == NULL) {
-            m->no_memory = true;
-            return false;
-        }
-        m->children = children;
-        m->child_room = room;
-    }
+    if (!child_room(m, 1))
+        return false;
     m->children[m->child_count++] = (struct child){.key = key, .item = item};
     return true;
 }
@@ -156,6 +170,58 @@ static int by_key(const void *a, const void *b)
     return (x->item > y->item) - (x->item < y->item);
 }
 
+/* Room for one number for each name of a tree; all are 0 between two uses. */
+static bool make_counts(struct tree_doc *m, uint32_t names)
+{
+    if (names <= m->count_room)
+        return true;
+    uint32_t *counts = calloc(names, sizeof(*counts));
+    if (counts == NULL) {
+        m->no_memory = true;
+        return false;
+    }
+    free(m->counts);
+    m->counts = counts;
+    m->count_room = names;
+    return true;
+}
+
+/* How often each name occurs, and in `groups`, which has room for all, a child of each name in the order of the keys.
+ * Returns how many names there are. */
+static uint32_t count_names(struct tree_doc *m, const struct tree *tree, struct region region, struct region groups)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < region.count; i++) {
+        struct child child = *child_at(m, region, i);
+        if (m->counts[tree->items[child.item].name]++ == 0)
+            *child_at(m, groups, count++) = child;
+    }
+    qsort(child_at(m, groups, 0), count, sizeof(struct child), by_key);
+    return count;
+}
+
+/* Many children have few names: those are sorted, and each child then goes where its name begins. */
+static void group_children(struct tree_doc *m, const struct tree *tree, struct region region)
+{
+    struct region groups = {.at = m->child_count, .count = region.count};
+    if (!make_counts(m, tree->name_count) || !child_room(m, 2 * region.count))
+        return;
+    uint32_t count = count_names(m, tree, region, groups);
+    struct region moved = {.at = groups.at + count, .count = region.count};
+    for (uint32_t i = 0, start = 0; i < count; i++) {
+        uint32_t *times = &m->counts[tree->items[child_at(m, groups, i)->item].name], next = start + *times;
+        *times = start;
+        start = next;
+    }
+    for (uint32_t i = 0; i < region.count; i++) {
+        const struct child *child = child_at(m, region, i);
+        *child_at(m, moved, m->counts[tree->items[child->item].name]++) = *child;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        m->counts[tree->items[child_at(m, groups, i)->item].name] = 0;
+    memcpy(child_at(m, region, 0), child_at(m, moved, 0), region.count * sizeof(struct child));
+}
+
 /* The children side by side with those of the same name; each group's first knows the number of its `times`. */
 static struct region open_children(struct tree_doc *m, int side, uint32_t element)
 {
@@ -165,7 +231,9 @@ static struct region open_children(struct tree_doc *m, int side, uint32_t elemen
         if (!push_child(m, tree->names[tree->items[i].name].key, i))
             break;
     region.count = m->child_count - region.at;
-    if (region.count > 1)
+    if (region.count > SORTED_AT_ONCE)
+        group_children(m, tree, region);
+    else if (region.count > 1)
         qsort(child_at(m, region, 0), region.count, sizeof(struct child), by_key);
     for (uint32_t i = 0, first = 0; i < region.count; i++) {
         if (child_at(m, region, i)->key != child_at(m, region, first)->key)

@@ -265,14 +265,161 @@ static void many_keyed_elements(void **state)
     free(shadow);
 }
 
+/* What a run over two JSON texts under the fixture's rules costs. */
+static uint64_t units_of(struct fixture *f, const char *primary, const char *shadow, enum json_diff_result expected)
+{
+    static struct difference_list list;
+    const struct veil veil = veil_of(&f->route.route.shadow.samples);
+    struct json_doc a = {0}, b = {0};
+    struct json_diff *diff = json_diff_new();
+    struct rules *rules = rules_new(&f->route.route);
+    assert_true(diff != NULL && rules != NULL);
+    assert_true(json_doc_parse(&a, primary, strlen(primary)) && json_doc_parse(&b, shadow, strlen(shadow)));
+    difference_list_reset(&list, &veil);
+    assert_int_equal(json_diff_run(diff, rules, &a, &b, &list), expected);
+    uint64_t units = json_diff_spent(diff);
+    rules_free(rules);
+    json_diff_free(diff);
+    json_doc_done(&a);
+    json_doc_done(&b);
+    return units;
+}
+
+/* An array of `count` numbers from `first` on, upwards or downwards; the caller frees it. */
+static char *numbers(int first, int count, bool down)
+{
+    char *text = malloc((size_t)count * 12 + 3), *to = text;
+    assert_non_null(text);
+    for (int i = 0; i < count; i++)
+        to += sprintf(to, "%c%d", i == 0 ? '[' : ',', first + (down ? count - 1 - i : i));
+    strcpy(to, "]");
+    return text;
+}
+
+/* Elements that cannot be equal by their length are held against each other all the same. */
+static void every_question_costs(void **state)
+{
+    struct fixture f;
+    char *a = numbers(10000, 5000, false), *b = numbers(100000, 5000, false);
+    (void)state;
+    start(&f);
+    test_route_unordered(&f.route, "$");
+    test_route_tolerate(&f.route, "$[*]", TOLERANCE_ABSOLUTE, 0.5);
+    assert_int_equal(units_of(&f, a, b, JSON_DIFF_TOO_COMPLEX), JSON_DIFF_BUDGET);
+    const struct comparison *c = judge(&f, a, b);
+    assert_int_equal(c->judgement, JUDGEMENT_NOT_COMPARABLE);
+    assert_int_equal(c->obstacle, OBSTACLE_TOO_COMPLEX);
+    free(a);
+    free(b);
+    stop(&f);
+}
+
+/* Elements that need no tolerance find each other by their hashes. */
+static void tolerance_costs_only_where_it_is_needed(void **state)
+{
+    struct fixture f;
+    char *a = numbers(0, 40000, false), *b = numbers(0, 40000, true);
+    (void)state;
+    start(&f);
+    test_route_unordered(&f.route, "$");
+    test_route_tolerate(&f.route, "$[*]", TOLERANCE_ABSOLUTE, 0.5);
+    assert_true(units_of(&f, a, b, JSON_DIFF_DONE) < 40000 * 40);
+    assert_int_equal(judge(&f, a, b)->judgement, JUDGEMENT_IGNORED);
+    free(a);
+    free(b);
+    stop(&f);
+}
+
+/* `levels` objects within each other, then `count` times `element` in an array; the caller frees it. */
+static char *nested(const char *name, int levels, int count, const char *element)
+{
+    char *text = malloc((size_t)levels * (strlen(name) + 8) + (size_t)count * (strlen(element) + 1) + 3), *to = text;
+    assert_non_null(text);
+    for (int i = 0; i < levels; i++)
+        to += sprintf(to, "{\"%s\":", name);
+    for (int i = 0; i < count; i++)
+        to += sprintf(to, "%c%s", i == 0 ? '[' : ',', element);
+    *to++ = ']';
+    for (int i = 0; i < levels; i++)
+        *to++ = '}';
+    *to = '\0';
+    return text;
+}
+
+/* A name with escapes is read again for each difference below it. */
+static void names_above_many_differences_cost(void **state)
+{
+    enum {
+        LONG = 60000
+    };
+    static const char word[] = "a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5";
+    struct fixture f;
+    char *escaped = malloc(LONG * 6 + 1), *to = escaped;
+    (void)state;
+    assert_non_null(escaped);
+    start(&f);
+    for (int i = 0; i < LONG; i++)
+        to += sprintf(to, "\\u0061");
+    char *a = nested(escaped, 1, 50000, "1"), *b = nested(escaped, 1, 50000, "2");
+    units_of(&f, a, b, JSON_DIFF_TOO_COMPLEX);
+    assert_int_equal(judge(&f, a, b)->judgement, JUDGEMENT_MISMATCHED);
+    free(a);
+    free(b);
+    a = nested(word, 200, 50000, "1");
+    b = nested(word, 200, 50000, "2");
+    units_of(&f, a, b, JSON_DIFF_TOO_COMPLEX);
+    assert_int_equal(judge(&f, a, b)->judgement, JUDGEMENT_MISMATCHED);
+    free(a);
+    free(b);
+    a = nested("order", 4, 50000, "1"); /* as answers are */
+    b = nested("order", 4, 50000, "2");
+    assert_true(units_of(&f, a, b, JSON_DIFF_DONE) < 50000 * 10);
+    free(a);
+    free(b);
+    free(escaped);
+    stop(&f);
+}
+
+/* What is not finished finds nothing that is not there: numbers within a tolerance are not different when the work they
+ * would take is no longer paid for. */
+static void nothing_is_found_after_the_end(void **state)
+{
+    enum {
+        NUMBERS = 250000
+    };
+    struct fixture f;
+    char *a = nested("", 0, NUMBERS, "100e999"), *b = nested("", 0, NUMBERS, "101e999");
+    (void)state;
+    start(&f);
+    f.route.route.shadow.max_body = 8 * 1024 * 1024;
+    for (uint32_t i = 0; i < RULES_ROOM; i++) /* each path costs a little at each element */
+        test_route_ignore(&f.route, "$..a.b.c.d.e.f.g.h.i.j");
+    test_route_tolerate(&f.route, "$[*]", TOLERANCE_RELATIVE, 0.5);
+    units_of(&f, a, b, JSON_DIFF_TOO_COMPLEX);
+    const struct comparison *c = judge(&f, a, b);
+    assert_int_equal(c->judgement, JUDGEMENT_NOT_COMPARABLE);
+    assert_int_equal(c->obstacle, OBSTACLE_TOO_COMPLEX);
+    free(a);
+    free(b);
+    stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shows_type_and_length_only), cmocka_unit_test(shows_values_where_the_file_says_so),
-        cmocka_unit_test(counts_places_of_a_field),   cmocka_unit_test(more_fields_than_room_are_counted),
-        cmocka_unit_test(endless_work_is_given_up),   cmocka_unit_test(large_objects_in_another_order),
-        cmocka_unit_test(many_tolerated_elements),    cmocka_unit_test(places_are_named_by_keys),
+        cmocka_unit_test(shows_type_and_length_only),
+        cmocka_unit_test(shows_values_where_the_file_says_so),
+        cmocka_unit_test(counts_places_of_a_field),
+        cmocka_unit_test(more_fields_than_room_are_counted),
+        cmocka_unit_test(endless_work_is_given_up),
+        cmocka_unit_test(large_objects_in_another_order),
+        cmocka_unit_test(many_tolerated_elements),
+        cmocka_unit_test(places_are_named_by_keys),
         cmocka_unit_test(many_keyed_elements),
+        cmocka_unit_test(every_question_costs),
+        cmocka_unit_test(tolerance_costs_only_where_it_is_needed),
+        cmocka_unit_test(names_above_many_differences_cost),
+        cmocka_unit_test(nothing_is_found_after_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

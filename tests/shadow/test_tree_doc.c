@@ -105,6 +105,48 @@ static void order_is_kept_where_it_counts(void **state)
     }
 }
 
+/* An element with many children of few names: each name's stand side by side, in their order. */
+static void many_children_of_few_names(void **state)
+{
+    enum {
+        CHILDREN = 300
+    };
+    struct fixture *f = *state;
+    char text[CHILDREN * 24], *to = text;
+    for (int i = 0; i < CHILDREN; i++)
+        to += sprintf(to, "n%d=%d&", i * 7 % 5, i);
+    make_forms(f, text, "n0=1");
+    const struct json_doc *doc = &f->x.doc;
+    assert_int_equal(doc->nodes[0].count, 5);
+    for (uint32_t name = 1; name < doc->count; name = doc->nodes[name + 1].next) {
+        int digit = json_node_text(doc, name)[2] - '0', last = -1;
+        assert_int_equal(doc->nodes[name + 1].count, CHILDREN / 5);
+        for (uint32_t i = name + 2; i < doc->nodes[name + 1].next; i++) {
+            int value = atoi(json_node_text(doc, i) + 1);
+            assert_int_equal(value * 7 % 5, digit);
+            assert_true(value > last);
+            last = value;
+        }
+    }
+    make_forms(f, text, text); /* and no count is left over from before */
+    assert_true(are_same(f));
+}
+
+static void more_names_than_are_looked_at(void **state)
+{
+    struct fixture *f = *state;
+    char *text = malloc((TREE_NAMES + 2) * 12), *to = text;
+    assert_non_null(text);
+    for (int i = 0; i < TREE_NAMES - 1; i++) /* the root has one, too */
+        to += sprintf(to, "n%d=1&", i);
+    assert_int_equal(form_tree_read(&f->a, span(text)), JSON_FAULT_NONE);
+    strcpy(to, "n0=2&n1=3");
+    assert_int_equal(form_tree_read(&f->a, span(text)), JSON_FAULT_NONE);
+    strcpy(to, "m=1");
+    assert_int_equal(form_tree_read(&f->a, span(text)), JSON_FAULT_SIZE);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +154,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_list_on_one_side_is_a_list_on_both, set_up, tear_down),
         cmocka_unit_test_setup_teardown(large_forms, set_up, tear_down),
         cmocka_unit_test_setup_teardown(order_is_kept_where_it_counts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_children_of_few_names, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(more_names_than_are_looked_at, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
