@@ -46,19 +46,30 @@ static bool text_room(struct doc_builder *b, size_t more)
     return true;
 }
 
-static void put(struct doc_builder *b, const void *at, size_t len)
+/* The caller has made room. */
+static void put_inside(struct doc_builder *b, const void *at, size_t len)
 {
-    if (!text_room(b, len) || len == 0)
+    if (len == 0)
         return;
     memcpy(b->text + b->len, at, len);
     b->len += len;
 }
 
-static void put_tag(struct doc_builder *b, char tag, size_t len)
+static void put(struct doc_builder *b, const void *at, size_t len)
+{
+    if (text_room(b, len))
+        put_inside(b, at, len);
+}
+
+/* What stands in front of a value, and `room` for the value itself. False after a fault. */
+static bool put_tag(struct doc_builder *b, char tag, size_t len, size_t room)
 {
     uint32_t length = (uint32_t)len;
-    put(b, &tag, sizeof(tag));
-    put(b, &length, sizeof(length));
+    if (!text_room(b, sizeof(tag) + sizeof(length) + room))
+        return false;
+    put_inside(b, &tag, sizeof(tag));
+    put_inside(b, &length, sizeof(length));
+    return true;
 }
 
 static bool node_room(struct doc_builder *b, uint32_t more)
@@ -142,13 +153,12 @@ void doc_builder_close(struct doc_builder *b)
 
 static struct json_node *add_string(struct doc_builder *b, char tag, const char *at, size_t len)
 {
-    put_tag(b, tag, len);
-    struct json_node *node = add_node(b, NODE_STRING);
-    put(b, "\"", 1);
-    put(b, at, len);
-    put(b, "\"", 1);
-    if (node == NULL || b->fault != JSON_FAULT_NONE)
+    struct json_node *node = put_tag(b, tag, len, len + 2) ? add_node(b, NODE_STRING) : NULL;
+    if (node == NULL)
         return NULL;
+    put_inside(b, "\"", 1);
+    put_inside(b, at, len);
+    put_inside(b, "\"", 1);
     node->count = (uint32_t)len;
     node->end = (uint32_t)b->len;
     return node;
@@ -176,11 +186,10 @@ void doc_builder_broken(struct doc_builder *b, const char *at, size_t len)
 void doc_builder_document(struct doc_builder *b, const struct json_doc *doc)
 {
     count_in_container(b);
-    put_tag(b, 'd', doc->len);
-    uint32_t shift = (uint32_t)b->len, first = b->doc.count;
-    put(b, doc->text, doc->len);
-    if (!node_room(b, doc->count))
+    if (!put_tag(b, 'd', doc->len, doc->len) || !node_room(b, doc->count))
         return;
+    uint32_t shift = (uint32_t)b->len, first = b->doc.count;
+    put_inside(b, doc->text, doc->len);
     for (uint32_t i = 0; i < doc->count; i++) {
         struct json_node *node = &b->doc.nodes[b->doc.count++];
         *node = doc->nodes[i];
