@@ -59,17 +59,27 @@ static bool has_hidden(const char *text)
 
 static bool request_has_hidden(const json_t *sample)
 {
-    const json_t *request = json_object_get(sample, "request"), *line;
+    const json_t *request = json_object_get(sample, "request");
+    return has_hidden(export_string(sample, "target")) || has_hidden(export_string(request, "body"));
+}
+
+/* Headers whose values are hidden are left out, so that the command works as it stands; here they are named. */
+static void print_hidden_headers(FILE *out, const json_t *request)
+{
+    const json_t *line;
+    const char *between = "# left out, for the values are hidden: ";
     size_t i;
-    if (has_hidden(export_string(sample, "target")) || has_hidden(export_string(request, "body")))
-        return true;
     json_array_foreach(json_object_get(request, "headers"), i, line)
     {
         const char *name, *value;
-        if (read_header(line, &name, &value) && has_hidden(value))
-            return true;
+        if (!read_header(line, &name, &value) || !has_hidden(value))
+            continue;
+        fputs(between, out);
+        export_put(out, EXPORT_PLAIN, name);
+        between = ", ";
     }
-    return false;
+    if (between[0] == ',')
+        fputc('\n', out);
 }
 
 static void print_comment(FILE *out, const char *label, const char *text)
@@ -79,7 +89,7 @@ static void print_comment(FILE *out, const char *label, const char *text)
     fputc('\n', out);
 }
 
-static void print_comments(FILE *out, const json_t *sample)
+static void print_comments(FILE *out, const json_t *route, const json_t *sample)
 {
     const json_t *request = json_object_get(sample, "request"), *difference;
     char at[EXPORT_FIGURE];
@@ -95,11 +105,12 @@ static void print_comments(FILE *out, const json_t *sample)
     fputc('\n', out);
     json_array_foreach(json_object_get(sample, "differences"), i, difference)
     {
-        if (!export_flag(difference, "ignored"))
+        if (export_counts(route, sample, difference))
             print_comment(out, "differs: ", export_string(difference, "path"));
     }
     if (request_has_hidden(sample))
         print_comment(out, "fill in what is hidden: values such as <string 12> stand for what the request had", "");
+    print_hidden_headers(out, request);
     if (export_flag(request, "cut"))
         fprintf(out, "# the body is only its beginning; it had %llu bytes\n",
                 (unsigned long long)export_count(request, "body_bytes"));
@@ -117,7 +128,7 @@ static void print_headers(FILE *out, const json_t *request)
     {
         const char *name, *value;
         char *text = NULL;
-        if (!read_header(line, &name, &value))
+        if (!read_header(line, &name, &value) || has_hidden(value))
             continue;
         has_type |= strcasecmp(name, "content-type") == 0;
         has_coding |= strcasecmp(name, "accept-encoding") == 0;
@@ -172,7 +183,9 @@ char *export_curl(const json_t *report)
     {
         json_array_foreach(json_object_get(route, "samples"), k, sample)
         {
-            print_comments(page.out, sample);
+            if (!export_sample_counts(route, sample))
+                continue;
+            print_comments(page.out, route, sample);
             print_command(page.out, sample, "LEGACY");
             print_command(page.out, sample, "NEW");
             count++;

@@ -161,7 +161,8 @@ char *export_har(const json_t *report)
     {
         json_array_foreach(json_object_get(route, "samples"), k, sample)
         {
-            add_sample(entries, sample);
+            if (export_sample_counts(route, sample))
+                add_sample(entries, sample);
         }
     }
     json_t *har = json_pack("{s:{s:s, s:{s:s, s:s}, s:o}}", "log", "version", "1.2", "creator", "name", "shunt",

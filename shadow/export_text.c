@@ -55,6 +55,43 @@ bool export_flag(const json_t *object, const char *key)
     return json_is_true(json_object_get(object, key));
 }
 
+static bool is_noise(const json_t *route, const char *endpoint, const char *field)
+{
+    const json_t *row, *its;
+    size_t i, k;
+    json_array_foreach(json_object_get(route, "endpoints"), i, row)
+    {
+        if (strcmp(export_string(row, "endpoint"), endpoint) != 0)
+            continue;
+        json_array_foreach(json_object_get(row, "fields"), k, its)
+        {
+            if (strcmp(export_string(its, "field"), field) == 0)
+                return strcmp(export_string(its, "state"), "noise") == 0;
+        }
+    }
+    return false;
+}
+
+bool export_counts(const json_t *route, const json_t *sample, const json_t *difference)
+{
+    return !export_flag(difference, "ignored") &&
+           !is_noise(route, export_string(sample, "endpoint"), export_string(difference, "field"));
+}
+
+bool export_sample_counts(const json_t *route, const json_t *sample)
+{
+    const json_t *differences = json_object_get(sample, "differences"), *difference;
+    uint64_t told = 0;
+    size_t i;
+    json_array_foreach(differences, i, difference)
+    {
+        if (export_counts(route, sample, difference))
+            return true;
+        told += export_flag(difference, "ignored") ? 0 : 1;
+    }
+    return json_array_size(differences) == 0 || export_count(sample, "fields") > told;
+}
+
 const char *export_string(const json_t *object, const char *key)
 {
     const char *value = json_string_value(json_object_get(object, key));

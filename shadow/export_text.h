@@ -33,6 +33,13 @@ bool export_has_number(const json_t *object, const char *key);
 bool export_flag(const json_t *object, const char *key);
 const char *export_string(const json_t *object, const char *key); /* borrowed, as it came: not clean */
 
+/*
+ * Does this difference of a sample count: no rule ignores it, and its field is not noise at the sample's endpoint?
+ */
+bool export_counts(const json_t *route, const json_t *sample, const json_t *difference);
+/* Has the sample one that counts, or may it have one? True where it does not tell all of them. */
+bool export_sample_counts(const json_t *route, const json_t *sample);
+
 enum export_syntax {
     EXPORT_PLAIN,    /* cleaned only: one line of a terminal or of a comment */
     EXPORT_XML,      /* text or an attribute in double quotes */

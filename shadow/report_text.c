@@ -20,6 +20,7 @@ enum {
     WIDTH_MOST = 400,
     FIELDS_SHOWN = 20,
     ENDPOINTS_SHOWN = 12,
+    DIFFERENCES_SHOWN = 3, /* of a sample */
     SAMPLES_SHOWN = 5,
     TEXT_ROOM = 1024
 };
@@ -513,7 +514,8 @@ static void print_suggestions(struct page *page, const json_t *route)
 {
     size_t count = json_array_size(json_object_get(route, "suggestions"));
     if (count > 0)
-        print(page, CYAN, "\n    %zu rule%s suggested, as YAML to paste: --suggest-rules\n", count, count == 1 ? " is" : "s are");
+        print(page, CYAN, "\n    %zu rule%s suggested, as YAML to paste: --suggest-rules\n", count,
+              count == 1 ? " is" : "s are");
 }
 
 static const char *latency_figure(char text[EXPORT_FIGURE], const json_t *quantiles, const char *name)
@@ -560,14 +562,14 @@ static void print_latency(struct page *page, const json_t *route)
     print_paired_latency(page, route);
 }
 
-static void print_sample(struct page *page, const json_t *sample)
+static void print_sample(struct page *page, const json_t *route, const json_t *sample)
 {
     char at[EXPORT_FIGURE], method[TEXT_ROOM], target[TEXT_ROOM], head[TEXT_ROOM * 2 + 64], path[TEXT_ROOM],
         kind[TEXT_ROOM];
     const json_t *primary = json_object_get(sample, "primary_answer"),
                  *shadow = json_object_get(sample, "shadow_answer");
     const json_t *differences = json_object_get(sample, "differences");
-    size_t i;
+    size_t i, shown = 0, more = 0;
     json_t *difference;
 
     snprintf(head, sizeof(head), "%s  %" PRIu64 " | %" PRIu64 "  %s %s",
@@ -578,9 +580,11 @@ static void print_sample(struct page *page, const json_t *sample)
     json_array_foreach(differences, i, difference)
     {
         char values[TEXT_ROOM * 2 + 16], line[TEXT_ROOM * 5];
-        if (i == 3) {
-            print(page, DIM, "              … %zu more\n", json_array_size(differences) - i);
-            break;
+        if (!page->all && !export_counts(route, sample, difference))
+            continue;
+        if (shown++ >= DIFFERENCES_SHOWN) {
+            more++;
+            continue;
         }
         describe(difference, values);
         snprintf(line, sizeof(line), "%s  %s  %s", text_of(difference, "path", path), text_of(difference, "kind", kind),
@@ -588,20 +592,25 @@ static void print_sample(struct page *page, const json_t *sample)
         fputs("              ", page->out);
         print_last_cell(page, DIM, line, page->width - 14);
     }
+    if (more > 0)
+        print(page, DIM, "              … %zu more\n", more);
 }
 
+/* Those that differ in noise only are for who asks for all. */
 static void print_samples(struct page *page, const json_t *route)
 {
     const json_t *samples = json_object_get(route, "samples");
-    size_t i;
+    size_t i, shown = 0;
     json_t *sample;
-    if (json_array_size(samples) > 0)
-        print(page, BOLD, "\n    NEWEST REQUESTS THAT DIFFER\n");
     json_array_foreach(samples, i, sample)
     {
-        if (i == SAMPLES_SHOWN)
+        if (!page->all && !export_sample_counts(route, sample))
+            continue;
+        if (shown == SAMPLES_SHOWN)
             break;
-        print_sample(page, sample);
+        if (shown++ == 0)
+            print(page, BOLD, "\n    NEWEST REQUESTS THAT DIFFER\n");
+        print_sample(page, route, sample);
     }
 }
 

@@ -265,6 +265,39 @@ static void har_has_two_entries_for_each_sample(void **state)
     json_decref(report);
 }
 
+/* A sample of the fixture that differs in noise alone, its only difference being the second of the first sample's. */
+static void make_noise_only(json_t *report)
+{
+    json_t *route = json_array_get(json_object_get(report, "routes"), 0);
+    json_t *sample = json_array_get(json_object_get(route, "samples"), 0);
+    json_array_remove(json_object_get(sample, "differences"), 0);
+    json_object_set_new(sample, "fields", json_integer(1));
+}
+
+static void pairs_that_differ_in_noise_alone_are_no_mismatch(void **state)
+{
+    static const char *const forms[] = {"har", "curl", "text"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        json_t *report = fixture();
+        char *text = make(forms[i], report);
+        assert_has(text, "/orders/1042");
+        free(text);
+        make_noise_only(report);
+        text = make(forms[i], report);
+        assert_has_not(text, "/orders/1042");
+        assert_has(text, "/orders/77"); /* the others stay */
+        free(text);
+        json_object_set_new(
+            json_array_get(json_object_get(json_array_get(json_object_get(report, "routes"), 0), "samples"), 0),
+            "fields", json_integer(2));
+        text = make(forms[i], report);
+        assert_has(text, "/orders/1042"); /* one of its fields is not told: it may be a real one */
+        free(text);
+        json_decref(report);
+    }
+}
+
 /* ---- curl ---- */
 
 /* Runs the lines with a shell in which curl is a function that writes its arguments, one a line behind "=". */
@@ -306,6 +339,26 @@ static void curl_lines_say_the_same_request_to_both_sides(void **state)
     free(text);
     json_decref(report);
     rmdir(directory);
+}
+
+/* "Host: <string 10>" would be refused by either side, and noise is not what the line is kept for. */
+static void hidden_headers_are_left_out_and_named(void **state)
+{
+    json_t *report = fixture();
+    json_t *route = json_array_get(json_object_get(report, "routes"), 0);
+    json_t *sample = json_array_get(json_object_get(route, "samples"), 0);
+    (void)state;
+    json_object_set_new(json_object_get(sample, "request"), "headers",
+                        json_pack("[[s,s],[s,s],[s,s]]", "Host", "<string 10>", "Accept", "text/plain", "Via",
+                                  "<string 9 #5f3a09bc11d2>"));
+    char *text = make("curl", report);
+    assert_has(text, "# left out, for the values are hidden: Host, Via\n");
+    assert_has(text, "-H 'Accept: text/plain' \"$LEGACY\"");
+    assert_has_not(text, "<string 10>");
+    assert_has(text, "# differs: $.total\n");
+    assert_has_not(text, "# differs: $.token");
+    free(text);
+    json_decref(report);
 }
 
 static void curl_lines_cannot_be_broken_out_of(void **state)
@@ -481,7 +534,9 @@ int main(void)
         cmocka_unit_test(junit_escapes),
         cmocka_unit_test(text_that_xml_cannot_hold_is_replaced),
         cmocka_unit_test(har_has_two_entries_for_each_sample),
+        cmocka_unit_test(pairs_that_differ_in_noise_alone_are_no_mismatch),
         cmocka_unit_test(curl_lines_say_the_same_request_to_both_sides),
+        cmocka_unit_test(hidden_headers_are_left_out_and_named),
         cmocka_unit_test(curl_lines_cannot_be_broken_out_of),
         cmocka_unit_test(rules_load_under_compare),
         cmocka_unit_test(rules_that_no_file_would_take_are_left_out),

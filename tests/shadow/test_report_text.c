@@ -52,6 +52,22 @@ static void verdict_and_what_was_left_out_come_first(void **state)
     json_decref(report);
 }
 
+static void samples_show_what_counts(void **state)
+{
+    json_t *report = fixture();
+    char *text = report_text(report, 120, false);
+    (void)state;
+    assert_has(text, "GET /orders/1042?expand=<string 5>\n              $.total  value  <number> → <number>\n");
+    assert_has_not(text, "$.token  value");
+    assert_has_not(text, "$.meta.request_id  value");
+    free(text);
+    text = report_text_all(report, 120, false);
+    assert_has(text, "$.token  value");
+    assert_has(text, "$.meta.request_id  value");
+    free(text);
+    json_decref(report);
+}
+
 static void shown_fields_have_lines_and_hidden_ones_are_folded(void **state)
 {
     json_t *report = fixture();
@@ -159,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdict_and_what_was_left_out_come_first),
+        cmocka_unit_test(samples_show_what_counts),
         cmocka_unit_test(shown_fields_have_lines_and_hidden_ones_are_folded),
         cmocka_unit_test(latency_is_told_in_pairs),
         cmocka_unit_test(lines_keep_to_the_width),
