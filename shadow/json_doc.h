@@ -47,7 +47,7 @@ bool json_fault_is_ours(enum json_fault fault);
 
 enum {
     JSON_DEPTH = 256,
-    JSON_NODES = 4 * 1024 * 1024,
+    JSON_NODES = 1024 * 1024, /* a body that is kept has half of that at most; a compressed one may unfold to more */
     NODE_ORDER_BYTES = 16
 };
 

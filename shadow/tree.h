@@ -13,7 +13,7 @@
 
 enum {
     TREE_DEPTH = 127, /* so that a tree in which every name is a list fits into JSON_DEPTH */
-    TREE_ITEMS = 1024 * 1024,
+    TREE_ITEMS = 512 * 1024,
     TREE_NAMES = 32 * 1024 /* different ones: each costs libxml2 and us a search in a table that no cache holds */
 };
 
