@@ -83,8 +83,12 @@ struct config_path *pattern_path(struct config_arena *arena, const char *text, c
 
 static const char *template_segment_fault(const char *text, size_t len, bool last)
 {
+    if (len == 0)
+        return "a template has no empty segments: those of a request do not count";
     if (len == 2 && memcmp(text, "**", 2) == 0)
         return last ? NULL : "** stands for the rest, so it can only be the last segment";
+    if (memchr(text, ';', len) != NULL)
+        return "a template has no ; as parameters of a segment do not count";
     if (memchr(text, '*', len) != NULL)
         return "a template has no *; write {name} for a segment, or ** at the end for the rest";
     if (memchr(text, '{', len) == NULL && memchr(text, '}', len) == NULL)
@@ -99,7 +103,7 @@ const char *pattern_template_fault(const char *text)
     size_t segments = 0;
     if (wrong == NULL && strlen(text) > PATTERN_TEMPLATE_BYTES)
         wrong = "a template may have at most 160 bytes";
-    for (const char *at = text; *at == '/' && wrong == NULL;) {
+    for (const char *at = text; *at == '/' && text[1] != '\0' && wrong == NULL;) {
         size_t len = strcspn(at + 1, "/");
         if (++segments > PATTERN_SEGMENTS)
             return "a template may have at most 64 segments";

@@ -25,7 +25,8 @@ struct config_path *pattern_path(struct config_arena *arena, const char *text, c
 
 /*
  * What is wrong with a template that requests are grouped under, or NULL (static text): "/orders/{id}/items", "/files/"
- * with two stars behind it. Segments are literal, a name in braces, or at the end two stars for the rest.
+ * with two stars behind it. Segments are literal (percent-encoded as in a request, or not), a name in braces, or at the
+ * end two stars for the rest. What follows such a template is shadow/endpoint.c.
  */
 const char *pattern_template_fault(const char *text);
 

@@ -8,7 +8,6 @@
 #include "shadow/endpoint.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "shadow/redact.h"
@@ -244,28 +243,24 @@ static size_t decode(char to[SEGMENT_ROOM + 1], const char *at, size_t len)
     return n;
 }
 
-/* One segment as it stands in a name. `shown` has room for any that is not too long. */
+/* One segment as it stands in a name: by its look, behind which an extension stays. `shown` has room for any that is not
+ * too long. */
 static void describe(char shown[SEGMENT_ROOM + 1], const char *at, size_t len)
 {
     char decoded[SEGMENT_ROOM + 1];
     size_t n = decode(decoded, at, len), stem = extension_of(decoded, n);
-    const char *whole = look_of(decoded, n);
-    char extension[EXTENSION_LENGTH + 2];
-
-    snprintf(extension, sizeof(extension), "%s", decoded + stem); /* letters and digits */
-    if (stem < n && (whole == NULL || !is_email(decoded, n))) {
-        decoded[stem] = '\0';
-        const char *look = look_of(decoded, stem);
-        if (look != NULL)
-            snprintf(shown, SEGMENT_ROOM + 1, "%s%s", look, extension);
-        else
-            redact_clean(shown, SEGMENT_ROOM + 1, at, len);
+    const char *look = look_of(decoded, n);
+    if (stem < n && (look == NULL || !is_email(decoded, n)))
+        look = look_of(decoded, stem);
+    else
+        stem = n;
+    if (look == NULL) {
+        redact_clean(shown, SEGMENT_ROOM + 1, at, len);
         return;
     }
-    if (whole != NULL)
-        snprintf(shown, SEGMENT_ROOM + 1, "%s", whole);
-    else
-        redact_clean(shown, SEGMENT_ROOM + 1, at, len);
+    size_t look_len = strlen(look);
+    memcpy(shown, look, look_len);
+    memcpy(shown + look_len, decoded + stem, n - stem + 1);
 }
 
 struct path {
@@ -300,10 +295,11 @@ static bool next_segment(struct path *path, const char **at, size_t *len)
 
 static bool segment_fits(const char *wanted, size_t wanted_len, const char *at, size_t len)
 {
-    char decoded[SEGMENT_ROOM + 1];
+    char decoded[SEGMENT_ROOM + 1], plain[SEGMENT_ROOM + 1];
     if (wanted_len > 0 && wanted[0] == '{')
         return true;
-    return decode(decoded, at, len) == wanted_len && memcmp(decoded, wanted, wanted_len) == 0;
+    size_t n = decode(plain, wanted, wanted_len);
+    return decode(decoded, at, len) == n && memcmp(decoded, plain, n) == 0;
 }
 
 static bool template_fits(const char *text, struct path path)
@@ -370,47 +366,4 @@ void endpoint_name(const struct config_shadow *shadow, const char *method, const
         append(name, used, "*");
     else
         learn(name, used, path);
-}
-
-/* ---- checking a template ---- */
-
-static const char *fault_of_placeholder(const char *at, size_t len)
-{
-    if (len < 3 || at[len - 1] != '}')
-        return "a placeholder is a whole segment: /{id}/";
-    for (size_t i = 1; i + 1 < len; i++)
-        if (!is_letter(at[i]) && !is_digit(at[i]) && at[i] != '_')
-            return "a placeholder's name consists of letters, digits and _: {order_id}";
-    return NULL;
-}
-
-static const char *fault_of_segment(const char *at, size_t len, bool is_last)
-{
-    if (len == 0)
-        return "two slashes in a row, or one at the end; segments are not empty";
-    if (at[0] == '{')
-        return fault_of_placeholder(at, len);
-    if (len == 2 && memcmp(at, "**", 2) == 0)
-        return is_last ? NULL : "** stands for all that follows and comes last";
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)at[i] <= ' ' || at[i] == 0x7f || strchr("{}*?#%;", at[i]) != NULL)
-            return "letters as they are after decoding; none of { } * ? # % ; and no blanks";
-    return NULL;
-}
-
-bool endpoint_template_is_valid(const char *text, const char **fault)
-{
-    *fault = NULL;
-    if (text[0] != '/')
-        *fault = "a path that starts with /: /orders/{id}/items";
-    else if (strlen(text) > ENDPOINT_ROOM - METHOD_ROOM - 1)
-        *fault = "at most 174 characters";
-    for (const char *at = text + 1; *fault == NULL && text[1] != '\0';) {
-        size_t len = strcspn(at, "/");
-        *fault = fault_of_segment(at, len, at[len] == '\0');
-        if (at[len] == '\0')
-            break;
-        at += len + 1;
-    }
-    return *fault == NULL;
 }

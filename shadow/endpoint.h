@@ -1,14 +1,14 @@
 /*
  * Endpoints: the route template a request belongs to, so that /orders/1 and /orders/2 are one line of a report.
  *
- * The file's templates come first; else one is learnt from the path by what its segments look like: numbers, UUIDs,
- * hexadecimal strings, dates, e-mail addresses and long tokens become "{number}", "{uuid}", ... The result depends on
- * the path alone, never on what came before, so that all workers, replicas and restarts name an endpoint alike.
+ * The file's templates (config/pattern.h says what one is) come first; else one is learnt from the path by what its
+ * segments look like: numbers, UUIDs, hexadecimal strings, dates, e-mail addresses and long tokens become "{number}",
+ * "{uuid}", ... The result depends on the path alone, never on what came before, so that all workers, replicas and
+ * restarts name an endpoint alike.
  */
 #ifndef SHUNT_SHADOW_ENDPOINT_H
 #define SHUNT_SHADOW_ENDPOINT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "config/config.h"
@@ -23,8 +23,5 @@ enum {
  */
 void endpoint_name(const struct config_shadow *shadow, const char *method, const char *target,
                    char name[ENDPOINT_ROOM]);
-
-/* Is `text` a template the file may give: "/orders/{id}/items"? False: *fault says what was expected; static. */
-bool endpoint_template_is_valid(const char *text, const char **fault);
 
 #endif

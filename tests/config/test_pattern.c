@@ -151,12 +151,34 @@ static void hosts_are_names_or_addresses(void **state)
     }
 }
 
+static void templates_name_whole_segments(void **state)
+{
+    static const char *const good[] = {"/",      "/orders",         "/orders/{id}/items", "/files/**", "/**",
+                                       "/a%20b", "/a-b/v1.2/{x_1}", "/{order-id}",        "/{a}",      "/{a.b}"};
+    static const char *const bad[] = {"",      "orders", "/orders/", "/a//b", "//",       "/{}",  "/{id",
+                                      "/id}",  "/a{id}", "/**/x",    "/*",    "/a?b",     "/a#b", "/a b",
+                                      "/a\nb", "/a;v=1", "/{a}b",    "/a*",   "/\xc3\xa9"};
+    char many[PATTERN_TEMPLATE_BYTES];
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        if (pattern_template_fault(good[i]) != NULL)
+            fail_msg("%s: %s", good[i], pattern_template_fault(good[i]));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        if (pattern_template_fault(bad[i]) == NULL)
+            fail_msg("\"%s\" is accepted", bad[i]);
+    for (size_t i = 0; i < PATTERN_SEGMENTS + 1; i++)
+        memcpy(many + 2 * i, "/a", 3);
+    assert_non_null(pattern_template_fault(many));
+    many[2 * PATTERN_SEGMENTS] = '\0';
+    assert_null(pattern_template_fault(many));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_are_split_at_slashes),      cmocka_unit_test(wider_paths_cover_narrower_ones),
         cmocka_unit_test(wider_hosts_cover_narrower_ones), cmocka_unit_test(methods_and_fields_must_be_implied),
-        cmocka_unit_test(hosts_are_names_or_addresses),
+        cmocka_unit_test(hosts_are_names_or_addresses),    cmocka_unit_test(templates_name_whole_segments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

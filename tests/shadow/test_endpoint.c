@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/pattern.h"
+
 static const char *name_of(const struct config_shadow *shadow, const char *method, const char *target)
 {
     static char name[ENDPOINT_ROOM];
@@ -165,27 +167,36 @@ static void odd_paths_are_names_too(void **state)
     ASSERT_NAMES(&none, cases);
 }
 
-static void templates_are_checked(void **state)
+/* A template says a name as a request does, or as it is meant. */
+static void templates_may_be_percent_encoded(void **state)
 {
-    static const char *const good[] = {"/", "/orders", "/orders/{id}/items", "/files/**", "/**", "/a-b/v1.2/{x_1}"};
-    static const char *const bad[] = {"",     "orders", "/orders/", "/a//b", "/{}",    "/{id",
-                                      "/id}", "/a{id}", "/{a-b}",   "/**/x", "/*",     "/a?b",
-                                      "/a#b", "/a%20",  "/a b",     "/a\nb", "/a;v=1", "/{a}b"};
-    const char *fault;
+    const char *templates[] = {"/caf%C3%A9/{id}", "/a-b/%7euser"};
+    const struct config_shadow shadow = {.endpoints = templates, .endpoint_count = 2};
+    static const struct named cases[] = {
+        {"/caf%c3%a9/17", "/caf%C3%A9/{id}"},
+        {"/caf\xc3\xa9/x", "/caf%C3%A9/{id}"},
+        {"/cafe/x", "/cafe/x"},
+        {"/%61-b/~user", "/a-b/%7euser"},
+    };
     (void)state;
-    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-        if (!endpoint_template_is_valid(good[i], &fault))
-            fail_msg("%s: %s", good[i], fault);
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        fault = NULL;
-        if (endpoint_template_is_valid(bad[i], &fault) || fault == NULL)
-            fail_msg("\"%s\" is accepted", bad[i]);
-    }
-    char longest[ENDPOINT_ROOM + 8];
-    memset(longest, 'a', sizeof(longest));
-    longest[0] = '/';
-    longest[ENDPOINT_ROOM] = '\0';
-    assert_false(endpoint_template_is_valid(longest, &fault));
+    ASSERT_NAMES(&shadow, cases);
+    for (size_t i = 0; i < sizeof(templates) / sizeof(templates[0]); i++)
+        assert_null(pattern_template_fault(templates[i]));
+}
+
+/* What the file may say always fits: a template is a whole name with any method. */
+static void the_longest_template_fits(void **state)
+{
+    char longest[PATTERN_TEMPLATE_BYTES + 2] = "/";
+    const char *templates[] = {longest};
+    const struct config_shadow shadow = {.endpoints = templates, .endpoint_count = 1};
+    (void)state;
+    memset(longest + 1, 'a', PATTERN_TEMPLATE_BYTES - 1);
+    assert_null(pattern_template_fault(longest));
+    const char *name = name_of(&shadow, "AVERYLONGMETHODTHATNOBODYKNOWS", longest);
+    assert_string_equal(name + strlen(name) - strlen(longest), longest);
+    longest[PATTERN_TEMPLATE_BYTES] = 'a';
+    assert_non_null(pattern_template_fault(longest));
 }
 
 int main(void)
@@ -193,7 +204,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_becomes_a_part_of_a_template), cmocka_unit_test(words_stay),
         cmocka_unit_test(templates_of_the_file_come_first),  cmocka_unit_test(names_are_bounded_and_printable),
-        cmocka_unit_test(odd_paths_are_names_too),           cmocka_unit_test(templates_are_checked),
+        cmocka_unit_test(odd_paths_are_names_too),           cmocka_unit_test(templates_may_be_percent_encoded),
+        cmocka_unit_test(the_longest_template_fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
