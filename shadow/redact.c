@@ -28,19 +28,42 @@ static const char *const secret_headers[] = {
     "x-csrf-token",       "x-xsrf-token",
 };
 
+enum {
+    LETTERS = 'z' - 'a' + 1,
+    PARTS_OF_A_LETTER = 8 /* one more than there are, so that every list ends */
+};
+
+/* By the letter they begin with: a name is gone through once, and most letters begin none. */
+typedef const char *const parts_by_letter[LETTERS][PARTS_OF_A_LETTER];
+
+#define BEGINS(letter) [(letter) - 'a']
+
 /* A header, member or parameter whose name contains one of these holds a secret, or may; compared without what is
  * neither letter nor digit, so that "apikey" stands for Api-Key, api_key and apiKey. */
-static const char *const secret_parts[] = {
-    "password",   "passwd",     "passphrase",    "passcode",  "secret",       "token",           "apikey",
-    "accesskey",  "signingkey", "encryptionkey", "masterkey", "private",      "credential",      "session",
-    "sessid",     "cookie",     "authorization", "signature", "bearer",       "subscriptionkey", "creditcard",
-    "cardnumber", "assertion",  "csrf",          "xsrf",      "recoverycode", "samlresponse",
+static parts_by_letter secret_parts = {
+    BEGINS('a') = {"apikey", "accesskey", "authorization", "assertion"},
+    BEGINS('b') = {"bearer"},
+    BEGINS('c') = {"credential", "cookie", "creditcard", "cardnumber", "csrf"},
+    BEGINS('e') = {"encryptionkey"},
+    BEGINS('m') = {"masterkey"},
+    BEGINS('p') = {"password", "passwd", "passphrase", "passcode", "private"},
+    BEGINS('r') = {"recoverycode"},
+    BEGINS('s') = {"secret", "session", "sessid", "signature", "signingkey", "subscriptionkey", "samlresponse"},
+    BEGINS('t') = {"token"},
+    BEGINS('x') = {"xsrf"},
 };
 
 /* The same, for whole words of a name only: as a part they stand in innocent words ("className", "discard"). */
-static const char *const secret_words[] = {
-    "jwt", "otp", "totp", "cvv", "cvc", "cvn", "csc",  "pan",  "card",
-    "ssn", "pin", "pass", "pwd", "sid", "sig", "auth", "hmac", "iban",
+static parts_by_letter secret_words = {
+    BEGINS('a') = {"auth"},
+    BEGINS('c') = {"cvv", "cvc", "cvn", "csc", "card"},
+    BEGINS('h') = {"hmac"},
+    BEGINS('i') = {"iban"},
+    BEGINS('j') = {"jwt"},
+    BEGINS('o') = {"otp"},
+    BEGINS('p') = {"pan", "pin", "pass", "pwd"},
+    BEGINS('s') = {"ssn", "sid", "sig"},
+    BEGINS('t') = {"totp"},
 };
 
 enum {
@@ -100,10 +123,10 @@ size_t redact_clean(char *to, size_t room, const char *at, size_t len)
             memcpy(to + fits_with_cut, cut, sizeof(cut));
             return fits_with_cut + sizeof(cut) - 1;
         }
-        if (n == 0)
-            to[out] = '?';
-        else
+        if (n > 1)
             memcpy(to + out, at + i, n);
+        else
+            to[out] = n == 0 ? '?' : at[i];
         i += take;
         out += take;
         if (out + sizeof(cut) <= room)
@@ -162,22 +185,25 @@ static bool make_plain(struct plain_name *plain, const char *name, size_t len)
     return true;
 }
 
-static bool has_part(const struct plain_name *plain, const char *part)
+static bool is_part_at(const struct plain_name *plain, size_t at, parts_by_letter parts, bool whole_words)
 {
-    size_t len = strlen(part);
-    for (size_t i = 0; i + len <= plain->len; i++)
-        if (plain->at[i] == part[0] && memcmp(plain->at + i, part, len) == 0)
+    char first = plain->at[at];
+    if (first < 'a' || first > 'z')
+        return false;
+    for (const char *const *part = parts[first - 'a']; *part != NULL; part++) {
+        size_t len = strlen(*part), end = at + len;
+        if (end > plain->len || memcmp(plain->at + at, *part, len) != 0)
+            continue;
+        if (!whole_words || plain->starts[end] || isdigit((unsigned char)plain->at[end])) /* "cvv" in "card-cvv2" too */
             return true;
+    }
     return false;
 }
 
-/* "cvv" in "card-cvv2" too. */
-static bool has_word(const struct plain_name *plain, const char *word)
+static bool holds_secret(const struct plain_name *plain)
 {
-    size_t len = strlen(word);
-    for (size_t i = 0; i + len <= plain->len; i++)
-        if (plain->starts[i] && memcmp(plain->at + i, word, len) == 0 &&
-            (plain->starts[i + len] || isdigit((unsigned char)plain->at[i + len])))
+    for (size_t i = 0; i < plain->len; i++)
+        if (is_part_at(plain, i, secret_parts, false) || (plain->starts[i] && is_part_at(plain, i, secret_words, true)))
             return true;
     return false;
 }
@@ -186,10 +212,11 @@ static bool is_denied(const struct veil *veil, const struct plain_name *plain, c
 {
     for (uint32_t i = 0; i < veil->deny_count; i++) {
         struct plain_name denied;
-        if (strlen(veil->deny[i]) == len && strncasecmp(name, veil->deny[i], len) == 0)
+        size_t denied_len = strlen(veil->deny[i]);
+        if (denied_len == len && strncasecmp(name, veil->deny[i], len) == 0)
             return true;
-        if (make_plain(&denied, veil->deny[i], strlen(veil->deny[i])) && denied.len > 0 && denied.len == plain->len &&
-            memcmp(denied.at, plain->at, plain->len) == 0)
+        if (denied_len >= plain->len && make_plain(&denied, veil->deny[i], denied_len) && denied.len > 0 &&
+            denied.len == plain->len && memcmp(denied.at, plain->at, plain->len) == 0)
             return true;
     }
     return false;
@@ -198,15 +225,7 @@ static bool is_denied(const struct veil *veil, const struct plain_name *plain, c
 bool redact_is_secret_name(const struct veil *veil, const char *name, size_t len)
 {
     struct plain_name plain;
-    if (!make_plain(&plain, name, len) || is_denied(veil, &plain, name, len))
-        return true;
-    for (size_t i = 0; i < COUNT(secret_parts); i++)
-        if (has_part(&plain, secret_parts[i]))
-            return true;
-    for (size_t i = 0; i < COUNT(secret_words); i++)
-        if (has_word(&plain, secret_words[i]))
-            return true;
-    return false;
+    return !make_plain(&plain, name, len) || holds_secret(&plain) || is_denied(veil, &plain, name, len);
 }
 
 bool redact_is_secret_header(const struct veil *veil, const char *name, size_t len)
@@ -305,7 +324,7 @@ static bool ends_name(const char *at, size_t len)
 /* "password=...", "\"token\": ...", "<secret>...", "name='pin' value=...": text that holds a secret of its own. */
 static bool is_named_secret(const struct veil *veil, const char *at, size_t len)
 {
-    size_t name = run_of(at, len, "_-.%[]");
+    size_t name = run_of(at, len < NAME_ROOM ? len : NAME_ROOM, "_-.%[]"); /* "a[a[a[..." is begun at each letter */
     return name < len && name < NAME_ROOM && ends_name(at + name, len - name) && redact_is_secret_name(veil, at, name);
 }
 
