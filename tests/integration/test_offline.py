@@ -6,6 +6,8 @@ import pty
 import re
 import select
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -35,6 +37,54 @@ class Orders:
         if side == "new" and number % 10 == 0:
             order["total"] += 1
         return http_reply(json.dumps(order), headers=["Content-Type: application/json"])
+
+
+class Front:
+    """TLS in front of a backend: ends it and passes the bytes on. Every connection has threads of its own."""
+
+    def __init__(self, backend, directory):
+        key, self.certificate = (os.path.join(directory, name) for name in ("key.pem", "certificate.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-keyout", key, "-out", self.certificate, "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                        "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True, timeout=60)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.certificate, key)
+        self.backend = (backend.address[0], backend.port)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = "https://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.refused = 0  # handshakes that the client ended
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                plain, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
+
+    def _serve(self, plain):
+        try:
+            client = self.context.wrap_socket(plain, server_side=True)
+        except (ssl.SSLError, OSError):
+            self.refused += 1
+            plain.close()
+            return
+        # One thread only: a request is read whole, for it has no body, and then its answer.
+        with client, socket.create_connection(self.backend) as backend:
+            backend.settimeout(DEADLINE)
+            while True:
+                try:
+                    asked = client.recv(65536)
+                except (ssl.SSLError, OSError):
+                    return
+                if not asked:
+                    return
+                backend.sendall(asked)
+                client.sendall(backend.recv(65536))
+
+    def stop(self):
+        self.listener.close()
 
 
 class Offline(Case):
@@ -157,7 +207,7 @@ class Compare(Offline):
             route = json.loads(done.stdout)["routes"][0]
             self.assertEqual((route["verdict"]["state"], route["not_comparable"]), ("no_data", {reason: 10}))
             self.assertIn(f"shuntctl: {name} (http://127.0.0.1:1): ", done.stderr)
-            self.assertIn("the first: ", done.stderr)
+            self.assertRegex(done.stderr, rf"the first: .*; does it answer there, and is --{name} right\?")
 
     def test_sides_that_misbehave_are_counted_by_reason(self):
         requests = self.orders(3)
@@ -169,6 +219,50 @@ class Compare(Offline):
             self.new = self.script(script)
             done = self.compare(requests, "--json", "--timeout", "0.5", code=3)
             self.assertEqual(json.loads(done.stdout)["routes"][0]["not_comparable"], {reason: 3}, script)
+
+    def test_sides_are_reached_over_https(self):
+        """Certificates are checked, unless it is said that they are not."""
+        self.sides()
+        fronts = [self.peer(Front(side, self.directory)) for side in (self.legacy, self.new)]
+        self.assertTrue(all(front.url.startswith("https://") for front in fronts))
+        sides = ["compare", "--legacy", fronts[0].url, "--new", fronts[1].url, "--requests", self.orders(20), "--rate",
+                 "1000", "--json"]
+        done = self.run_ctl(*sides, code=3)
+        self.assertEqual(json.loads(done.stdout)["routes"][0]["totals"]["compared"], 0)
+        self.assertIn("certificate", done.stderr)
+        self.assertIn("--insecure", done.stderr)
+        self.assertEqual((self.legacy.requests, self.new.requests), ([], []))  # nothing was sent to who knows whom
+        done = self.run_ctl(*sides, "--insecure", code=1)
+        totals = json.loads(done.stdout)["routes"][0]["totals"]
+        self.assertEqual((totals["compared"], totals["mismatched"]), (20, 2))
+        self.assertNotIn("without a whole answer", done.stderr)
+
+    def test_where_the_report_cannot_be_written_nothing_is_sent(self):
+        """A long run must not end in a report that finds no place."""
+        self.sides()
+        requests = self.orders(3)
+        for output, fault in ((os.path.join(self.directory, "no/report.html"), "No such file or directory"),
+                              (self.directory, "Is a directory")):
+            done = self.compare(requests, "--html", "--output", output, code=2)
+            self.assertIn(f"--output: {output}: {fault}", done.stderr)
+            self.assertIn("name a file in a folder that may be written to", done.stderr)
+        self.assertEqual((self.legacy.requests, self.new.requests), ([], []))
+        self.compare(requests, "--html", "--output", "/dev/null", code=3)
+
+    def test_files_without_a_request_are_told_with_what_is_expected(self):
+        self.sides()
+        entry = json.dumps({"request": {"method": "GET", "url": "http://x/orders/1"}}, indent=1)
+        cut = '{"log": {\n"entries": [\n' + ",\n".join([entry] * 40)
+        for name, text, place in (("empty.har", '{"log": {"version": "1.2", "entries": []}}', ""),
+                                  ("no.har", '{"log": {"version": "1.2"}}', "no.har: entry 0: "), ("nothing", "", ""),
+                                  ("page.html", "<html>", "page.html:1: not JSON"),
+                                  ("cut.har", cut, f"cut.har:{cut.count(chr(10)) + 1}: not JSON")):
+            done = self.compare(self.write(name, text), code=2)
+            self.assertIn(place, done.stderr)
+            self.assertIn(f'{name} has no request; expected an HTTP archive (HAR) with entries, or lines such as '
+                          '{"method": "GET", "url": "/orders/7"}', done.stderr)
+            self.assertLessEqual(done.stderr.count("\n"), 2)  # a file that was cut off is one fault
+        self.assertEqual(self.legacy.requests, [])
 
     def test_rules_and_gate_come_from_the_file(self):
         self.sides(noisy=True)

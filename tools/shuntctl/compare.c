@@ -192,7 +192,10 @@ static bool read_requests(struct comparing *c)
     if (c->told > FAULTS_TOLD)
         fprintf(c->ctl->err, "... and %zu more\n", c->told - FAULTS_TOLD);
     if (c->recording.count == 0)
-        complain(c->ctl, EXIT_USAGE, "--requests: %s has no request", name);
+        complain(c->ctl, EXIT_USAGE,
+                 "--requests: %s has no request; expected an HTTP archive (HAR) with entries, or lines such as "
+                 "{\"method\": \"GET\", \"url\": \"/orders/7\"}",
+                 name);
     else if (c->recording.bad > 0)
         fprintf(c->ctl->err, "shuntctl: %zu of %zu entries are no requests and are left out\n", c->recording.bad,
                 c->recording.bad + c->recording.count);
@@ -328,11 +331,18 @@ static void tell_not_sent(const struct comparing *c)
 static void tell_failures(const struct comparing *c, const struct run *run)
 {
     static const char *const names[SIDES] = {[SIDE_LEGACY] = "legacy", [SIDE_NEW] = "new"};
-    for (int side = 0; side < SIDES; side++)
-        if (run->side[side].failed > 0)
-            fprintf(c->ctl->err, "shuntctl: %s (%s): %llu request%s without a whole answer; the first: %s\n",
-                    names[side], run->side[side].url, (unsigned long long)run->side[side].failed,
-                    run->side[side].failed == 1 ? "" : "s", run->side[side].fault);
+    for (int side = 0; side < SIDES; side++) {
+        const char *fault = run->side[side].fault;
+        if (run->side[side].failed == 0)
+            continue;
+        fprintf(c->ctl->err, "shuntctl: %s (%s): %llu request%s without a whole answer; the first: %s; ", names[side],
+                run->side[side].url, (unsigned long long)run->side[side].failed, run->side[side].failed == 1 ? "" : "s",
+                fault);
+        if (strstr(fault, "certificate") != NULL)
+            fputs("--insecure takes a certificate that nobody vouches for\n", c->ctl->err);
+        else
+            fprintf(c->ctl->err, "does it answer there, and is --%s right?\n", names[side]);
+    }
 }
 
 static int exit_code(const json_t *report)
@@ -484,7 +494,7 @@ int run_compare(struct ctl *ctl, const struct command *command, const char *cons
         complain(ctl, EXIT_USAGE, "--concurrency: at most %d", CONCURRENCY_MOST);
     else if (options->confidence >= 0 && (options->confidence < 0.5 || options->confidence > 0.999999))
         complain(ctl, EXIT_USAGE, "--confidence: expected a percentage from 50%% to 99.9999%%");
-    else
+    else if (report_can_be_written(ctl))
         code = compare_sides(&c, legacy, new, format);
     free(legacy);
     free(new);

@@ -302,22 +302,26 @@ static bool is_deep(const char *at, size_t length)
     return false;
 }
 
+static bool tell_not_json(struct reader *reader, size_t number, const json_error_t *error)
+{
+    char what[JSON_ERROR_TEXT_LENGTH + 32];
+    snprintf(what, sizeof(what), "not JSON: %s", error->text);
+    for (char *c = what; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    return tell(reader, "", number, what);
+}
+
 static bool add_line(struct reader *reader, const char *at, size_t length, size_t number)
 {
     json_error_t error;
-    char what[JSON_ERROR_TEXT_LENGTH + 32];
     if (strspn(at, " \t\r") >= length)
         return true;
     if (is_deep(at, length))
         return tell(reader, "", number, "nested too deeply");
     json_t *entry = json_loadb(at, length, 0, &error);
-    if (entry == NULL) {
-        snprintf(what, sizeof(what), "not JSON: %s", error.text);
-        for (char *c = what; *c != '\0'; c++)
-            if ((unsigned char)*c < 0x20 || *c == 0x7f)
-                *c = '?';
-        return tell(reader, "", number, what);
-    }
+    if (entry == NULL)
+        return tell_not_json(reader, number, &error);
     bool done = add_entry(reader, entry, "", number);
     json_decref(entry);
     return done;
@@ -337,11 +341,23 @@ static bool add_lines(struct reader *reader, const char *text, size_t length)
     return true;
 }
 
+/* An archive that was cut off or edited: told once, rather than as a thousand lines that are no requests. */
+static bool looks_like_archive(const char *text, size_t length)
+{
+    static const char log[] = "\"log\"", entries[] = "\"entries\"";
+    return text[strspn(text, " \t\r\n")] == '{' &&
+           memmem(text, length < 256 ? length : 256, log, sizeof(log) - 1) != NULL &&
+           memmem(text, length, entries, sizeof(entries) - 1) != NULL;
+}
+
 /* `text` is NUL-terminated behind `length`, so that looking for blanks ends. */
 static bool parse(struct reader *reader, const char *text, size_t length)
 {
-    json_t *first = json_loadb(text, length, JSON_DISABLE_EOF_CHECK, NULL);
+    json_error_t error;
+    json_t *first = json_loadb(text, length, JSON_DISABLE_EOF_CHECK, &error);
     const json_t *log = json_object_get(first, "log");
+    if (first == NULL && looks_like_archive(text, length))
+        return tell_not_json(reader, error.line > 0 ? (size_t)error.line : 1, &error);
     bool done = json_is_object(log) ? add_archive(reader, log) : add_lines(reader, text, length);
     json_decref(first);
     return done;

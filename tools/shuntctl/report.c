@@ -56,6 +56,39 @@ static char *make(const struct ctl *ctl, const json_t *report, const struct expo
     return (ctl->options.all ? report_text_all : report_text)(report, screen->width, screen->color && !to_file);
 }
 
+static int cannot_write(const struct ctl *ctl, const char *name, const char *cause)
+{
+    return complain(ctl, EXIT_USAGE, "--output: %s: %s; name a file in a folder that may be written to", name, cause);
+}
+
+/* By a file beside it, made and taken away: a folder may be read-only for more reasons than its mode. */
+bool report_can_be_written(const struct ctl *ctl)
+{
+    const char *name = ctl->options.output;
+    char *beside = NULL;
+    struct stat found;
+    int cause = 0;
+    if (name == NULL || strcmp(name, "-") == 0)
+        return true;
+    if (stat(name, &found) == 0 && !S_ISREG(found.st_mode)) {
+        cause = S_ISDIR(found.st_mode) ? EISDIR : access(name, W_OK) != 0 ? errno : 0;
+    } else if (asprintf(&beside, "%s.XXXXXX", name) < 0) {
+        cause = ENOMEM;
+    } else {
+        int fd = mkostemp(beside, O_CLOEXEC);
+        if (fd < 0) {
+            cause = errno;
+        } else {
+            close(fd);
+            unlink(beside);
+        }
+        free(beside);
+    }
+    if (cause != 0)
+        cannot_write(ctl, name, strerror(cause));
+    return cause == 0;
+}
+
 /* Beside the file and then over it: who reads it finds the old one or the new one, whole. */
 static int write_file(const struct ctl *ctl, const char *name, const char *text)
 {
@@ -66,7 +99,7 @@ static int write_file(const struct ctl *ctl, const char *name, const char *text)
         FILE *out = fopen(name, "we");
         bool whole = out != NULL && fputs(text, out) >= 0;
         whole = out != NULL && fclose(out) == 0 && whole;
-        return whole ? EXIT_DONE : complain(ctl, EXIT_USAGE, "--output: %s: %s", name, strerror(errno));
+        return whole ? EXIT_DONE : cannot_write(ctl, name, strerror(errno));
     }
     if (asprintf(&beside, "%s.XXXXXX", name) < 0)
         return complain(ctl, EXIT_USAGE, "out of memory");
@@ -94,7 +127,7 @@ static int write_file(const struct ctl *ctl, const char *name, const char *text)
     if (fault != NULL && fd >= 0)
         unlink(beside);
     free(beside);
-    return fault == NULL ? EXIT_DONE : complain(ctl, EXIT_USAGE, "--output: %s: %s", name, fault);
+    return fault == NULL ? EXIT_DONE : cannot_write(ctl, name, fault);
 }
 
 int report_print(struct ctl *ctl, const json_t *report, const struct export_format *format)

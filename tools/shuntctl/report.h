@@ -10,6 +10,12 @@
 /* NULL: it was complained about, and the exit code is EXIT_USAGE. */
 const struct export_format *report_format(struct ctl *ctl);
 
+/*
+ * Can --output be written to? Leaves nothing behind. For who has long work to do before there is
+ * something to write. False: it was complained about.
+ */
+bool report_can_be_written(const struct ctl *ctl);
+
 /* Returns an exit code: EXIT_DONE, or EXIT_USAGE when the file cannot be written. */
 int report_print(struct ctl *ctl, const json_t *report, const struct export_format *format);
 
