@@ -401,7 +401,8 @@ static void read_templates(struct loader *loader, const struct config_key *key, 
 {
     static const struct texts_rule rule = {.expected = "a list of templates such as [\"/orders/{id}/items\"]",
                                            .item_expected = "a template such as /orders/{id}/items or /files/**",
-                                           .fault = pattern_template_fault};
+                                           .fault = pattern_template_fault,
+                                           .fault_is_sentence = true};
     read_texts(loader, key, node, base, &rule);
 }
 

@@ -29,10 +29,13 @@ static bool read_item(struct loader *loader, const struct node *node, const stru
     if (scalar == NULL)
         return false;
     const char *wrong = rule->may_be_empty ? NULL : empty_fault(scalar->text);
-    if (wrong == NULL && rule->fault != NULL)
+    const char *between = " ";
+    if (wrong == NULL && rule->fault != NULL) {
         wrong = rule->fault(scalar->text);
+        between = rule->fault_is_sentence ? ": " : " ";
+    }
     if (wrong != NULL) {
-        loader_fault(loader, scalar->place, "%s %s; expected %s", node_shown(loader->faults, scalar), wrong,
+        loader_fault(loader, scalar->place, "%s%s%s; expected %s", node_shown(loader->faults, scalar), between, wrong,
                      rule->item_expected);
         return false;
     }

@@ -17,6 +17,7 @@ struct texts_rule {
     const char *expected;      /* of the list: "a list of header names" */
     const char *item_expected; /* of one item */
     texts_fault *fault;        /* NULL: any text */
+    bool fault_is_sentence;    /* it goes behind "TEXT: "; else it begins with a verb */
     bool may_be_empty;
     bool lower; /* kept in lower case, and equal without regard to case */
 };
