@@ -243,8 +243,8 @@ static size_t decode(char to[SEGMENT_ROOM + 1], const char *at, size_t len)
     return n;
 }
 
-/* One segment as it stands in a name: by its look, behind which an extension stays. `shown` has room for any that is not
- * too long. */
+/* One segment as it stands in a name: by its look, behind which an extension stays. `shown` has room for any that is
+ * not too long. */
 static void describe(char shown[SEGMENT_ROOM + 1], const char *at, size_t len)
 {
     char decoded[SEGMENT_ROOM + 1];
@@ -276,6 +276,13 @@ static struct path path_of(const char *target)
     return (struct path){target, target + strcspn(target, "?#")};
 }
 
+/* Where `wanted` stands first, or the end. */
+static const char *find(const char *at, char wanted, const char *end)
+{
+    const char *found = memchr(at, wanted, (size_t)(end - at));
+    return found != NULL ? found : end;
+}
+
 /* The next segment that is not empty, without its parameters (";v=1"); false at the end. */
 static bool next_segment(struct path *path, const char **at, size_t *len)
 {
@@ -283,10 +290,8 @@ static bool next_segment(struct path *path, const char **at, size_t *len)
         while (path->at < path->end && *path->at == '/')
             path->at++;
         *at = path->at;
-        while (path->at < path->end && *path->at != '/')
-            path->at++;
-        const char *parameters = memchr(*at, ';', (size_t)(path->at - *at));
-        *len = (size_t)((parameters != NULL ? parameters : path->at) - *at);
+        path->at = find(*at, '/', path->end);
+        *len = (size_t)(find(*at, ';', path->at) - *at);
     } while (*len == 0 && path->at < path->end);
     return *len > 0;
 }

@@ -109,11 +109,24 @@ size_t redact_character(const char *text, size_t len)
     return need;
 }
 
+static bool is_printable_ascii(const char *at, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)at[i] < 0x20 || (unsigned char)at[i] >= 0x7f)
+            return false;
+    return true;
+}
+
 size_t redact_clean(char *to, size_t room, const char *at, size_t len)
 {
     static const char cut[] = "...";
     size_t out = 0, fits_with_cut = 0;
 
+    if (len > 0 && len < room && is_printable_ascii(at, len)) { /* nearly every text */
+        memcpy(to, at, len);
+        to[len] = '\0';
+        return len;
+    }
     for (size_t i = 0; i < len;) {
         size_t n = redact_character(at + i, len - i);
         size_t take = n == 0 ? 1 : n;
@@ -123,10 +136,10 @@ size_t redact_clean(char *to, size_t room, const char *at, size_t len)
             memcpy(to + fits_with_cut, cut, sizeof(cut));
             return fits_with_cut + sizeof(cut) - 1;
         }
-        if (n > 1)
-            memcpy(to + out, at + i, n);
+        if (n == 0)
+            to[out] = '?';
         else
-            to[out] = n == 0 ? '?' : at[i];
+            memcpy(to + out, at + i, n);
         i += take;
         out += take;
         if (out + sizeof(cut) <= room)
