@@ -13,7 +13,7 @@ import re
 import threading
 import time
 
-from harness import Client, http_reply
+from harness import Backend, Client, http_reply
 
 GOODS = ("lamp", "chair", "kettle", "notebook", "bicycle bell", "umbrella")
 JSON = ["Content-Type: application/json; charset=utf-8", "Cache-Control: no-store"]
@@ -84,6 +84,19 @@ def answer(request, is_new):
         listed = [order(3 * number + i, is_new) for i in range(3)]
         return http_reply(json.dumps(stamped({"page": number, "items": listed})), headers=JSON)
     return http_reply(json.dumps(stamped(order(number, is_new))), headers=JSON)
+
+
+class Shop(Backend):
+    """Keeps nothing of what it was sent: there will be much of it."""
+
+    def __init__(self, is_new):
+        super().__init__(lambda request: answer(request, is_new), "new" if is_new else "legacy")
+
+    def note_bytes(self, conn, piece):
+        pass
+
+    def note_request(self, request_):
+        request_.complete = False
 
 
 def target():

@@ -28,7 +28,7 @@ import urllib.parse
 import urllib.request
 
 import shop
-from harness import BUILD, PEERS, Backend, Case, Shunt, config, wait_until
+from harness import BUILD, PEERS, Case, Shunt, config, wait_until
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 FIXTURE = os.path.join(TOP, "tests/shadow/report_fixture.json")
@@ -805,7 +805,7 @@ PICTURES = {
 
 def shop_report(requests=36000, rate=60):
     """Some minutes of the shop's traffic, so that the charts have something to show."""
-    peers = [Backend(lambda request, is_new=is_new: shop.answer(request, is_new)) for is_new in (False, True)]
+    peers = [shop.Shop(is_new) for is_new in (False, True)]
     with tempfile.TemporaryDirectory() as folder:
         shunt = Shunt(config(*peers, shop.ROUTES, top="access_log: off"), directory=folder)
         try:
