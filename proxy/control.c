@@ -389,7 +389,8 @@ static bool take_config(struct control *control)
     if (plan == NULL)
         return say(NULL);
     resolver_adopt(control->resolver, plan);
-    if (!router_configure(control->router, config, control_clock_ms(), control_wall_clock_ms()))
+    if (!control_report_veil(control, config) ||
+        !router_configure(control->router, config, control_clock_ms(), control_wall_clock_ms()))
         return say(NULL);
     wait_for_names(control);
     return control_publish(control) || say(NULL);

@@ -133,6 +133,8 @@ bool control_save_and_wait(struct control *control, uint64_t wait_ms);
 bool control_report_begin(struct control *control);
 /* Logs what the keeper could not do. */
 void control_report_tick(struct control *control);
+/* What the file allows to be shown of values, before anybody works by it. False without memory. */
+bool control_report_veil(struct control *control, const struct config *config);
 /* The last save. False: it hangs, see keeper_stop(). */
 bool control_report_end(struct control *control);
 

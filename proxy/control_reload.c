@@ -176,6 +176,7 @@ static bool configure(struct control *control, struct adoption *adoption, bool l
         control->store = adoption->state.store;
     /* The report, too, goes to the directory, before the evidence of a stage begins to count on from it. */
     if ((leaves_fail_open && !(control_report_end(control) && control_report_begin(control))) ||
+        !control_report_veil(control, adoption->holder->config) ||
         !router_configure(router, adoption->holder->config, control_clock_ms(), control_wall_clock_ms())) {
         control->store = former;
         return false;

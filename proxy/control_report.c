@@ -9,7 +9,9 @@
 #include "proxy/control_inside.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "config/config.h"
 #include "router/store/store.h"
 #include "router/store/utf8.h"
 #include "shadow/keeper.h"
@@ -20,8 +22,9 @@ enum {
 
 static void tell(struct control *control, const char *event, char *sentence)
 {
+    const char *key = strcmp(event, "report_values_deleted") == 0 ? "why" : "error";
     if (sentence != NULL)
-        log_event(control->log, LOG_LEVEL_WARN, event, json_pack("{s:o}", "error", utf8_json(sentence)));
+        log_event(control->log, LOG_LEVEL_WARN, event, json_pack("{s:o}", key, utf8_json(sentence)));
     free(sentence);
 }
 
@@ -36,6 +39,17 @@ bool control_report_begin(struct control *control)
 void control_report_tick(struct control *control)
 {
     tell(control, "report_save_failed", keeper_fault(control->keeper));
+    tell(control, "report_values_deleted", keeper_note(control->keeper));
+}
+
+bool control_report_veil(struct control *control, const struct config *config)
+{
+    struct report_veil *veils = calloc(config->route_count > 0 ? config->route_count : 1, sizeof(*veils));
+    for (uint32_t i = 0; veils != NULL && i < config->route_count; i++)
+        veils[i] = (struct report_veil){config->routes[i].name, config->routes[i].shadow.samples.values};
+    bool done = veils != NULL && keeper_veil(control->keeper, veils, config->route_count);
+    free(veils);
+    return done;
 }
 
 bool control_report_end(struct control *control)

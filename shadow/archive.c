@@ -47,6 +47,9 @@ enum statement {
     TRIM_MINUTES,
     TRIM_HOURS,
     FREE_PAGES,
+    GET_VALUES,
+    PUT_VALUES,
+    VEIL_SAMPLES,
     FORGET_FIRST,
     FORGET_CELLS = FORGET_FIRST,
     FORGET_FIELDS,
@@ -110,6 +113,11 @@ static const char *const texts[STATEMENTS] = {
     [TRIM_MINUTES] = "DELETE FROM buckets WHERE width_s < 3600 AND at_ms < ?1",
     [TRIM_HOURS] = "DELETE FROM buckets WHERE at_ms < ?1",
     [FREE_PAGES] = "PRAGMA freelist_count",
+    [GET_VALUES] = "SELECT value FROM meta WHERE name = 'values:' || ?1",
+    [PUT_VALUES] = "INSERT OR REPLACE INTO meta(name, value) VALUES('values:' || ?1, ?2)",
+    /* ?2, ?3: names of the values that may be told; a sample that does not say how it was made is taken for the worst */
+    [VEIL_SAMPLES] = "DELETE FROM samples WHERE route = ?1 AND coalesce(CASE WHEN json_valid(sample)"
+                     " THEN json_extract(sample, '$.values') END, 'full') NOT IN (?2, ?3)",
     [FORGET_CELLS] = FORGET("cells"),
     [FORGET_FIELDS] = FORGET("fields"),
     [FORGET_GROUPS] = FORGET("groups"),
@@ -415,6 +423,61 @@ bool archive_put_sample(struct archive *archive, const json_t *sample)
     free(text);
     archive->sampled = true;
     return done;
+}
+
+/* ---- veils ---- */
+
+static const char *const values_names[] = {
+    [SAMPLES_NONE] = "none", [SAMPLES_REDACTED] = "redacted", [SAMPLES_HASHED] = "hashed", [SAMPLES_FULL] = "full"};
+
+bool archive_values(struct archive *archive, const char *route, enum config_sample_values *values, bool *known)
+{
+    struct binder b = bind_to(archive, GET_VALUES);
+    bind_text(&b, route);
+    int code = b.bad ? SQLITE_ERROR : sqlite3_step(b.statement);
+    const char *name = code == SQLITE_ROW ? (const char *)sqlite3_column_text(b.statement, 0) : NULL;
+    *known = false;
+    for (unsigned i = 0; name != NULL && i < sizeof(values_names) / sizeof(values_names[0]); i++) {
+        if (strcmp(name, values_names[i]) == 0) {
+            *values = (enum config_sample_values)i;
+            *known = true;
+        }
+    }
+    bool read = code == SQLITE_ROW || code == SQLITE_DONE;
+    if (!read)
+        fail(archive);
+    sqlite3_reset(b.statement);
+    sqlite3_clear_bindings(b.statement);
+    return read;
+}
+
+static bool put_values(struct archive *archive, const char *route, enum config_sample_values values)
+{
+    struct binder b = bind_to(archive, PUT_VALUES);
+    bind_text(&b, route);
+    bind_text(&b, values_names[values]);
+    return run(&b);
+}
+
+static bool veil_samples(struct archive *archive, const char *route, enum config_sample_values values,
+                         uint64_t *deleted)
+{
+    struct binder b = bind_to(archive, VEIL_SAMPLES);
+    bind_text(&b, route);
+    bind_text(&b, values == SAMPLES_NONE ? "" : "redacted");
+    bind_text(&b, values == SAMPLES_HASHED ? "hashed" : "");
+    if (!run(&b))
+        return false;
+    *deleted = (uint64_t)sqlite3_changes64(archive->db);
+    archive->wipe = true;
+    return true;
+}
+
+bool archive_veil(struct archive *archive, const char *route, enum config_sample_values values, uint64_t *deleted)
+{
+    *deleted = 0;
+    return archive->open && (values == SAMPLES_FULL || veil_samples(archive, route, values, deleted)) &&
+           put_values(archive, route, values);
 }
 
 /* ---- transactions ---- */

@@ -42,6 +42,7 @@ struct keeper {
     char *directory; /* owned; NULL: in memory */
     json_t *samples; /* owned: taken from the report, not stored yet; NULL: none */
     bool begun;      /* a transaction is open */
+    bool veiled;     /* the file's veils have been looked at since the start */
     bool fallen;     /* the file was lost and cannot be opened again yet: `archive` is in memory meanwhile */
     bool failing;
     uint64_t wait_ms; /* until the next save */
@@ -54,9 +55,13 @@ struct keeper {
         char *forget[FORGET_MOST]; /* owned */
         unsigned forget_count;
         bool forget_all;
+        struct report_veil *veils; /* owned */
+        uint32_t veil_count;
+        bool veils_due; /* are to be looked at with the next save */
         bool stopping, over;
         struct keeper_stats stats;
         char *fault; /* owned */
+        char *note;  /* owned */
     } shared;
 };
 
@@ -165,10 +170,89 @@ static bool forget_stored(struct keeper *keeper, const struct forgotten *forgott
     return done;
 }
 
+/* ---- veils ---- */
+
+static void note_veiled(struct keeper *keeper, const char *route, uint64_t samples)
+{
+    char *note;
+    archive_say(&note,
+                "route %s: samples.values allows less than before: %llu stored samples and all examples of values were "
+                "deleted; counts and names of fields stay",
+                route, (unsigned long long)samples);
+    pthread_mutex_lock(&keeper->shared.lock);
+    free(keeper->shared.note);
+    keeper->shared.note = note;
+    pthread_mutex_unlock(&keeper->shared.lock);
+}
+
+/* Of a file that does not know what was allowed, everything is taken for full values; a file that was made by this very
+ * keeper holds nothing else than what it was given. */
+static bool veil_route(struct keeper *keeper, const struct report_veil *veil)
+{
+    enum config_sample_values before = SAMPLES_FULL;
+    bool known;
+    uint64_t deleted, emptied = 0;
+    if (!archive_values(keeper->archive, veil->route, &before, &known))
+        return begin(keeper) && false; /* the commit tells why */
+    if (known && before == veil->values)
+        return true; /* writes nothing */
+    if (!begin(keeper) || !archive_veil(keeper->archive, veil->route, veil->values, &deleted))
+        return false;
+    bool less = report_tells_more(before, veil->values);
+    if (less && (known || !keeper->veiled))
+        emptied = report_forget_examples(keeper->report, veil->route);
+    if (deleted + emptied > 0 || (known && less))
+        note_veiled(keeper, veil->route, deleted);
+    return true;
+}
+
+static bool put_veils(struct keeper *keeper)
+{
+    pthread_mutex_lock(&keeper->shared.lock);
+    uint32_t count = keeper->shared.veil_count;
+    bool due = keeper->shared.veils_due;
+    struct report_veil *veils = due ? report_veils_copy(keeper->shared.veils, count) : NULL;
+    keeper->shared.veils_due = false;
+    pthread_mutex_unlock(&keeper->shared.lock);
+    bool done = !due || veils != NULL;
+    for (uint32_t i = 0; veils != NULL && i < count && done; i++)
+        done = veil_route(keeper, &veils[i]);
+    report_veils_free(veils, count);
+    keeper->veiled |= due && done && count > 0;
+    return done;
+}
+
+static void settle_veils(struct keeper *keeper, bool kept)
+{
+    if (kept)
+        return;
+    pthread_mutex_lock(&keeper->shared.lock);
+    keeper->shared.veils_due = keeper->shared.veils != NULL;
+    pthread_mutex_unlock(&keeper->shared.lock);
+}
+
 static bool put_records(struct keeper *keeper)
 {
     const struct record_sink sink = {keeper, put_cell, put_field, put_group, put_bucket, put_rule};
     return keeper->directory == NULL || keeper->fallen || report_save_changes(keeper->report, &sink);
+}
+
+/* May it still be shown, whatever was allowed when it was made? */
+static bool may_show(struct keeper *keeper, const char *route, const json_t *sample)
+{
+    const char *name = json_string_value(json_object_get(sample, "values"));
+    enum config_sample_values values = name == NULL                    ? SAMPLES_FULL
+                                       : strcmp(name, "redacted") == 0 ? SAMPLES_REDACTED
+                                       : strcmp(name, "hashed") == 0   ? SAMPLES_HASHED
+                                                                       : SAMPLES_FULL;
+    return route != NULL && report_may_show(keeper->report, route, values);
+}
+
+static void put_sample(struct keeper *keeper, const json_t *entry)
+{
+    const char *route = json_string_value(json_object_get(entry, "route"));
+    if (may_show(keeper, route, json_object_get(entry, "sample")))
+        (void)archive_put_sample(keeper->archive, entry);
 }
 
 static bool put_samples(struct keeper *keeper)
@@ -179,7 +263,7 @@ static bool put_samples(struct keeper *keeper)
         return true;
     bool done = begin(keeper);
     for (size_t i = 0; i < json_array_size(keeper->samples) && done; i++)
-        (void)archive_put_sample(keeper->archive, json_array_get(keeper->samples, i));
+        put_sample(keeper, json_array_get(keeper->samples, i));
     return done;
 }
 
@@ -241,10 +325,12 @@ static bool renew(struct keeper *keeper)
     keeper->fallen = archive == NULL;
     if (archive != NULL)
         report_save_again(keeper->report);
-    if (archive != NULL || fell)
+    if (archive != NULL || fell) {
+        settle_veils(keeper, false);
         tell(keeper, warning != NULL ? warning : error);
-    else
+    } else {
         free(error);
+    }
     if (fell)
         keeper->archive = archive_open(NULL, &warning, &error);
     return keeper->archive != NULL;
@@ -259,11 +345,12 @@ static void save(struct keeper *keeper)
     struct forgotten forgotten = take_forgotten(keeper);
     keeper->begun = false;
     bool put = forget_stored(keeper, &forgotten);
-    put = put && put_records(keeper) && put_samples(keeper);
+    put = put && put_veils(keeper) && put_records(keeper) && put_samples(keeper);
     bool kept = put;
     if (keeper->begun || !put)
         kept = archive_commit(keeper->archive, &fault) && put;
     settle_forgotten(keeper, &forgotten, kept);
+    settle_veils(keeper, kept);
     if (!kept)
         note_failure(keeper, fault);
     else if (keeper->begun)
@@ -294,7 +381,8 @@ static bool add_samples(struct keeper *keeper, json_t *routes, const struct keep
         json_array_foreach(samples, k, sample)
         {
             if (json_equal(json_object_get(sample, "route"), json_object_get(route, "route")) &&
-                json_equal(json_object_get(sample, "primary"), json_object_get(route, "primary")))
+                json_equal(json_object_get(sample, "primary"), json_object_get(route, "primary")) &&
+                may_show(keeper, json_string_value(json_object_get(route, "route")), sample))
                 json_array_append(its, sample);
         }
         if (json_object_set_new(route, "samples", its) != 0) {
@@ -500,6 +588,8 @@ static void keeper_free(struct keeper *keeper)
     json_decref(keeper->samples);
     free(keeper->directory);
     free(keeper->shared.fault);
+    free(keeper->shared.note);
+    report_veils_free(keeper->shared.veils, keeper->shared.veil_count);
     pthread_cond_destroy(&keeper->shared.ended);
     pthread_cond_destroy(&keeper->shared.wanted);
     pthread_mutex_destroy(&keeper->shared.lock);
@@ -534,6 +624,7 @@ struct keeper *keeper_start(const char *directory, struct report *report, char *
     if (keeper == NULL)
         return NULL;
     keeper->report = report;
+    report_forget_veils(report);
     pthread_mutex_init(&keeper->shared.lock, NULL);
     init_monotonic(&keeper->shared.wanted);
     init_monotonic(&keeper->shared.ended);
@@ -614,6 +705,24 @@ void keeper_forget(struct keeper *keeper, const char *route)
     pthread_mutex_unlock(&keeper->shared.lock);
 }
 
+bool keeper_veil(struct keeper *keeper, const struct report_veil *veils, uint32_t count)
+{
+    if (keeper == NULL)
+        return true;
+    struct report_veil *copy = report_veils_copy(veils, count);
+    if (copy == NULL || !report_set_veils(keeper->report, veils, count)) {
+        report_veils_free(copy, count);
+        return false;
+    }
+    pthread_mutex_lock(&keeper->shared.lock);
+    report_veils_free(keeper->shared.veils, keeper->shared.veil_count);
+    keeper->shared.veils = copy;
+    keeper->shared.veil_count = count;
+    keeper->shared.veils_due = true;
+    pthread_mutex_unlock(&keeper->shared.lock);
+    return true;
+}
+
 void keeper_stats(struct keeper *keeper, struct keeper_stats *stats)
 {
     *stats = (struct keeper_stats){0};
@@ -624,13 +733,21 @@ void keeper_stats(struct keeper *keeper, struct keeper_stats *stats)
     pthread_mutex_unlock(&keeper->shared.lock);
 }
 
+static char *take_sentence(struct keeper *keeper, char **from)
+{
+    pthread_mutex_lock(&keeper->shared.lock);
+    char *sentence = *from;
+    *from = NULL;
+    pthread_mutex_unlock(&keeper->shared.lock);
+    return sentence;
+}
+
 char *keeper_fault(struct keeper *keeper)
 {
-    if (keeper == NULL)
-        return NULL;
-    pthread_mutex_lock(&keeper->shared.lock);
-    char *fault = keeper->shared.fault;
-    keeper->shared.fault = NULL;
-    pthread_mutex_unlock(&keeper->shared.lock);
-    return fault;
+    return keeper != NULL ? take_sentence(keeper, &keeper->shared.fault) : NULL;
+}
+
+char *keeper_note(struct keeper *keeper)
+{
+    return keeper != NULL ? take_sentence(keeper, &keeper->shared.note) : NULL;
 }

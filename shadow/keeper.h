@@ -47,6 +47,13 @@ bool keeper_submit(struct keeper *keeper, const struct keeper_job *job);
 /* Forgets a route (NULL: all) in the report at once, and on disk with the next second. */
 void keeper_forget(struct keeper *keeper, const char *route);
 
+/*
+ * What may be shown of values from now on, see report_set_veils(). Where it is less than before, also before a restart,
+ * what was kept under the old rule goes: at once from what is served, with the next save from the disk. False without
+ * memory.
+ */
+bool keeper_veil(struct keeper *keeper, const struct report_veil *veils, uint32_t count);
+
 struct keeper_stats {
     uint64_t saves, save_failures;
     uint64_t samples_kept, samples_dropped; /* stored; given up because too many waited */
@@ -57,5 +64,7 @@ void keeper_stats(struct keeper *keeper, struct keeper_stats *stats);
 /* The newest failure's sentence since the last call (malloc'd), or NULL: for the log. A failure that goes on is told
  * once, until a save has succeeded. */
 char *keeper_fault(struct keeper *keeper);
+/* A sentence (malloc'd) about values that were taken out of the report since the last call, or NULL: likewise. */
+char *keeper_note(struct keeper *keeper);
 
 #endif

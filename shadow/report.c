@@ -42,6 +42,7 @@ void report_free(struct report *report)
         return;
     for (uint32_t i = 0; i < report->count; i++)
         report_row_free(report->rows[i]);
+    report_forget_veils(report);
     free(report->rows);
     json_decref(report->samples.waiting);
     pthread_mutex_destroy(&report->lock);
@@ -61,8 +62,10 @@ static struct report_row *add_row(struct report *report, const char *route, enum
         report->room = room;
     }
     struct report_row *row = report_row_new(route, primary, &report->budgets);
-    if (row != NULL)
-        report->rows[report->count++] = row;
+    if (row == NULL)
+        return NULL;
+    row->veil = report_veil_of(report, route);
+    report->rows[report->count++] = row;
     return row;
 }
 
@@ -95,6 +98,7 @@ struct sample_wish {
     char route[ROUTE_NAME_ROOM];
     char endpoint[ENDPOINT_ROOM];
     char field[FIELD_ROOM]; /* "": none */
+    uint64_t epoch;         /* of the row */
 };
 
 static void add_pair(struct report *report, const struct pair *pair, const struct comparison *comparison,
@@ -103,7 +107,10 @@ static void add_pair(struct report *report, const struct pair *pair, const struc
     struct cell_hit hit;
     struct report_row *row = report_row_of(report, pair->route->name, pair->primary);
     struct cell *cell = row != NULL ? report_row_add(row, pair, comparison, endpoint, &hit) : NULL;
-    if (cell == NULL || hit.count == 0 || comparison->judgement != JUDGEMENT_MISMATCHED ||
+    bool veiled = cell != NULL && report_tells_more(pair->route->shadow.samples.values, row->veil);
+    if (veiled) /* it was sent before the file allowed less */
+        report_drop_examples(cell, &hit);
+    if (veiled || cell == NULL || hit.count == 0 || comparison->judgement != JUDGEMENT_MISMATCHED ||
         !report_has_sample_room(report))
         return;
     uint32_t field = report_choose_sample(row, cell, pair, &hit);
@@ -112,6 +119,7 @@ static void add_pair(struct report *report, const struct pair *pair, const struc
     memcpy(wish->field, cell->fields.rows[field].name, sizeof(wish->field));
     memcpy(wish->endpoint, cell->endpoint, sizeof(wish->endpoint));
     memcpy(wish->route, row->route, sizeof(wish->route));
+    wish->epoch = row->epoch;
 }
 
 /* Outside the lock: reading two bodies again takes a while. */
@@ -131,7 +139,12 @@ static void make_sample(struct report *report, const struct pair *pair, const st
     if (entry == NULL)
         return;
     pthread_mutex_lock(&report->lock);
-    report_queue_sample(report, entry);
+    const struct report_row *row = find_row(report, wish->route, pair->primary);
+    /* Meanwhile it may have been forgotten, or veiled. */
+    if (row != NULL && row->epoch == wish->epoch && !report_tells_more(samples->values, row->veil))
+        report_queue_sample(report, entry);
+    else
+        json_decref(entry);
     pthread_mutex_unlock(&report->lock);
 }
 

@@ -55,6 +55,29 @@ void report_each(struct report *report,
  * keeper's: see keeper_forget(). */
 void report_reset(struct report *report, const char *route);
 
+/* How much of values may be shown of a route. */
+struct report_veil {
+    const char *route;
+    enum config_sample_values values;
+};
+
+/*
+ * From now on nothing of these routes shows more than this: neither pairs that were sent when more was allowed nor, where
+ * less is allowed than before, examples and waiting samples, which are emptied and dropped; counts stay. Routes that are
+ * not named may show what they have. Replaces what was set before. Any thread; `veils` is copied. False without memory.
+ */
+bool report_set_veils(struct report *report, const struct report_veil *veils, uint32_t count);
+/* Would values kept under `values` tell more than `veil` allows? */
+bool report_tells_more(enum config_sample_values values, enum config_sample_values veil);
+struct report_veil *report_veils_copy(const struct report_veil *veils, uint32_t count); /* NULL without memory */
+void report_veils_free(struct report_veil *veils, uint32_t count);                     /* NULL is fine */
+/* None are set: what is taken back from now on is judged by the next call alone. */
+void report_forget_veils(struct report *report);
+/* May a sample that was made under `values` be shown for this route? */
+bool report_may_show(struct report *report, const char *route, enum config_sample_values values);
+/* Empties all examples of a route, kept under a veil that told more than the one there is now; returns how many. */
+uint64_t report_forget_examples(struct report *report, const char *route);
+
 /*
  * Calls the sink for everything that has changed since the last call that returned true. The keeper's thread; copies
  * under the lock, calls back outside of it, so that a slow disk never holds up the compare thread. False: the sink

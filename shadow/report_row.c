@@ -65,12 +65,14 @@ void report_row_reset(struct report_row *row)
     enum side primary = row->primary;
     struct report_budgets *budgets = row->budgets;
     uint64_t epoch = row->epoch;
+    enum config_sample_values veil = row->veil;
 
     memcpy(route, row->route, sizeof(route));
     row_clear(row);
     memset(row, 0, sizeof(*row));
     row_init(row, route, primary, budgets);
     row->epoch = epoch + 1;
+    row->veil = veil;
 }
 
 void report_row_free(struct report_row *row)

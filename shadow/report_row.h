@@ -35,6 +35,7 @@ struct report_row {
     enum side primary;
     struct report_budgets *budgets; /* borrowed: the report's */
     uint64_t epoch;                 /* grows with each reset: what was read before it is of another row */
+    enum config_sample_values veil; /* values may not tell more than this; a reset does not change it */
     bool changed;                   /* since it was last stored */
     uint64_t since_ms, last_ms;     /* wall clock of the first and the newest pair; 0: none since the reset */
     double limit, confidence;       /* of the route's mismatch gate when the newest pair came; limit negative: none */
@@ -62,6 +63,8 @@ struct report {
     uint32_t count, room;
     struct report_row *last; /* the row of the pair before: most pairs in a batch are of few routes */
     struct sample_queue samples;
+    struct report_veil *veils; /* owned */
+    uint32_t veil_count;
 };
 
 /* ---- report_row.c ---- */
@@ -97,6 +100,13 @@ void report_row_sums(const struct report_row *row, struct row_sums *sums);
 /* The row of a route and direction, made when it is the first; beyond ROWS_MAX the one for the rest. NULL without
  * memory. */
 struct report_row *report_row_of(struct report *report, const char *route, enum side primary);
+
+/* ---- report_veils.c ---- */
+
+/* What rows of this route may show. */
+enum config_sample_values report_veil_of(const struct report *report, const char *route);
+/* Empties the examples of the fields that a pair touched. */
+void report_drop_examples(struct cell *cell, const struct cell_hit *hit);
 
 /* ---- report_samples.c ---- */
 

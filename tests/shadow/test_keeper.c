@@ -407,6 +407,114 @@ static void forgotten_stays_forgotten(void **state)
     assert_int_equal(compared(f), 0);
 }
 
+/* ---- values that may not be shown any more ---- */
+
+static void veil(struct fixture *f, enum config_sample_values values)
+{
+    const struct report_veil veil = {"orders", values};
+    assert_true(keeper_veil(f->keeper, &veil, 1));
+}
+
+static void add_telling(struct fixture *f)
+{
+    struct pair *pair = test_json_pair(&f->route, "{\"a\":\"OURS-77\"}", "{\"a\":\"THEIRS-77\"}");
+    report_add(f->report, pair, compare_pair(f->compare, pair));
+    pair_free(pair);
+}
+
+/* Does any of it, examples or samples, show a value? */
+static bool shows_values(struct fixture *f)
+{
+    struct answer answer = {0};
+    const struct keeper_job job = {.samples = 5, .format = "json", .done = on_done, .context = &answer};
+    assert_true(keeper_submit(f->keeper, &job));
+    await_answers(&answer, 1);
+    char *text = json_dumps(answer.json, JSON_COMPACT);
+    bool shows = strstr(text, "OURS-77") != NULL || strstr(text, "THEIRS-77") != NULL;
+    free(text);
+    json_decref(answer.json);
+    return shows;
+}
+
+static bool file_contains(const struct fixture *f, const char *name, const char *text)
+{
+    char path[128], *at = NULL;
+    size_t size = 0;
+    snprintf(path, sizeof(path), "%s/%s", f->directory, name);
+    FILE *file = fopen(path, "rb"), *copy = open_memstream(&at, &size);
+    assert_non_null(copy);
+    for (int c; file != NULL && (c = fgetc(file)) != EOF;)
+        fputc(c, copy);
+    if (file != NULL)
+        fclose(file);
+    fclose(copy);
+    bool found = memmem(at, size, text, strlen(text)) != NULL;
+    free(at);
+    return found;
+}
+
+static bool is_on_disk(const struct fixture *f)
+{
+    return file_contains(f, "shadow.db", "OURS-77") || file_contains(f, "shadow.db-wal", "OURS-77");
+}
+
+static void await_note(struct fixture *f)
+{
+    for (int i = 0; i < 20000; i++) {
+        char *note = keeper_note(f->keeper);
+        bool noted = note != NULL && strstr(note, "orders") != NULL;
+        free(note);
+        if (noted)
+            return;
+        nap();
+    }
+    fail_msg("nothing was said");
+}
+
+static void less_than_before_is_deleted_at_once(void **state)
+{
+    struct fixture *f = *state;
+    f->route.route.shadow.samples.values = SAMPLES_FULL;
+    start_in(f, f->directory);
+    veil(f, SAMPLES_FULL);
+    add_telling(f);
+    await_saves(f, 1);
+    assert_true(shows_values(f));
+    assert_true(is_on_disk(f));
+    assert_null(keeper_note(f->keeper));
+    veil(f, SAMPLES_REDACTED);
+    assert_false(shows_values(f)); /* before the next save, too */
+    add_telling(f);                /* it was sent before */
+    assert_false(shows_values(f));
+    await_note(f);
+    assert_int_equal(compared(f), 2);
+    stop(f);
+    assert_false(is_on_disk(f));
+    start_in(f, f->directory);
+    assert_int_equal(compared(f), 2);
+    assert_false(shows_values(f));
+}
+
+static void less_than_before_a_restart_is_deleted(void **state)
+{
+    struct fixture *f = *state;
+    f->route.route.shadow.samples.values = SAMPLES_FULL;
+    start_in(f, f->directory);
+    veil(f, SAMPLES_FULL);
+    add_telling(f);
+    restart(f);
+    veil(f, SAMPLES_FULL);
+    assert_true(shows_values(f)); /* as much as before is kept */
+    restart(f);
+    veil(f, SAMPLES_HASHED);
+    await_note(f);
+    assert_false(shows_values(f));
+    assert_int_equal(compared(f), 1);
+    stop(f);
+    assert_false(is_on_disk(f));
+    start_in(f, f->directory);
+}
+
 /* Compare thread, keeper and control at once; the sanitizer looks on. */
 static void *add_many(void *context)
 {
@@ -450,6 +558,8 @@ int main(void)
         TEST(a_removed_file_is_made_again),
         TEST(without_a_directory_that_works_it_is_memory),
         TEST(forgotten_stays_forgotten),
+        TEST(less_than_before_is_deleted_at_once),
+        TEST(less_than_before_a_restart_is_deleted),
         TEST(all_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
