@@ -510,6 +510,42 @@ static void print_refused(struct page *page, const json_t *route)
     }
 }
 
+static uint64_t compared_in_other(const json_t *route)
+{
+    const json_t *endpoint;
+    size_t i;
+    json_array_foreach(json_object_get(route, "endpoints"), i, endpoint)
+    {
+        if (strcmp(export_string(endpoint, "endpoint"), "(other)") == 0)
+            return export_count(json_object_get(endpoint, "totals"), "compared");
+    }
+    return 0;
+}
+
+/* What found no row, and what takes it away. */
+static void print_limits(struct page *page, const json_t *route)
+{
+    char line[TEXT_ROOM], pairs[EXPORT_FIGURE];
+    const json_t *limits = json_object_get(route, "limits");
+    if (export_flag(limits, "endpoints_beyond")) {
+        snprintf(line, sizeof(line),
+                 "%s pairs are under (other): name what is data in their paths, in shadow.endpoints (\"/shop/{slug}\")",
+                 export_commas(pairs, compared_in_other(route)));
+        fputc('\n', page->out);
+        print_labelled(page, YELLOW, 4, "more endpoints than rows", line);
+    }
+    if (export_flag(limits, "fields_beyond")) {
+        fputc('\n', page->out);
+        print_labelled(page, YELLOW, 4, "more fields than rows",
+                       "some are under (other) and are not judged one by one: where names of members are data, ignore "
+                       "what they are in");
+    }
+    if (export_flag(limits, "bytes_beyond")) {
+        fputc('\n', page->out);
+        print_labelled(page, YELLOW, 4, "the report is full", "what is new is under (other); --reset begins anew");
+    }
+}
+
 static void print_suggestions(struct page *page, const json_t *route)
 {
     size_t count = json_array_size(json_object_get(route, "suggestions"));
@@ -625,6 +661,7 @@ static void print_route(struct page *page, const json_t *route)
     print_endpoints(page, route);
     print_latency(page, route);
     print_idle_rules(page, route);
+    print_limits(page, route);
     print_suggestions(page, route);
     print_samples(page, route);
 }

@@ -52,6 +52,27 @@ static void verdict_and_what_was_left_out_come_first(void **state)
     json_decref(report);
 }
 
+static void what_found_no_row_is_told(void **state)
+{
+    json_t *report = fixture();
+    json_t *route = json_array_get(json_object_get(report, "routes"), 0), *limits = json_object_get(route, "limits");
+    char *text = report_text(report, 120, false);
+    (void)state;
+    assert_has(text, "    more endpoints than rows: ");
+    assert_has(text, " pairs are under (other)");
+    assert_has(text, "    more fields than rows: some are under (other)");
+    assert_has_not(text, "the report is full");
+    free(text);
+    json_object_set_new(limits, "endpoints_beyond", json_false());
+    json_object_set_new(limits, "fields_beyond", json_false());
+    json_object_set_new(limits, "bytes_beyond", json_true());
+    text = report_text(report, 120, false);
+    assert_has_not(text, "than rows");
+    assert_has(text, "    the report is full: ");
+    free(text);
+    json_decref(report);
+}
+
 static void samples_show_what_counts(void **state)
 {
     json_t *report = fixture();
@@ -175,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdict_and_what_was_left_out_come_first),
+        cmocka_unit_test(what_found_no_row_is_told),
         cmocka_unit_test(samples_show_what_counts),
         cmocka_unit_test(shown_fields_have_lines_and_hidden_ones_are_folded),
         cmocka_unit_test(latency_is_told_in_pairs),
