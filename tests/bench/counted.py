@@ -9,10 +9,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 from client import Client  # noqa: E402
 from peers import Backend, Peer, Setting, command  # noqa: E402
-from processes import SystemCalls, Trouble, callgrind, free_port  # noqa: E402
+from processes import COMPARING, WORKER, SystemCalls, Trouble, callgrind, free_port, instructions_by_thread  # noqa: E402
 
-__all__ = ["Backend", "Client", "Peer", "Setting", "SystemCalls", "callgrind", "command", "free_port", "backends", "main",
-           "at_most"]
+__all__ = ["COMPARING", "WORKER", "Backend", "Client", "Peer", "Setting", "SystemCalls", "callgrind", "command",
+           "free_port", "instructions_by_thread", "backends", "main", "at_most"]
 
 
 @contextlib.contextmanager

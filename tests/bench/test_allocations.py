@@ -19,8 +19,8 @@ def allocations(name, setting, rounds):
         with Client(port, CONNECTIONS) as client:
             client.rounds(rounds)
 
-    calls = callgrind(command(name, setting, port), drive, first_thread_counts=False)[1]
-    return sum(calls.get(allocator, 0) for allocator in ALLOCATORS)
+    profiles = callgrind(command(name, setting, port), drive)[1:]  # the first thread only controls
+    return sum(profile.calls.get(allocator, 0) for profile in profiles for allocator in ALLOCATORS)
 
 
 def check(name, setting, limit):

@@ -24,7 +24,8 @@ import time
 
 from client import Client
 from peers import TOP, Backend, Peer, Setting, command
-from processes import SystemCalls, Trouble, callgrind, free_port, read
+from processes import (COMPARING, EVERYTHING, WORKER, SystemCalls, Trouble, callgrind, free_port, instructions_by_thread,
+                       read)
 from shadow import Harmless, Pairs
 
 LOAD_CORE, PROXY_CORE = 0, 1
@@ -217,18 +218,28 @@ def serving_threads(peer):
 
 
 class Instructions:
+    """Of shunt the threads that work for requests, each by itself: a client waits for the worker's, the compare thread's are
+    spent later, at a lower priority."""
+
     title = "User-space instructions per request (callgrind), 64 connections"
     names = ["shunt", "shunt mirror", "nginx", "nginx mirror", "haproxy"]
+    comparing = "shunt mirror's compare thread, per pair of equal answers"
     columns = ["instructions/request"]
 
     def measure(self, run):
-        return {name: {"instructions/request": instructions_per_request(name, run)} for name in self.names}
+        figures = {}
+        for name in self.names:
+            work = instructions_per_request(name, run)
+            figures[name] = {"instructions/request": work[WORKER] if name.startswith("shunt") else work[EVERYTHING]}
+            if name == "shunt mirror":
+                figures[self.comparing] = {"instructions/request": work[COMPARING]}
+        return figures
 
 
 def instructions_per_request(name, run):
-    """The difference between a run of N and a run of 2 N requests, so that what happens once does not count."""
+    """The difference between a run of N and a run of 2 N requests, so that what happens once does not count; by whom."""
     rounds = 20 if run.quick else 50
-    totals = []
+    runs = []
     for count in (rounds, 2 * rounds):
         port = free_port()
         argv = command(name, run.setting(single=True), port)
@@ -238,8 +249,8 @@ def instructions_per_request(name, run):
             with Client(port, 64) as client:
                 client.rounds(count)
 
-        totals.append(callgrind(argv, drive, not name.startswith("shunt"))[0])
-    return (totals[1] - totals[0]) / (rounds * 64)
+        runs.append(instructions_by_thread(callgrind(argv, drive)))
+    return {who: (runs[1][who] - runs[0][who]) / (rounds * 64) for who in runs[0]}
 
 
 SCENARIOS = {
@@ -288,6 +299,7 @@ TARGETS = [
     ("system calls per mirrored request", 6.1, lambda f: f["calls"]["shunt mirror"]["calls/request"]),
     ("instructions per request", 7000, lambda f: f["instructions"]["shunt"]["instructions/request"]),
     ("instructions per mirrored request", 12000, lambda f: f["instructions"]["shunt mirror"]["instructions/request"]),
+    ("instructions per equal pair", 3500, lambda f: f["instructions"][Instructions.comparing]["instructions/request"]),
     ("bytes per idle connection", 640, lambda f: f["idle-connections"]["shunt"]["bytes/connection"]),
     ("MiB of an idle process, 2 workers", 6, lambda f: f["idle-process"]["shunt"]["MiB"]),
     ("ms from start to first answer", 10, lambda f: f["start"]["shunt"]["ms"]),

@@ -144,9 +144,20 @@ class SystemCalls:
         return sum(self.counts.values())
 
 
-def callgrind(argv, drive, first_thread_counts=True, seconds=120):
-    """Runs argv under callgrind, calls drive(process), ends it. Returns (instructions, calls): calls maps the name of a
-    function to how often it was called. The first thread is left out where it only controls."""
+class Profile:
+    """What callgrind saw of one thread."""
+
+    def __init__(self, path):
+        self.calls = {}  # by the name of a function: how often it was called
+        self.instructions = add_profile(path, self.calls)
+
+    def ran(self, function):
+        return function in self.calls
+
+
+def callgrind(argv, drive, seconds=120):
+    """Runs argv under callgrind, calls drive(process), ends it. Returns a profile for each thread, in the order of their
+    beginning."""
     if shutil.which("valgrind") is None:
         raise Trouble("valgrind is not installed; run tools/dependencies bench")
     with tempfile.TemporaryDirectory() as folder:
@@ -159,10 +170,17 @@ def callgrind(argv, drive, first_thread_counts=True, seconds=120):
         names = sorted(name for name in os.listdir(folder) if re.fullmatch(r"out-\d+", name))
         if not names:
             raise Trouble(f"callgrind left no figures:\n{log[-2000:]}")
-        instructions, calls = 0, {}
-        for name in names if first_thread_counts else names[1:]:
-            instructions += add_profile(f"{folder}/{name}", calls)
-        return instructions, calls
+        return [Profile(f"{folder}/{name}") for name in names]
+
+
+EVERYTHING, WORKER, COMPARING = "everything", "the worker", "the compare thread"
+MARKS = {WORKER: "worker_main", COMPARING: "report_add"}  # functions that only this thread of shunt runs
+
+
+def instructions_by_thread(profiles):
+    """How many instructions who ran: everything, and by the name of shunt's threads."""
+    work = {who: sum(profile.instructions for profile in profiles if profile.ran(mark)) for who, mark in MARKS.items()}
+    return work | {EVERYTHING: sum(profile.instructions for profile in profiles)}
 
 
 def add_profile(path, calls):
