@@ -836,7 +836,9 @@ void mirror_fell_back(struct mirror *mirror, unsigned status)
 
 void mirror_primary_end(struct mirror *mirror, enum outcome_kind kind, uint64_t latency_us)
 {
-    enum mirror_reason reason = kind == OUTCOME_CLIENT_GONE ? MIRROR_CLIENT_GONE : MIRROR_PRIMARY_FAILED;
+    enum mirror_reason reason = kind == OUTCOME_OK            ? MIRROR_CUT_SHORT
+                                : kind == OUTCOME_CLIENT_GONE ? MIRROR_CLIENT_GONE
+                                                              : MIRROR_PRIMARY_FAILED;
     if (mirror->held || (!mirror->request_ended && !mirror->shadow_done)) {
         /* It was never to be sent, or the rest of the request will never come. */
         give_up(mirror, reason, COPY_UNKNOWN);

@@ -38,6 +38,7 @@ static const struct {
     [MIRROR_BAD_RESPONSE] = {"bad_response", true},
     [MIRROR_CLIENT_GONE] = {"client_gone", true},
     [MIRROR_PRIMARY_FAILED] = {"primary_failed", true},
+    [MIRROR_CUT_SHORT] = {"cut_short", true},
     [MIRROR_QUEUE] = {"queue", true},
     [MIRROR_COMPARED] = {"compared", true},
     [MIRROR_NOISE_SENT] = {"noise_sent", false},

@@ -52,6 +52,7 @@ enum mirror_reason {
     MIRROR_BAD_RESPONSE,
     MIRROR_CLIENT_GONE,    /* the client left, the primary has no whole response to compare */
     MIRROR_PRIMARY_FAILED, /* the primary had no response of a backend */
+    MIRROR_CUT_SHORT,      /* the primary answered before the whole request had come: its rest is never read */
     MIRROR_QUEUE,          /* compare queue full */
     MIRROR_COMPARED,       /* both sides answered: handed to the compare thread */
     MIRROR_NOISE_SENT,     /* a copy to the primary's own side was started */

@@ -203,6 +203,7 @@ const REASONS = {
   method: 'the method is not among shadow.methods',
   upgrade: 'upgraded exchanges (WebSocket) are never mirrored',
   copy: 'the request was somebody\u2019s copy itself',
+  cut_short: 'the primary answered before the whole request had come',
   passthrough: 'passthrough was on',
   simulated: 'only simulated: logged and counted, never sent',
   rate_limit: 'max_rate was reached',

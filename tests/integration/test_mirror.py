@@ -1,5 +1,6 @@
 """The mirror: copies are what the file makes of the original, and harmless; each request ends in exactly one reason."""
 
+import json
 import os
 import threading
 import time
@@ -110,6 +111,23 @@ class Faithful(MirrorCase):
         by_primary = shunt.route("all")["counters"]["mirror_by_primary"]
         self.assertEqual((by_primary["new"]["compared"], by_primary["legacy"]["compared"]), (1, 0))
 
+    def test_latency_in_pairs_is_of_the_shadow_against_the_primary(self):
+        for percent, primary in ((0, "legacy"), (100, "new")):
+            legacy, new = self.fast(), self.fast("new")
+            new.tell("delay 60")
+            shunt = self.begin(legacy, new, percent=percent)
+            for _ in range(10):
+                shunt.get()
+            self.wait_reasons(shunt, {"compared": 10}, primary=primary)
+            wait_until(lambda: shunt.metric("shunt_comparisons_total", route="all") == 10, "the comparisons")
+            rows = shunt.report("all")["routes"]
+            self.assertEqual([row["primary"] for row in rows if row["totals"]["compared"] > 0], [primary])
+            paired = rows[0]["latency"]["paired"]
+            # the new side is always the slower one
+            self.assertEqual(paired["slower"], 1 if primary == "legacy" else 0)
+            self.assertEqual(paired["difference_ms"]["p50"] > 0, primary == "legacy", paired)
+            self.assertEqual(paired["ratio"]["p50"] > 1, primary == "legacy", paired)
+
     def test_upgrades_connect_and_copies_are_not_mirrored(self):
         accept = r"read head; send `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello`; hang"
         legacy, new = self.script(accept), self.backend(name="new")
@@ -127,6 +145,126 @@ class Faithful(MirrorCase):
         self.wait_reasons(plain, {"copy": 1, "compared": 1})
         self.check_sum(plain)
         self.assertEqual([r.target for r in new.requests], ["/plain"])
+
+
+class InPieces(MirrorCase):
+    """Requests that come slowly, in part, or not to their end."""
+
+    HEAD = "POST /{} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+
+    def check_copy(self, legacy, new, body, trailers=()):
+        copy, original = new.wait_requests(1, complete=True)[0], legacy.wait_requests(1, complete=True)[0]
+        self.assertEqual((original.body, copy.body), (body, body))
+        self.assertEqual((original.trailers, copy.trailers), (list(trailers), list(trailers)))
+        for name in ("transfer-encoding", "content-length", "expect", "trailer"):
+            self.assertEqual(copy.all(name), original.all(name), name)
+
+    def test_a_body_of_single_bytes(self):
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new)
+        body = os.urandom(300)
+        with shunt.client() as client:
+            client.send(self.HEAD.format("drip") + f"Content-Length: {len(body)}\r\n\r\n")
+            client.drip(body)
+            self.assertEqual(client.reply().status, 200)
+        self.check_copy(legacy, new, body)
+        self.wait_reasons(shunt, {"compared": 1})
+
+    def test_chunks_of_single_bytes_with_trailers(self):
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new)
+        body = os.urandom(200)
+        with shunt.client() as client:
+            client.drip((self.HEAD.format("chunks") + "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n").encode())
+            for byte in body:
+                client.drip(b"1;a=b\r\n" + bytes([byte]) + b"\r\n")
+            client.drip(b"0\r\nX-Sum: 4711\r\n\r\n")
+            self.assertEqual(client.reply().status, 200)
+        self.check_copy(legacy, new, body, [(b"X-Sum", b"4711")])
+        self.wait_reasons(shunt, {"compared": 1})
+
+    def test_a_body_that_waits_for_the_status(self):
+        """Small and large pieces that are kept until the primary has answered."""
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new, "statuses: [2xx], max_buffer: 4MiB")
+        pieces = [os.urandom(size) for size in (1, 1, 3000, 1, 990, 70000, 1, 4072, 4073, 20000, 5, 100000, 1)]
+        with shunt.client() as client:
+            client.send(self.HEAD.format("kept") + "Transfer-Encoding: chunked\r\n\r\n")
+            for piece in pieces:
+                client.send(b"%x\r\n" % len(piece) + piece + b"\r\n")
+            client.send(b"0\r\nX-Sum: 1\r\n\r\n")
+            self.assertEqual(client.reply().status, 200)
+        self.check_copy(legacy, new, b"".join(pieces), [(b"X-Sum", b"1")])
+        self.wait_reasons(shunt, {"compared": 1})
+        wait_until(lambda: shunt.metric("shunt_shadow_memory_bytes") == 0, "all to be given back")
+
+    def test_a_body_that_is_asked_for(self):
+        def serve(conn):
+            request_ = conn.read_head()
+            if request_.all("expect"):
+                conn.send("HTTP/1.1 100 Continue\r\n\r\n")
+            conn.read_body(request_)
+            conn.send(http_reply(b"{}"))
+
+        legacy, new = self.peer(Peer(serve)), self.peer(Peer(serve))
+        shunt = self.begin(legacy, new)
+        with shunt.client() as client:
+            client.send(self.HEAD.format("expect") + "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+            self.assertTrue(client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 "))
+            client.send(b"hello")
+            self.assertEqual(client.reply().status, 200)
+        self.check_copy(legacy, new, b"hello")
+        self.wait_reasons(shunt, {"compared": 1})
+
+    def test_a_primary_that_answers_before_the_request_has_come(self):
+        legacy = self.script(r"read head; send `HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n`; hang")
+        new = self.script("read request; hang")
+        shunt = self.begin(legacy, new)
+        with shunt.client() as client:
+            client.send(self.HEAD.format("early") + "Content-Length: 100\r\n\r\nabc")
+            self.assertEqual(client.reply().status, 413)
+        self.wait_reasons(shunt, {"cut_short": 1})
+        wait_until(lambda: new.open == 0, "the copy's connection to be closed")
+        self.check_sum(shunt)
+
+    def test_a_client_that_leaves_midway(self):
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new)
+        client = shunt.client()
+        client.send(self.HEAD.format("left") + "Content-Length: 100\r\n\r\nabc")
+        new.wait_requests(1)
+        client.reset()
+        self.wait_reasons(shunt, {"client_gone": 1})
+        wait_until(lambda: new.open == 0, "the copy's connection to be closed")
+        self.assertFalse(new.requests[0].complete)
+        self.check_sum(shunt)
+
+    def test_a_mirror_that_answers_early_or_in_steps(self):
+        legacy = self.backend()
+        for script in (r"read head; send `HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno`; hang",
+                       r"read head; send `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n`; "
+                       r"read body; send `HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno`"):
+            shunt = self.begin(legacy, self.script(script))
+            with shunt.client() as client:
+                client.send(self.HEAD.format("m") + "Content-Length: 5\r\n\r\nhe")
+                wait_until(lambda: shunt.metric("shunt_shadow_total", reason="sent") == 1, "the copy")
+                client.send("llo")
+                self.assertEqual(client.reply().get("x-backend"), "legacy")
+            self.wait_reasons(shunt, {"compared": 1})
+            wait_until(lambda: shunt.metric("shunt_comparisons_total", outcome="mismatched") == 1, "the comparison")
+            fields = shunt.report("all")["routes"][0]["endpoints"][0]["fields"]
+            self.assertEqual([field["field"] for field in fields], ["status"])
+
+    def test_pipelined_requests_are_copied_one_by_one(self):
+        legacy, new = self.backend(), self.backend(name="new")
+        shunt = self.begin(legacy, new)
+        with shunt.client() as client:
+            client.send("".join(f"POST /{i} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{i:02}" for i in range(20)))
+            self.assertEqual([client.reply().status for _ in range(20)], [200] * 20)
+        new.wait_requests(20, complete=True)
+        self.assertEqual(sorted((r.target, r.body) for r in new.requests),
+                         sorted((f"/{i}", f"{i:02}".encode()) for i in range(20)))
+        self.wait_reasons(shunt, {"compared": 20})
 
 
 class Chosen(MirrorCase):
@@ -303,6 +441,27 @@ class Bounded(MirrorCase):
                    lambda: f"the rest: {self.reasons(shunt)}")
         self.check_sum(shunt)
         self.assertEqual(shunt.metric("shunt_shadow_buffered_bytes"), 0)
+
+    def test_a_comparison_that_is_behind_refuses_pairs(self):
+        """Answers of a megabyte that differ everywhere take longer to compare than to send."""
+        bodies = [json.dumps([str(i) * 4 for i in range(first, first + 60000)]).encode() for first in (100000, 200000)]
+        reply = [http_reply(body, headers=["Content-Type: application/json"]) for body in bodies]
+        legacy, new = self.backend(lambda r: reply[0]), self.backend(lambda r: reply[1], name="new")
+        shunt = self.begin(legacy, new, "max_body: 4MiB, max_in_flight: 1000",
+                           top="access_log: off\nlimits: { shadow_memory: 32MiB }")
+        end = time.monotonic() + 60
+        while self.reasons(shunt).get("queue", 0) == 0 and time.monotonic() < end:
+            clients = [self.client(shunt) for _ in range(8)]
+            for client in clients:
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            for client in clients:
+                self.assertEqual(client.reply().status, 200)
+                client.close()
+        counts = self.check_sum(shunt)
+        self.assertGreater(counts.get("queue", 0), 0, counts)
+        self.assertGreater(counts["compared"], 0, counts)
+        wait_until(lambda: shunt.metric("shunt_comparisons_total", route="all") == counts["compared"],
+                   "what was not refused to be compared")
 
     def test_memory_is_given_back(self):
         legacy, new = self.fast(), self.fast("new")
