@@ -2,8 +2,10 @@
 
 import json
 import os
+import resource
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import threading
@@ -173,6 +175,101 @@ class Lasting(ReportCase):
             return (facts.st_mtime_ns, facts.st_size) == (now.st_mtime_ns, now.st_size)
 
         wait_until(settled, "the file to be left alone")
+
+
+class Disk(ReportCase):
+    """Whatever becomes of the file: it is said and counted, traffic and comparing go on, and nothing is half there."""
+
+    def failures(self, shunt):
+        return shunt.metric("shunt_report_save_failures_total")
+
+    def test_a_disk_that_is_full(self):
+        """A file may not grow beyond a size, which is what a full disk looks like to one that writes to it."""
+        shunt = self.begin(workers=1)
+        self.ask(shunt, 3)
+        wait_until(lambda: shunt.metric("shunt_report_saves_total") > 0, "a save")
+        pid, large = shunt.process.pid, os.path.getsize(self.database) + os.path.getsize(self.database + "-wal")
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (large, resource.RLIM_INFINITY))
+        for turn in range(40):  # until a save does not fit any more
+            self.ask(shunt, 5, f"/turn-{'abcdefghij'[turn % 10]}{'klmnopqrst'[turn // 10]}/x")
+            if self.failures(shunt) > 0:
+                break
+        self.assertGreater(self.failures(shunt), 0)
+        count = compared(shunt)
+        events = shunt.wait_events("report_save_failed", 1)
+        self.assertIn("shadow.db", events[0]["error"])
+        wait_until(lambda: self.failures(shunt) > 1, "another try")
+        self.assertEqual(len(shunt.find_events("report_save_failed")), 1, "what goes on is said once")
+        self.assertEqual(request(shunt.address, "/orders/1").status, 200)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        saves = shunt.metric("shunt_report_saves_total")
+        wait_until(lambda: shunt.metric("shunt_report_saves_total") > saves, "a save", timeout=60)
+        wait_until(lambda: compared(shunt) == count + 1, "the last pair")
+        shunt.restart()
+        self.assertEqual(compared(shunt), count + 1)
+        shunt.kill()
+        self.assertEqual(integrity(self.database), "ok")
+        shunt.start()
+
+    def start_with(self, make):
+        """A start that finds what `make` has put where the file should be."""
+        os.makedirs(os.path.join(self.directory, "state"), mode=0o700)
+        make(os.path.join(self.directory, "state", "shadow.db"))
+        return self.begin()
+
+    def check_works(self, shunt, on_disk=1):
+        self.assertEqual(shunt.metric("shunt_report_on_disk"), on_disk)
+        self.ask(shunt, 2)
+        self.assertEqual(request(shunt.address, "/orders/1").status, 200)
+
+    def set_aside(self, make, *words):
+        shunt = self.start_with(make)
+        told = shunt.wait_events("report_damaged", 1)[0]["error"]
+        for word in ("shadow.db.damaged-1", *words):
+            self.assertIn(word, told)
+        self.check_works(shunt)
+        self.assertTrue(os.path.exists(self.database + ".damaged-1"))
+        self.assertEqual(integrity(self.database), "ok")
+
+    def test_garbage(self):
+        def make(path):
+            with open(path, "wb") as f:
+                f.write(os.urandom(20000))
+
+        self.set_aside(make, "not a database")
+
+    def test_a_file_of_another_version(self):
+        def make(path):
+            db = sqlite3.connect(path)
+            db.executescript("CREATE TABLE cells(route TEXT); INSERT INTO cells VALUES('orders');"
+                             "PRAGMA user_version = 999;")
+            db.close()
+
+        self.set_aside(make, "999")
+
+    def test_a_file_of_another_program(self):
+        def make(path):
+            db = sqlite3.connect(path)
+            db.executescript("CREATE TABLE music(title TEXT); INSERT INTO music VALUES('blue');")
+            db.close()
+
+        self.set_aside(make)
+
+    def test_a_file_cut_in_the_middle(self):
+        shunt = self.begin()
+        self.ask(shunt, 3)
+        shunt.stop()
+        with open(self.database, "r+b") as f:
+            f.truncate(os.path.getsize(self.database) // 2 // 4096 * 4096 + 100)
+        again = self.shunt(config(self.legacy, self.new, ROUTE, top="access_log: off", state=self.state))
+        told = again.wait_events("report_damaged", 1)[0]["error"]
+        self.assertIn("shadow.db.damaged-1", told)
+        self.check_works(again)
+
+    def test_no_file_at_all_can_be_there(self):
+        shunt = self.start_with(os.mkdir)
+        self.assertIn("shadow.db", shunt.wait_events("report_damaged", 1)[0]["error"])
+        self.check_works(shunt, on_disk=0)
 
 
 class Veiled(ReportCase):
