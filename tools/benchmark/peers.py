@@ -192,13 +192,7 @@ class Peer(Process):
         compared, would make its figures another job's."""
         if self.admin is None:
             return ""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=5) as answer:
-            page = answer.read().decode()
-
-        def total(name, label=""):
-            found = re.findall(rf"^{name}(?:\{{[^}}]*{label}[^}}]*\}})? ([\d.e+]+)$", page, re.MULTILINE)
-            return sum(float(value) for value in found)
-
+        total = self.metrics()
         requests = total("shunt_requests_total")
         compared = sum(total("shunt_comparisons_total", f'outcome="{found}"') for found in ("matched", "ignored", "mismatched"))
         new = total("shunt_requests_total", 'backend="new"')
@@ -208,6 +202,22 @@ class Peer(Process):
         if not total("shunt_breaker_state", 'state="closed"'):
             sentence += "; its breaker is open, so these figures are not of a split"
         return sentence + "."
+
+    def metrics(self):
+        """shunt's metrics page, as a function: the sum of a metric over the rows that have this label."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=5) as answer:
+            page = answer.read().decode()
+
+        def total(name, label=""):
+            found = re.findall(rf"^{name}(?:\{{[^}}]*{label}[^}}]*\}})? ([\d.e+]+)$", page, re.MULTILINE)
+            return sum(float(value) for value in found)
+
+        return total
+
+    def copies_sent(self):
+        """Of shunt's requests, as a text."""
+        total = self.metrics()
+        return f"{total('shunt_shadow_total', 'reason=.sent.') / max(total('shunt_requests_total'), 1):.0%}"
 
 
 def command(name, setting, port):

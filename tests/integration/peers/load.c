@@ -29,7 +29,7 @@ enum {
     HEAD_ROOM = 32768,
     READ_ROOM = 1 << 18,
     FAILURES_KEPT = 20,
-    LATENCIES = 40000,
+    LATENCIES = 400 * 1000,
     GIVE_UP_S = 60
 };
 
@@ -81,7 +81,7 @@ struct load {
     uint64_t started, done, ok, failed, stale, legacy, new_side, no_side, bytes_in, max_us, started_ns;
     uint64_t to_new, to_legacy; /* users that changed their side */
     uint64_t status_class[10];
-    uint32_t latency[LATENCIES]; /* by hundredth of a millisecond */
+    uint32_t latency[LATENCIES]; /* by microsecond */
     struct failure failures[FAILURES_KEPT];
 };
 
@@ -192,7 +192,7 @@ static void user_answered(struct load *l, struct client *c)
 static void request_answered(struct load *l, struct client *c)
 {
     uint64_t us = (now_ns() - c->started_ns) / 1000u;
-    uint64_t slot = us / 10 < LATENCIES ? us / 10 : LATENCIES - 1;
+    uint64_t slot = us < LATENCIES ? us : LATENCIES - 1;
 
     l->status_class[c->status / 100 < 10 ? c->status / 100 : 9]++;
     if (c->status / 100 != 2) {
@@ -512,7 +512,7 @@ static double quantile_ms(const struct load *l, double q)
     for (int i = 0; i < LATENCIES; i++) {
         seen += l->latency[i];
         if (seen > wanted)
-            return (double)(i + 1) / 100.0;
+            return (double)(i + 1) / 1000.0;
     }
     return (double)l->max_us / 1000.0;
 }
@@ -526,12 +526,11 @@ static void report(const struct load *l)
     printf("\"2xx\":%llu,\"3xx\":%llu,\"4xx\":%llu,\"5xx\":%llu,", (unsigned long long)l->status_class[2],
            (unsigned long long)l->status_class[3], (unsigned long long)l->status_class[4],
            (unsigned long long)l->status_class[5]);
-    printf(
-        "\"users_to_new\":%llu,\"users_to_legacy\":%llu,\"bytes\":%llu,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_ms\":%.1f,"
-        "\"elapsed_s\":%.3f,\"failures\":[",
-        (unsigned long long)l->to_new, (unsigned long long)l->to_legacy, (unsigned long long)l->bytes_in,
-        quantile_ms(l, 0.5), quantile_ms(l, 0.99), (double)l->max_us / 1000.0,
-        (double)(now_ns() - l->started_ns) / 1e9);
+    printf("\"users_to_new\":%llu,\"users_to_legacy\":%llu,\"bytes\":%llu,", (unsigned long long)l->to_new,
+           (unsigned long long)l->to_legacy, (unsigned long long)l->bytes_in);
+    printf("\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.1f,\"elapsed_s\":%.3f,\"failures\":[",
+           quantile_ms(l, 0.5), quantile_ms(l, 0.9), quantile_ms(l, 0.99), (double)l->max_us / 1000.0,
+           (double)(now_ns() - l->started_ns) / 1e9);
     for (uint64_t i = 0; i < l->failed && i < FAILURES_KEPT; i++) {
         const struct failure *f = &l->failures[i];
         printf("%s{\"what\":\"%s\",\"status\":%d,\"sent_ns\":%llu,\"failed_ns\":%llu,\"bytes\":%llu,\"reused\":%s}",
@@ -615,7 +614,7 @@ static void run(struct load *l)
 
 int main(int argc, char **argv)
 {
-    struct load l = {.path = "/", .method = "GET", .host = "shunt.test", .connections = 8};
+    static struct load l = {.path = "/", .method = "GET", .host = "shunt.test", .connections = 8};
 
     for (int i = 1; i + 1 < argc; i += 2)
         option_take(&l, argv[i], argv[i + 1]);
