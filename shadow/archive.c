@@ -257,6 +257,8 @@ static const char *obstacle_at(unsigned index)
 
 static const char *kind_at(unsigned index)
 {
+    if (index >= DIFFERENCE_KINDS)
+        return index == RECORD_SHAPE ? "shape" : "noise_shape";
     return difference_kind_name((enum difference_kind)index);
 }
 
@@ -295,7 +297,7 @@ static bool put_field(void *context, const struct record_field *record)
     bind_count(&b, record->differing);
     bind_count(&b, record->ignored);
     bind_count(&b, record->noise);
-    bind_named(&b, record->by_kind, DIFFERENCE_KINDS, kind_at);
+    bind_named(&b, record->by_kind, RECORD_KINDS, kind_at);
     bind_known(&b, record->apart);
     bind_count(&b, record->example_ms);
     bind_text(&b, record->path);
@@ -701,7 +703,7 @@ static bool get_cell(sqlite3_stmt *row, const struct record_sink *sink)
 static bool get_field(sqlite3_stmt *row, const struct record_sink *sink)
 {
     struct record_field record = {0};
-    if (!key_of(row, true, &record.key) || !named_at(row, 8, record.by_kind, DIFFERENCE_KINDS, kind_at))
+    if (!key_of(row, true, &record.key) || !named_at(row, 8, record.by_kind, RECORD_KINDS, kind_at))
         return false;
     record.index = index_at(row, 3);
     record.name = text_at(row, 4);

@@ -43,21 +43,30 @@ struct noise_counts cell_noise_counts(const struct cell *cell, uint32_t field, u
         .compared = judged_total(cell->judged),
         .noise = row->noise,
         .noise_compared = judged_total(cell->noise_judged),
+        .shape = row->shape,
+        .noise_shape = row->noise_shape,
         .fields = fields_together > 0 ? fields_together : 1,
     };
 }
 
-bool cell_field_is_noise(const struct cell *cell, const struct config_noise *noise, uint32_t field)
+bool cell_difference_is_noise(const struct cell *cell, const struct config_noise *noise, uint32_t field, bool of_shape)
 {
     struct noise_counts counts = cell_noise_counts(cell, field, 1);
+    if (!of_shape) /* other pairs in which it is missing do not make this one real */
+        counts.shape = counts.noise_shape = 0;
     return noise_excuses(noise, &counts);
+}
+
+bool cell_field_is_noise(const struct cell *cell, const struct config_noise *noise, uint32_t field)
+{
+    return cell_difference_is_noise(cell, noise, field, true);
 }
 
 static bool all_are_noise(const struct cell *cell, const struct config_noise *noise, const uint16_t *fields,
                           uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (!cell_field_is_noise(cell, noise, fields[i]))
+        if (!cell_difference_is_noise(cell, noise, group_row(fields[i]), (fields[i] & GROUP_SHAPE) != 0))
             return false;
     return count > 0;
 }
@@ -99,6 +108,12 @@ static void add_noise_pair(struct cell *cell, const struct field_limits *limits,
     cell->other_noise += others;
 }
 
+static void add_hit(struct cell_hit *hit, uint32_t field, bool of_shape)
+{
+    hit->of_shape[hit->count] = of_shape;
+    hit->fields[hit->count++] = (uint16_t)field;
+}
+
 static void count_fields(struct cell *cell, const struct field_limits *limits, const struct pair *pair,
                          const struct difference_list *list, struct cell_hit *hit)
 {
@@ -112,19 +127,22 @@ static void count_fields(struct cell *cell, const struct field_limits *limits, c
         else if (field == FIELD_NO_ROW)
             hit->others = true;
         else
-            hit->fields[hit->count++] = (uint16_t)field;
+            add_hit(hit, field, (d->kinds & DIFFERENCE_SHAPES) != 0);
     }
     cell->other_ignored += ignored_others;
     cell->other_differing += hit->others;
 }
 
 static void count_group(struct cell *cell, const struct field_limits *limits, const struct config_noise *noise,
-                        const struct pair *pair, struct cell_hit *hit)
+                        const struct pair *pair, const struct cell_hit *hit)
 {
-    if (!hit->others && groups_count(&cell->groups, limits->bytes, hit->fields, hit->count, pair->wall_ms))
+    uint16_t fields[DIFFERENCES_MAX];
+    for (uint32_t i = 0; i < hit->count; i++)
+        fields[i] = (uint16_t)(hit->fields[i] | (hit->of_shape[i] ? GROUP_SHAPE : 0));
+    if (!hit->others && groups_count(&cell->groups, limits->bytes, fields, hit->count, pair->wall_ms))
         return;
     cell->ungrouped++;
-    cell->ungrouped_noise += !hit->others && all_are_noise(cell, noise, hit->fields, hit->count);
+    cell->ungrouped_noise += !hit->others && all_are_noise(cell, noise, fields, hit->count);
 }
 
 static void count_latency(struct cell *cell, struct budget *budget, const struct pair *pair)

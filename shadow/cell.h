@@ -33,7 +33,8 @@ struct cell {
 struct cell_hit {
     uint32_t count;
     uint16_t fields[DIFFERENCES_MAX];
-    bool others; /* some found no row */
+    bool of_shape[DIFFERENCES_MAX]; /* missing, extra or no such value there */
+    bool others;                    /* some found no row */
 };
 
 /* Pairs whose answers were compared, with whatever result. */
@@ -51,6 +52,9 @@ void cell_add(struct cell *cell, const struct field_limits *limits, const struct
               const struct pair *pair, const struct comparison *comparison, struct cell_hit *hit);
 
 struct noise_counts cell_noise_counts(const struct cell *cell, uint32_t field, uint32_t fields_together);
+/* Is it noise that a field has another value, or (`of_shape`) that it has none or one of another type? */
+bool cell_difference_is_noise(const struct cell *cell, const struct config_noise *noise, uint32_t field, bool of_shape);
+/* Both, as far as they occur. */
 bool cell_field_is_noise(const struct cell *cell, const struct config_noise *noise, uint32_t field);
 bool cell_group_is_noise(const struct cell *cell, const struct config_noise *noise, const struct group *group);
 /* Mismatched pairs whose every differing field is noise, as far as is known now. */

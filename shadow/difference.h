@@ -26,6 +26,12 @@ enum difference_kind {
     DIFFERENCE_KINDS,
 };
 
+/* Kinds that say that a value is not there, or is no such value: a time that differs by itself must still be there. */
+enum {
+    DIFFERENCE_SHAPES = 1u << DIFFERENCE_MISSING | 1u << DIFFERENCE_EXTRA | 1u << DIFFERENCE_TYPE |
+                        1u << DIFFERENCE_DUPLICATE | 1u << DIFFERENCE_INVALID
+};
+
 /* "missing", "extra", ... */
 const char *difference_kind_name(enum difference_kind kind);
 

@@ -128,10 +128,16 @@ static void count_kinds(struct field_counts *row, uint32_t kinds)
         row->by_kind[kind] += kinds >> kind & 1u;
 }
 
+static bool has_shape(const struct difference *difference)
+{
+    return (difference->kinds & DIFFERENCE_SHAPES) != 0;
+}
+
 static void count_differing(struct field_counts *row, const struct difference *difference, const struct pair *pair)
 {
     note_apart(row, difference->apart);
     row->differing++;
+    row->shape += has_shape(difference);
     count_kinds(row, difference->kinds);
     keep_example(row, difference, pair);
 }
@@ -152,6 +158,7 @@ uint32_t field_map_count(struct field_map *fields, const struct field_limits *li
         break;
     case FIELD_NOISE:
         row->noise++;
+        row->noise_shape += has_shape(difference);
         break;
     }
     row->changed = true;

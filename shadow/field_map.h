@@ -21,6 +21,7 @@ struct field_counts {
     uint64_t differing;                 /* pairs of both sides in which it differed */
     uint64_t ignored;                   /* ... in which it differed and a rule ignored it */
     uint64_t noise;                     /* pairs of the primary's side with itself in which it differed */
+    uint64_t shape, noise_shape;        /* of `differing` and of `noise`: those of DIFFERENCE_SHAPES */
     uint64_t by_kind[DIFFERENCE_KINDS]; /* of `differing` */
     uint64_t example_ms;                /* wall clock of the newest example kept */
     uint64_t sampled_ms;                /* ... of the newest sample made for it */

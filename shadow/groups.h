@@ -15,7 +15,8 @@
 
 enum {
     GROUPS_MAX = 128,
-    GROUP_FIELDS_MAX = 24
+    GROUP_FIELDS_MAX = 24,
+    GROUP_SHAPE = 0x8000 /* beside a row: in these pairs its value was missing, extra or no such value */
 };
 
 struct group {
@@ -23,13 +24,18 @@ struct group {
     uint64_t last_ms; /* wall clock of the newest pair */
     uint32_t count;
     bool changed;                      /* since it was last stored */
-    uint16_t fields[GROUP_FIELDS_MAX]; /* rows of struct field_map, ascending */
+    uint16_t fields[GROUP_FIELDS_MAX]; /* rows of struct field_map, some with GROUP_SHAPE; ascending */
 };
 
 struct groups {
     struct group *rows; /* owned */
     uint32_t count, room;
 };
+
+static inline uint32_t group_row(uint16_t field)
+{
+    return field & ~(uint32_t)GROUP_SHAPE;
+}
 
 /* A zeroed struct is empty. */
 void groups_done(struct groups *groups, struct budget *budget);

@@ -149,19 +149,43 @@ static double p_allowed(const struct config_noise *config, const struct noise_co
     return (1 - config->confidence) / (counts->fields > 0 ? counts->fields : 1);
 }
 
+/* The shape of a field's values alone, as counts of their own. */
+static struct noise_counts shape_of(const struct noise_counts *counts)
+{
+    struct noise_counts shape = *counts;
+    shape.differing = counts->shape;
+    shape.noise = counts->noise_shape;
+    return shape;
+}
+
+static bool is_excessive(const struct config_noise *config, const struct noise_counts *counts)
+{
+    return threshold_failed(config, rates_of(counts)) == THRESHOLD_NONE;
+}
+
+/* What is asked about a field: all its differences, or only those of shape, where the others are noise. */
+static struct noise_counts in_question(const struct config_noise *config, const struct noise_counts *counts)
+{
+    struct noise_counts shape = shape_of(counts);
+    bool differs_by_itself = counts->noise >= NOISE_SIGHTINGS && !is_excessive(config, counts);
+    return differs_by_itself && is_excessive(config, &shape) ? shape : *counts;
+}
+
 enum field_state noise_judge(const struct config_noise *config, const struct noise_counts *counts)
 {
     if (counts->noise_compared == 0)
         return FIELD_REAL;
-    if (threshold_failed(config, rates_of(counts)) != THRESHOLD_NONE)
+    struct noise_counts asked = in_question(config, counts);
+    if (!is_excessive(config, &asked))
         return counts->noise >= NOISE_SIGHTINGS ? FIELD_NOISY : FIELD_RARE;
-    return p_of(counts) <= p_allowed(config, counts) ? FIELD_REAL : FIELD_UNDECIDED;
+    return p_of(&asked) <= p_allowed(config, counts) ? FIELD_REAL : FIELD_UNDECIDED;
 }
 
 bool noise_excuses(const struct config_noise *config, const struct noise_counts *counts)
 {
-    return counts->noise_compared > 0 && counts->noise >= NOISE_SIGHTINGS &&
-           threshold_failed(config, rates_of(counts)) != THRESHOLD_NONE;
+    struct noise_counts shape = shape_of(counts);
+    return counts->noise_compared > 0 && counts->noise >= NOISE_SIGHTINGS && !is_excessive(config, counts) &&
+           !is_excessive(config, &shape);
 }
 
 /* ---- saying it ---- */
@@ -214,13 +238,17 @@ enum field_state noise_explain(const struct config_noise *config, const struct n
         snprintf(why, room, "differs in %s; noise is not measured, so every difference counts", raw);
         return state;
     }
-    say_share(noise, sizeof(noise), counts->noise, counts->noise_compared);
-    enum threshold failed = threshold_failed(config, rates_of(counts));
+    struct noise_counts asked = in_question(config, counts);
+    bool of_shape = asked.differing != counts->differing || asked.noise != counts->noise;
+    say_share(raw, sizeof(raw), asked.differing, counts->compared);
+    say_share(noise, sizeof(noise), asked.noise, counts->noise_compared);
+    enum threshold failed = threshold_failed(config, rates_of(&asked));
     if (failed != THRESHOLD_NONE)
         say_threshold(reason, sizeof(reason), config, failed);
     else
-        say_significance(reason, sizeof(reason), config, counts, state == FIELD_REAL);
-    snprintf(why, room, "differs in %s and by itself in %s: %s%s", raw, noise, reason,
-             state == FIELD_RARE ? "; too rare to show" : "");
+        say_significance(reason, sizeof(reason), config, &asked, state == FIELD_REAL);
+    snprintf(why, room, "%s in %s and by itself in %s: %s%s",
+             of_shape ? "its value differs by itself, but it is missing, extra or of another type" : "differs", raw,
+             noise, reason, state == FIELD_RARE ? "; too rare to show" : "");
     return state;
 }

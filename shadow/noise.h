@@ -4,8 +4,10 @@
  * A field is shown when Diffy's rule says so (raw rate above noise rate, by more than `relative` of their sum and by
  * more than `absolute` of all pairs; github.com/opendiffy/diffy, DifferenceCollector) and, beyond Diffy, when the
  * excess is significant: Fisher's exact test of raw against noise counts (R. A. Fisher, 1934), one-sided, at
- * `confidence` for all fields of a route together (Bonferroni). Rare and undecided fields are not shown, yet they count
- * against a gate: only what is known to be noise excuses a pair. Pure arithmetic.
+ * `confidence` for all fields of a route together (Bonferroni). What differs by itself must still be there: where a
+ * field is noise, the pairs in which it is missing, extra or of another type are asked the same once more. Rare and
+ * undecided fields are not shown, yet they count against a gate: only what is known to be noise excuses a pair. Pure
+ * arithmetic.
  */
 #ifndef SHUNT_SHADOW_NOISE_H
 #define SHUNT_SHADOW_NOISE_H
@@ -37,6 +39,7 @@ struct noise_counts {
     uint64_t noise, noise_compared; /* pairs of the primary's side with itself; 0 compared: noise is not measured,
                                        and every difference is real */
     uint32_t fields;                /* judged together; at least 1 */
+    uint64_t shape, noise_shape;    /* of differing and noise: the value was missing, extra or no such value */
 };
 
 enum field_state noise_judge(const struct config_noise *config, const struct noise_counts *counts);

@@ -1,6 +1,6 @@
 /*
- * What the report hands to whoever keeps it, and takes back at a start: flat records, so that neither side knows how the
- * other stores them. Strings are NUL-terminated and borrowed for the call.
+ * What the report hands to whoever keeps it, and takes back at a start: flat records, so that neither side knows how
+ * the other stores them. Strings are NUL-terminated and borrowed for the call.
  */
 #ifndef SHUNT_SHADOW_RECORDS_H
 #define SHUNT_SHADOW_RECORDS_H
@@ -31,12 +31,19 @@ struct record_cell {
     size_t latency_len;
 };
 
+/* Kinds of differences, and two counts that are kept with them. */
+enum {
+    RECORD_SHAPE = DIFFERENCE_KINDS,
+    RECORD_NOISE_SHAPE,
+    RECORD_KINDS
+};
+
 struct record_field {
     struct record_key key;
     uint32_t index; /* position in the endpoint's map; groups refer to it */
     const char *name;
     uint64_t differing, ignored, noise;
-    uint64_t by_kind[DIFFERENCE_KINDS];
+    uint64_t by_kind[RECORD_KINDS];
     double apart; /* of numbers: the most they were apart, relative; negative: not numbers */
     uint64_t example_ms;
     const char *path, *primary, *shadow, *request_id; /* the example; "" where there is none */
@@ -45,7 +52,7 @@ struct record_field {
 struct record_group {
     struct record_key key;
     uint32_t index; /* position in the endpoint's groups */
-    const uint16_t *fields;
+    const uint16_t *fields; /* positions, some with GROUP_SHAPE (groups.h) */
     uint32_t field_count;
     uint64_t pairs, last_ms;
 };

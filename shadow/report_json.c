@@ -261,7 +261,7 @@ static json_t *group_json(const struct report_row *row, const struct cell *cell,
 {
     json_t *fields = json_array();
     for (uint32_t i = 0; fields != NULL && i < group->count; i++)
-        json_array_append_new(fields, json_string(cell->fields.rows[group->fields[i]].name));
+        json_array_append_new(fields, json_string(cell->fields.rows[group_row(group->fields[i])].name));
     return json_pack("{s:o, s:I, s:I, s:b}", "fields", fields, "pairs", (json_int_t)group->pairs, "last_ms",
                      (json_int_t)group->last_ms, "noise", cell_group_is_noise(cell, &row->noise, group));
 }

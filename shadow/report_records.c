@@ -167,7 +167,9 @@ static bool put_field(struct saving *saving, uint32_t i)
         .shadow = field->shadow,
         .request_id = field->request_id,
     };
-    memcpy(record.by_kind, field->by_kind, sizeof(record.by_kind));
+    memcpy(record.by_kind, field->by_kind, sizeof(field->by_kind));
+    record.by_kind[RECORD_SHAPE] = field->shape;
+    record.by_kind[RECORD_NOISE_SHAPE] = field->noise_shape;
     return saving->sink->field(saving->sink->context, &record);
 }
 
@@ -510,7 +512,7 @@ static bool restore_cell(struct report *report, const struct record_cell *record
 static bool is_sane_field(const struct record_field *r)
 {
     const uint64_t singles[] = {r->differing, r->ignored, r->noise, r->example_ms};
-    return are_counts(singles, sizeof(singles) / sizeof(singles[0])) && are_counts(r->by_kind, DIFFERENCE_KINDS) &&
+    return are_counts(singles, sizeof(singles) / sizeof(singles[0])) && are_counts(r->by_kind, RECORD_KINDS) &&
            isfinite(r->apart) && is_clean(r->name, FIELD_ROOM, false) &&
            is_clean(r->path, DIFFERENCE_PATH_ROOM, true) && is_clean(r->primary, VALUE_ROOM, true) &&
            is_clean(r->shadow, VALUE_ROOM, true) && is_clean(r->request_id, PAIR_ID_ROOM, true);
@@ -522,6 +524,8 @@ static void fill_field(struct field_counts *field, const struct record_field *re
         .differing = record->differing,
         .ignored = record->ignored,
         .noise = record->noise,
+        .shape = record->by_kind[RECORD_SHAPE],
+        .noise_shape = record->by_kind[RECORD_NOISE_SHAPE],
         .apart = record->apart,
         .example_ms = record->example_ms,
     };
@@ -551,7 +555,7 @@ static bool is_sane_group(const struct record_group *r, const struct cell *cell)
         r->field_count > GROUP_FIELDS_MAX || r->pairs > COUNT_MAX || r->last_ms > COUNT_MAX)
         return false;
     for (uint32_t i = 0; i < r->field_count; i++)
-        if (r->fields[i] >= cell->fields.count || (i > 0 && r->fields[i] <= r->fields[i - 1]))
+        if (group_row(r->fields[i]) >= cell->fields.count || (i > 0 && r->fields[i] <= r->fields[i - 1]))
             return false;
     return true;
 }

@@ -31,7 +31,7 @@ uint32_t report_choose_sample(struct report_row *row, struct cell *cell, const s
         return chosen;
     for (uint32_t i = 0; i < hit->count; i++) {
         const struct field_counts *field = &cell->fields.rows[hit->fields[i]];
-        if (cell_field_is_noise(cell, &row->noise, hit->fields[i]))
+        if (cell_difference_is_noise(cell, &row->noise, hit->fields[i], hit->of_shape[i]))
             continue;
         if (chosen == FIELD_NO_ROW || field->samples < cell->fields.rows[chosen].samples)
             chosen = hit->fields[i];

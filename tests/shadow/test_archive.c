@@ -62,6 +62,8 @@ static int set_up(void **state)
                                      .shadow = "it's \"quoted\"; DROP TABLE fields; --",
                                      .request_id = "id-1"};
     f->field.by_kind[DIFFERENCE_VALUE] = 3;
+    f->field.by_kind[RECORD_SHAPE] = 2;
+    f->field.by_kind[RECORD_NOISE_SHAPE] = 1;
     f->group = (struct record_group){
         .key = endpoint, .index = 0, .fields = group_fields, .field_count = 3, .pairs = 2, .last_ms = 1700000000600};
     f->bucket = (struct record_bucket){.key = whole,

@@ -44,6 +44,29 @@ static uint32_t count(struct fixture *f, const char *field, enum field_count wha
     return field_map_count(&f->fields, &f->limits, d, what, f->pair);
 }
 
+/* A value that is not there, or is none of its kind, is counted beside values that are other ones. */
+static void shape_is_counted_apart(void **state)
+{
+    static const enum difference_kind kinds[] = {DIFFERENCE_VALUE, DIFFERENCE_MISSING, DIFFERENCE_EXTRA,
+                                                 DIFFERENCE_TYPE,  DIFFERENCE_ORDER,   DIFFERENCE_LENGTH};
+    struct fixture f;
+    struct difference difference = {.hash = 1, .field = "$.a"};
+    (void)state;
+    start(&f);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        difference.kinds = 1u << kinds[i];
+        field_map_count(&f.fields, &f.limits, &difference, FIELD_DIFFERING, f.pair);
+        if (i < 2)
+            field_map_count(&f.fields, &f.limits, &difference, FIELD_NOISE, f.pair);
+    }
+    difference.kinds = 1u << DIFFERENCE_MISSING | 1u << DIFFERENCE_TYPE; /* one pair */
+    field_map_count(&f.fields, &f.limits, &difference, FIELD_DIFFERING, f.pair);
+    const struct field_counts *row = &f.fields.rows[0];
+    assert_true(row->differing == 7 && row->shape == 4);
+    assert_true(row->noise == 2 && row->noise_shape == 1);
+    stop(&f);
+}
+
 static void each_count_is_kept_apart(void **state)
 {
     struct fixture f;
@@ -145,11 +168,9 @@ static void numbers_are_apart_as_long_as_all_are_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_count_is_kept_apart),
-        cmocka_unit_test(there_is_room_for_so_many),
-        cmocka_unit_test(bounds_of_others_hold_as_well),
-        cmocka_unit_test(the_example_is_a_new_one),
-        cmocka_unit_test(numbers_are_apart_as_long_as_all_are_numbers),
+        cmocka_unit_test(each_count_is_kept_apart),  cmocka_unit_test(shape_is_counted_apart),
+        cmocka_unit_test(there_is_room_for_so_many), cmocka_unit_test(bounds_of_others_hold_as_well),
+        cmocka_unit_test(the_example_is_a_new_one),  cmocka_unit_test(numbers_are_apart_as_long_as_all_are_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,26 +104,32 @@ static const struct {
     enum field_state state;
     const char *why;
 } cases[] = {
-    {{100, 1000, 100, 1000, 1}, FIELD_NOISY, "no more than by itself"},
-    {{100, 1000, 50, 1000, 1}, FIELD_REAL, "significant at 99 %"},  /* (0.1 - 0.05) / 0.15 = 33 % */
-    {{100, 1000, 70, 1000, 1}, FIELD_NOISY, "not 20 % more"},       /* 17.6 % */
-    {{100, 1000, 66, 1000, 1}, FIELD_REAL, "significant"},          /* 20.5 %, p = 0.004 */
-    {{100, 1000, 66, 1000, 9}, FIELD_UNDECIDED, "not significant"}, /* ... too little among nine fields */
-    {{6, 10000, 4, 10000, 1}, FIELD_NOISY, "not 20 % more"},        /* 20 % is not more than 20 % */
-    {{9, 10000, 5, 10000, 1}, FIELD_UNDECIDED, "not significant"},  /* 28 %, 0.04 %, but p = 0.2 */
-    {{7, 10000, 4, 10000, 1}, FIELD_NOISY, "within 0.03 %"},        /* 27 %, but 0.03 % */
-    {{0, 1000, 100, 1000, 1}, FIELD_NOISY, "none of 1,000 pairs"},
-    {{0, 1000, 2, 1000, 1}, FIELD_RARE, "too rare"},
-    {{1000, 1000, 2, 1000, 1}, FIELD_REAL, "100 % of pairs (1,000 of 1,000)"},
-    {{1000, 1000, 2, 2, 1}, FIELD_RARE, "no more than by itself"}, /* always, but seen only twice */
-    {{1000, 1000, 3, 3, 1}, FIELD_NOISY, "100 % of pairs (3 of 3)"},
-    {{5, 1000, 0, 1000, 1}, FIELD_UNDECIDED, "p = 0.031"},
-    {{7, 1000, 0, 1000, 1}, FIELD_REAL, "by itself in none of 1,000 pairs"}, /* 2^-7 */
-    {{7, 1000, 0, 1000, 2}, FIELD_UNDECIDED, "not significant at 99 % yet"},
-    {{1, 100000, 0, 1000, 1}, FIELD_RARE, "too rare to show"},
-    {{5, 1000, 0, 0, 1}, FIELD_REAL, "noise is not measured"},
-    {{1, 1000000, 0, 0, 300}, FIELD_REAL, "every difference counts"},
-    {{12345, 1000000, 1, 100000, 40}, FIELD_REAL, "differs in 1.2 % of pairs (12,345 of 1,000,000)"},
+    {{100, 1000, 100, 1000, 1, 0, 0}, FIELD_NOISY, "no more than by itself"},
+    {{100, 1000, 50, 1000, 1, 0, 0}, FIELD_REAL, "significant at 99 %"},  /* (0.1 - 0.05) / 0.15 = 33 % */
+    {{100, 1000, 70, 1000, 1, 0, 0}, FIELD_NOISY, "not 20 % more"},       /* 17.6 % */
+    {{100, 1000, 66, 1000, 1, 0, 0}, FIELD_REAL, "significant"},          /* 20.5 %, p = 0.004 */
+    {{100, 1000, 66, 1000, 9, 0, 0}, FIELD_UNDECIDED, "not significant"}, /* ... too little among nine fields */
+    {{6, 10000, 4, 10000, 1, 0, 0}, FIELD_NOISY, "not 20 % more"},        /* 20 % is not more than 20 % */
+    {{9, 10000, 5, 10000, 1, 0, 0}, FIELD_UNDECIDED, "not significant"},  /* 28 %, 0.04 %, but p = 0.2 */
+    {{7, 10000, 4, 10000, 1, 0, 0}, FIELD_NOISY, "within 0.03 %"},        /* 27 %, but 0.03 % */
+    {{0, 1000, 100, 1000, 1, 0, 0}, FIELD_NOISY, "none of 1,000 pairs"},
+    {{0, 1000, 2, 1000, 1, 0, 0}, FIELD_RARE, "too rare"},
+    {{1000, 1000, 2, 1000, 1, 0, 0}, FIELD_REAL, "100 % of pairs (1,000 of 1,000)"},
+    {{1000, 1000, 2, 2, 1, 0, 0}, FIELD_RARE, "no more than by itself"}, /* always, but seen only twice */
+    {{1000, 1000, 3, 3, 1, 0, 0}, FIELD_NOISY, "100 % of pairs (3 of 3)"},
+    {{5, 1000, 0, 1000, 1, 0, 0}, FIELD_UNDECIDED, "p = 0.031"},
+    {{7, 1000, 0, 1000, 1, 0, 0}, FIELD_REAL, "by itself in none of 1,000 pairs"}, /* 2^-7 */
+    {{7, 1000, 0, 1000, 2, 0, 0}, FIELD_UNDECIDED, "not significant at 99 % yet"},
+    {{1, 100000, 0, 1000, 1, 0, 0}, FIELD_RARE, "too rare to show"},
+    {{5, 1000, 0, 0, 1, 0, 0}, FIELD_REAL, "noise is not measured"},
+    {{1, 1000000, 0, 0, 300, 0, 0}, FIELD_REAL, "every difference counts"},
+    /* It differs in every pair, by itself too, but by itself it is always there. */
+    {{1000, 1000, 100, 100, 1, 1000, 0}, FIELD_REAL, "it is missing, extra or of another type in 100 %"},
+    {{1000, 1000, 100, 100, 1, 5, 0}, FIELD_UNDECIDED, "in 0.50 % of pairs (5 of 1,000)"},
+    {{1000, 1000, 100, 100, 1, 100, 10}, FIELD_NOISY, "differs in 100 %"}, /* now and then not there by itself */
+    {{100000, 100000, 1000, 1000, 1, 1, 0}, FIELD_NOISY, "no more than by itself"}, /* below the thresholds */
+    {{1000, 1000, 2, 2, 1, 1000, 0}, FIELD_RARE, "differs in 100 %"},               /* not known to be noise anyway */
+    {{12345, 1000000, 1, 100000, 40, 0, 0}, FIELD_REAL, "differs in 1.2 % of pairs (12,345 of 1,000,000)"},
 };
 
 static void every_state_has_its_reason(void **state)

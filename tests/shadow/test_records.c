@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "shadow/groups.h"
 #include "shadow/paired.h"
 #include "shadow/report.h"
 #include "shadow/report_row.h"
@@ -496,6 +497,38 @@ static void contradictions_do_not_underflow(void **state)
     report_free(report);
 }
 
+/* Noise excuses other values, not values that are missing; what is known of that is kept, too. */
+static void the_shape_of_noise_is_kept(void **state)
+{
+    static const uint64_t noise_shapes[] = {0, 9};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct report *report = report_new();
+        struct comparison_totals totals;
+        const struct record_key key = {"orders", SIDE_LEGACY, "GET /orders"};
+        const struct record_cell cell = {.key = key, .judged = {5, 0, 3, 0}, .noise_judged = {0, 0, 9, 0}};
+        const struct record_field field = {
+            .key = key,
+            .name = "$.a",
+            .path = "",
+            .primary = "",
+            .shadow = "",
+            .request_id = "",
+            .apart = -1,
+            .differing = 3,
+            .noise = 9,
+            .by_kind = {[DIFFERENCE_MISSING] = 3, [RECORD_SHAPE] = 3, [RECORD_NOISE_SHAPE] = noise_shapes[i]}};
+        const uint16_t fields[] = {0 | GROUP_SHAPE};
+        const struct record_group group = {.key = key, .fields = fields, .field_count = 1, .pairs = 3};
+        assert_true(report_restore_cell(report, &cell) && report_restore_field(report, &field) &&
+                    report_restore_group(report, &group));
+        report_totals(report, "orders", &totals);
+        assert_int_equal(totals.compared, 8);
+        assert_int_equal(totals.mismatched, i == 0 ? 3 : 0);
+        report_free(report);
+    }
+}
+
 static void more_than_there_is_room_for_is_refused(void **state)
 {
     struct report *report = report_new();
@@ -528,15 +561,11 @@ static void more_than_there_is_room_for_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_goes_out_comes_back),
-        cmocka_unit_test(only_what_changed_is_handed_over),
-        cmocka_unit_test(what_was_refused_is_offered_again),
-        cmocka_unit_test(a_report_goes_on_after_a_restart),
-        cmocka_unit_test(a_reset_in_between_is_no_trouble),
-        cmocka_unit_test(damaged_cells_are_refused),
-        cmocka_unit_test(damaged_parts_are_refused),
-        cmocka_unit_test(contradictions_do_not_underflow),
-        cmocka_unit_test(more_than_there_is_room_for_is_refused),
+        cmocka_unit_test(what_goes_out_comes_back),          cmocka_unit_test(only_what_changed_is_handed_over),
+        cmocka_unit_test(what_was_refused_is_offered_again), cmocka_unit_test(a_report_goes_on_after_a_restart),
+        cmocka_unit_test(a_reset_in_between_is_no_trouble),  cmocka_unit_test(damaged_cells_are_refused),
+        cmocka_unit_test(damaged_parts_are_refused),         cmocka_unit_test(contradictions_do_not_underflow),
+        cmocka_unit_test(the_shape_of_noise_is_kept),        cmocka_unit_test(more_than_there_is_room_for_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

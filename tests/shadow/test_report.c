@@ -193,6 +193,34 @@ static void a_field_that_differs_by_itself_is_noise(void **state)
     stop(&f);
 }
 
+/* That its value is another one every time excuses no backend that has no value, or a number for a text. */
+static void noise_does_not_excuse_what_is_missing(void **state)
+{
+    struct fixture f;
+    struct comparison_totals totals;
+    json_t *report;
+    (void)state;
+    start(&f);
+    add_json(&f, PAIR_NOISE, "{\"id\":\"x\"}", "{\"id\":\"z\"}", 40);
+    add_json(&f, PAIR_CROSS, "{\"id\":\"x\"}", "{\"id\":\"y\"}", 50);
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.mismatched, 0);
+    add_json(&f, PAIR_CROSS, "{\"id\":\"x\"}", "{}", 30);
+    add_json(&f, PAIR_CROSS, "{\"id\":\"x\"}", "{\"id\":7}", 4);
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.mismatched, 34); /* and the 50 stay excused */
+
+    json_t *route = only_route(&f, &report);
+    assert_string_equal(text_at(field_named(route, "$.id"), "state"), "real");
+    assert_non_null(strstr(text_at(field_named(route, "$.id"), "why"), "(34 of 84)"));
+    assert_int_equal(number(route, "totals", "noise_only"), 50);
+    json_decref(report);
+    add_json(&f, PAIR_NOISE, "{\"id\":\"x\"}", "{}", 20); /* now and then it has none by itself */
+    report_totals(f.report, "orders", &totals);
+    assert_int_equal(totals.mismatched, 0);
+    stop(&f);
+}
+
 /* The samples that wait, as an array; asserts how many. */
 static json_t *take_samples(struct fixture *f, size_t count)
 {
@@ -724,6 +752,7 @@ int main(void)
         cmocka_unit_test(counts_each_judgement),
         cmocka_unit_test(silence_is_no_agreement),
         cmocka_unit_test(a_field_that_differs_by_itself_is_noise),
+        cmocka_unit_test(noise_does_not_excuse_what_is_missing),
         cmocka_unit_test(noise_is_no_sample),
         cmocka_unit_test(the_first_few_and_one_a_second_become_samples),
         cmocka_unit_test(routes_that_keep_nothing_make_no_samples),
