@@ -7,7 +7,7 @@ Every program is one worker pinned to one core; the load (wrk) and the backends 
 request is the processor time of all threads of the program, from the kernel, divided by the requests wrk saw answered.
 
   --quick   fewer and shorter rounds: two minutes instead of twelve
-  --write   put the tables into docs/performance.md
+  --write   put the tables into docs/performance.md; of some scenarios only, the others' stay
   --list    name the scenarios
 """
 
@@ -341,6 +341,10 @@ def scenario_text(scenario, figures):
     return f"{scenario.title}\n\n{table(header, rows)}\n{facts}"
 
 
+def wanted_text(limit):
+    return f"{'at most' if limit >= 0 else 'at least'} {figure_text(abs(limit))}"
+
+
 def targets_text(figures):
     rows = []
     for what, limit, measure in TARGETS:
@@ -349,8 +353,7 @@ def targets_text(figures):
         except KeyError:
             continue
         reached = value <= limit if limit >= 0 else value >= -limit
-        rows.append([what, value, f"{'at most' if limit >= 0 else 'at least'} {figure_text(abs(limit))}",
-                     "yes" if reached else "no"])
+        rows.append([what, value, wanted_text(limit), "yes" if reached else "no"])
     return f"Targets\n\n{table(['', 'measured', 'wanted', 'reached'], rows)}\n" if rows else ""
 
 
@@ -367,14 +370,50 @@ def version(argv):
     return f"{argv[0]} {found.group(0) if found else '?'}"
 
 
-def write_page(text):
-    with open(PAGE, encoding="utf-8") as file:
-        page = file.read()
+# ---- the page ----
+
+MARK = "<!-- bench: {} -->"  # in front of the section of a scenario, and of the targets
+TARGETS_NAME = "targets"
+
+
+def sections_of(text):
+    """What stands between the markers, by the name of its section; "" is what stands before the first."""
+    parts = re.split(r"<!-- bench: ([\w-]+) -->\n", text)
+    return {"": parts[0]} | dict(zip(parts[1::2], parts[2::2]))
+
+
+def merged_targets(old, new):
+    """Both tables as one, in the order of TARGETS; what is in the new one counts."""
+    rows = {}
+    for line in (old + new).splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4:
+            rows[cells[0]] = cells
+    known = [[what, rows[what][1], wanted_text(limit), rows[what][3]] for what, limit, _ in TARGETS if what in rows]
+    return f"Targets\n\n{table(['', 'measured', 'wanted', 'reached'], known)}\n" if known else ""
+
+
+def merged_page(page, how, sections, is_whole):
+    """The page with these sections in place of the old ones; `is_whole`: there are no others."""
     if BEGIN not in page or END not in page:
         raise Trouble(f"{PAGE} has lost its markers {BEGIN} and {END}")
-    before, after = page.split(BEGIN)[0], page.split(END)[1]
+    before, rest = page.split(BEGIN + "\n", 1)
+    text, after = rest.split(END, 1)
+    old = {} if is_whole else sections_of(text)
+    new = {name: section if is_whole else f"{section}\n{how}\n" for name, section in sections.items()}
+    new[TARGETS_NAME] = merged_targets(old.get(TARGETS_NAME, ""), sections[TARGETS_NAME])
+    merged = old | new
+    order = [name for name in [*SCENARIOS, TARGETS_NAME] if merged.get(name)]
+    head = f"{how}\n" if is_whole else old[""].strip() + "\n"
+    body = "".join(f"\n{MARK.format(name)}\n{merged[name].strip()}\n" for name in order)
+    return f"{before}{BEGIN}\n{head}{body}{END}{after}"
+
+
+def write_page(how, sections, is_whole):
+    with open(PAGE, encoding="utf-8") as file:
+        page = merged_page(file.read(), how, sections, is_whole)
     with open(PAGE, "w", encoding="utf-8") as file:
-        file.write(f"{before}{BEGIN}\n{text}{END}{after}")
+        file.write(page)
 
 
 def main(words):
@@ -397,23 +436,24 @@ def main(words):
         os.chmod(folder, 0o755)  # nginx's worker is another user
         run = Run("--quick" in options, folder)
         try:
-            text = measure_all(run, chosen)
+            sections = measure_all(run, chosen)
         finally:
             run.close()
     if "--write" in options:
         how = f"`tools/bench {' '.join(words)}`, {time.strftime('%Y-%m-%d')}, {machine_text()}."
-        write_page(f"{how}\n\n{text}")
+        write_page(how, sections, set(chosen) == set(SCENARIOS))
 
 
 def measure_all(run, chosen):
-    parts = []
+    """Prints every table as soon as it is there; returns them by the name of the scenario, and the targets."""
+    sections = {}
     for name in chosen:
         run.figures[name] = SCENARIOS[name].measure(run)
-        parts.append(scenario_text(SCENARIOS[name], run.figures[name]))
-        print(parts[-1], flush=True)
-    targets = targets_text(run.figures)
-    print(targets)
-    return "\n".join(parts + [targets] if targets else parts)
+        sections[name] = scenario_text(SCENARIOS[name], run.figures[name])
+        print(sections[name], flush=True)
+    sections[TARGETS_NAME] = targets_text(run.figures)
+    print(sections[TARGETS_NAME])
+    return sections
 
 
 if __name__ == "__main__":
