@@ -162,6 +162,15 @@ class Compare(Offline):
             for name in ("connection", "accept", "user-agent", "expect"):
                 self.assertIsNone(request.get(name), name)
 
+    def test_where_no_method_is_named_that_was_recorded_nothing_is_to_do(self):
+        self.sides()
+        requests = self.lines([{"method": "DELETE", "url": "/orders/1"}, {"method": "POST", "url": "/orders/1"}])
+        done = self.compare(requests, code=2)
+        self.assertIn("DELETE 1, POST 1", done.stderr)
+        self.assertIn('--methods: none of the recorded requests has one of "GET,HEAD"', done.stderr)
+        self.assertIn('one of "PUT"', self.compare(requests, "--methods", "PUT", code=2).stderr)
+        self.assertEqual((self.legacy.requests, done.stdout), ([], ""))
+
     def test_writes_are_sent_only_when_they_are_named(self):
         self.sides()
         requests = self.lines([{"method": "DELETE", "url": "/orders/1"}, {"method": "POST", "url": "/orders/1"},
@@ -370,7 +379,9 @@ class Compare(Offline):
                                     (["--legacy", self.legacy.url, "--new", self.new.url, "--requests", requests,
                                       "-H", "Connection: close"], "cannot be sent"),
                                     (["--legacy", self.legacy.url, "--new", self.new.url, "--requests", requests,
-                                      "--limit", "5"], "--limit"),
+                                      "--limit", "5"], "--limit: compare takes a percentage, such as 0.01%"),
+                                    (["--legacy", self.legacy.url, "--new", self.new.url, "--requests", self.directory],
+                                     "cannot be read: Is a directory"),
                                     (["--legacy", self.legacy.url, "--new", self.new.url, "--requests", requests,
                                       "--concurrency", "1000"], "at most 256")):
             self.assertIn(sentence, self.run_ctl("compare", *arguments, code=2).stderr)

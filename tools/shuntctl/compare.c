@@ -141,6 +141,7 @@ static char *read_file(const struct ctl *ctl, const char *name, size_t *length)
     FILE *in = standard ? stdin : fopen(name, "re");
     char *text = NULL;
     size_t room = 0;
+    int cause = 0;
     *length = 0;
     if (in == NULL) {
         complain(ctl, EXIT_USAGE, "--requests: %s: %s", name, strerror(errno));
@@ -157,12 +158,13 @@ static char *read_file(const struct ctl *ctl, const char *name, size_t *length)
             text = more;
         }
         size_t got = fread(text + *length, 1, room - *length, in);
+        cause = errno;
         *length += got;
         if (got == 0)
             break;
     }
     if (ferror(in) != 0) {
-        complain(ctl, EXIT_USAGE, "--requests: %s: cannot be read", name);
+        complain(ctl, EXIT_USAGE, "--requests: %s: cannot be read: %s", name, strerror(cause));
         goto fail;
     }
     if (!standard)
@@ -215,9 +217,14 @@ static bool is_listed(const char *list, const char *method)
     return false;
 }
 
+static const char *methods_of(const struct comparing *c)
+{
+    return c->ctl->options.methods != NULL ? c->ctl->options.methods : "GET,HEAD";
+}
+
 static bool choose_requests(struct comparing *c)
 {
-    const char *methods = c->ctl->options.methods != NULL ? c->ctl->options.methods : "GET,HEAD";
+    const char *methods = methods_of(c);
     c->wanted = calloc(c->recording.count, sizeof(*c->wanted));
     c->not_sent = json_object();
     if (c->wanted == NULL || c->not_sent == NULL)
@@ -470,6 +477,11 @@ static int compare_sides(struct comparing *c, const char *legacy, const char *ne
         return EXIT_USAGE;
     if (!choose_requests(c))
         return complain(c->ctl, EXIT_USAGE, "out of memory");
+    if (c->wanted_count == 0) {
+        tell_not_sent(c);
+        return complain(c->ctl, EXIT_USAGE, "--methods: none of the recorded requests has one of \"%s\"",
+                        methods_of(c));
+    }
     run.wanted = c->wanted;
     run.noise = (double)c->route.shadow.compare.noise.percent / SHARE_ALL;
     return send_and_tell(c, &run, format);

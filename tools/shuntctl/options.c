@@ -187,6 +187,17 @@ static bool add_header(struct options *options, const char *text, char **error)
     return true;
 }
 
+/* Some names mean a count with one command and a share with another: the value tells which. */
+static const struct flag *flag_for_value(const struct flag *flag, const char *value)
+{
+    size_t length = strlen(value);
+    for (size_t i = 0; i < FLAGS; i++)
+        if (strcmp(flags[i].name, flag->name) == 0 &&
+            (flags[i].kind == KIND_SHARE) == (length > 0 && value[length - 1] == '%'))
+            return &flags[i];
+    return flag;
+}
+
 static bool take_value(struct options *options, const struct flag *flag, const char *value, char **error)
 {
     void *target = (char *)options + flag->at;
@@ -202,7 +213,8 @@ static bool take_value(struct options *options, const struct flag *flag, const c
     case KIND_COUNT:
         if (read_count(value, target))
             return true;
-        say(error, "--%s: \"%s\" is not a number from 1 to %d", flag->name, value, COUNT_MOST);
+        say(error, "--%s: \"%s\" is not a number from 1 to %d%s", flag->name, value, COUNT_MOST,
+            flag_for_value(flag, "%") != flag ? ", nor a percentage such as 0.01%" : "");
         return false;
     case KIND_DURATION:
         if (read_duration(value, target))
@@ -222,17 +234,6 @@ static bool take_value(struct options *options, const struct flag *flag, const c
         return false;
     }
     return false;
-}
-
-/* Some names mean a count with one command and a share with another: the value tells which. */
-static const struct flag *flag_for_value(const struct flag *flag, const char *value)
-{
-    size_t length = strlen(value);
-    for (size_t i = 0; i < FLAGS; i++)
-        if (strcmp(flags[i].name, flag->name) == 0 &&
-            (flags[i].kind == KIND_SHARE) == (length > 0 && value[length - 1] == '%'))
-            return &flags[i];
-    return flag;
 }
 
 /* Takes the flag at argv[*at], and its value, which may be the next argument. */
@@ -317,6 +318,14 @@ const char *options_stranger(const struct options *options, unsigned groups)
     for (size_t i = 0; i < FLAGS; i++)
         if ((strange & (unsigned)flags[i].group) != 0)
             return flags[i].name;
+    return NULL;
+}
+
+const char *options_wanted(const char *name, unsigned groups)
+{
+    for (size_t i = 0; i < FLAGS; i++)
+        if (strcmp(flags[i].name, name) == 0 && ((unsigned)flags[i].group & groups) != 0)
+            return flags[i].kind == KIND_SHARE ? "a percentage, such as 0.01%" : "a number";
     return NULL;
 }
 

@@ -70,6 +70,10 @@ bool options_parse(struct options *options, int argc, char **argv, char **error)
 /* The name of a flag that was given and is in none of `groups`; NULL when there is none. */
 const char *options_stranger(const struct options *options, unsigned groups);
 
+/* What a flag of this name takes with these groups, where it takes another thing with others; NULL: none of them has
+ * it. */
+const char *options_wanted(const char *name, unsigned groups);
+
 /* Help lines of the flags in these groups; global ones when `groups` is GROUP_GLOBAL. */
 void options_help(FILE *out, unsigned groups);
 
