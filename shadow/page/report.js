@@ -640,7 +640,7 @@ function drawTiles(totals, notComparable, notMirrored, noise) {
     el('div', {class: 'pair without'},
        drawLeftOut('Not compared', totals.notComparable, unable, 'Every pair could be compared.'),
        notMirrored !== undefined &&
-           drawLeftOut('Not mirrored, since shunt started', sumOf(unsent), unsent, 'Every request was mirrored.'))
+           drawLeftOut('Not mirrored or not answered, since shunt started', sumOf(unsent), unsent, 'Every request was mirrored.'))
   ];
 }
 

@@ -303,7 +303,8 @@ class Page(Reader, unittest.TestCase):
         self.show(fixture())
         self.reads("9,227")
         page = self.browser.text()
-        for words in ("2,777", "1,000", "shadow timeout", "body too large", "method", "310", "84.0 % of 13,017 pairs",
+        for words in ("2,777", "1,000", "shadow timeout", "body too large", "method", "310",
+                      "Not mirrored or not answered, since shunt started", "84.0 % of 13,017 pairs",
                       "never matched anything", "expected a number, a name in quotes or *", "“(other)”"):
             self.assertIn(words, page)
         self.assertIn('- "$.token" #', self.browser.text("pre.snippet"))
