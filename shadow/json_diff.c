@@ -21,12 +21,14 @@
 #include "shadow/redact.h"
 
 enum {
-    BYTES_PER_UNIT = 512, /* that may be compared with memcmp, or hashed, for one unit */
-    READ_PER_UNIT = 16,   /* bytes of a number or of a text with escapes that may be read for one unit */
-    SORT_PER_UNIT = 8,    /* comparisons of a sort for one unit */
-    PLACES_PER_UNIT = 64, /* decimal places of a distance for one unit */
-    PLACES_MOST = 1024,   /* that decimal.c lays out */
-    NAME_READ = 64,       /* bytes of a name that are looked at to write it */
+    BYTES_PER_UNIT = 512,     /* that may be compared with memcmp, or hashed, for one unit */
+    READ_PER_UNIT = 16,       /* bytes of a number or of a text with escapes that may be read for one unit */
+    SORT_PER_UNIT = 8,        /* comparisons of a sort for one unit */
+    PLACES_PER_UNIT = 64,     /* decimal places of a distance for one unit */
+    PLACES_MOST = 1024,       /* that decimal.c lays out */
+    ALIGNED_MOST = 10 * 1000, /* elements of an array in which it is looked for what was put in; more go by place */
+    SHIFTED_LEAST = 3,        /* places that differ, before anything is taken for shifted */
+    NAME_READ = 64,           /* bytes of a name that are looked at to write it */
     TRAIL_ROOM = JSON_DEPTH + 2,
     MATCHING_MAX = 32, /* elements that are matched in the best way under tolerances; above, first come first served */
     SCRATCH_KEPT = 64 * 1024,
@@ -959,6 +961,121 @@ static bool ends_agree(struct json_diff *d, const struct child *x, const struct 
     return true;
 }
 
+/* ---- arrays in which elements were put in or taken out ---- */
+
+static void hash_exactly(struct json_diff *d, int side, struct region region)
+{
+    d->exact = true;
+    for (uint32_t i = 0; i < region.count && !is_over(d); i++) {
+        struct child element = *child_at(d, region, i);
+        uint64_t hash = hash_element(d, side, element.index, element.node);
+        child_at(d, region, i)->hash = hash;
+    }
+    d->exact = false;
+}
+
+/* Elements that are where they would be without anything put in or taken out. */
+static uint32_t count_in_place(struct json_diff *d, struct region x, struct region y)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < x.count && i < y.count && !is_over(d); i++) {
+        struct child a = *child_at(d, x, i), b = *child_at(d, y, i);
+        bool equal = a.hash == b.hash || (d->rules->has_tolerance && elements_equal(d, a.index, a.node, b.node));
+        count += equal ? 1 : 0;
+    }
+    return count;
+}
+
+/* The place in its region of an element's partner; the regions of arrays in order have no gaps. */
+static uint32_t partner_place(struct json_diff *d, struct region x, struct region y, uint32_t i)
+{
+    return child_at(d, x, i)->partner - child_at(d, y, 0)->index;
+}
+
+/* Of all partners keeps the longest row that stands in the same order on both sides (C. Schensted, 1961); a member's
+ * `key` is the one before it meanwhile. Returns its length. */
+static uint32_t keep_in_step(struct json_diff *d, struct region x, struct region y)
+{
+    struct turn *ends = turn_room(d, 0, x.count + 1); /* of rows by their length: the one that ends first */
+    uint32_t longest = 0, at = none;
+    if (ends == NULL || !spend_sorting(d, x.count))
+        return 0;
+    for (uint32_t i = 0; i < x.count; i++) {
+        uint32_t low = 0, high = longest, partner = child_at(d, x, i)->partner;
+        if (partner == none)
+            continue;
+        while (low < high) {
+            uint32_t middle = low + (high - low) / 2;
+            if (child_at(d, x, ends[middle].place)->partner < partner)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        child_at(d, x, i)->key = low > 0 ? ends[low - 1].place : none;
+        ends[low].place = i;
+        longest += low == longest ? 1 : 0;
+    }
+    if (longest > 0)
+        at = ends[longest - 1].place;
+    for (uint32_t i = x.count; i-- > 0;) {
+        struct child *element = child_at(d, x, i);
+        if (i == at) {
+            at = element->key;
+        } else if (element->partner != none) {
+            child_at(d, y, partner_place(d, x, y, i))->partner = none;
+            element->partner = none;
+        }
+        child_at(d, x, i)->key = none;
+    }
+    return longest;
+}
+
+/* Finds elements that are the same on both sides and in the same order. False: they explain no more than the places do.
+ */
+static bool align(struct json_diff *d, struct region x, struct region y)
+{
+    if (x.count == 0 || y.count == 0 || x.count > ALIGNED_MOST || y.count > ALIGNED_MOST)
+        return false;
+    hash_exactly(d, 0, x);
+    hash_exactly(d, 1, y);
+    pair_by_hash(d, x, y);
+    uint32_t in_place = count_in_place(d, x, y);
+    return keep_in_step(d, x, y) > in_place && !is_over(d);
+}
+
+/* What stands between elements that are the same is compared with what stands between them on the other side. */
+static void compare_aligned(struct json_diff *d, struct region x, struct region y)
+{
+    uint32_t from = 0, other = 0;
+    for (uint32_t i = 0; i < x.count && !is_over(d); i++) {
+        if (child_at(d, x, i)->partner == none)
+            continue;
+        uint32_t partner = partner_place(d, x, y, i);
+        compare_left_over(d, (struct region){x.at + from, i - from}, (struct region){y.at + other, partner - other});
+        struct child a = *child_at(d, x, i), b = *child_at(d, y, partner);
+        note_covered(d, &a, &b);
+        from = i + 1;
+        other = partner + 1;
+    }
+    compare_left_over(d, (struct region){x.at + from, x.count - from}, (struct region){y.at + other, y.count - other});
+}
+
+/* Arrays of one length: do so many places in a row differ that rather something was put in and something taken out? */
+static bool looks_shifted(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    uint32_t x = a + 1, y = b + 1, count = node_at(d, 0, a)->count, first = none, last = 0, differ = 0;
+    if (count < SHIFTED_LEAST || count > ALIGNED_MOST)
+        return false;
+    for (uint32_t i = 0; i < count && !is_over(d); i++, x = next_of(d, 0, x), y = next_of(d, 1, y)) {
+        if (same_text(d, x, y))
+            continue;
+        first = first == none ? i : first;
+        last = i;
+        differ++;
+    }
+    return differ >= SHIFTED_LEAST && (uint64_t)differ * 2 > last - first;
+}
+
 /* What is left of two arrays when the elements that agree at both ends are taken away. */
 static void trim_ends(struct json_diff *d, struct region *x, struct region *y)
 {
@@ -980,11 +1097,27 @@ static void compare_lengths(struct json_diff *d, uint32_t a, uint32_t b)
 
     if (open_elements(d, 0, a, &x) && open_elements(d, 1, b, &y)) {
         trim_ends(d, &x, &y);
-        compare_left_over(d, x, y);
+        if (align(d, x, y))
+            compare_aligned(d, x, y);
+        else
+            compare_left_over(d, x, y);
         if (d->real > real)
             note(d, DIFFERENCE_LENGTH, NULL, a, b);
     }
     d->child_count = mark;
+}
+
+/* False: nothing was shifted, nothing is noted. */
+static bool compare_shifted(struct json_diff *d, uint32_t a, uint32_t b)
+{
+    struct region x = {0}, y = {0};
+    uint32_t mark = d->child_count;
+    bool shifted = looks_shifted(d, a, b) && open_elements(d, 0, a, &x) && open_elements(d, 1, b, &y) && align(d, x, y);
+
+    if (shifted)
+        compare_aligned(d, x, y);
+    d->child_count = mark;
+    return shifted;
 }
 
 /* ---- arrays as multisets ---- */
@@ -1028,23 +1161,12 @@ static void match_class(struct json_diff *d, struct region x, struct region y)
     }
 }
 
-static void hash_class(struct json_diff *d, int side, struct region region)
-{
-    for (uint32_t i = 0; i < region.count && !is_over(d); i++) {
-        struct child element = *child_at(d, region, i);
-        uint64_t hash = hash_element(d, side, element.index, element.node);
-        child_at(d, region, i)->hash = hash;
-    }
-}
-
 /* A class too large for the best matching: those that need no tolerance find each other first, then each takes the
  * first free partner that fits. */
 static void match_large_class(struct json_diff *d, struct region x, struct region y)
 {
-    d->exact = true;
-    hash_class(d, 0, x);
-    hash_class(d, 1, y);
-    d->exact = false;
+    hash_exactly(d, 0, x);
+    hash_exactly(d, 1, y);
     pair_by_hash(d, x, y);
     for (uint32_t i = 0; i < x.count && !is_over(d); i++) {
         for (uint32_t j = 0; child_at(d, x, i)->partner == none && j < y.count && !is_over(d); j++) {
@@ -1301,7 +1423,7 @@ static void compare_arrays(struct json_diff *d, uint32_t a, uint32_t b, const st
         compare_lengths(d, a, b);
     else if (!d->probing && is_reordered(d, a, b))
         note(d, DIFFERENCE_ORDER, NULL, a, b);
-    else
+    else if (d->probing || !compare_shifted(d, a, b))
         compare_in_order(d, a, b);
 }
 

@@ -28,8 +28,9 @@ void json_diff_free(struct json_diff *diff);
  *
  * Members are compared by name, in whatever order they stand; a name that occurs several times is compared occurrence
  * by occurrence. Elements are compared by position; arrays with the same elements in another order are one difference
- * ("order"), arrays of different length are aligned at both ends before their elements are compared; elements that have
- * a key by a rule are compared with the one of the same key, and their places are named by it: "$.items[id=17].price".
+ * ("order"); where elements were put in or taken out, those that are the same are found again in their order, and what
+ * stands between them is compared by position; elements that have a key by a rule are compared with the one of the same
+ * key, and their places are named by it: "$.items[id=17].price".
  * Strings are compared with their escapes resolved, numbers by their exact decimal value. What a rule covers is noted
  * as ignored.
  */

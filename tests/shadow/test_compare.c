@@ -280,7 +280,8 @@ static void answer_add(struct answer *a, const char *at, size_t len)
         a->body = realloc(a->body, a->room);
         assert_non_null(a->body);
     }
-    memcpy(a->body + a->len, at, len);
+    if (len > 0)
+        memcpy(a->body + a->len, at, len);
     a->len += len;
 }
 
