@@ -993,13 +993,13 @@ static uint32_t partner_place(struct json_diff *d, struct region x, struct regio
 }
 
 /* Of all partners keeps the longest row that stands in the same order on both sides (C. Schensted, 1961); a member's
- * `key` is the one before it meanwhile. Returns its length. */
-static uint32_t keep_in_step(struct json_diff *d, struct region x, struct region y)
+ * `key` is the one before it meanwhile. */
+static void keep_in_step(struct json_diff *d, struct region x, struct region y)
 {
     struct turn *ends = turn_room(d, 0, x.count + 1); /* of rows by their length: the one that ends first */
     uint32_t longest = 0, at = none;
     if (ends == NULL || !spend_sorting(d, x.count))
-        return 0;
+        return;
     for (uint32_t i = 0; i < x.count; i++) {
         uint32_t low = 0, high = longest, partner = child_at(d, x, i)->partner;
         if (partner == none)
@@ -1027,11 +1027,25 @@ static uint32_t keep_in_step(struct json_diff *d, struct region x, struct region
         }
         child_at(d, x, i)->key = none;
     }
-    return longest;
 }
 
-/* Finds elements that are the same on both sides and in the same order. False: they explain no more than the places do.
- */
+/* Differences that there are at most between the elements that are the same, and behind the last of them. */
+static uint32_t count_between(struct json_diff *d, struct region x, struct region y)
+{
+    uint32_t count = 0, from = 0, other = 0;
+    for (uint32_t i = 0; i <= x.count; i++) {
+        if (i < x.count && child_at(d, x, i)->partner == none)
+            continue;
+        uint32_t partner = i < x.count ? partner_place(d, x, y, i) : y.count;
+        count += i - from > partner - other ? i - from : partner - other;
+        from = i + 1;
+        other = partner + 1;
+    }
+    return count;
+}
+
+/* Finds elements that are the same on both sides and in the same order. False: that leaves no fewer differences than
+ * there are by place. */
 static bool align(struct json_diff *d, struct region x, struct region y)
 {
     if (x.count == 0 || y.count == 0 || x.count > ALIGNED_MOST || y.count > ALIGNED_MOST)
@@ -1039,8 +1053,9 @@ static bool align(struct json_diff *d, struct region x, struct region y)
     hash_exactly(d, 0, x);
     hash_exactly(d, 1, y);
     pair_by_hash(d, x, y);
-    uint32_t in_place = count_in_place(d, x, y);
-    return keep_in_step(d, x, y) > in_place && !is_over(d);
+    uint32_t by_place = (x.count > y.count ? x.count : y.count) - count_in_place(d, x, y);
+    keep_in_step(d, x, y);
+    return !is_over(d) && count_between(d, x, y) < by_place;
 }
 
 /* What stands between elements that are the same is compared with what stands between them on the other side. */
