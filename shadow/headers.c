@@ -19,8 +19,7 @@
 
 enum {
     MEDIA_TYPE_LONGEST = 60,
-    SET_MAX = 256,   /* elements of a set; longer ones are compared in order */
-    NAMES_MAX = 256, /* different names of which it is remembered that they were compared */
+    SET_MAX = 256, /* elements of a set; longer ones are compared in order */
 };
 
 /* The value of one field on one side. */
@@ -430,58 +429,133 @@ static bool is_named(const struct rules *rules, struct span name)
     return false;
 }
 
-/* Names that were compared already; beyond their number one may be compared twice, which finds the same. */
-struct names {
-    struct span at[NAMES_MAX];
-    size_t count;
+/* ---- all fields of two heads ---- */
+
+struct line {
+    struct span name;
+    struct span text; /* with its line feed */
 };
 
-static bool is_new(struct names *names, struct span name)
+/* The lines of a head by their names; those of one name as they stand. A zeroed struct holds nothing. */
+struct lines {
+    struct line *at; /* owned */
+    char *text;      /* owned: all lines, one behind the other in this order */
+    size_t count, next;
+};
+
+static void lines_done(struct lines *lines)
 {
-    for (size_t i = 0; i < names->count; i++)
-        if (names->at[i].len == name.len && strncasecmp(names->at[i].at, name.at, name.len) == 0)
-            return false;
-    if (names->count < NAMES_MAX)
-        names->at[names->count++] = name;
-    return true;
+    free(lines->at);
+    free(lines->text);
 }
 
-/* The name of the line at *from, which moves behind it. False at the end. */
-static bool next_name(struct span head, size_t *from, struct span *name)
+static int by_name(const void *a, const void *b)
+{
+    const struct line *x = a, *y = b;
+    int order = by_letters(&x->name, &y->name);
+    return order != 0 ? order : (x->text.at > y->text.at) - (x->text.at < y->text.at);
+}
+
+/* The line at *from, which moves behind it. False at the end; what has no name is left out. */
+static bool next_line(struct span head, size_t *from, struct line *line)
 {
     while (*from < head.len) {
-        struct span line = {head.at + *from, head.len - *from};
-        line.len = line_length(line);
-        *from += line.len + 1;
-        const char *colon = line.len == 0 ? NULL : memchr(line.at, ':', line.len);
-        if (colon == NULL || colon == line.at)
+        struct span text = {head.at + *from, head.len - *from};
+        size_t len = line_length(text);
+        text.len = len < text.len ? len + 1 : len;
+        *from += text.len;
+        const char *colon = memchr(text.at, ':', len);
+        if (colon == NULL || colon == text.at)
             continue;
-        *name = (struct span){line.at, (size_t)(colon - line.at)};
+        *line = (struct line){.name = {text.at, (size_t)(colon - text.at)}, .text = text};
         return true;
     }
     return false;
 }
 
-static enum replace_result compare_others(const struct rules *rules, struct span head, struct names *done,
-                                          struct span primary, struct span shadow, struct difference_list *list)
+/* Copies the lines in their new order, and points to the copies. */
+static void move_lines(struct lines *lines)
 {
-    enum replace_result result = REPLACE_DONE;
-    size_t from = 0;
-    struct span name;
-    while (result == REPLACE_DONE && next_name(head, &from, &name)) {
-        if (!is_new(done, name) || is_named(rules, name) ||
-            is_among(name.at, name.len, never_the_same, COUNT(never_the_same)))
-            continue;
-        struct field field = field_named(name.at, name.len);
-        result = compare_field(rules, &field, primary, shadow, list);
+    char *to = lines->text;
+    for (size_t i = 0; i < lines->count; i++) {
+        struct line *line = &lines->at[i];
+        memcpy(to, line->text.at, line->text.len);
+        line->name.at = line->text.at = to;
+        to += line->text.len;
+        if (to[-1] != '\n') { /* the last one of a head that ends early */
+            *to++ = '\n';
+            line->text.len++;
+        }
     }
+}
+
+/* Sorts a head's lines once, so that a name is not looked for in all of it. False without memory. */
+static bool lines_of(struct span head, struct lines *lines)
+{
+    size_t count = 0, from = 0;
+    struct line line;
+    while (next_line(head, &from, &line))
+        count++;
+    lines->at = calloc(count + 1, sizeof(*lines->at));
+    lines->text = malloc(head.len + 1);
+    if (lines->at == NULL || lines->text == NULL)
+        return false;
+    for (from = 0; next_line(head, &from, &line);)
+        lines->at[lines->count++] = line;
+    qsort(lines->at, lines->count, sizeof(*lines->at), by_name);
+    move_lines(lines);
+    return true;
+}
+
+/* The lines of the name that comes next: a head of their own. */
+static struct span take_name(struct lines *lines)
+{
+    const struct line *first = &lines->at[lines->next];
+    struct span all = {first->text.at, 0};
+    while (lines->next < lines->count && by_letters(&lines->at[lines->next].name, &first->name) == 0)
+        all.len += lines->at[lines->next++].text.len;
+    return all;
+}
+
+/* Which side has the name that comes next: negative the primary's, positive the shadow's, 0 both. */
+static int whose_turn(const struct lines *primary, const struct lines *shadow)
+{
+    if (primary->next == primary->count || shadow->next == shadow->count)
+        return primary->next == primary->count ? 1 : -1;
+    return by_letters(&primary->at[primary->next].name, &shadow->at[shadow->next].name);
+}
+
+static enum replace_result compare_next(const struct rules *rules, struct lines *primary, struct lines *shadow,
+                                        struct difference_list *list)
+{
+    int turn = whose_turn(primary, shadow);
+    struct span name = turn > 0 ? shadow->at[shadow->next].name : primary->at[primary->next].name;
+    struct span a = {"", 0}, b = {"", 0};
+    if (turn <= 0)
+        a = take_name(primary);
+    if (turn >= 0)
+        b = take_name(shadow);
+    if (is_named(rules, name) || is_among(name.at, name.len, never_the_same, COUNT(never_the_same)))
+        return REPLACE_DONE;
+    struct field field = field_named(name.at, name.len);
+    return compare_field(rules, &field, a, b, list);
+}
+
+static enum replace_result compare_all(const struct rules *rules, struct span primary, struct span shadow,
+                                       struct difference_list *list)
+{
+    struct lines a = {0}, b = {0};
+    enum replace_result result = lines_of(primary, &a) && lines_of(shadow, &b) ? REPLACE_DONE : REPLACE_NO_MEMORY;
+    while (result == REPLACE_DONE && (a.next < a.count || b.next < b.count))
+        result = compare_next(rules, &a, &b, list);
+    lines_done(&a);
+    lines_done(&b);
     return result;
 }
 
 enum replace_result headers_compare(const struct rules *rules, struct span primary, struct span shadow,
                                     struct difference_list *list)
 {
-    struct names done = {.count = 0};
     enum replace_result result = REPLACE_DONE;
     if (span_equal(primary, shadow))
         return REPLACE_DONE;
@@ -490,8 +564,6 @@ enum replace_result headers_compare(const struct rules *rules, struct span prima
         result = compare_field(rules, &field, primary, shadow, list);
     }
     if (rules->all_headers && result == REPLACE_DONE)
-        result = compare_others(rules, primary, &done, primary, shadow, list);
-    if (rules->all_headers && result == REPLACE_DONE)
-        result = compare_others(rules, shadow, &done, primary, shadow, list);
+        result = compare_all(rules, primary, shadow, list);
     return result;
 }

@@ -66,7 +66,7 @@ static void long_sets_are_compared_in_order(void **state)
 static void every_name_of_a_hostile_head(void **state)
 {
     enum {
-        NAMES = 400
+        NAMES = 4000
     };
     struct fixture f = {.rules = NULL};
     char *primary = malloc(NAMES * 16), *shadow = malloc(NAMES * 16);
@@ -81,7 +81,12 @@ static void every_name_of_a_hostile_head(void **state)
     }
     compare(&f, "*", primary, shadow);
     assert_int_equal(f.list.count, DIFFERENCES_MAX);
-    assert_true(f.list.beyond >= NAMES - DIFFERENCES_MAX);
+    assert_int_equal(f.list.beyond, NAMES - DIFFERENCES_MAX); /* each of them once */
+    compare(&f, "*", "A: 1\r\nAb: 2\r\na: 3\r\nA : x\r\n", "AB: 2\r\nA: 1, 3\r\nA : x");
+    assert_int_equal(f.list.count, 0); /* lines of one name are one list, wherever they stand */
+    compare(&f, "*", "A: 1\r\nB: 2\r\n", "B: 2\r\nA: 1\r\nA: 3");
+    assert_int_equal(f.list.count, 1);
+    assert_string_equal(f.list.at[0].field, "header:a");
     compare(&f, "*", ": no name\r\nno colon\r\n:\r\n\r\nA\x1b[31m: 1\r\n", "\r\n");
     assert_int_equal(f.list.count, 1);
     assert_string_equal(f.list.at[0].field, "header:a?[31m");
