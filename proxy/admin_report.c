@@ -17,9 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include <event2/event.h>
+#include <event2/keyvalq_struct.h>
 
 #include "proxy/admin_reply.h"
 #include "proxy/control.h"
@@ -266,13 +268,40 @@ static json_t *reasons_json(struct control *control, const char *route)
     return reasons.routes;
 }
 
-/* ?route=NAME of the configuration, NULL without. False: answered. */
-static bool read_route(struct admin_request *request, const char **route)
+/* Nothing but these may be asked. False: answered, with what may be. */
+static bool read_names(struct admin_request *request, const char *const *names)
+{
+    char remedy[256] = "parameters are";
+    const struct evkeyval *pair;
+    TAILQ_FOREACH(pair, &request->query, next)
+    {
+        int i = 0;
+        while (names[i] != NULL && strcmp(names[i], pair->key) != 0)
+            i++;
+        if (names[i] != NULL)
+            continue;
+        size_t used = strlen(remedy);
+        for (i = 0; names[i] != NULL && used < sizeof(remedy); i++)
+            used += (size_t)snprintf(remedy + used, sizeof(remedy) - used, "%s %s", i > 0 ? "," : "", names[i]);
+        admin_reply_error(request->http, 400, "bad_query", remedy, "query: there is no parameter \"%.40s\"", pair->key);
+        return false;
+    }
+    return true;
+}
+
+/* In the file, or still in the report although the file names it no more. */
+static bool is_route(struct control *control, const char *name)
 {
     struct route_counters sum;
+    return strlen(name) < ADMIN_ROUTE_ROOM && (router_counters(control_router(control), name, &sum) ||
+                                               report_knows(control_report(control), name));
+}
+
+/* ?route=NAME, NULL without. False: answered. */
+static bool read_route(struct admin_request *request, const char **route)
+{
     *route = evhttp_find_header(&request->query, "route");
-    if (*route == NULL ||
-        (strlen(*route) < ADMIN_ROUTE_ROOM && router_counters(control_router(request->control), *route, &sum)))
+    if (*route == NULL || is_route(request->control, *route))
         return true;
     admin_no_such_route(request, *route);
     return false;
@@ -351,9 +380,10 @@ static void ask(struct admin_request *request, const char *route, const struct e
 
 void admin_view_report(struct admin_request *request)
 {
+    static const char *const names[] = {"route", "format", "samples", NULL};
     const struct export_format *format;
     const char *route;
-    if (!read_route(request, &route) || !read_format(request, &format))
+    if (!read_names(request, names) || !read_route(request, &route) || !read_format(request, &format))
         return;
     unsigned samples = format->samples;
     if (read_samples(request, &samples))
@@ -362,9 +392,10 @@ void admin_view_report(struct admin_request *request)
 
 void admin_view_page(struct admin_request *request)
 {
+    static const char *const names[] = {"route", "samples", NULL};
     const char *route;
     unsigned samples = PAGE_SAMPLES;
-    if (read_route(request, &route) && read_samples(request, &samples))
+    if (read_names(request, names) && read_route(request, &route) && read_samples(request, &samples))
         ask(request, route, export_find("html"), samples, true);
 }
 
@@ -409,10 +440,18 @@ static json_t *verdict_json(const char *route, const struct comparison_totals *t
 
 void admin_view_verdict(struct admin_request *request)
 {
+    static const char *const names[] = {"route", "limit", "confidence", NULL};
     const char *name = evhttp_find_header(&request->query, "route");
     const struct config_route *route = find_route(request->control, name);
+    if (!read_names(request, names))
+        return;
+    if (name == NULL) {
+        admin_reply_error(request->http, 400, "bad_query", "ask for ?route=NAME, and /api/v1/routes for their names",
+                          "query: \"route\" is missing");
+        return;
+    }
     if (route == NULL) {
-        admin_no_such_route(request, name != NULL ? name : "");
+        admin_no_such_route(request, name);
         return;
     }
     double limit = route->gates.mismatch_rate, confidence = route->gates.confidence;
@@ -430,10 +469,9 @@ void admin_change_report(struct admin_request *request)
 {
     const char *route = json_string_value(json_object_get(request->body, "route"));
     struct admin_signature signature;
-    struct route_counters sum;
     if (!admin_read_signature(request, &signature))
         return;
-    if (route != NULL && !router_counters(control_router(request->control), route, &sum)) {
+    if (route != NULL && !is_route(request->control, route)) {
         admin_no_such_route(request, route);
         return;
     }

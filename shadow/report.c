@@ -178,6 +178,14 @@ void report_totals(struct report *report, const char *route, struct comparison_t
     pthread_mutex_unlock(&report->lock);
 }
 
+bool report_knows(struct report *report, const char *route)
+{
+    pthread_mutex_lock(&report->lock);
+    bool knows = find_row(report, route, SIDE_LEGACY) != NULL || find_row(report, route, SIDE_NEW) != NULL;
+    pthread_mutex_unlock(&report->lock);
+    return knows;
+}
+
 /* The lock is let go between rows, so that the compare thread waits for one row at most. */
 static bool append_rows(struct report *report, const char *route, json_t *routes)
 {

@@ -35,6 +35,9 @@ void report_add(struct report *report, const struct pair *pair, const struct com
  */
 void report_totals(struct report *report, const char *route, struct comparison_totals *totals);
 
+/* Has anything of this route been compared, also of one that the file names no more? */
+bool report_knows(struct report *report, const char *route);
+
 /*
  * The report of one route, or of all (NULL), as JSON with a schema version, without `samples` and `not_mirrored`, which
  * the keeper adds; new reference, NULL without memory or when there is no such route in it. Schema in docs/report.md.

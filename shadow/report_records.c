@@ -98,10 +98,10 @@ static void copy_whole(struct cell_copy *copy, struct report_row *row)
 {
     struct row_sums sums;
     copy->field_count = copy->group_count = 0;
-    copy->changed = row->changed;
-    if (!row->changed)
-        return;
+    copy->changed = row->changed && row->since_ms > 0; /* of one that was forgotten nothing is to be stored */
     row->changed = false;
+    if (!copy->changed)
+        return;
     report_row_sums(row, &sums);
     copy->cell = (struct cell){.since_ms = row->since_ms, .last_ms = row->last_ms};
     memcpy(copy->cell.judged, sums.judged, sizeof(sums.judged));

@@ -344,6 +344,56 @@ class Serving(ReportCase):
         refused = shunt.api("GET", "/api/v1/report?format=pdf", status=400)
         self.assertIn("junit", refused["error"]["remedy"])
 
+    def test_what_may_be_asked_is_named(self):
+        shunt = self.begin()
+        self.ask(shunt, 1)
+        for path, named in (("report?sample=4", ("samples", "format", "route")), ("report?samples=x", ("0 to 100",)),
+                            ("report?samples=101", ("0 to 100",)), ("report?format=", ("markdown",)),
+                            ("verdict", ("route=NAME",)), ("verdict?route=orders&limit=2", ("from 0 to 1",)),
+                            ("verdict?route=orders&confidence=", ("0.5",)), ("verdict?rout=orders", ("confidence",))):
+            error = json.dumps(shunt.api("GET", "/api/v1/" + path, status=400)["error"])
+            for word in named:
+                self.assertIn(word, error, path)
+        for path in ("report?route=nobody", "verdict?route=nobody"):
+            self.assertIn("orders", shunt.api("GET", "/api/v1/" + path, status=404)["error"]["remedy"])
+        self.assertEqual(shunt.admin_reply("GET", "/report?format=json").status, 400)
+
+    def test_a_route_that_has_left_the_file(self):
+        shunt = self.begin()
+        self.ask(shunt, 2)
+        with open(shunt.config_path, encoding="utf-8") as f:
+            text = f.read()
+        self.assertEqual(shunt.reload(text.replace("name: orders", "name: others"))["event"], "reloaded")
+        self.ask(shunt, 1)
+        rows = {route["route"]: route["totals"]["compared"] for route in shunt.api("GET", "/api/v1/report")["routes"]}
+        self.assertEqual(rows, {"orders": 2, "others": 1})
+        self.assertEqual(shunt.report("orders")["routes"][0]["totals"]["compared"], 2)
+        shunt.api("POST", "/api/v1/report/reset", {"route": "orders"})
+        shunt.restart()
+        rows = {route["route"]: route["totals"]["compared"] for route in shunt.api("GET", "/api/v1/report")["routes"]}
+        self.assertEqual(rows, {"others": 1})
+
+    def test_readers_who_do_not_read_hold_up_nobody(self):
+        shunt = self.begin()
+        for i in range(60):  # 1 MiB and more of page, beyond what sockets hold
+            request(shunt.address, f"/{'abcdefghij'[i % 10]}{'klmnop'[i // 10]}-x/orders")
+        readers = []
+        for _ in range(8):
+            reader = socket.socket()
+            self.addCleanup(reader.close)
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            reader.connect(shunt.admin)
+            reader.sendall(b"GET /report?samples=100 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            readers.append(reader)
+        for reader in readers:
+            self.assertTrue(reader.recv(1))  # has begun
+        self.assertEqual(shunt.api("GET", "/api/v1/verdict?route=orders")["result"], "fail")
+        self.assertEqual(request(shunt.address, "/orders/1").status, 200)
+        self.assertGreater(shunt.metric("shunt_report_saves_total"), 0)
+        for reader in readers:
+            reader.close()
+        wait_until(lambda: shunt.admin_reply("GET", "/api/v1/report").status == 200, "a report")
+
     def test_the_verdict_is_of_the_gate(self):
         shunt = self.begin()
         verdict = shunt.api("GET", "/api/v1/verdict?route=orders")

@@ -518,7 +518,7 @@ static void verdict_is_one_sentence(void **state)
     assert_contains(json_string_value(json_object_get(json, "sentence")), "orders: ");
     json_decref(json);
     assert_int_equal(get(f, "/api/v1/verdict?route=order"), 404);
-    assert_int_equal(get(f, "/api/v1/verdict"), 404);
+    assert_int_equal(get(f, "/api/v1/verdict"), 400);
     assert_int_equal(get(f, "/api/v1/verdict?route=orders&limit=2"), 400);
     assert_int_equal(get(f, "/api/v1/verdict?route=orders&confidence=nan"), 400);
 }
