@@ -400,11 +400,20 @@ static bool is_on_both_sides(const struct field *field, struct span primary, str
     return first_value(field, primary, &value) && first_value(field, shadow, &value);
 }
 
+/* A field without a value is there, even if it says nothing; an empty set is none. */
+static bool fields_differ(const struct field *field, struct span primary, struct span shadow)
+{
+    struct span value;
+    bool there = first_value(field, primary, &value), other = first_value(field, shadow, &value);
+    return (there != other && !field->is_set) ||
+           values_differ(elements_of_head(primary, field), elements_of_head(shadow, field));
+}
+
 static enum replace_result compare_field(const struct rules *rules, const struct field *field, struct span primary,
                                          struct span shadow, struct difference_list *list)
 {
     bool differs = true;
-    if (!values_differ(elements_of_head(primary, field), elements_of_head(shadow, field)))
+    if (!fields_differ(field, primary, shadow))
         return REPLACE_DONE;
     const struct rules_header *rule = ignoring_rule(rules, field);
     if (rule != NULL) {
