@@ -210,6 +210,7 @@ class Disk(ReportCase):
         shunt.kill()
         self.assertEqual(integrity(self.database), "ok")
         shunt.start()
+        self.assertEqual(compared(shunt), count + 1)
 
     def start_with(self, make):
         """A start that finds what `make` has put where the file should be."""
