@@ -243,24 +243,58 @@ static size_t decode(char to[SEGMENT_ROOM + 1], const char *at, size_t len)
     return n;
 }
 
-/* One segment as it stands in a name: by its look, behind which an extension stays. `shown` has room for any that is
- * not too long. */
-static void describe(char shown[SEGMENT_ROOM + 1], const char *at, size_t len)
+/* What the characters of a segment are. */
+enum {
+    KIND_LETTER = 1 << 0,
+    KIND_DIGIT = 1 << 1,
+    KIND_OTHER = 1 << 2
+};
+
+struct segment {
+    const char *at;
+    size_t len;
+    unsigned kinds; /* of all its characters */
+};
+
+static unsigned kind_of(char c)
+{
+    return is_letter(c) ? KIND_LETTER : is_digit(c) ? KIND_DIGIT : KIND_OTHER;
+}
+
+/* One segment as it stands in a name: by its look, behind which an extension stays. Returns the length; `shown` has
+ * room for any that is not too long. */
+static size_t describe_closely(char shown[SEGMENT_ROOM + 1], const struct segment *segment)
 {
     char decoded[SEGMENT_ROOM + 1];
-    size_t n = decode(decoded, at, len), stem = extension_of(decoded, n);
+    size_t n = decode(decoded, segment->at, segment->len), stem = extension_of(decoded, n);
     const char *look = look_of(decoded, n);
     if (stem < n && (look == NULL || !is_email(decoded, n)))
         look = look_of(decoded, stem);
     else
         stem = n;
-    if (look == NULL) {
-        redact_clean(shown, SEGMENT_ROOM + 1, at, len);
-        return;
-    }
+    if (look == NULL)
+        return redact_clean(shown, SEGMENT_ROOM + 1, segment->at, segment->len);
     size_t look_len = strlen(look);
     memcpy(shown, look, look_len);
     memcpy(shown + look_len, decoded + stem, n - stem + 1);
+    return look_len + n - stem;
+}
+
+/* The same. Nearly every segment shows at once which look it has: a few letters none, digits that of a number. */
+static size_t describe(char shown[SEGMENT_ROOM + 1], const struct segment *segment)
+{
+    static const char number[] = "{number}";
+    const char *at = segment->at;
+    size_t len = segment->len;
+    if (segment->kinds == KIND_DIGIT) {
+        at = number;
+        len = sizeof(number) - 1;
+    } else if (segment->kinds != KIND_LETTER || len >= TOKEN_LENGTH) {
+        return describe_closely(shown, segment);
+    }
+    memcpy(shown, at, len);
+    shown[len] = '\0';
+    return len;
 }
 
 struct path {
@@ -270,91 +304,86 @@ struct path {
 /* The path of a target, without scheme, authority, query and fragment. */
 static struct path path_of(const char *target)
 {
-    const char *scheme = strstr(target, "://");
-    if (target[0] != '/' && scheme != NULL)
+    const char *scheme = target[0] != '/' ? strstr(target, "://") : NULL;
+    if (scheme != NULL)
         target = scheme + 3 + strcspn(scheme + 3, "/?#");
     return (struct path){target, target + strcspn(target, "?#")};
 }
 
-/* Where `wanted` stands first, or the end. */
-static const char *find(const char *at, char wanted, const char *end)
-{
-    const char *found = memchr(at, wanted, (size_t)(end - at));
-    return found != NULL ? found : end;
-}
-
 /* The next segment that is not empty, without its parameters (";v=1"); false at the end. */
-static bool next_segment(struct path *path, const char **at, size_t *len)
+static bool next_segment(struct path *path, struct segment *segment)
 {
+    const char *at = path->at, *end = path->end;
     do {
-        while (path->at < path->end && *path->at == '/')
-            path->at++;
-        *at = path->at;
-        path->at = find(*at, '/', path->end);
-        *len = (size_t)(find(*at, ';', path->at) - *at);
-    } while (*len == 0 && path->at < path->end);
-    return *len > 0;
+        while (at < end && *at == '/')
+            at++;
+        *segment = (struct segment){.at = at};
+        for (; at < end && *at != '/' && *at != ';'; at++)
+            segment->kinds |= kind_of(*at);
+        segment->len = (size_t)(at - segment->at);
+        while (at < end && *at != '/')
+            at++;
+    } while (segment->len == 0 && at < end);
+    path->at = at;
+    return segment->len > 0;
 }
 
 /* ---- the file's templates ---- */
 
-static bool segment_fits(const char *wanted, size_t wanted_len, const char *at, size_t len)
+static bool segment_fits(const struct segment *wanted, const struct segment *segment)
 {
     char decoded[SEGMENT_ROOM + 1], plain[SEGMENT_ROOM + 1];
-    if (wanted_len > 0 && wanted[0] == '{')
+    if (wanted->at[0] == '{')
         return true;
-    size_t n = decode(plain, wanted, wanted_len);
-    return decode(decoded, at, len) == n && memcmp(decoded, plain, n) == 0;
+    size_t n = decode(plain, wanted->at, wanted->len);
+    return decode(decoded, segment->at, segment->len) == n && memcmp(decoded, plain, n) == 0;
 }
 
 static bool template_fits(const char *text, struct path path)
 {
     struct path template = {text, text + strlen(text)};
-    const char *wanted, *at;
-    size_t wanted_len, len;
-    while (next_segment(&template, &wanted, &wanted_len)) {
-        if (wanted_len == 2 && memcmp(wanted, "**", 2) == 0)
+    struct segment wanted, segment;
+    while (next_segment(&template, &wanted)) {
+        if (wanted.len == 2 && memcmp(wanted.at, "**", 2) == 0)
             return true;
-        if (!next_segment(&path, &at, &len) || !segment_fits(wanted, wanted_len, at, len))
+        if (!next_segment(&path, &segment) || !segment_fits(&wanted, &segment))
             return false;
     }
-    return !next_segment(&path, &at, &len);
+    return !next_segment(&path, &segment);
 }
 
 /* ---- names ---- */
 
-static size_t append(char name[ENDPOINT_ROOM], size_t used, const char *text)
+static size_t append(char name[ENDPOINT_ROOM], size_t used, const char *text, size_t len)
 {
-    size_t len = strlen(text);
-    memcpy(name + used, text, len + 1);
+    memcpy(name + used, text, len);
+    name[used + len] = '\0';
     return used + len;
 }
 
 static void learn(char name[ENDPOINT_ROOM], size_t used, struct path path)
 {
-    const char *at;
-    size_t len, begin = used;
+    struct segment segment;
+    size_t begin = used;
     unsigned segments = 0;
-    while (next_segment(&path, &at, &len)) {
+    while (next_segment(&path, &segment)) {
         char shown[SEGMENT_ROOM + 1];
-        describe(shown, at, len);
-        if (segments++ == SEGMENTS_SHOWN || used + strlen(shown) + REST_ROOM + 1 > ENDPOINT_ROOM) {
-            append(name, used, "/**");
+        size_t len = describe(shown, &segment);
+        if (segments++ == SEGMENTS_SHOWN || used + len + REST_ROOM + 1 > ENDPOINT_ROOM) {
+            append(name, used, "/**", 3);
             return;
         }
-        used = append(name, used, "/");
-        used = append(name, used, shown);
+        name[used++] = '/';
+        used = append(name, used, shown, len);
     }
     if (used == begin)
-        append(name, used, "/");
+        append(name, used, "/", 1);
 }
 
 static size_t begin_name(char name[ENDPOINT_ROOM], const char *method)
 {
-    char clean[METHOD_ROOM];
-    redact_clean(clean, sizeof(clean), method, strlen(method));
-    size_t used = append(name, 0, clean);
-    return append(name, used, " ");
+    size_t used = redact_clean(name, METHOD_ROOM, method, strlen(method));
+    return append(name, used, " ", 1);
 }
 
 void endpoint_name(const struct config_shadow *shadow, const char *method, const char *target, char name[ENDPOINT_ROOM])
@@ -368,7 +397,7 @@ void endpoint_name(const struct config_shadow *shadow, const char *method, const
         return;
     }
     if (target[0] == '*') /* OPTIONS * */
-        append(name, used, "*");
+        append(name, used, "*", 1);
     else
         learn(name, used, path);
 }
