@@ -147,18 +147,6 @@ static void keep_between(struct bucket_series *series, uint64_t from_ms, uint64_
 
 /* ---- what runs ---- */
 
-static bool make_latency(struct bucket_live *live, struct budget *budget)
-{
-    if (live->latency != NULL)
-        return true;
-    if (!budget_take(budget, sizeof(struct paired)))
-        return false;
-    live->latency = calloc(1, sizeof(struct paired));
-    if (live->latency == NULL)
-        budget_give(budget, sizeof(struct paired));
-    return live->latency != NULL;
-}
-
 static void begin(struct bucket_live *live, uint64_t at_ms)
 {
     live->bucket = (struct bucket){.at_ms = at_ms};
@@ -185,7 +173,7 @@ static void fold_into_hour(struct buckets *buckets, struct budget *budget)
     for (int i = 0; i < JUDGEMENTS; i++)
         count_up(&buckets->hour.bucket.judged[i], minute->bucket.judged[i]);
     buckets->hour.bucket.changed = true;
-    if (minute->latency != NULL && make_latency(&buckets->hour, budget))
+    if (minute->latency != NULL && paired_make(&buckets->hour.latency, budget))
         paired_merge(buckets->hour.latency, minute->latency);
 }
 
@@ -221,7 +209,7 @@ static bool is_another(const struct bucket_live *minute, uint64_t wall_ms)
 }
 
 void buckets_add(struct buckets *buckets, struct budget *budget, uint64_t wall_ms, enum judgement judgement,
-                 uint64_t primary_us, uint64_t shadow_us)
+                 const struct paired_steps *took)
 {
     if (wall_ms < MINUTE_MS || wall_ms > TIME_MAX_MS) /* a clock that is not set */
         return;
@@ -229,8 +217,8 @@ void buckets_add(struct buckets *buckets, struct budget *budget, uint64_t wall_m
         turn_to(buckets, budget, floor_to(wall_ms, MINUTE_MS));
     count_up(&buckets->minute.bucket.judged[judgement], 1);
     buckets->minute.bucket.changed = true;
-    if (judgement != JUDGEMENT_NOT_COMPARABLE && make_latency(&buckets->minute, budget))
-        paired_add(buckets->minute.latency, primary_us, shadow_us);
+    if (judgement != JUDGEMENT_NOT_COMPARABLE && paired_make(&buckets->minute.latency, budget))
+        paired_add(buckets->minute.latency, took);
 }
 
 void buckets_done(struct buckets *buckets, struct budget *budget)

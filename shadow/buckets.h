@@ -63,7 +63,7 @@ void buckets_done(struct buckets *buckets, struct budget *budget);
  * that are then more than an hour in the future came of a wrong clock and are dropped.
  */
 void buckets_add(struct buckets *buckets, struct budget *budget, uint64_t wall_ms, enum judgement judgement,
-                 uint64_t primary_us, uint64_t shadow_us);
+                 const struct paired_steps *took);
 
 /* Takes back a stored bucket. False: it is none, or there is no room. */
 bool buckets_restore(struct buckets *buckets, struct budget *budget, const struct bucket *bucket, uint32_t width_s);

@@ -145,29 +145,17 @@ static void count_group(struct cell *cell, const struct field_limits *limits, co
     cell->ungrouped_noise += !hit->others && all_are_noise(cell, noise, fields, hit->count);
 }
 
-static void count_latency(struct cell *cell, struct budget *budget, const struct pair *pair)
-{
-    if (cell->latency == NULL) {
-        if (!budget_take(budget, sizeof(*cell->latency)))
-            return;
-        cell->latency = calloc(1, sizeof(*cell->latency));
-        if (cell->latency == NULL) {
-            budget_give(budget, sizeof(*cell->latency));
-            return;
-        }
-    }
-    paired_add(cell->latency, pair->primary_capture.latency_us, pair->shadow_capture.latency_us);
-}
-
 static void add_cross_pair(struct cell *cell, const struct field_limits *limits, const struct config_noise *noise,
-                           const struct pair *pair, const struct comparison *comparison, struct cell_hit *hit)
+                           const struct pair *pair, const struct paired_steps *took,
+                           const struct comparison *comparison, struct cell_hit *hit)
 {
     cell->judged[comparison->judgement]++;
     if (comparison->judgement == JUDGEMENT_NOT_COMPARABLE) {
         cell->obstacles[comparison->obstacle]++;
         return;
     }
-    count_latency(cell, limits->bytes, pair);
+    if (paired_make(&cell->latency, limits->bytes))
+        paired_add(cell->latency, took);
     if (comparison->differences.count > 0)
         count_fields(cell, limits, pair, &comparison->differences, hit);
     if (comparison->judgement == JUDGEMENT_MISMATCHED)
@@ -175,7 +163,8 @@ static void add_cross_pair(struct cell *cell, const struct field_limits *limits,
 }
 
 void cell_add(struct cell *cell, const struct field_limits *limits, const struct config_noise *noise,
-              const struct pair *pair, const struct comparison *comparison, struct cell_hit *hit)
+              const struct pair *pair, const struct paired_steps *took, const struct comparison *comparison,
+              struct cell_hit *hit)
 {
     hit->count = 0;
     hit->others = false;
@@ -186,5 +175,5 @@ void cell_add(struct cell *cell, const struct field_limits *limits, const struct
     if (pair->kind == PAIR_NOISE)
         add_noise_pair(cell, limits, pair, comparison);
     else
-        add_cross_pair(cell, limits, noise, pair, comparison, hit);
+        add_cross_pair(cell, limits, noise, pair, took, comparison, hit);
 }

@@ -49,7 +49,8 @@ void cell_free(struct cell *cell, const struct field_limits *limits);
 
 /* Counts a pair of both sides, or of the primary's side with itself. */
 void cell_add(struct cell *cell, const struct field_limits *limits, const struct config_noise *noise,
-              const struct pair *pair, const struct comparison *comparison, struct cell_hit *hit);
+              const struct pair *pair, const struct paired_steps *took, const struct comparison *comparison,
+              struct cell_hit *hit);
 
 struct noise_counts cell_noise_counts(const struct cell *cell, uint32_t field, uint32_t fields_together);
 /* Is it noise that a field has another value, or (`of_shape`) that it has none or one of another type? */

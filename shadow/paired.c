@@ -1,10 +1,11 @@
 /*
  * Paired latency: see paired.h. One for each endpoint and two for the running time bucket, under the report's lock; the
- * compare thread adds. Plain counts, no allocation.
+ * compare thread adds. Plain counts; allocates nothing but the whole.
  */
 #include "shadow/paired.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -115,17 +116,40 @@ static void halve(struct paired *paired)
     }
 }
 
-void paired_add(struct paired *paired, uint64_t primary_us, uint64_t shadow_us)
+struct paired_steps paired_steps_of(uint64_t primary_us, uint64_t shadow_us)
+{
+    return (struct paired_steps){
+        .primary = histogram_bucket(primary_us),
+        .shadow = histogram_bucket(shadow_us),
+        .difference = difference_step(primary_us, shadow_us),
+        .ratio = ratio_step(primary_us, shadow_us),
+        .slower = shadow_us > primary_us,
+    };
+}
+
+bool paired_make(struct paired **paired, struct budget *budget)
+{
+    if (*paired != NULL)
+        return true;
+    if (!budget_take(budget, sizeof(struct paired)))
+        return false;
+    *paired = calloc(1, sizeof(struct paired));
+    if (*paired == NULL)
+        budget_give(budget, sizeof(struct paired));
+    return *paired != NULL;
+}
+
+void paired_add(struct paired *paired, const struct paired_steps *steps)
 {
     if (paired->weight >= WEIGHT_MAX)
         halve(paired);
     paired->weight++;
     paired->count++;
-    paired->slower += shadow_us > primary_us;
-    paired->primary[histogram_bucket(primary_us)]++;
-    paired->shadow[histogram_bucket(shadow_us)]++;
-    paired->difference[difference_step(primary_us, shadow_us)]++;
-    paired->ratio[ratio_step(primary_us, shadow_us)]++;
+    paired->slower += steps->slower;
+    paired->primary[steps->primary]++;
+    paired->shadow[steps->shadow]++;
+    paired->difference[steps->difference]++;
+    paired->ratio[steps->ratio]++;
 }
 
 void paired_merge(struct paired *into, const struct paired *from)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "router/histogram.h"
+#include "shadow/budget.h"
 
 enum {
     PAIRED_MAGNITUDES = 240,                        /* 0..7 exactly, then 8 to each doubling, up to 2^32 us */
@@ -34,7 +35,17 @@ struct paired {
     uint32_t ratio[PAIRED_RATIOS];
 };
 
-void paired_add(struct paired *paired, uint64_t primary_us, uint64_t shadow_us);
+/* Where a pair counts: found once, for all the histograms that it goes into. */
+struct paired_steps {
+    uint32_t primary, shadow, difference, ratio;
+    bool slower;
+};
+
+struct paired_steps paired_steps_of(uint64_t primary_us, uint64_t shadow_us);
+
+/* Makes an empty one, out of the budget, where there is none yet. False: there is no room, it stays NULL. */
+bool paired_make(struct paired **paired, struct budget *budget);
+void paired_add(struct paired *paired, const struct paired_steps *steps);
 void paired_merge(struct paired *into, const struct paired *from);
 
 /* Values at quantile q (0..1); 0 when empty. Sides and difference in milliseconds. */

@@ -186,21 +186,6 @@ static void note_config(struct report_row *row, const struct config_route *route
     row->noise = route->shadow.compare.noise;
 }
 
-static void count_latency(struct report_row *row, const struct pair *pair)
-{
-    struct budget *budget = &row->budgets->rows;
-    if (row->latency == NULL) {
-        if (!budget_take(budget, sizeof(*row->latency)))
-            return;
-        row->latency = calloc(1, sizeof(*row->latency));
-        if (row->latency == NULL) {
-            budget_give(budget, sizeof(*row->latency));
-            return;
-        }
-    }
-    paired_add(row->latency, pair->primary_capture.latency_us, pair->shadow_capture.latency_us);
-}
-
 static void note_refused(struct report_row *row, const struct rules *rules)
 {
     if (rules == NULL || (rules->refused_count == 0 && row->refused == NULL))
@@ -217,13 +202,14 @@ static void note_refused(struct report_row *row, const struct rules *rules)
     row->refused = refused;
 }
 
-static void count_whole(struct report_row *row, const struct pair *pair, const struct comparison *comparison)
+static void count_whole(struct report_row *row, const struct pair *pair, const struct paired_steps *took,
+                        const struct comparison *comparison)
 {
-    buckets_add(&row->buckets, &row->budgets->rows, pair->wall_ms, comparison->judgement,
-                pair->primary_capture.latency_us, pair->shadow_capture.latency_us);
+    buckets_add(&row->buckets, &row->budgets->rows, pair->wall_ms, comparison->judgement, took);
     if (comparison->judgement == JUDGEMENT_NOT_COMPARABLE)
         return;
-    count_latency(row, pair);
+    if (paired_make(&row->latency, &row->budgets->rows))
+        paired_add(row->latency, took);
     rule_counts_add(&row->rules, &row->budgets->rows, comparison);
     note_refused(row, comparison->rules);
 }
@@ -239,10 +225,11 @@ struct cell *report_row_add(struct report_row *row, const struct pair *pair, con
     row->last_ms = pair->wall_ms;
     row->changed = true;
     note_config(row, pair->route);
+    struct paired_steps took = paired_steps_of(pair->primary_capture.latency_us, pair->shadow_capture.latency_us);
     if (pair->kind == PAIR_CROSS)
-        count_whole(row, pair, comparison);
+        count_whole(row, pair, &took, comparison);
     struct field_limits limits = report_row_limits(row);
-    cell_add(cell, &limits, &row->noise, pair, comparison, hit);
+    cell_add(cell, &limits, &row->noise, pair, &took, comparison, hit);
     return cell;
 }
 

@@ -61,9 +61,15 @@ static uint64_t matched_of(const struct list *list)
     return sum;
 }
 
+static void add_one(struct fixture *f, uint64_t wall_ms, enum judgement judgement, uint64_t shadow_us)
+{
+    struct paired_steps took = paired_steps_of(10000, shadow_us);
+    buckets_add(&f->buckets, &f->budget, wall_ms, judgement, &took);
+}
+
 static void add(struct fixture *f, uint64_t wall_ms)
 {
-    buckets_add(&f->buckets, &f->budget, wall_ms, JUDGEMENT_MATCHED, 10000, 20000);
+    add_one(f, wall_ms, JUDGEMENT_MATCHED, 20000);
 }
 
 static void start(struct fixture *f)
@@ -85,10 +91,10 @@ static void a_minute_counts_and_measures(void **state)
     start(&f);
     assert_int_equal(list_of(&f)->count, 0);
     for (int i = 0; i < 100; i++)
-        buckets_add(&f.buckets, &f.budget, START + 30 * SECOND, JUDGEMENT_MATCHED, 10000, i < 90 ? 20000 : 5000);
-    buckets_add(&f.buckets, &f.budget, START + 31 * SECOND, JUDGEMENT_MISMATCHED, 10000, 20000);
-    buckets_add(&f.buckets, &f.budget, START + 32 * SECOND, JUDGEMENT_IGNORED, 10000, 20000);
-    buckets_add(&f.buckets, &f.budget, START + 33 * SECOND, JUDGEMENT_NOT_COMPARABLE, 10000, 99000000);
+        add_one(&f, START + 30 * SECOND, JUDGEMENT_MATCHED, i < 90 ? 20000 : 5000);
+    add_one(&f, START + 31 * SECOND, JUDGEMENT_MISMATCHED, 20000);
+    add_one(&f, START + 32 * SECOND, JUDGEMENT_IGNORED, 20000);
+    add_one(&f, START + 33 * SECOND, JUDGEMENT_NOT_COMPARABLE, 99000000);
     add(&f, START + 5 * MINUTE); /* empty minutes are left out */
     struct list *list = list_of(&f);
     assert_int_equal(list->count, 2);

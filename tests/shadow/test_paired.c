@@ -20,6 +20,12 @@ static struct paired *new_paired(void)
     return paired;
 }
 
+static void add(struct paired *paired, uint64_t primary_us, uint64_t shadow_us)
+{
+    struct paired_steps steps = paired_steps_of(primary_us, shadow_us);
+    paired_add(paired, &steps);
+}
+
 static void assert_close(double value, double expected, double relative)
 {
     if (fabs(value - expected) > relative * fabs(expected))
@@ -41,7 +47,7 @@ static void one_value_is_found_again(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct paired *paired = new_paired();
-        paired_add(paired, cases[i].primary, cases[i].shadow);
+        add(paired, cases[i].primary, cases[i].shadow);
         double primary = (double)cases[i].primary / 1000, shadow = (double)cases[i].shadow / 1000;
         assert_close(paired_primary_ms(paired, 0.5), primary, 0.07);
         assert_close(paired_shadow_ms(paired, 0.5), shadow, 0.07);
@@ -67,7 +73,7 @@ static void pairs_tell_what_sides_cannot(void **state)
     struct paired *paired = new_paired();
     (void)state;
     for (int i = 0; i < 1000; i++)
-        paired_add(paired, i % 2 == 0 ? 10000 : 20000, i % 2 == 0 ? 20000 : 10000);
+        add(paired, i % 2 == 0 ? 10000 : 20000, i % 2 == 0 ? 20000 : 10000);
     assert_close(paired_primary_ms(paired, 0.95), paired_shadow_ms(paired, 0.95), 1e-9);
     assert_close(paired_difference_ms(paired, 0.05), -10, 0.13);
     assert_close(paired_difference_ms(paired, 0.95), 10, 0.13);
@@ -83,7 +89,7 @@ static void quantiles_follow_the_values(void **state)
     struct paired *paired = new_paired();
     (void)state;
     for (uint64_t i = 1; i <= 10000; i++) /* differences from -49.99 to 50 ms, evenly */
-        paired_add(paired, 50000, i * 10);
+        add(paired, 50000, i * 10);
     for (int i = 0; i < 4; i++) {
         double expected = quantiles[i] * 100 - 50;
         assert_true(fabs(paired_difference_ms(paired, quantiles[i]) - expected) < 0.02 + fabs(expected) * 0.02);
@@ -97,9 +103,9 @@ static void extremes_stay_inside(void **state)
 {
     struct paired *paired = new_paired();
     (void)state;
-    paired_add(paired, 0, UINT64_MAX);
-    paired_add(paired, UINT64_MAX, 0);
-    paired_add(paired, 0, 0);
+    add(paired, 0, UINT64_MAX);
+    add(paired, UINT64_MAX, 0);
+    add(paired, 0, 0);
     assert_int_equal(paired->count, 3);
     assert_true(paired_difference_ms(paired, 0) < -1e6 && paired_difference_ms(paired, 1) > 1e6);
     assert_true(paired_ratio(paired, 0) < 0.001 && paired_ratio(paired, 1) > 1000);
@@ -111,8 +117,8 @@ static void merging_is_adding(void **state)
     struct paired *one = new_paired(), *other = new_paired(), *both = new_paired();
     (void)state;
     for (uint64_t i = 0; i < 5000; i++) {
-        paired_add(i % 3 == 0 ? one : other, i * 7 % 4000, i * 13 % 9000);
-        paired_add(both, i * 7 % 4000, i * 13 % 9000);
+        add(i % 3 == 0 ? one : other, i * 7 % 4000, i * 13 % 9000);
+        add(both, i * 7 % 4000, i * 13 % 9000);
     }
     paired_merge(one, other);
     assert_memory_equal(one, both, sizeof(*one));
@@ -127,7 +133,7 @@ static void counts_do_not_overflow(void **state)
     struct paired *paired = new_paired(), *other = new_paired();
     (void)state;
     for (int i = 0; i < 100; i++)
-        paired_add(paired, 1000, i < 90 ? 2000 : 8000);
+        add(paired, 1000, i < 90 ? 2000 : 8000);
     *other = *paired;
     for (int i = 0; i < 40; i++) { /* doubles each time */
         paired_merge(paired, other);
@@ -138,7 +144,7 @@ static void counts_do_not_overflow(void **state)
     assert_close(paired_shadow_ms(paired, 0.5), 2, 0.07);
     assert_close(paired_ratio(paired, 0.95), 8, 0.05);
     for (int i = 0; i < 10; i++)
-        paired_add(paired, 1000, 2000);
+        add(paired, 1000, 2000);
     assert_true(paired->weight <= UINT32_MAX);
     assert_close((double)paired->slower, (double)paired->count, 1e-9);
     free(paired);
@@ -149,7 +155,7 @@ static struct paired *full(void)
 {
     struct paired *paired = new_paired();
     for (uint64_t i = 0; i < 200000; i++)
-        paired_add(paired, i * i % 3000000007u, i * 977 % 4000000007u);
+        add(paired, i * i % 3000000007u, i * 977 % 4000000007u);
     return paired;
 }
 
@@ -181,7 +187,7 @@ static void damage_is_refused(void **state)
     struct paired *paired = new_paired(), *back = new_paired(), *empty = new_paired();
     (void)state;
     for (uint64_t i = 0; i < 300; i++)
-        paired_add(paired, i * 100, i * 130);
+        add(paired, i * 100, i * 130);
     size_t len = paired_pack(paired, packed);
     for (size_t cut = 0; cut < len; cut++) {
         memset(back, 0x5a, sizeof(*back));
