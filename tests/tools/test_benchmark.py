@@ -66,11 +66,14 @@ class Reading(unittest.TestCase):
             file.flush()
             bench.PAGE = file.name
             try:
-                bench.write_page("new\n")
+                bench.write_page("a run", {"small": "Small\n\n| new |\n", "targets": ""}, True)
             finally:
                 bench.PAGE = page
             file.seek(0)
-            self.assertEqual(file.read(), f"before\n{bench.BEGIN}\nnew\n{bench.END}\nafter\n")
+            text = file.read()
+        self.assertTrue(text.startswith(f"before\n{bench.BEGIN}\n") and text.endswith(f"{bench.END}\nafter\n"), text)
+        self.assertIn("| new |", text)
+        self.assertNotIn("old", text)
 
 
 if __name__ == "__main__":
