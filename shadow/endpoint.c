@@ -8,6 +8,7 @@
 #include "shadow/endpoint.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <string.h>
 
 #include "shadow/redact.h"
@@ -243,23 +244,21 @@ static size_t decode(char to[SEGMENT_ROOM + 1], const char *at, size_t len)
     return n;
 }
 
-/* What the characters of a segment are. */
 enum {
     KIND_LETTER = 1 << 0,
-    KIND_DIGIT = 1 << 1,
-    KIND_OTHER = 1 << 2
+    KIND_DIGIT = 1 << 1
+};
+static const unsigned char kinds[UCHAR_MAX + 1] = {
+    ['0' ... '9'] = KIND_DIGIT,
+    ['A' ... 'Z'] = KIND_LETTER,
+    ['a' ... 'z'] = KIND_LETTER,
 };
 
 struct segment {
     const char *at;
     size_t len;
-    unsigned kinds; /* of all its characters */
+    unsigned kind; /* that all its characters are of; 0: there are several, or others */
 };
-
-static unsigned kind_of(char c)
-{
-    return is_letter(c) ? KIND_LETTER : is_digit(c) ? KIND_DIGIT : KIND_OTHER;
-}
 
 /* One segment as it stands in a name: by its look, behind which an extension stays. Returns the length; `shown` has
  * room for any that is not too long. */
@@ -286,10 +285,10 @@ static size_t describe(char shown[SEGMENT_ROOM + 1], const struct segment *segme
     static const char number[] = "{number}";
     const char *at = segment->at;
     size_t len = segment->len;
-    if (segment->kinds == KIND_DIGIT) {
+    if (segment->kind == KIND_DIGIT) {
         at = number;
         len = sizeof(number) - 1;
-    } else if (segment->kinds != KIND_LETTER || len >= TOKEN_LENGTH) {
+    } else if (segment->kind != KIND_LETTER || len >= TOKEN_LENGTH) {
         return describe_closely(shown, segment);
     }
     memcpy(shown, at, len);
@@ -317,10 +316,11 @@ static bool next_segment(struct path *path, struct segment *segment)
     do {
         while (at < end && *at == '/')
             at++;
-        *segment = (struct segment){.at = at};
+        const char *begin = at;
+        unsigned kind = KIND_LETTER | KIND_DIGIT;
         for (; at < end && *at != '/' && *at != ';'; at++)
-            segment->kinds |= kind_of(*at);
-        segment->len = (size_t)(at - segment->at);
+            kind &= kinds[(unsigned char)*at];
+        *segment = (struct segment){begin, (size_t)(at - begin), kind};
         while (at < end && *at != '/')
             at++;
     } while (segment->len == 0 && at < end);

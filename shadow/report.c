@@ -151,7 +151,8 @@ static void make_sample(struct report *report, const struct pair *pair, const st
 void report_add(struct report *report, const struct pair *pair, const struct comparison *comparison)
 {
     char endpoint[ENDPOINT_ROOM];
-    struct sample_wish wish = {.field = ""};
+    struct sample_wish wish;
+    wish.field[0] = '\0'; /* the rest of it is large, and of use for a mismatch only */
     endpoint_name(&pair->route->shadow, pair->method, pair->target, endpoint);
     pthread_mutex_lock(&report->lock);
     add_pair(report, pair, comparison, endpoint, &wish);
