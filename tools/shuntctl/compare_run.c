@@ -133,6 +133,7 @@ static enum outcome_kind outcome_of(const struct transfer *transfer, CURLcode co
     case CURLE_COULDNT_CONNECT:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
         return OUTCOME_CONNECT_FAILED;
     case CURLE_OPERATION_TIMEDOUT:
         return OUTCOME_TIMEOUT;
@@ -156,7 +157,10 @@ static void note_fault(struct run_side *side, CURLcode code, enum outcome_kind k
     if (kind == OUTCOME_OK)
         return;
     if (side->failed++ == 0)
-        snprintf(side->fault, sizeof(side->fault), "%s", curl_easy_strerror(code));
+        snprintf(side->fault, sizeof(side->fault), "%s",
+                 code == CURLE_SSL_CACERT_BADFILE
+                     ? "this machine has no list of certificate authorities (Debian's package ca-certificates is one)"
+                     : curl_easy_strerror(code));
 }
 
 static void end_transfer(struct transfer *transfer, CURLcode code)
