@@ -117,6 +117,7 @@ class BackPressure(Case):
         growth = Growth(shunt)
         sent = [0]
         with shunt.client() as client:
+            client.socket.settimeout(120)
             total = 60 << 20
             client.send(f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {total}\r\n\r\n")
 
@@ -134,7 +135,7 @@ class BackPressure(Case):
             self.assertEqual(sent[0], at, "the client must be stopped")
             self.assertLess(at, 40 << 20)
             go.set()
-            sender.join(30)
+            sender.join(120)
             self.assertEqual(client.reply().body, b"ok")
         self.assertLess(growth.end(), BOUND)
         self.assertEqual(backend.requests[0].body, b"y" * total)

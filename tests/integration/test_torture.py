@@ -41,7 +41,7 @@ class Torture(Case):
         }
         end = time.monotonic() + SECONDS
         turns = 0
-        while time.monotonic() < end:
+        while time.monotonic() < end or turns <= 50:  # a busy machine takes longer for as much
             turns += 1
             what = chance.randrange(9)
             if what == 0:
@@ -76,7 +76,6 @@ class Torture(Case):
             result = one.finish()
             self.assertGreater(result["ok"], 20, name)
             self.assertEqual(result["failed"], 0, (name, result))
-        self.assertGreater(turns, 50)
         wait_until(lambda: shunt.metric("shunt_requests_in_flight") == 0, "no request under way")
         wait_until(lambda: shunt.metric("shunt_shadow_copies_in_flight") == 0, "no copy under way")
         shunt.stop(timeout=90 if SLOW_BUILD else 40)
