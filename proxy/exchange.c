@@ -4,6 +4,7 @@
  */
 #include "proxy/exchange.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,8 +53,7 @@ static struct exchange *exchange_take(struct worker *worker)
         return calloc(1, sizeof(*ex));
     worker->free_exchanges = ex->next_free;
     worker->free_exchange_count--;
-    /* The long texts at the ends of the struct need no clearing. */
-    memset(ex, 0, offsetof(struct exchange, request_id));
+    memset(ex, 0, offsetof(struct exchange, replay));
     return ex;
 }
 
@@ -345,33 +345,45 @@ static bool method_listed(const char **methods, uint32_t count, struct text meth
     return false;
 }
 
-static void put_hex(char *to, uint64_t bits, int digits)
+/* Eight hexadecimal digits, all at once: a nibble to each byte, the first in the highest. */
+static void put_hex8(char to[8], uint32_t bits)
 {
-    static const char hex[] = "0123456789abcdef";
-    for (int i = digits - 1; i >= 0; i--, bits >>= 4)
-        to[i] = hex[bits & 15];
+    uint64_t nibbles = bits;
+    nibbles = (nibbles | nibbles << 16) & 0x0000ffff0000ffff;
+    nibbles = (nibbles | nibbles << 8) & 0x00ff00ff00ff00ff;
+    nibbles = (nibbles | nibbles << 4) & 0x0f0f0f0f0f0f0f0f;
+    uint64_t letters = (nibbles + 0x0606060606060606) >> 4 & 0x0101010101010101;
+    uint64_t digits = htobe64(nibbles + 0x3030303030303030 + letters * ('a' - '9' - 1));
+    memcpy(to, &digits, sizeof(digits));
+}
+
+static void put_hex16(char to[16], uint64_t bits)
+{
+    put_hex8(to, (uint32_t)(bits >> 32));
+    put_hex8(to + 8, (uint32_t)bits);
 }
 
 /* The form of a random UUID, RFC 9562 section 5.4. The first half is the worker's and changes now and then; the second is new each
  * time, so that one request costs sixteen digits and not thirty-two. */
 static void make_request_id(struct worker *worker, char *to)
 {
+    char digits[16], *front = worker->request_id_front;
     if (worker->request_ids_left == 0) {
         worker->request_ids_left = 1 << 16;
-        uint64_t bits = worker_random(worker);
-        put_hex(worker->request_id_front, bits >> 32, 8);
-        worker->request_id_front[8] = '-';
-        put_hex(worker->request_id_front + 9, bits >> 16, 4);
-        worker->request_id_front[13] = '-';
-        put_hex(worker->request_id_front + 14, (bits & 0xfff) | 0x4000, 4);
-        worker->request_id_front[18] = '-';
+        put_hex16(digits, (worker_random(worker) & ~UINT64_C(0xf000)) | 0x4000);
+        memcpy(front, digits, 8);
+        front[8] = '-';
+        memcpy(front + 9, digits + 8, 4);
+        front[13] = '-';
+        memcpy(front + 14, digits + 12, 4);
+        front[18] = '-';
     }
     worker->request_ids_left--;
-    uint64_t bits = (worker_random(worker) & ~(UINT64_C(3) << 62)) | UINT64_C(1) << 63;
-    memcpy(to, worker->request_id_front, 19);
-    put_hex(to + 19, bits >> 48, 4);
+    put_hex16(digits, (worker_random(worker) & ~(UINT64_C(3) << 62)) | UINT64_C(1) << 63);
+    memcpy(to, front, 19);
+    memcpy(to + 19, digits, 4);
     to[23] = '-';
-    put_hex(to + 24, bits, 12);
+    memcpy(to + 24, digits + 4, 12);
 }
 
 static void set_request_id(struct exchange *ex, const struct head *head)

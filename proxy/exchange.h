@@ -27,8 +27,6 @@ struct exchange {
     struct decision decision;
     struct mirror *mirror[EXCHANGE_MIRRORS]; /* borrowed: they outlive us and are told when we end */
 
-    /* The request as sent: head first, then the body's beginning while it may have to be sent again. Counted. */
-    struct slice replay[EXCHANGE_REPLAY];
     uint32_t replay_count;
     uint32_t replay_bytes;
     bool replayable;              /* `replay` holds everything that came so far */
@@ -57,6 +55,10 @@ struct exchange {
     uint64_t wall_ms;
     struct pump pump;             /* while the response's body moves inside the kernel */
     struct client_address client;
+
+    /* From here on it is long, and as long as the counts above say: nothing is cleared for a new request. */
+    struct slice replay[EXCHANGE_REPLAY]; /* the request as sent: head first, then the body's beginning while it may have to
+                                             be sent again; counted */
     char request_id[EXCHANGE_ID_ROOM];
 };
 

@@ -350,16 +350,21 @@ static uint64_t answer_bound(const struct mirror *mirror)
     return bound > ANSWER_LEAST ? bound : ANSWER_LEAST;
 }
 
-/* Room for `len` bytes that are to be kept. False: there is none, the mirror has been given up. */
-static bool make_room(struct mirror *mirror, const struct capture *capture, size_t len)
+/* See make_room(). */
+static bool may_grow(struct mirror *mirror, const struct capture *capture, size_t len)
 {
-    if (len <= capture->room - capture->len) /* nearly always: a capture keeps its buffer */
-        return true;
     size_t growth = capture_growth(capture, len);
     if (growth == 0 || has_memory(mirror->worker, growth))
         return true;
     give_up(mirror, MIRROR_MEMORY, COPY_UNKNOWN);
     return false;
+}
+
+/* Room for `len` bytes that are to be kept. False: there is none, the mirror has been given up. */
+static bool make_room(struct mirror *mirror, const struct capture *capture, size_t len)
+{
+    /* Nearly always there is: a capture keeps its buffer. */
+    return len <= capture->room - capture->len || may_grow(mirror, capture, len);
 }
 
 static void note_growth(struct mirror *mirror, const struct capture *capture, size_t room_before)

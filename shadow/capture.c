@@ -8,6 +8,7 @@
  */
 #include "shadow/capture.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,7 +51,10 @@ void capture_reset(struct capture *capture, size_t max_body)
 {
     drop_hash(capture);
     capture_trim(capture);
-    *capture = (struct capture){.kind = OUTCOME_OK, .max_body = max_body, .at = capture->at, .room = capture->room};
+    memset(capture, 0, offsetof(struct capture, at)); /* the buffer stays */
+    capture->kind = OUTCOME_OK;
+    capture->max_body = max_body;
+    capture->len = 0;
 }
 
 /* The size of the buffer that has `more` bytes of room behind what is there. It doubles, so that a streamed body is

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "shadow/redact.h"
+#include "shadow/span.h"
 
 enum {
     SEGMENTS_SHOWN = 16,
@@ -279,21 +280,16 @@ static size_t describe_closely(char shown[SEGMENT_ROOM + 1], const struct segmen
     return look_len + n - stem;
 }
 
-/* The same. Nearly every segment shows at once which look it has: a few letters none, digits that of a number. */
-static size_t describe(char shown[SEGMENT_ROOM + 1], const struct segment *segment)
+/* The same, in `room` where it has to be written. Nearly every segment shows at once which look it has: a few letters
+ * none, digits that of a number. */
+static struct span describe(char room[SEGMENT_ROOM + 1], const struct segment *segment)
 {
     static const char number[] = "{number}";
-    const char *at = segment->at;
-    size_t len = segment->len;
-    if (segment->kind == KIND_DIGIT) {
-        at = number;
-        len = sizeof(number) - 1;
-    } else if (segment->kind != KIND_LETTER || len >= TOKEN_LENGTH) {
-        return describe_closely(shown, segment);
-    }
-    memcpy(shown, at, len);
-    shown[len] = '\0';
-    return len;
+    if (segment->kind == KIND_DIGIT)
+        return (struct span){number, sizeof(number) - 1};
+    if (segment->kind == KIND_LETTER && segment->len < TOKEN_LENGTH)
+        return (struct span){segment->at, segment->len};
+    return (struct span){room, describe_closely(room, segment)};
 }
 
 struct path {
@@ -367,14 +363,14 @@ static void learn(char name[ENDPOINT_ROOM], size_t used, struct path path)
     size_t begin = used;
     unsigned segments = 0;
     while (next_segment(&path, &segment)) {
-        char shown[SEGMENT_ROOM + 1];
-        size_t len = describe(shown, &segment);
-        if (segments++ == SEGMENTS_SHOWN || used + len + REST_ROOM + 1 > ENDPOINT_ROOM) {
+        char room[SEGMENT_ROOM + 1];
+        struct span shown = describe(room, &segment);
+        if (segments++ == SEGMENTS_SHOWN || used + shown.len + REST_ROOM + 1 > ENDPOINT_ROOM) {
             append(name, used, "/**", 3);
             return;
         }
         name[used++] = '/';
-        used = append(name, used, shown, len);
+        used = append(name, used, shown.at, shown.len);
     }
     if (used == begin)
         append(name, used, "/", 1);
