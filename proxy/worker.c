@@ -156,12 +156,14 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     /* Fast while anything is under way or a deadline is near; slow in the quiet. */
     bool busy = worker->tick_saw_work || worker->exchanges_open > 0 || worker->mirrors != NULL || worker->draining;
     worker->tick_saw_work = false;
-    if (!busy && worker->tick_is_fast) {
+    if (busy)
+        return;
+    if (worker->tick_is_fast) {
         set_tick(worker, false);
         pipes_done(worker); /* a quiet worker holds no descriptors it has no use for */
+    } else {
+        mirrors_trim(worker); /* nor, when it stays quiet, memory: also pairs that came back from the compare thread */
     }
-    if (!busy)
-        mirrors_trim(worker); /* nor memory: also pairs that came back from the compare thread since */
 }
 
 /* ---- snapshots ---- */

@@ -6,7 +6,7 @@ Comparing two responses may allocate (it parses where bytes differ), but its wor
 
 from counted import Client, at_most, backends, callgrind, command, free_port, main
 
-ROUNDS = 160
+ROUNDS = 400
 CONNECTIONS = 8  # few, so that every upstream connection that will be needed is opened by the first N
 ALLOCATORS = ("malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "mmap", "brk")
 
