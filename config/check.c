@@ -293,6 +293,35 @@ static void settle_mismatch_gate(const struct node *node, struct config_route *r
         route->gates.mismatch_rate = RATE_UNSET;
 }
 
+static void settle_confidence(struct config_gates *gates)
+{
+    double every = gates->confidence;
+    gates->confidence_of = (struct config_confidence){every, every, every, every, every, every, every, every};
+}
+
+static void settle_failure(struct config_route *route)
+{
+    if (route->on_failure.to == FAILURE_TELL && route->promotion == PROMOTION_AUTO)
+        route->on_failure.to = FAILURE_ZERO;
+}
+
+static void settle_errors(struct config_route *route)
+{
+    route->errors.kinds = ERROR_CONNECT | ERROR_TIMEOUT | ERROR_RESET | ERROR_BAD_RESPONSE;
+    for (unsigned status = 500; status < 600; status++)
+        route->errors.status[status / 64] |= UINT64_C(1) << (status % 64);
+}
+
+static void settle_stages(struct config_route *route)
+{
+    settle_confidence(&route->gates);
+    for (uint32_t i = 0; i < route->stage_count; i++) {
+        struct config_stage *stage = &route->stages[i];
+        stage->promotion = stage->confirm ? PROMOTION_MANUAL : route->promotion;
+        stage->gates = route->gates;
+    }
+}
+
 void route_check(struct loader *loader, const struct node *node, void *base)
 {
     struct config_route *route = base;
@@ -302,6 +331,9 @@ void route_check(struct loader *loader, const struct node *node, void *base)
     check_shares(loader, node);
     check_stages(loader, node, route);
     settle_mismatch_gate(node, route);
+    settle_failure(route);
+    settle_errors(route);
+    settle_stages(route);
 }
 
 /* ---- the whole file ---- */

@@ -32,6 +32,7 @@ static const char *const reason_names[DECISION_REASONS] = {
     [REASON_BREAKER_OPEN] = "breaker_open",
     [REASON_BREAKER_TRIAL] = "breaker_trial",
     [REASON_ROLLED_BACK] = "rolled_back",
+    [REASON_DEPENDENCY] = "dependency",
 };
 
 const char *decision_reason_name(enum decision_reason reason)

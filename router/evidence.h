@@ -10,16 +10,19 @@
 #include <jansson.h>
 
 #include "router/router.h"
+#include "router/sketch.h"
 
 struct evidence_side {
     uint64_t judged;
     uint64_t errors;
+    uint64_t unanswered; /* of judged: no connection, timeout, reset, no HTTP */
     struct histogram latency;
 };
 
 struct evidence {
     struct evidence_side side[SIDES];
     struct comparison_totals pairs;
+    struct marks marks; /* of new */
 };
 
 struct evidence_meter {
@@ -33,6 +36,16 @@ void evidence_begin(struct evidence_meter *meter, const struct route_counters *s
                     const struct comparison_totals *pairs, bool keep_legacy);
 void evidence_read(const struct evidence_meter *meter, const struct route_counters *sum,
                    const struct comparison_totals *pairs, struct evidence *evidence);
+
+/* Who asked, as taken from the workers. */
+void evidence_mark(struct evidence_meter *meter, const struct marks *marks);
+
+/*
+ * To be called at each look while the stage's share is not in force (passthrough, breaker, ramps, pause of the share):
+ * what both sides do then is not compared, since they do not do it with the same traffic. Evidence so far is kept.
+ */
+void evidence_skip(struct evidence_meter *meter, const struct route_counters *sum,
+                   const struct comparison_totals *pairs);
 
 /*
  * Goes on with what was saved before a restart. The totals of compared pairs outlive it as well: where they do, the

@@ -216,6 +216,15 @@ static const struct {
     [GATE_ERROR_RATE_INCREASE] = {"error_rate_increase", judge_error_rate},
     [GATE_P95_INCREASE] = {"p95_increase", judge_p95},
     [GATE_MISMATCH_RATE] = {"mismatch_rate", judge_mismatch},
+    [GATE_MIN_DISTINCT_KEYS] = {"min_distinct_keys", NULL},
+    [GATE_ERROR_RATE] = {"error_rate", NULL},
+    [GATE_AVAILABILITY] = {"availability", NULL},
+    [GATE_P50_INCREASE] = {"p50_increase", NULL},
+    [GATE_P99_INCREASE] = {"p99_increase", NULL},
+    [GATE_P95_RATIO] = {"p95_ratio", NULL},
+    [GATE_WEBHOOK] = {"webhook", NULL},
+    [GATE_WINDOW] = {"window", NULL},
+    [GATE_DEPENDENCY] = {"dependency", NULL},
 };
 
 const char *gate_name(enum gate_kind kind)
@@ -237,14 +246,18 @@ static void add_to_verdict(struct gate_report *report, enum gate_kind kind)
 }
 
 void gates_judge(const struct config_gates *gates, const struct gate_traffic *traffic, const struct evidence *evidence,
-                 struct gate_report *report)
+                 const struct gate_world *world, struct gate_report *report)
 {
+    (void)world;
     struct gate_question question = {gates, traffic, evidence};
     memset(report, 0, sizeof(*report));
     report->verdict = VERDICT_PASS;
     for (int kind = 0; kind < GATES; kind++) {
         report->gate[kind].applies = true;
-        gate_kinds[kind].judge(&question, &report->gate[kind]);
+        if (gate_kinds[kind].judge == NULL)
+            not_applicable(&report->gate[kind], "not asked for");
+        else
+            gate_kinds[kind].judge(&question, &report->gate[kind]);
         add_to_verdict(report, (enum gate_kind)kind);
     }
 }

@@ -22,9 +22,18 @@ const char *verdict_name(enum verdict verdict);
 
 enum gate_kind {
     GATE_MIN_REQUESTS,
+    GATE_MIN_DISTINCT_KEYS,
     GATE_ERROR_RATE_INCREASE,
+    GATE_ERROR_RATE,
+    GATE_AVAILABILITY,
+    GATE_P50_INCREASE,
     GATE_P95_INCREASE,
+    GATE_P99_INCREASE,
+    GATE_P95_RATIO,
     GATE_MISMATCH_RATE,
+    GATE_WEBHOOK,    /* never fails: go, or not yet */
+    GATE_WINDOW,     /* times and freezes; never fails */
+    GATE_DEPENDENCY, /* other plans; never fails: a fallen one is the plan's matter */
     GATES
 };
 
@@ -38,6 +47,10 @@ struct gate_result {
     double low;    /* its interval */
     double high;   /* may be INFINITY */
     double limit;
+    double confidence;
+    uint64_t evidence; /* exchanges or pairs of the side that has fewer */
+    double growth;     /* by what factor the evidence must grow for a decision if it goes on as it is: 1 when decided,
+                          INFINITY when it never will be, 0 when nobody can tell */
     char sentence[256];
 };
 
@@ -53,7 +66,16 @@ struct gate_traffic {
     uint32_t shadow;  /* mirrored share */
 };
 
+/* What gates go by besides evidence. All zero: no questions open. */
+struct gate_world {
+    uint64_t wall_ms;
+    const struct schedule *freeze;   /* of the whole file; NULL: none */
+    struct approval_answer approval; /* of the webhook */
+    const char *waits_for;           /* what this plan depends on and has not come yet, as a sentence; NULL: nothing */
+};
+
+/* `gates` are the stage's. Control thread. */
 void gates_judge(const struct config_gates *gates, const struct gate_traffic *traffic, const struct evidence *evidence,
-                 struct gate_report *report);
+                 const struct gate_world *world, struct gate_report *report);
 
 #endif

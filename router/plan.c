@@ -9,7 +9,7 @@
 
 static const char *const phase_names[PLAN_PHASES] = {
     [PLAN_FIXED] = "fixed", [PLAN_RUNNING] = "running", [PLAN_PAUSED] = "paused", [PLAN_ROLLED_BACK] = "rolled_back",
-    [PLAN_DONE] = "done",
+    [PLAN_DONE] = "done",   [PLAN_WAITING] = "waiting", [PLAN_FROZEN] = "frozen",
 };
 
 const char *plan_phase_name(enum plan_phase phase)
@@ -200,6 +200,8 @@ int plan_promote(struct plan *plan, const struct config_route *config, uint64_t 
     case PLAN_DONE:
         return refuse(EALREADY, "the plan is done: there is no stage after the last", why);
     case PLAN_FIXED:
+    case PLAN_WAITING:
+    case PLAN_FROZEN:
     case PLAN_PHASES:
         break;
     }
@@ -219,6 +221,8 @@ int plan_pause(struct plan *plan, const char **why)
     case PLAN_DONE:
         return refuse(EPERM, "the plan is done: nothing advances any more", why);
     case PLAN_FIXED:
+    case PLAN_WAITING:
+    case PLAN_FROZEN:
     case PLAN_PHASES:
         break;
     }
@@ -245,6 +249,8 @@ int plan_resume(struct plan *plan, const struct config_route *config, uint64_t w
     case PLAN_RUNNING:
     case PLAN_DONE:
     case PLAN_FIXED:
+    case PLAN_WAITING:
+    case PLAN_FROZEN:
     case PLAN_PHASES:
         break;
     }

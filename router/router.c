@@ -49,7 +49,8 @@ void route_state_judge(const struct router *router, const struct route_state *st
     struct gate_traffic traffic = {state->plan.percent, plan_shadow(&state->plan, state->config)};
     struct evidence evidence;
     evidence_read(&state->meter, sum, &pairs, &evidence);
-    gates_judge(&state->config->gates, &traffic, &evidence, report);
+    struct gate_world world = {0};
+    gates_judge(&state->config->gates, &traffic, &evidence, &world, report);
 }
 
 static void changed(struct router *router)

@@ -33,6 +33,7 @@ enum decision_reason {
     REASON_BREAKER_OPEN,
     REASON_BREAKER_TRIAL, /* one of a half-open breaker's probes */
     REASON_ROLLED_BACK,
+    REASON_DEPENDENCY, /* the breaker of a route it depends on is not closed */
     DECISION_REASONS,
 };
 
@@ -49,6 +50,8 @@ struct decision {
     bool set_assign_cookie;          /* answer carries Set-Cookie for route->assign */
     uint32_t cohort;                 /* 0..SHARE_ALL-1; below the share means new */
     uint32_t share;                  /* of SHARE_ALL, in force for this decision */
+    uint16_t key_mark;               /* hashes for sketch.h of the sticky key ... */
+    uint16_t path_mark;              /* ... and of the path; router_observe() reads them */
     uint32_t epoch;                  /* of the breaker; router_observe() reads it */
     int32_t override;                /* index of the rule, or -1 */
     int32_t sticky;                  /* index of the sticky key used, or -1 */
@@ -88,6 +91,8 @@ enum plan_phase {
     PLAN_PAUSED,      /* by a person; the share holds, nothing advances */
     PLAN_ROLLED_BACK, /* share 0 until a person resumes or restarts */
     PLAN_DONE,        /* last stage held and passed */
+    PLAN_WAITING,     /* start: manual; share 0 and nothing mirrored until a person starts it */
+    PLAN_FROZEN,      /* the share stays as it is: nothing but a person, rollback and the breaker may touch it */
     PLAN_PHASES,
 };
 
@@ -119,6 +124,18 @@ struct router_event {
     json_t *to;
 };
 
+/* What the webhook of a stage's gates has said. */
+enum approval {
+    APPROVAL_WAITING = 0, /* not asked yet, or no answer */
+    APPROVAL_GO,
+    APPROVAL_HOLD
+};
+
+struct approval_answer {
+    enum approval what;
+    char sentence[160]; /* "200 at 12:03", "no answer: connection refused", ... */
+};
+
 /* Functions the router needs from others; `context` is handed back. Each may be NULL. */
 struct router_hooks {
     void *context;
@@ -127,10 +144,16 @@ struct router_hooks {
     void (*on_event)(void *context, const struct router_event *event);
     /* Comparison totals of a route for the mismatch gate; zeroes when there are none. */
     void (*comparisons)(void *context, const char *route, struct comparison_totals *totals);
+    /* The newest answer of the webhook of this route's stage; asks for one when it is old. Never blocks. */
+    void (*approval)(void *context, const char *route, const char *stage, const struct config_gate_webhook *webhook,
+                     struct approval_answer *answer);
     /* Nobody reads this configuration any more: neither the router nor a view. Once for each router_configure() that
      * was true, at the latest within router_free() or the last router_view_unref(). Any thread. */
     void (*config_released)(void *context, const struct config *config);
 };
+
+/* Chance for the breakers' cooldowns, so that many processes do not try at once. Tests give their own. */
+void router_seed(struct router *router, uint64_t seed);
 
 /* `workers` is the number of threads that will call router_decide(); it never changes. NULL without memory. */
 struct router *router_new(uint32_t workers, const struct router_hooks *hooks);
@@ -171,7 +194,9 @@ enum router_verb {
     VERB_ROLLBACK,
     VERB_RESTART,
     VERB_SET_PERCENT,
-    VERB_RESET_BREAKER
+    VERB_RESET_BREAKER,
+    VERB_START, /* PLAN_WAITING only */
+    VERB_FREEZE
 };
 
 struct router_command {

@@ -27,7 +27,7 @@ static int begin(void **state)
 
 static enum verdict judge(enum gate_kind kind)
 {
-    gates_judge(&gates, &traffic, &evidence, &report);
+    gates_judge(&gates, &traffic, &evidence, &(struct gate_world){0}, &report);
     assert_true(strlen(report.gate[kind].sentence) > 0);
     assert_true(report.gate[kind].applies || report.gate[kind].verdict == VERDICT_PASS);
     return report.gate[kind].verdict;
@@ -149,7 +149,7 @@ static void gates_not_asked_for_do_not_apply(void **state)
 {
     (void)state;
     gates.min_requests = 0;
-    gates_judge(&gates, &traffic, &evidence, &report);
+    gates_judge(&gates, &traffic, &evidence, &(struct gate_world){0}, &report);
     assert_int_equal(report.verdict, VERDICT_PASS);
     for (int i = 0; i < GATES; i++)
         assert_false(report.gate[i].applies);
@@ -162,11 +162,11 @@ static void a_failure_beats_undecided_beats_pass(void **state)
     gates.mismatch_rate = 0.01;
     add(SIDE_NEW, 1000, 0, 1000);
     add(SIDE_LEGACY, 1000, 0, 1000);
-    gates_judge(&gates, &traffic, &evidence, &report);
+    gates_judge(&gates, &traffic, &evidence, &(struct gate_world){0}, &report);
     assert_int_equal(report.verdict, VERDICT_UNDECIDED);
     assert_int_equal(report.decisive, GATE_MISMATCH_RATE);
     evidence.side[SIDE_NEW].errors = 200;
-    gates_judge(&gates, &traffic, &evidence, &report);
+    gates_judge(&gates, &traffic, &evidence, &(struct gate_world){0}, &report);
     assert_int_equal(report.verdict, VERDICT_FAIL);
     assert_int_equal(report.decisive, GATE_ERROR_RATE_INCREASE);
 }
@@ -183,7 +183,7 @@ static void counts_of_any_size_give_a_verdict(void **state)
             add(SIDE_NEW, sizes[i], sizes[i] / 3, 900);
             add(SIDE_LEGACY, sizes[j], 0, 900);
             evidence.pairs = (struct comparison_totals){sizes[j], sizes[j] / 2};
-            gates_judge(&gates, &traffic, &evidence, &report);
+            gates_judge(&gates, &traffic, &evidence, &(struct gate_world){0}, &report);
             assert_int_not_equal(report.verdict, VERDICT_PASS);
         }
     }
