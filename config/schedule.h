@@ -18,13 +18,15 @@
 struct config_arena;
 struct schedule;
 
-/* Adds one line to *schedule (NULL: a new one in `arena`, which owns all). False with *why (in `arena`) when it cannot
- * be read, says nothing, or names no known place. */
+/* Adds one line to *schedule (NULL: a new one in `arena`, which owns all). False, and *schedule as it was, with *why
+ * (in `arena`: "Mondy is no day; expected ...") when it cannot be read, says nothing, or names no known place; with
+ * *why NULL without memory. One thread, before the others ask. */
 bool schedule_add(struct schedule **schedule, struct config_arena *arena, const char *line, const char **why);
 
 /* `wall_ms` since 1970. NULL is never on. Any thread. */
 bool schedule_is_on(const struct schedule *schedule, uint64_t wall_ms);
-/* When it changes next, looked for up to a year ahead: false when it does not. */
+/* When it changes next (from on to off, or off to on), looked for up to a year ahead: false when it does not. Any
+ * thread. */
 bool schedule_next_change(const struct schedule *schedule, uint64_t wall_ms, uint64_t *at_ms);
 
 /* As in the file. */
