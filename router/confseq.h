@@ -17,7 +17,10 @@
  */
 struct interval confseq_of_rate(uint64_t events, uint64_t total, double confidence);
 
-/* Difference of two proportions, first minus second: each side's sequence at half the error. */
+/*
+ * Difference of two proportions, first minus second: what the games against both have won together (confseq.c). A side
+ * without any gives -1..1.
+ */
 struct interval confseq_of_difference(uint64_t first_events, uint64_t first_total, uint64_t second_events,
                                       uint64_t second_total, double confidence);
 
@@ -28,7 +31,8 @@ struct interval confseq_of_difference(uint64_t first_events, uint64_t first_tota
  */
 struct interval confseq_of_quantile(const struct histogram *values, double q, double confidence);
 
-/* Quantile q of the first over that of the second, minus 1: each side's sequence at half the error. */
+/* Quantile q of the first over that of the second, minus 1; both together as with the difference. At least -1; high is
+ * INFINITY with too few values. */
 struct interval confseq_of_increase(const struct histogram *first, const struct histogram *second, double q,
                                     double confidence);
 
