@@ -23,8 +23,9 @@ struct sketch {
 
 /* Who asked new and for what: its judged exchanges, and those of them that failed. */
 struct marks {
-    struct sketch keys, error_keys;   /* values of the sticky key */
-    struct sketch paths, error_paths; /* without the query */
+    struct sketch keys, error_keys;      /* values of the sticky key */
+    struct sketch paths, error_paths;    /* without the query */
+    struct sketch slow_keys, slow_paths; /* of those as slow as the breaker watches for (tally_watch_slow()) */
 };
 
 /* The worker's own; control may take it away meanwhile. */
@@ -46,5 +47,7 @@ void marks_merge(struct marks *into, const struct marks *from);
 void marks_take(struct marks *into, struct marks *from);
 /* Do the errors come from at least `least` clients and as many paths, or from as many as there are? */
 bool marks_are_spread(const struct marks *marks, uint32_t least);
+/* The same of the slow ones. */
+bool marks_slow_are_spread(const struct marks *marks, uint32_t least);
 
 #endif
