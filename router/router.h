@@ -89,7 +89,7 @@ enum plan_phase {
     PLAN_FIXED, /* no stages: the file's share */
     PLAN_RUNNING,
     PLAN_PAUSED,      /* by a person; the share holds, nothing advances */
-    PLAN_ROLLED_BACK, /* share 0 until a person resumes or restarts */
+    PLAN_ROLLED_BACK, /* share 0, at once or at the end of a way down, until a person resumes or restarts */
     PLAN_DONE,        /* last stage held and passed */
     PLAN_WAITING,     /* start: manual; share 0 and nothing mirrored until a person starts it */
     PLAN_FROZEN,      /* the share stays as it is: nothing but a person, rollback and the breaker may touch it */
@@ -120,8 +120,9 @@ struct router_event {
     const char *what;  /* "promote", "breaker_open", "passthrough_on", ... */
     const char *who;
     const char *why;
-    json_t *from; /* borrowed for the call */
+    json_t *from; /* borrowed for the call, as are the next two; NULL: nothing */
     json_t *to;
+    json_t *evidence; /* what the stage had shown, where the plan moved by itself or was promoted; router_status() */
 };
 
 /* What the webhook of a stage's gates has said. */
