@@ -151,11 +151,11 @@ static struct number grouped(uint64_t value)
     return number;
 }
 
-/* "1 client", "3 clients" */
-static struct number counted(uint64_t value, const char *noun)
+/* "1 client", "3 clients": of what a sketch can count */
+static struct number counted(uint32_t value, const char *noun)
 {
     struct number number;
-    (void)snprintf(number.text, sizeof(number.text), "%s %s%s", grouped(value).text, noun, value == 1 ? "" : "s");
+    (void)snprintf(number.text, sizeof(number.text), "%u %.20s%s", (unsigned)value, noun, value == 1 ? "" : "s");
     return number;
 }
 
