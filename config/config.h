@@ -211,11 +211,12 @@ struct config_stage {
     uint32_t percent; /* of SHARE_ALL: live traffic to new */
     uint32_t shadow;  /* of SHARE_ALL: mirrored to the other side */
     uint64_t hold_ms;
-    bool confirm; /* a person must promote out of this stage */
+    bool confirm;                    /* a person must promote out of this stage */
     enum config_promotion promotion; /* out of this stage: its own, else the route's; manual where `confirm` is set */
     uint64_t deadline_ms;            /* time in the stage, pauses included, after which on_deadline happens; 0: none */
     enum config_deadline_action on_deadline;
     struct config_gates gates; /* the route's, with what the stage says of its own */
+    bool own_gates;            /* it says something: --dump shows them */
 };
 
 enum config_failure_to {
@@ -229,7 +230,7 @@ enum config_failure_to {
 struct config_on_failure {
     enum config_failure_to to;
     uint64_t ramp_ms; /* the share goes down in equal steps over this time; 0: at once */
-    uint32_t retries; /* of FAILURE_PREVIOUS: steps back in a row before the plan is rolled back; 3 */
+    uint32_t retries; /* of FAILURE_PREVIOUS: steps back in a row before the plan is rolled back; 3. Else 0 */
 };
 
 /* `stage` NULL: its plan must be done. Else it must be in that stage or behind it. */
@@ -262,7 +263,7 @@ struct config_breaker {
     bool enabled;
     uint64_t window_ms;
     uint64_t min_requests;       /* on new within the window */
-    uint32_t min_distinct_keys;  /* errors must come from so many clients and so many paths, or from as many as there are */
+    uint32_t min_distinct_keys;  /* errors must come from so many clients, and paths, or from as many as new has */
     double error_rate;           /* absolute; RATE_UNSET: not watched */
     double error_rate_increase;  /* over legacy in the same window; RATE_UNSET: not watched */
     double p95_ratio;            /* new / legacy; RATE_UNSET: not watched */
@@ -278,7 +279,7 @@ struct config_breaker {
 enum config_tolerance_kind {
     TOLERANCE_ABSOLUTE,
     TOLERANCE_RELATIVE,
-    TOLERANCE_WITHIN, /* points in time: RFC 3339, IMF-fixdate, or numbers that are seconds or milliseconds since 1970 */
+    TOLERANCE_WITHIN, /* points in time: RFC 3339, IMF-fixdate, or numbers: seconds or milliseconds since 1970 */
 };
 
 struct config_tolerance {
@@ -299,9 +300,9 @@ struct config_replace {
 };
 
 struct config_noise {
-    uint32_t percent;  /* of SHARE_ALL: mirrored safe requests that also go a second time to the primary's own backend */
-    double relative;   /* Diffy's rule: raw and noise rate must be apart by more than this part of their sum; 0.2 */
-    double absolute;   /* and by more than this, of all pairs; 0.0003 */
+    uint32_t percent; /* of SHARE_ALL: mirrored safe requests that also go a second time to the primary's own backend */
+    double relative;  /* Diffy's rule: raw and noise rate must be apart by more than this part of their sum; 0.2 */
+    double absolute;  /* and by more than this, of all pairs; 0.0003 */
     double confidence; /* and the excess must be significant; 0.99, for all fields of a route together */
 };
 
@@ -366,7 +367,7 @@ struct config_status_range {
 struct config_shadow_breaker { /* of the mirror: a backend that cannot answer copies is left alone for a while */
     bool enabled;
     uint32_t consecutive_failures; /* connect, timeout, reset, not HTTP; an answer, whatever its status, is a success */
-    uint64_t cooldown_ms;          /* then one copy at a time is let through; doubles with each failed one, up to 32 times */
+    uint64_t cooldown_ms; /* then one copy at a time is let through; doubles with each failed one, up to 32 times */
 };
 
 struct config_shadow {
@@ -384,7 +385,7 @@ struct config_shadow {
     const char *host_name;              /* of SHADOW_HOST_FIXED */
     struct config_header_edit *headers; /* of the copy, in this order: removals, replacements, additions */
     uint32_t header_count;
-    bool simulate;        /* read_only: simulate: what would be sent is logged and counted, nothing is sent */
+    bool simulate;         /* read_only: simulate: what would be sent is logged and counted, nothing is sent */
     bool sample_by_cohort; /* a share below 100 % takes the same users each time; default: each request by itself */
     struct config_status_range *statuses; /* only what the primary answered with one of these; none: all */
     uint32_t status_count;
@@ -456,9 +457,10 @@ enum config_notify_format {
 struct config_notify {
     const char *url; /* http or https; a secret: paths of chat webhooks are */
     enum config_notify_format format;
-    const char **events; /* names of what is told, such as "rollback"; none: every change of state */
+    const char **events; /* names (config/events.h) of what is told, such as "rollback"; none: every change of state */
     uint32_t event_count;
     const char *token; /* Authorization: Bearer; NULL: none */
+    const char *token_file;
     uint64_t timeout_ms;
 };
 

@@ -29,6 +29,10 @@ struct loader {
 void loader_read_section(struct loader *loader, const struct config_section *section, const struct node *node,
                          void *base);
 
+/* Reads only the keys that the mapping has, over what is in `base`: no defaults, nothing that is required, no check. */
+void loader_read_given(struct loader *loader, const struct config_section *section, const struct node *node,
+                       void *base);
+
 /*
  * The single value of `node`: itself, or the content of the file it names with { file: PATH }. NULL after a fault,
  * which says "expected `expected`".
@@ -46,6 +50,9 @@ void *loader_take(struct loader *loader, size_t count, size_t size);
 /* Text of a scalar in the configuration's memory; remembers where a value came from that --dump must mask. */
 const char *loader_text(struct loader *loader, const struct node *scalar);
 const char *loader_lower(struct loader *loader, const struct node *scalar);
+
+/* Returns `text`, of the configuration's memory, which was made from `scalar`; remembers it as the two above do. */
+const char *loader_keep(struct loader *loader, const char *text, const struct node *scalar);
 
 /* Content of a small file: a secret. The path is relative to the configuration's folder; one line break at its end is
  * cut off. NULL after a fault at `place`. Memory of the configuration. */
