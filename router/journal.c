@@ -38,7 +38,8 @@ static void keep(struct journal *journal, const struct router_event *event)
     json_t *kept = json_pack("{s:I, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "sequence", (json_int_t)event->sequence,
                              "at_ms", (json_int_t)event->at_ms, "route", journal_text(event->route), "what",
                              event->what, "who", journal_text(event->who), "why", journal_text(event->why), "from",
-                             value_or_null(event->from), "to", value_or_null(event->to));
+                             value_or_null(event->from), "to", value_or_null(event->to), "evidence",
+                             value_or_null(event->evidence));
     if (kept == NULL || json_array_append_new(journal->newest, kept) != 0)
         return;
     while (json_array_size(journal->newest) > JOURNAL_KEEPS)

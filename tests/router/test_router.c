@@ -269,7 +269,7 @@ static void an_event_says_who_why_from_and_to(void **state)
     json_t *event = json_array_get(history, json_array_size(history) - 1);
     char *text = json_dumps(event, JSON_SORT_KEYS | JSON_REAL_PRECISION(10));
     assert_string_equal(text,
-                        "{\"at_ms\": 1700000000000, \"from\": {\"percent\": 0, \"phase\": \"running\", \"stage\": "
+                        "{\"at_ms\": 1700000000000, \"evidence\": null, \"from\": {\"percent\": 0, \"phase\": \"running\", \"stage\": "
                         "\"shadow\"}, \"route\": \"orders\", \"sequence\": 2, \"to\": {\"percent\": 12.34, \"phase\": "
                         "\"paused\", \"stage\": \"canary\"}, \"what\": \"set_percent\", \"who\": \"operator:ann\", "
                         "\"why\": \"no reason given\"}");
