@@ -21,7 +21,7 @@ bool dependency_is_met(const struct router *router, const struct config_dependen
     const struct route_state *state = state_of(router, dependency);
     if (state == NULL || state->plan.phase == PLAN_WAITING || state->plan.phase == PLAN_ROLLED_BACK)
         return false;
-    if (state->plan.phase == PLAN_FIXED || state->plan.phase == PLAN_DONE)
+    if (state->plan.phase == PLAN_DONE)
         return true;
     return dependency->stage != NULL && state->plan.stage >= dependency->stage_index;
 }

@@ -599,6 +599,9 @@ void router_each(const struct router *router,
             .shadow = plan_shadow(&state->plan, state->config),
             .breaker = state->breaker.state,
             .trips = state->breaker.trips,
+            .steps_back = state->plan.steps_back,
+            .gathered_ms = state->gathered_ms,
+            .gates = state->judged_at_ms != 0 ? &state->report : NULL,
         };
         tally_sum(state->tally, &sum);
         each(context, &public, &sum);

@@ -10,6 +10,9 @@ enum {
     REPORT_FRESH_MS = 2000
 };
 
+/* A hundred years: longer is never. */
+#define ETA_MAX_MS 3155760000000.0
+
 /* ---- shares and plans, as they stand in events, too ---- */
 
 json_t *share_json(uint32_t share)
@@ -147,13 +150,19 @@ static json_t *breaker_status(const struct route_state *state, uint64_t now_ms)
 
 /* ---- stage and gates ---- */
 
-/* Evidence that has to grow by this factor takes so much longer, if it goes on as it is. */
-static json_t *eta_json(double growth, uint64_t gathered_ms)
+bool router_gate_eta(const struct gate_result *gate, uint64_t gathered_ms, uint64_t *eta_ms)
 {
-    if (!isfinite(growth) || growth < 1)
-        return json_null();
-    double eta_ms = (growth - 1) * (double)gathered_ms;
-    return eta_ms < 1e15 ? json_integer((json_int_t)eta_ms) : json_null();
+    double wait_ms = (gate->growth - 1) * (double)gathered_ms;
+    if (!isfinite(gate->growth) || gate->growth < 1 || wait_ms > ETA_MAX_MS)
+        return false;
+    *eta_ms = (uint64_t)wait_ms;
+    return true;
+}
+
+static json_t *eta_json(const struct gate_result *gate, uint64_t gathered_ms)
+{
+    uint64_t eta_ms;
+    return router_gate_eta(gate, gathered_ms, &eta_ms) ? json_integer((json_int_t)eta_ms) : json_null();
 }
 
 static void add_figures(json_t *json, const struct gate_result *gate)
@@ -169,7 +178,7 @@ static json_t *gate_json(enum gate_kind kind, const struct gate_result *gate, ui
 {
     json_t *json = json_pack("{s:s, s:b, s:s, s:s, s:I, s:o}", "gate", gate_name(kind), "applies", gate->applies,
                              "verdict", verdict_name(gate->verdict), "sentence", gate->sentence, "evidence",
-                             (json_int_t)gate->evidence, "eta_ms", eta_json(gate->growth, gathered_ms));
+                             (json_int_t)gate->evidence, "eta_ms", eta_json(gate, gathered_ms));
     if (json != NULL && gate->measured)
         add_figures(json, gate);
     return json;
