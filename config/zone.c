@@ -73,9 +73,11 @@ static const char *nearest_place(struct config_arena *arena, const char *name)
     UEnumeration *places = ucal_openTimeZones(&error);
     const char *place = NULL;
     while (U_SUCCESS(error) && (place = uenum_next(places, NULL, &error)) != NULL) {
-        const char *copy = is_place(place) ? config_arena_text(arena, place, strlen(place)) : NULL;
-        if (copy != NULL)
-            name_guess_try(&guess, copy);
+        if (!is_place(place))
+            continue;
+        name_guess_try(&guess, place);
+        if (guess.best == place) /* ICU writes the next one over it */
+            guess.best = config_arena_text(arena, place, strlen(place));
     }
     uenum_close(places);
     return name_guess_best(&guess);
