@@ -31,8 +31,9 @@
  */
 #define CHANCE_OF_RATE     1e-8
 #define CHANCE_OF_INCREASE 1e-11
-/* Legacy does the same unless it is as unlikely as this that it only was luckier. */
-#define CHANCE_ALIKE 1e-4
+/* Legacy does the same unless it is as unlikely as this that it only was luckier; errors in a row come less often. */
+#define CHANCE_ALIKE        1e-6
+#define CHANCE_ALIKE_IN_ROW 1e-5
 /* A cooldown is longer by up to this part of it. */
 #define JITTER 0.2
 
@@ -133,10 +134,12 @@ static bool has_enough(const struct breaker *breaker, const struct config_breake
     return judged > 0 && judged >= limits->min_requests;
 }
 
-static bool does_legacy_the_same(const struct part *part)
+/* Where legacy has few requests to tell by, it takes a rate above the limit to speak for new. */
+static bool does_legacy_the_same(const struct part *part, double limit)
 {
-    return part->can_compare && part->sample.judged[SIDE_LEGACY] > 0 &&
-           chance_of_increase(&part->sample) > CHANCE_ALIKE;
+    if (chance_of_increase(&part->sample) <= CHANCE_ALIKE)
+        return false;
+    return part->can_compare || rate_of(&part->sample, SIDE_LEGACY) > limit;
 }
 
 static bool is_rate_over(const struct part *part, double limit)
@@ -147,7 +150,7 @@ static bool is_rate_over(const struct part *part, double limit)
         return false;
     double innocent = part->whole ? limit / 2 : limit;
     return chance_of_rate(sample->events[SIDE_NEW], sample->judged[SIDE_NEW], innocent) <= CHANCE_OF_RATE &&
-           !does_legacy_the_same(part);
+           !does_legacy_the_same(part, limit);
 }
 
 static bool is_increase_over(const struct part *part, double limit)
@@ -341,9 +344,10 @@ static void add_gain(struct window_counts *into, const struct side_counters *now
     into->errors += now->errors - last->errors;
 }
 
-static bool are_mostly_errors(const struct window_counts *counts)
+/* A quarter: below it, ten errors in a row are not what legacy does (0.25^10 is one in a million). */
+static bool are_many_errors(const struct window_counts *counts)
 {
-    return counts->judged > 0 && counts->errors * 2 >= counts->judged;
+    return counts->judged > 0 && counts->errors * 4 >= counts->judged;
 }
 
 /*
@@ -365,14 +369,18 @@ static void follow_run(struct breaker *breaker, const struct route_counters *now
     breaker->run = judged > errors ? 0 : breaker->run + errors;
 }
 
-/* A run is so short that legacy may not have been asked meanwhile: where it usually is, it is heard first. */
+/*
+ * A run is short: where legacy usually has traffic, the run goes on until legacy has surely done better, or for
+ * PATIENCE times its length.
+ */
 static bool does_legacy_fail_too(const struct breaker *breaker, const struct config_breaker *limits)
 {
     const struct window_counts *legacy = &breaker->run_legacy;
-    if (legacy->judged > 0)
-        return are_mostly_errors(legacy);
-    return has_enough(breaker, limits, SIDE_LEGACY) && breaker->run > 0 &&
-           breaker->run < (uint64_t)limits->consecutive_errors * PATIENCE;
+    uint64_t run = breaker->run > limits->consecutive_errors ? breaker->run : limits->consecutive_errors;
+    if (are_many_errors(legacy))
+        return chance_of_difference(run, run, legacy->errors, legacy->judged) > CHANCE_ALIKE_IN_ROW;
+    return has_enough(breaker, limits, SIDE_LEGACY) && run < (uint64_t)limits->consecutive_errors * PATIENCE &&
+           chance_of_difference(run, run, legacy->errors, legacy->judged) > CHANCE_ALIKE_IN_ROW;
 }
 
 static bool is_over_consecutive(struct breaker *breaker, const struct config_breaker *limits)
@@ -479,7 +487,7 @@ static enum breaker_change tick_open(struct breaker *breaker, const struct confi
 static enum breaker_change tick_half_open(struct breaker *breaker, const struct config_breaker *limits,
                                           const struct trial_totals *trials, uint64_t now_ms)
 {
-    if (trials->failed > 0 && are_mostly_errors(&breaker->state_legacy)) {
+    if (trials->failed > 0 && are_many_errors(&breaker->state_legacy)) {
         (void)snprintf(breaker->why, sizeof(breaker->why),
                        "a trial request failed, as did legacy: not counted as a trip");
         return open_up(breaker, limits, now_ms);
