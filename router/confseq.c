@@ -42,16 +42,17 @@ struct mixture {
  * times as many requests, and rates above a half take about as many more with this one. */
 static const struct mixture of_rates = {0.5, 5};
 
-/* log of the mixture's likelihood of `events` of `total` */
-static double log_likelihood(struct mixture mixture, double events, double total)
+/* log of the mixture's likelihood of so many events and others */
+static double log_likelihood(struct mixture mixture, double events, double others)
 {
-    return log_beta(mixture.a + events, mixture.b + total - events) - log_beta(mixture.a, mixture.b);
+    return log_beta(mixture.a + events, mixture.b + others) - log_beta(mixture.a, mixture.b);
 }
 
 /* ---- rates ---- */
 
 struct sample {
     double events;
+    double others; /* not total - events, which may have no room for a few events of very many */
     double total;
 };
 
@@ -60,7 +61,7 @@ static struct sample sample_of(uint64_t events, uint64_t total)
     if (events > total) /* counters read while they are written */
         events = total;
     double scale = (double)total > TOTAL_MAX ? TOTAL_MAX / (double)total : 1;
-    return (struct sample){(double)events * scale, (double)total * scale};
+    return (struct sample){(double)events * scale, (double)(total - events) * scale, (double)total * scale};
 }
 
 static double term(double count, double p)
@@ -95,10 +96,10 @@ struct interval confseq_of_rate(uint64_t events, uint64_t total, double confiden
     if (total == 0)
         return (struct interval){0, 1};
     struct sample s = sample_of(events, total);
-    double won = log_likelihood(of_rates, s.events, s.total) + log1p(-confidence);
+    double won = log_likelihood(of_rates, s.events, s.others) + log1p(-confidence);
     return (struct interval){
-        .low = lower_end(won, s.events, s.total - s.events),
-        .high = 1 - lower_end(won, s.total - s.events, s.events),
+        .low = lower_end(won, s.events, s.others),
+        .high = 1 - lower_end(won, s.others, s.events),
     };
 }
 
@@ -106,39 +107,38 @@ struct interval confseq_of_rate(uint64_t events, uint64_t total, double confiden
 
 /* Of all pairs with one difference, the one that is best for both sides lies where pulling up the first by `pull` costs
  * as much as pulling down the second: events / p - others / (1 - p) = pull. */
-static double pulled_down(double events, double total, double pull)
+static double pulled_down(struct sample s, double pull)
 {
-    double sum = total + pull;
-    return events <= 0 ? 0 : 2 * events / (sum + sqrt(fmax(0, sum * sum - 4 * pull * events)));
+    double sum = s.total + pull;
+    return s.events <= 0 ? 0 : 2 * s.events / (sum + sqrt(fmax(0, sum * sum - 4 * pull * s.events)));
 }
 
-/* The same value from above: stable where it is near 1. */
-static double pulled_down_rest(double events, double total, double pull)
+/* 1 minus that, and exact near 0. */
+static double pulled_down_rest(struct sample s, double pull)
 {
-    double sum = total - pull;
-    double others = total - events;
-    double root = sqrt(fmax(0, sum * sum + 4 * pull * others));
-    return sum <= 0 ? (root - sum) / (2 * pull) : others <= 0 ? 0 : 2 * others / (sum + root);
+    double sum = s.total - pull;
+    double root = sqrt(sum * sum + 4 * pull * s.others);
+    return sum <= 0 ? (root - sum) / (2 * pull) : 2 * s.others / (sum + root);
 }
 
-/* log of what the game has won against the best pair at this pull, which is (1 - *first_rest, *second). */
-static double won_at(double won, struct sample first, struct sample second, double pull, double *first_rest,
-                     double *second_rate)
+static struct sample turned(struct sample s)
 {
-    double first_others = first.total - first.events;
-    double second_others = second.total - second.events;
-    double first_rate = pulled_down_rest(first_others, first.total, pull);
-    double second_rest = pulled_down_rest(second.events, second.total, pull);
-    *first_rest = pulled_down(first_others, first.total, pull);
-    *second_rate = pulled_down(second.events, second.total, pull);
-    return won - term(first.events, first_rate) - term(first_others, *first_rest) - term(second.events, *second_rate) -
-           term(second_others, second_rest);
+    return (struct sample){s.others, s.events, s.total};
+}
+
+/* log of what the game has won against the best pair (p, q) at this pull; *rest is 1 - p, *rate is q. */
+static double won_at(double won, struct sample first, struct sample second, double pull, double *rest, double *rate)
+{
+    *rest = pulled_down(turned(first), pull);
+    *rate = pulled_down(second, pull);
+    return won - term(first.events, pulled_down_rest(turned(first), pull)) - term(first.others, *rest) -
+           term(second.events, *rate) - term(second.others, pulled_down_rest(second, pull));
 }
 
 /* The largest p - q; the more pull, the larger. */
 static double largest_difference(double won, struct sample first, struct sample second)
 {
-    if (first.events >= first.total && second.events <= 0)
+    if (first.others <= 0 && second.events <= 0)
         return 1;
     double rest = 0;
     double rate = 0;
@@ -166,8 +166,8 @@ struct interval confseq_of_difference(uint64_t first_events, uint64_t first_tota
         return (struct interval){-1, 1};
     struct sample first = sample_of(first_events, first_total);
     struct sample second = sample_of(second_events, second_total);
-    double won = log_likelihood(of_rates, first.events, first.total) +
-                 log_likelihood(of_rates, second.events, second.total) + log1p(-confidence);
+    double won = log_likelihood(of_rates, first.events, first.others) +
+                 log_likelihood(of_rates, second.events, second.others) + log1p(-confidence);
     return (struct interval){
         .low = -largest_difference(won, second, first),
         .high = largest_difference(won, first, second),
@@ -221,7 +221,7 @@ static double count_at(const struct counting *c, uint32_t b)
 
 static double won_against(const struct counting *c, double count)
 {
-    return log_likelihood(c->mixture, count, c->total) - term(count, c->q) - term(c->total - count, 1 - c->q);
+    return log_likelihood(c->mixture, count, c->total - count) - term(count, c->q) - term(c->total - count, 1 - c->q);
 }
 
 /* One step from bucket `from` to its neighbour `to`: false when that is out of the question. */
