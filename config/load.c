@@ -428,7 +428,8 @@ static bool load(struct config *config, struct config_arena *scratch, const char
 {
     struct faults faults;
     faults_init(&faults, scratch, config->file);
-    struct loader loader = {.config = config, .arena = config->arena, .faults = &faults};
+    struct loader loader = {
+        .config = config, .arena = config->arena, .faults = &faults, .zones = {.arena = config->arena}};
     loader.folder = folder_of(scratch, config->file);
     if (loader.folder == NULL)
         faults_no_memory(&faults);

@@ -12,6 +12,7 @@
 #include "config/faults.h"
 #include "config/keys.h"
 #include "config/tree.h"
+#include "config/zone.h"
 
 enum {
     LOADER_SECRETS = 1000
@@ -22,6 +23,7 @@ struct loader {
     struct config_arena *arena; /* the configuration's */
     struct faults *faults;      /* its arena is the scratch of loading */
     uint32_t secrets;           /* kept so far */
+    struct zones zones;         /* places of schedules, in the configuration's memory */
     const char *folder;         /* of the file, with a slash at its end, or "" */
 };
 

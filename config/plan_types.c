@@ -116,7 +116,7 @@ static bool read_schedule_line(struct loader *loader, const struct node *node, s
     const char *why = NULL;
     if (scalar == NULL)
         return false;
-    if (schedule_add(schedule, loader->arena, scalar->text, &why))
+    if (schedule_add_in(schedule, &loader->zones, scalar->text, &why))
         return loader_keep(loader, schedule_line(*schedule, schedule_count(*schedule) - 1), scalar) != NULL;
     if (why == NULL)
         faults_no_memory(loader->faults);

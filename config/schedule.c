@@ -46,6 +46,7 @@ struct schedule {
 /* What is left of a line, and why it is refused. */
 struct reader {
     struct config_arena *arena;
+    struct zones *zones;
     const char *at;
     const char *why;
     bool no_memory;
@@ -170,7 +171,7 @@ static bool take_zone(struct reader *reader, struct line *line)
             return refuse(reader, "there is a blank too many", "does not belong here",
                           "the end of the line behind the place");
     }
-    line->zone = zone_read(reader->arena, place, &reader->why);
+    line->zone = zones_find(reader->zones, place, &reader->why);
     reader->no_memory = line->zone == NULL && reader->why == NULL;
     return line->zone != NULL;
 }
@@ -304,7 +305,14 @@ static bool append(struct schedule **schedule, struct config_arena *arena, const
 
 bool schedule_add(struct schedule **schedule, struct config_arena *arena, const char *line, const char **why)
 {
-    struct reader reader = {.arena = arena, .at = line};
+    struct zones zones = {.arena = arena};
+    return schedule_add_in(schedule, &zones, line, why);
+}
+
+bool schedule_add_in(struct schedule **schedule, struct zones *zones, const char *line, const char **why)
+{
+    struct config_arena *arena = zones->arena;
+    struct reader reader = {.arena = arena, .zones = zones, .at = line};
     struct line read = {.text = config_arena_text(arena, line, strlen(line))};
     *why = NULL;
     if (read.text == NULL)

@@ -17,11 +17,14 @@
 
 struct config_arena;
 struct schedule;
+struct zones; /* config/zone.h */
 
 /* Adds one line to *schedule (NULL: a new one in `arena`, which owns all). False, and *schedule as it was, with *why
  * (in `arena`: "Mondy is no day; expected ...") when it cannot be read, says nothing, or names no known place; with
  * *why NULL without memory. One thread, before the others ask. */
 bool schedule_add(struct schedule **schedule, struct config_arena *arena, const char *line, const char **why);
+/* The same in the memory of `zones`, where each place of a file is read only once. */
+bool schedule_add_in(struct schedule **schedule, struct zones *zones, const char *line, const char **why);
 
 /* `wall_ms` since 1970. NULL is never on. Any thread. */
 bool schedule_is_on(const struct schedule *schedule, uint64_t wall_ms);

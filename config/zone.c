@@ -30,6 +30,7 @@ struct period {
 };
 
 struct zone {
+    struct zone *older;
     const char *name;
     const struct period *periods;
     uint32_t count; /* at least 1; the first one began before everything */
@@ -121,32 +122,41 @@ static uint32_t ask_icu(const char *name, struct period periods[ZONE_CHANGES])
     return count;
 }
 
-static const struct zone *keep(struct config_arena *arena, const char *name, const struct period *periods,
-                               uint32_t count)
+static const struct zone *keep(struct zones *zones, const char *name, const struct period *periods, uint32_t count)
 {
-    struct zone *zone = config_arena_take(arena, 1, sizeof(*zone));
-    struct period *copy = config_arena_take(arena, count, sizeof(*copy));
-    const char *text = config_arena_text(arena, name, strlen(name));
+    struct zone *zone = config_arena_take(zones->arena, 1, sizeof(*zone));
+    struct period *copy = config_arena_take(zones->arena, count, sizeof(*copy));
+    const char *text = config_arena_text(zones->arena, name, strlen(name));
     if (zone == NULL || copy == NULL || text == NULL)
         return NULL;
     memcpy(copy, periods, count * sizeof(*copy));
-    *zone = (struct zone){.name = text, .periods = copy, .count = count};
+    *zone = (struct zone){.older = zones->newest, .name = text, .periods = copy, .count = count};
+    zones->newest = zone;
     return zone;
 }
 
-const struct zone *zone_read(struct config_arena *arena, const char *place, const char **why)
+static const struct zone *read_place(struct zones *zones, const char *place, const char **why)
 {
     static const struct period utc = {.from_ms = INT64_MIN, .offset_ms = 0};
     struct period periods[ZONE_CHANGES];
-    *why = NULL;
     if (strcmp(place, "UTC") == 0)
-        return keep(arena, place, &utc, 1);
+        return keep(zones, place, &utc, 1);
     if (!is_place(place) || !is_known(place)) {
-        *why = say(arena, place, nearest_place(arena, place));
+        *why = say(zones->arena, place, nearest_place(zones->arena, place));
         return NULL;
     }
     uint32_t count = ask_icu(place, periods);
-    return count > 0 ? keep(arena, place, periods, count) : NULL;
+    return count > 0 ? keep(zones, place, periods, count) : NULL;
+}
+
+const struct zone *zones_find(struct zones *zones, const char *place, const char **why)
+{
+    *why = NULL;
+    for (const struct zone *zone = zones->newest; zone != NULL; zone = zone->older) {
+        if (strcmp(zone->name, place) == 0)
+            return zone;
+    }
+    return read_place(zones, place, why);
 }
 
 const char *zone_name(const struct zone *zone)

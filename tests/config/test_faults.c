@@ -1733,6 +1733,21 @@ static void passwords_in_a_refused_url_are_not_told(void **state)
     config_errors_free(&errors);
 }
 
+static void paths_of_refused_webhooks_are_not_told(void **state)
+{
+    static const char text[] = BASE("notify:\n  - { url: \"https://a/services/hunter2 \" }\n"
+                                    "  - { url: \"htps://a/services/hunter2\" }\n"
+                                    "  - { url: \"https://u:hunter2@a/\" }\n"
+                                    "routes: [ { name: r, gates: { webhook: { url: \"a/hunter2\" } } } ]\n");
+    struct config_errors errors = {0};
+    (void)state;
+    assert_null(config_parse("b.yaml", text, strlen(text), &errors));
+    assert_int_equal(errors.count, 4);
+    for (size_t i = 0; i < errors.count; i++)
+        assert_null(strstr(errors.lines[i], "hunter2"));
+    config_errors_free(&errors);
+}
+
 static void values_of_variables_are_not_told(void **state)
 {
     static const char text[] = BASE("workers: \"${SHUNT_TEST_SECRET}\"\n");
@@ -1778,6 +1793,7 @@ int main(void)
         cmocka_unit_test(shown_values_are_cut_between_characters),
         cmocka_unit_test(too_many_secrets_are_refused),
         cmocka_unit_test(passwords_in_a_refused_url_are_not_told),
+        cmocka_unit_test(paths_of_refused_webhooks_are_not_told),
         cmocka_unit_test(values_of_variables_are_not_told),
         cmocka_unit_test(a_long_key_path_is_cut),
     };
