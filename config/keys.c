@@ -375,7 +375,7 @@ static const struct config_key breaker_keys[] = {
     DURATION("slow_call", config_breaker, slow_call_ms, "0s", 0, HOUR,
              "An exchange that takes so long is slow; 0 does not watch them."),
     RATE("slow_call_rate", config_breaker, slow_call_rate, "50%", 0, 1, "Slow exchanges of new, where `slow_call` is set."),
-    DURATION("ramp", config_breaker, ramp_ms, "0s", 0, DAY,
+    DURATION("ramp", config_breaker, ramp_ms, "10s", 0, DAY,
              "After a recovery new's share grows back over this time."),
     COUNT("consecutive_errors", config_breaker, consecutive_errors, "10", 0, 1000000,
           "Errors of new in a row, whatever the window; 0 does not watch them."),
