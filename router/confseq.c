@@ -21,6 +21,7 @@
  * then a little wide, never too narrow. */
 #define TOTAL_MAX 1e11
 #define STEPS_MAX 200
+#define PULL_MAX  1e300
 
 static double log_gamma(double x)
 {
@@ -135,25 +136,44 @@ static double won_at(double won, struct sample first, struct sample second, doub
            term(second.events, *rate) - term(second.others, pulled_down_rest(second, pull));
 }
 
-/* The largest p - q; the more pull, the larger. */
+/*
+ * The largest p - q: the more pull, the larger, and the more is won. The end is searched between a pull against which
+ * too little was won and one against which enough was, by the line through both (the Illinois way: M. Dowell and P.
+ * Jarratt, BIT 11 (1971) 168); the latter is taken, and each
+ * step goes a little too far, so that it comes near, too.
+ */
 static double largest_difference(double won, struct sample first, struct sample second)
 {
+    double rest;
+    double rate;
     if (first.others <= 0 && second.events <= 0)
         return 1;
-    double rest = 0;
-    double rate = 0;
     double inside = 0;
     double outside = 1;
-    while (won_at(won, first, second, outside, &rest, &rate) < 0 && outside < 1e300) {
+    double at_inside = won_at(won, first, second, inside, &rest, &rate);
+    double at_outside = won_at(won, first, second, outside, &rest, &rate);
+    while (at_outside < 0 && outside < PULL_MAX) {
         inside = outside;
-        outside *= 2;
+        at_inside = at_outside;
+        outside *= 4;
+        at_outside = won_at(won, first, second, outside, &rest, &rate);
     }
-    for (int i = 0; i < STEPS_MAX && outside - inside > outside * 1e-13; i++) {
-        double middle = (inside + outside) / 2;
-        if (won_at(won, first, second, middle, &rest, &rate) < 0)
+    int moved = 0; /* -1: the inner end, 1: the outer end */
+    for (int i = 0; i < STEPS_MAX && outside - inside > outside * 1e-11; i++) {
+        double line = inside + (outside - inside) * at_inside / (at_inside - at_outside) + outside * 4e-12;
+        double middle = fmin(line, (inside + 7 * outside) / 8);
+        double height = won_at(won, first, second, middle, &rest, &rate);
+        if (height < 0) {
             inside = middle;
-        else
+            at_inside = height;
+            at_outside /= moved == -1 ? 2 : 1;
+            moved = -1;
+        } else {
             outside = middle;
+            at_outside = height;
+            at_inside /= moved == 1 ? 2 : 1;
+            moved = 1;
+        }
     }
     (void)won_at(won, first, second, outside, &rest, &rate);
     return 1 - rest - rate;
@@ -179,38 +199,15 @@ struct interval confseq_of_difference(uint64_t first_events, uint64_t first_tota
 /* The share of values at or below quantile q is q: the mixture bets around it, with the weight of so many values. */
 #define QUANTILE_WEIGHT 100.0
 
-/* What the game against "the quantile lies in this bucket" has won (its log), for the buckets in question; all others
- * are out of the question. */
-struct places {
-    uint32_t first, last; /* inclusive */
-    double least;
-    double won[HISTOGRAM_BUCKETS];
-};
-
 struct counting {
     struct mixture mixture;
     double q;
-    double scale;
     double total;
     double best;                         /* number of values at or below that speaks least against q */
+    uint32_t middle;                     /* the bucket where it is reached */
+    double least;                        /* what the game against that bucket has won (its log) */
     double below[HISTOGRAM_BUCKETS + 1]; /* values in the buckets below */
 };
-
-static void count_up(struct counting *c, const struct histogram *values, double q)
-{
-    double total = (double)histogram_total(values);
-    double before = 0;
-    c->mixture = (struct mixture){QUANTILE_WEIGHT * q, QUANTILE_WEIGHT * (1 - q)};
-    c->q = q;
-    c->scale = total > TOTAL_MAX ? TOTAL_MAX / total : 1;
-    c->total = total * c->scale;
-    c->best = fmax(0, ceil(q * (c->total - 1)));
-    for (uint32_t b = 0; b < HISTOGRAM_BUCKETS; b++) {
-        c->below[b] = before * c->scale;
-        before += (double)values->count[b];
-    }
-    c->below[HISTOGRAM_BUCKETS] = c->total;
-}
 
 /* Where between its ends the number of values at or below the quantile speaks least against bucket `b`: values equal to
  * the quantile may be counted on either side. */
@@ -224,27 +221,47 @@ static double won_against(const struct counting *c, double count)
     return log_likelihood(c->mixture, count, c->total - count) - term(count, c->q) - term(c->total - count, 1 - c->q);
 }
 
+static void count_up(struct counting *c, const struct histogram *values, double q)
+{
+    uint64_t total = histogram_total(values);
+    uint64_t before = 0;
+    double scale = (double)total > TOTAL_MAX ? TOTAL_MAX / (double)total : 1;
+    c->mixture = (struct mixture){QUANTILE_WEIGHT * q, QUANTILE_WEIGHT * (1 - q)};
+    c->q = q;
+    c->total = (double)total * scale;
+    c->best = fmax(0, ceil(q * (c->total - 1)));
+    c->middle = 0;
+    for (uint32_t b = 0; b < HISTOGRAM_BUCKETS; b++) {
+        c->below[b] = (double)before * scale;
+        before += values->count[b];
+        if (c->below[b] < c->best)
+            c->middle = b;
+    }
+    c->below[HISTOGRAM_BUCKETS] = c->total;
+    c->least = won_against(c, count_at(c, c->middle));
+}
+
+/* The buckets against which less than so much was won, and what; all others are out of the question. */
+struct places {
+    uint32_t first, last; /* inclusive */
+    double won[HISTOGRAM_BUCKETS];
+};
+
 /* One step from bucket `from` to its neighbour `to`: false when that is out of the question. */
 static bool may_lie(const struct counting *c, struct places *places, uint32_t from, uint32_t to, double enough)
 {
     double count = count_at(c, to);
-    double won = count == count_at(c, from) ? places->won[from] : won_against(c, count);
-    places->won[to] = won;
-    return won < enough;
+    places->won[to] = count == count_at(c, from) ? places->won[from] : won_against(c, count);
+    return places->won[to] < enough;
 }
 
-/* Buckets against which less than `enough` was won. */
 static void find_places(struct places *places, const struct counting *c, double enough)
 {
-    uint32_t middle = 0;
-    while (middle + 1 < HISTOGRAM_BUCKETS && c->below[middle + 1] < c->best)
-        middle++;
-    places->won[middle] = won_against(c, count_at(c, middle));
-    places->least = places->won[middle];
-    places->first = middle;
+    places->won[c->middle] = c->least;
+    places->first = c->middle;
     while (places->first > 0 && may_lie(c, places, places->first, places->first - 1, enough))
         places->first--;
-    places->last = middle;
+    places->last = c->middle;
     while (places->last + 1 < HISTOGRAM_BUCKETS && may_lie(c, places, places->last, places->last + 1, enough))
         places->last++;
 }
@@ -268,47 +285,39 @@ struct interval confseq_of_quantile(const struct histogram *values, double q, do
     return (struct interval){lowest_in(places.first), highest_in(places.last)};
 }
 
-/* The largest first / second over the pairs of places against which less than `enough` was won together. As the first
- * goes down from its highest, the second may go down, too, and never up again. */
-static double largest_ratio(const struct places *first, const struct places *second, double enough)
+/* The largest first / second over the pairs of places against which less than `enough` was won together: while the
+ * first goes down from its highest, less is won against it, and the second may go down, too. Below its middle it does
+ * so no more. */
+static double largest_ratio(const struct places *first, uint32_t first_middle, const struct places *second,
+                            uint32_t second_middle, double enough)
 {
     double largest = 0;
-    uint32_t b = second->last;
-    while (b > second->first && second->won[b] > second->least)
-        b--;
-    for (uint32_t a = first->last + 1; a-- > first->first;) {
+    uint32_t b = second_middle;
+    for (uint32_t a = first->last + 1; a-- > first_middle;) {
         while (b > second->first && first->won[a] + second->won[b - 1] < enough)
             b--;
-        if (first->won[a] + second->won[b] >= enough)
-            continue;
         double low = lowest_in(b);
         largest = fmax(largest, low > 0 ? highest_in(a) / low : INFINITY);
     }
     return largest;
 }
 
-static double smallest_ratio(const struct places *first, const struct places *second, double enough)
-{
-    double inverse = largest_ratio(second, first, enough);
-    return isfinite(inverse) && inverse > 0 ? 1 / inverse : 0;
-}
-
 struct interval confseq_of_increase(const struct histogram *first, const struct histogram *second, double q,
                                     double confidence)
 {
-    struct counting counting;
-    struct places of_first;
-    struct places of_second;
+    struct counting first_counts;
+    struct counting second_counts;
+    struct places first_places;
+    struct places second_places;
     double enough = -log1p(-confidence);
-    count_up(&counting, second, q);
-    find_places(&of_second, &counting, 0);
-    double most = enough - of_second.least;
-    count_up(&counting, first, q);
-    find_places(&of_first, &counting, most);
-    count_up(&counting, second, q);
-    find_places(&of_second, &counting, enough - of_first.least);
+    count_up(&first_counts, first, q);
+    count_up(&second_counts, second, q);
+    find_places(&first_places, &first_counts, enough - second_counts.least);
+    find_places(&second_places, &second_counts, enough - first_counts.least);
+    double most = largest_ratio(&first_places, first_counts.middle, &second_places, second_counts.middle, enough);
+    double inverse = largest_ratio(&second_places, second_counts.middle, &first_places, first_counts.middle, enough);
     return (struct interval){
-        .low = smallest_ratio(&of_first, &of_second, enough) - 1,
-        .high = largest_ratio(&of_first, &of_second, enough) - 1,
+        .low = isfinite(inverse) && inverse > 0 ? 1 / inverse - 1 : -1,
+        .high = most - 1,
     };
 }
