@@ -310,11 +310,11 @@ static bool is_over_p95(struct breaker *breaker, const struct config_breaker *li
     if (!watches(limits->p95_ratio) || !has_enough(breaker, limits, SIDE_NEW) ||
         !has_enough(breaker, limits, SIDE_LEGACY))
         return false;
-    double new_p95 = window_p95(&breaker->window, SIDE_NEW);
-    double legacy_p95 = window_p95(&breaker->window, SIDE_LEGACY);
+    double legacy_p95 = breaker->legacy_p95_us;
     if (legacy_p95 <= 0 || !find_slow_part(breaker, legacy_p95, p95_limit_us(limits, legacy_p95)) ||
         !are_slow_ones_spread(breaker, limits))
         return false;
+    double new_p95 = window_p95(&breaker->window, SIDE_NEW);
     (void)snprintf(breaker->why, sizeof(breaker->why),
                    "p95 of new is %.1f ms, of legacy %.1f ms: %.2f times, limit %.2f times", new_p95 / 1000,
                    legacy_p95 / 1000, new_p95 / legacy_p95, limits->p95_ratio);
@@ -328,9 +328,9 @@ uint64_t breaker_slow_us(const struct breaker *breaker, const struct config_brea
         return slow_us;
     if (watches_slow(limits))
         slow_us = limits->slow_call_ms * 1000;
-    if (watches(limits->p95_ratio)) { /* nothing known of legacy: every exchange may turn out to be too slow */
-        double legacy_p95 = window_p95(&breaker->window, SIDE_LEGACY);
-        uint64_t p95_us = legacy_p95 > 0 ? (uint64_t)p95_limit_us(limits, legacy_p95) : 0;
+    double legacy_p95 = breaker->legacy_p95_us;
+    if (watches(limits->p95_ratio) && legacy_p95 > 0) { /* else nothing is known yet that new could be compared with */
+        uint64_t p95_us = (uint64_t)p95_limit_us(limits, legacy_p95);
         slow_us = p95_us < slow_us ? p95_us : slow_us;
     }
     return slow_us;
@@ -518,6 +518,8 @@ enum breaker_change breaker_tick(struct breaker *breaker, const struct config_br
     if (sum != NULL)
         follow_run(breaker, sum);
     window_update(&breaker->window, sum, with_latency, marks, now_ms);
+    if (with_latency)
+        breaker->legacy_p95_us = window_p95(&breaker->window, SIDE_LEGACY);
     if (!limits->enabled)
         return BREAKER_UNCHANGED;
     switch (breaker->state) {

@@ -40,6 +40,7 @@ struct breaker {
     uint64_t run;                      /* errors of the new side in a row, as far as it is certain over all workers */
     struct window_counts run_legacy;   /* what legacy did during the run */
     struct window_counts state_legacy; /* and since the state was entered */
+    double legacy_p95_us;              /* at the last look with latency; 0: not known */
     struct window window;
     char why[200]; /* of the last change */
 };

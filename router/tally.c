@@ -15,6 +15,7 @@ struct tally *tally_new(const char *name, uint32_t workers)
         return NULL;
     tally->refs = 1;
     tally->workers = workers;
+    tally->slow_us = UINT64_MAX;
     tally->name = strdup(name);
     size_t size = sizeof(*tally->slots) * workers;
     tally->slots = aligned_alloc(_Alignof(struct tally_slot), size);

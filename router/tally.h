@@ -28,7 +28,7 @@ struct tally {
     uint32_t workers;
     char *name; /* owned */
     struct tally_slot *slots;
-    uint64_t slow_us;     /* atomic; exchanges of new that take so long leave a mark; control writes it */
+    uint64_t slow_us;     /* atomic; exchanges of new that take so long leave a slow mark; control writes it */
     uint64_t trial_taken; /* atomic; permits of a half-open epoch in use or used up, by all workers */
 };
 
