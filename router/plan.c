@@ -235,7 +235,12 @@ void plan_pass_time(struct plan *plan, uint64_t elapsed_ms)
     struct plan_ramp *ramp = &plan->ramp;
     ramp->left_ms = ramp->left_ms > elapsed_ms ? ramp->left_ms - elapsed_ms : 0;
     if (ramp->left_ms == 0)
-        *ramp = (struct plan_ramp){0};
+        plan_end_ramp(plan);
+}
+
+void plan_end_ramp(struct plan *plan)
+{
+    plan->ramp = (struct plan_ramp){0};
 }
 
 void plan_advance(struct plan *plan, const struct config_route *config, uint64_t wall_ms)
@@ -257,22 +262,20 @@ static void ramp_down(struct plan *plan, uint32_t from, uint64_t length_ms)
         plan->ramp = (struct plan_ramp){from, length_ms, length_ms};
 }
 
-static const char *fall_to_zero(struct plan *plan, uint64_t ramp_ms)
+static const char *fall_to_zero(struct plan *plan, uint32_t share, uint64_t ramp_ms)
 {
-    uint32_t from = plan_share(plan);
     plan->phase = PLAN_ROLLED_BACK;
     plan->percent = 0;
     plan->ramp = (struct plan_ramp){0};
-    ramp_down(plan, from, ramp_ms);
+    ramp_down(plan, share, ramp_ms);
     return "rollback";
 }
 
-static const char *step_back(struct plan *plan, const struct config_route *config, uint64_t wall_ms)
+static const char *step_back(struct plan *plan, const struct config_route *config, uint32_t share, uint64_t wall_ms)
 {
     const struct config_on_failure *rule = &config->on_failure;
     if (plan->phase == PLAN_FIXED || plan->stage == 0 || plan->steps_back >= rule->retries)
-        return fall_to_zero(plan, rule->ramp_ms);
-    uint32_t from = plan_share(plan);
+        return fall_to_zero(plan, share, rule->ramp_ms);
     uint32_t percent = plan->percent;
     enum plan_phase phase = plan->phase;
     enter_stage(plan, config, plan->stage - 1, wall_ms);
@@ -282,19 +285,20 @@ static const char *step_back(struct plan *plan, const struct config_route *confi
     plan->steps_back++;
     if (plan->fell_from < percent)
         plan->fell_from = percent;
-    ramp_down(plan, from, rule->ramp_ms);
+    ramp_down(plan, share, rule->ramp_ms);
     return "step_back";
 }
 
-const char *plan_fall(struct plan *plan, const struct config_route *config, enum config_failure_to to, uint64_t wall_ms)
+const char *plan_fall(struct plan *plan, const struct config_route *config, enum config_failure_to to, uint32_t share,
+                      uint64_t wall_ms)
 {
     if (plan->phase == PLAN_WAITING || plan->phase == PLAN_FROZEN || plan->phase == PLAN_ROLLED_BACK)
         return NULL;
     switch (to) {
     case FAILURE_ZERO:
-        return fall_to_zero(plan, config->on_failure.ramp_ms);
+        return fall_to_zero(plan, share, config->on_failure.ramp_ms);
     case FAILURE_PREVIOUS:
-        return step_back(plan, config, wall_ms);
+        return step_back(plan, config, share, wall_ms);
     case FAILURE_FREEZE:
         plan->phase = PLAN_FROZEN;
         return "freeze";
@@ -425,7 +429,7 @@ int plan_roll_back(struct plan *plan, const char **why)
     bool on_the_way = plan->phase == PLAN_ROLLED_BACK && plan->ramp.length_ms > 0;
     int result = on_the_way ? 0 : ask(plan, DO_ROLL_BACK, why);
     if (result == 0)
-        (void)fall_to_zero(plan, 0);
+        (void)fall_to_zero(plan, 0, 0);
     return result;
 }
 

@@ -76,16 +76,19 @@ bool plan_deadline(const struct plan *plan, const struct config_route *config, u
 
 /* Lets the way down go on. */
 void plan_pass_time(struct plan *plan, uint64_t elapsed_ms);
+/* The way down is over. */
+void plan_end_ramp(struct plan *plan);
 
 /* Leaves the stage for the next one, or is done after the last. RUNNING only. */
 void plan_advance(struct plan *plan, const struct config_route *config, uint64_t wall_ms);
 
 /*
- * Something failed: does `to`, with the ramp and the retries of config->on_failure. Returns the name of what was done:
+ * Something failed: does `to`, with the ramp and the retries of config->on_failure. The way down begins at `share`, that
+ * in force: where breaker or passthrough have taken it all, there is no way down. Returns the name of what was done:
  * "rollback", "step_back" or "freeze"; NULL when there was nothing to do (WAITING, FROZEN, ROLLED_BACK, or
  * FAILURE_TELL).
  */
-const char *plan_fall(struct plan *plan, const struct config_route *config, enum config_failure_to to,
+const char *plan_fall(struct plan *plan, const struct config_route *config, enum config_failure_to to, uint32_t share,
                       uint64_t wall_ms);
 
 /* The verbs: 0 or a negative errno with *why, and then nothing is changed. */

@@ -152,6 +152,8 @@ void route_state_follow_plan(struct router *router, struct route_state *state)
 
 void route_state_follow_force(struct router *router, struct route_state *state, bool look_again)
 {
+    if (router_share(router, state) < plan_share(&state->plan))
+        plan_end_ramp(&state->plan); /* what has been taken away is not given back for the rest of a way down */
     bool was = state->in_force;
     state->in_force = router_in_force(router, state);
     if (state->in_force ? was : !was && !look_again)
@@ -180,7 +182,8 @@ bool route_state_fall(struct router *router, struct route_state *state, enum con
                       struct change *change)
 {
     struct plan before = state->plan;
-    change->what = plan_fall(&state->plan, state->config, to, change->wall_ms);
+    change->what =
+        plan_fall(&state->plan, state->config, to, router_share(router, state), change->wall_ms);
     if (change->what == NULL)
         return false;
     route_state_moved(router, state, &before, change);
@@ -537,6 +540,8 @@ bool router_passthrough(struct router *router, enum passthrough_source source, b
         return false;
     router->passthrough = after;
     router_changed(router);
+    for (uint32_t i = 0; i < router->count; i++)
+        route_state_follow_force(router, router->states[i], false);
     tell(router, NULL,
          &(struct change){on ? "passthrough_on" : "passthrough_off", who, reason != NULL ? reason : "no reason given",
                           wall_ms, NULL},

@@ -74,8 +74,7 @@ static void on_breaker_changed(struct router *router, struct route_state *state,
                              &(struct change){breaker_events[change], "breaker", state->breaker.why, wall_ms, NULL});
     if (change != BREAKER_TRIPPED)
         return;
-    state->plan.held_ms = 0;                  /* a hold is time without a trip */
-    plan_pass_time(&state->plan, UINT64_MAX); /* new has no traffic now: what is left of a way down is over */
+    state->plan.held_ms = 0; /* a hold is time without a trip */
     last_trip(router, state, wall_ms);
 }
 
