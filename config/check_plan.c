@@ -154,26 +154,30 @@ static void settle_mismatch_gate(const struct node *node, struct config_route *r
 
 /* ---- what a plan does by itself ---- */
 
+static void check_failure(struct loader *loader, const struct node *section, const struct config_on_failure *on_failure)
+{
+    bool stays = on_failure->to == FAILURE_TELL || on_failure->to == FAILURE_FREEZE;
+    if (stays && on_failure->ramp_ms > 0)
+        check_fault(loader, "on_failure.ramp", check_place(section, "ramp"),
+                    "the share stays where it is (to: %s%s), so there is nothing to take down; expected to: zero or "
+                    "to: previous beside it",
+                    on_failure->to == FAILURE_TELL ? "tell" : "freeze",
+                    check_says(section, "to") ? "" : ", the default with promotion: manual");
+    if (on_failure->to != FAILURE_PREVIOUS && check_says(section, "retries"))
+        check_fault(loader, "on_failure.retries", check_place(section, "retries"),
+                    "only to: previous tries again; expected it beside retries");
+}
+
 /* Without a word of the file a plan that promotes by itself falls back by itself, and a manual one tells. */
 static void settle_failure(struct loader *loader, const struct node *node, struct config_route *route)
 {
     const struct node_item *section = node_find(node, "on_failure");
-    struct config_on_failure *on_failure = &route->on_failure;
-    bool has_own = section != NULL && check_says(section->value, "to");
-    if (!has_own)
-        on_failure->to = route->promotion == PROMOTION_AUTO ? FAILURE_ZERO : FAILURE_TELL;
-    if (on_failure->ramp_ms > 0 && (on_failure->to == FAILURE_TELL || on_failure->to == FAILURE_FREEZE))
-        check_fault(loader, "on_failure.ramp", check_place(section->value, "ramp"),
-                    "the share stays where it is (to: %s%s), so there is nothing to take down; expected to: zero or "
-                    "to: previous beside it",
-                    on_failure->to == FAILURE_TELL ? "tell" : "freeze",
-                    has_own ? "" : ", the default with promotion: manual");
-    if (on_failure->to == FAILURE_PREVIOUS)
-        return;
-    on_failure->retries = 0;
-    if (section != NULL && check_says(section->value, "retries"))
-        check_fault(loader, "on_failure.retries", check_place(section->value, "retries"),
-                    "only to: previous tries again; expected it beside retries");
+    if (section == NULL || !check_says(section->value, "to"))
+        route->on_failure.to = route->promotion == PROMOTION_AUTO ? FAILURE_ZERO : FAILURE_TELL;
+    if (section != NULL)
+        check_failure(loader, section->value, &route->on_failure);
+    if (route->on_failure.to != FAILURE_PREVIOUS)
+        route->on_failure.retries = 0;
 }
 
 /* What only a plan of stages can do. Words that change nothing are no fault: --dump writes them. */
