@@ -25,12 +25,10 @@
 #include "router/chance.h"
 
 /*
- * How unlikely bad luck must be, for one look. A rate may come from a backend that is always near half its limit: forty
- * looks a second, of which those a window apart are nearly independent, make one false alarm in some thousand years of
- * ordinary traffic. An increase is measured against a side that may be just as good, and needs more.
+ * How unlikely bad luck must be, for one look: with forty looks a second, of which those a window apart are nearly
+ * independent, it makes one false alarm in centuries of a backend that is always at half its limits.
  */
-#define CHANCE_OF_RATE     1e-8
-#define CHANCE_OF_INCREASE 1e-11
+#define CHANCE 1e-8
 /* Legacy does the same unless it is as unlikely as this that it only was luckier; errors in a row come less often. */
 #define CHANCE_ALIKE        1e-6
 #define CHANCE_ALIKE_IN_ROW 1e-5
@@ -149,14 +147,19 @@ static bool is_rate_over(const struct part *part, double limit)
     if (rate <= limit && rate < 1)
         return false;
     double innocent = part->whole ? limit / 2 : limit;
-    return chance_of_rate(sample->events[SIDE_NEW], sample->judged[SIDE_NEW], innocent) <= CHANCE_OF_RATE &&
+    return chance_of_rate(sample->events[SIDE_NEW], sample->judged[SIDE_NEW], innocent) <= CHANCE &&
            !does_legacy_the_same(part, limit);
 }
 
+/* Legacy is lent as many errors as may be added to it: what is left is new's own. */
 static bool is_increase_over(const struct part *part, double limit)
 {
-    return part->can_compare && rate_of(&part->sample, SIDE_NEW) - rate_of(&part->sample, SIDE_LEGACY) > limit &&
-           chance_of_increase(&part->sample) <= CHANCE_OF_INCREASE;
+    struct sample lent = part->sample;
+    if (!part->can_compare || rate_of(&lent, SIDE_NEW) - rate_of(&lent, SIDE_LEGACY) <= limit)
+        return false;
+    double innocent = part->whole ? limit / 2 : limit;
+    lent.events[SIDE_LEGACY] += (uint64_t)ceil(innocent * (double)lent.judged[SIDE_LEGACY]);
+    return chance_of_increase(&lent) <= CHANCE;
 }
 
 /* The part of the window that is over the limit goes to *found. */
@@ -278,20 +281,26 @@ static bool is_surely_slower(const struct sample *sample)
     uint64_t expected = (uint64_t)ceil(P95_BEYOND * (double)sample->judged[SIDE_LEGACY]);
     if (counted.events[SIDE_LEGACY] < expected)
         counted.events[SIDE_LEGACY] = expected;
-    return chance_of_increase(&counted) <= CHANCE_OF_INCREASE;
+    return chance_of_increase(&counted) <= CHANCE;
 }
 
-static bool find_slow_part(const struct breaker *breaker, double legacy_p95, double limit_us)
+/* What new did in the part of the window in which its p95 is over the limit. */
+struct slow_part {
+    uint64_t judged;
+    uint64_t beyond_limit;
+};
+
+static bool find_slow_part(const struct breaker *breaker, double legacy_p95, double limit_us, struct slow_part *found)
 {
     static const uint32_t lengths[] = {2, 5, WINDOW_BUCKETS};
     const struct window *window = &breaker->window;
     const double halfway_us = sqrt(legacy_p95 * limit_us);
     struct sample sample = {0};
-    uint64_t beyond_limit = 0;
     uint32_t next = 0;
+    *found = (struct slow_part){0};
     for (uint32_t age = 0; age < WINDOW_BUCKETS; age++) {
         uint32_t index = (window->head + WINDOW_BUCKETS - age) % WINDOW_BUCKETS;
-        beyond_limit += count_beyond(window->latency, index, SIDE_NEW, limit_us);
+        found->beyond_limit += count_beyond(window->latency, index, SIDE_NEW, limit_us);
         sample.events[SIDE_NEW] += count_beyond(window->latency, index, SIDE_NEW, halfway_us);
         sample.events[SIDE_LEGACY] += count_beyond(window->latency, index, SIDE_LEGACY, legacy_p95);
         for (int side = 0; side < SIDES; side++)
@@ -299,7 +308,8 @@ static bool find_slow_part(const struct breaker *breaker, double legacy_p95, dou
         if (age + 1 < lengths[next])
             continue;
         next++;
-        if ((double)beyond_limit > P95_BEYOND * (double)sample.judged[SIDE_NEW] && is_surely_slower(&sample))
+        found->judged = sample.judged[SIDE_NEW];
+        if ((double)found->beyond_limit > P95_BEYOND * (double)found->judged && is_surely_slower(&sample))
             return true;
     }
     return false;
@@ -311,13 +321,16 @@ static bool is_over_p95(struct breaker *breaker, const struct config_breaker *li
         !has_enough(breaker, limits, SIDE_LEGACY))
         return false;
     double legacy_p95 = breaker->legacy_p95_us;
-    if (legacy_p95 <= 0 || !find_slow_part(breaker, legacy_p95, p95_limit_us(limits, legacy_p95)) ||
+    double limit_us = p95_limit_us(limits, legacy_p95);
+    struct slow_part part;
+    if (legacy_p95 <= 0 || !find_slow_part(breaker, legacy_p95, limit_us, &part) ||
         !are_slow_ones_spread(breaker, limits))
         return false;
-    double new_p95 = window_p95(&breaker->window, SIDE_NEW);
-    (void)snprintf(breaker->why, sizeof(breaker->why),
-                   "p95 of new is %.1f ms, of legacy %.1f ms: %.2f times, limit %.2f times", new_p95 / 1000,
-                   legacy_p95 / 1000, new_p95 / legacy_p95, limits->p95_ratio);
+    (void)snprintf(
+        breaker->why, sizeof(breaker->why),
+        "p95 of new is above %.1f ms (%llu of %llu requests took longer), of legacy %.1f ms: limit %.2f times",
+        limit_us / 1000, (unsigned long long)part.beyond_limit, (unsigned long long)part.judged, legacy_p95 / 1000,
+        limits->p95_ratio);
     return true;
 }
 
