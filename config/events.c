@@ -18,7 +18,6 @@ const char *const event_names[] = {
     "set_percent",
     "reset_breaker",
     /* what a plan does by itself */
-    "hold_passed",
     "waiting_for_promote",
     "gate_failed",
     "step_back",

@@ -1513,7 +1513,7 @@ static const struct bad_file bad_files[] = {
     {"notify_unknown_event", 6, 51,
      BASE("notify: [ { url: \"http://a/\", events: [ rollback, breaker_opened ] } ]\n"),
      "notify[0].events[1]: \"breaker_opened\" is no event; expected one of start, promote, pause, resume, "
-     "freeze, rollback, restart, set_percent, reset_breaker, hold_passed, wait"},
+     "freeze, rollback, restart, set_percent, reset_breaker, waiting_for_promote, "},
     {"notify_no_events", 6, 39,
      BASE("notify: [ { url: \"http://a/\", events: [] } ]\n"),
      "notify[0].events: the list is empty, so nothing would be told; expected a list of events such as "
