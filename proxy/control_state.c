@@ -105,6 +105,7 @@ static bool take_up(struct control *control, struct control_state *state, json_t
 {
     char *why = NULL;
     json_int_t audited = last_audited(state->store);
+    store_expect_audit(state->store, (uint64_t)json_integer_value(json_object_get(saved, "sequence")));
     if (audited > json_integer_value(json_object_get(saved, "sequence")))
         json_object_set_new(saved, "sequence", json_integer(audited));
     bool done = router_restore(state->router, saved, control_clock_ms(), control_wall_clock_ms(), &why);
@@ -114,6 +115,20 @@ static bool take_up(struct control *control, struct control_state *state, json_t
         tell_damage(control, why);
     json_decref(saved);
     return done;
+}
+
+/* The trail is never silently other than what was written, and never a reason not to serve. */
+static void tell_trail(struct control *control, const struct store *store)
+{
+    struct store_trail trail;
+    store_trail(store, &trail);
+    if (trail.cut_bytes > 0)
+        log_event(control->log, LOG_LEVEL_WARN, "audit_repaired",
+                  json_pack("{s:I, s:s}", "bytes", (json_int_t)trail.cut_bytes, "why",
+                            "the last line of the audit trail was torn: it was cut off"));
+    if (trail.damaged > 0)
+        log_event(control->log, LOG_LEVEL_WARN, "audit_damaged",
+                  json_pack("{s:o, s:I}", "error", utf8_json(trail.damage), "damaged", (json_int_t)trail.damaged));
 }
 
 static void restore(struct control *control, struct control_state *state)
@@ -143,6 +158,7 @@ bool control_state_open(struct control *control, const struct config *config, st
         return fault_set(error, "no memory for %u routes", config->route_count);
     }
     restore(control, state);
+    tell_trail(control, state->store);
     return true;
 }
 

@@ -138,17 +138,16 @@ static void write_durations_of(struct page *page, const struct route_sum *route,
     total += durations->count[DURATION_EDGES];
     if (total == 0)
         return; /* a series begins with its first response: most routes never see most classes */
-    struct metrics_label labels[] = {{"route", route->state.name},
-                                     {"backend", side_name(side)},
-                                     {"code", class_names[class]},
-                                     {NULL, NULL}};
-    metrics_text_histogram(&page->text, labels, duration_edges_us, cumulative, DURATION_EDGES, total, durations->sum_us);
+    struct metrics_label labels[] = {
+        {"route", route->state.name}, {"backend", side_name(side)}, {"code", class_names[class]}, {NULL, NULL}};
+    metrics_text_histogram(&page->text, labels, duration_edges_us, cumulative, DURATION_EDGES, total,
+                           durations->sum_us);
 }
 
 static void write_durations(struct page *page, const struct route_sum *route)
 {
     for (int side = 0; side < SIDES; side++)
-        for (unsigned class = 0; class < STATUS_CLASSES; class++)
+        for (unsigned class = 0; class < STATUS_CLASSES; class ++)
             write_durations_of(page, route, (enum side)side, class);
 }
 
@@ -259,7 +258,8 @@ static const struct route_family {
      "Time from a judged request's first byte to its response's last byte"},
     {"shunt_requests_in_flight", METRICS_GAUGE, false, write_in_flight, "Live exchanges under way"},
     {"shunt_shadow_total", METRICS_COUNTER, false, write_mirror,
-     "Requests by the backend that was asked first and what became of their copy: sent, compared, or why there was none "
+     "Requests by the backend that was asked first and what became of their copy: sent, compared, or why there was "
+     "none "
      "or nothing to compare"},
     {"shunt_shadow_copies_in_flight", METRICS_GAUGE, false, write_mirror_in_flight, "Copies under way, by route"},
     {"shunt_shadow_breaker_open", METRICS_GAUGE, true, write_copies_stopped,
@@ -316,6 +316,8 @@ static void write_control(struct page *page, struct control *control)
 {
     struct control_process process;
     const struct store *store = control_store(control);
+    struct store_trail trail;
+    store_trail(store, &trail);
     control_process(control, &process);
     const struct fact facts[] = {
         {"shunt_ready", METRICS_GAUGE, control_is_ready(control) && !control_is_draining(control),
@@ -349,6 +351,8 @@ static void write_control(struct page *page, struct control *control)
          "Audit lines that wait for a disk that takes them"},
         {"shunt_audit_lost_total", METRICS_COUNTER, (double)store_lost(store),
          "Audit lines given up because too many were waiting"},
+        {"shunt_audit_damaged", METRICS_GAUGE, (double)trail.damaged,
+         "Audit lines that did not fit their checksums when the trail was opened, and 1 more for a missing end"},
         {"shunt_log_dropped_total", METRICS_COUNTER, (double)process.log_dropped,
          "Log lines dropped because standard output was behind"},
     };

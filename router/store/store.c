@@ -499,6 +499,28 @@ bool store_audit(struct store *store, const struct router_event *event, char **e
     return audit_append(&store->audit, event, error);
 }
 
+void store_trail(const struct store *store, struct store_trail *trail)
+{
+    *trail = (struct store_trail){
+        .damaged = store->audit.damaged,
+        .damage = store->audit.damage,
+        .cut_bytes = (uint64_t)store->audit.cut,
+    };
+}
+
+void store_expect_audit(struct store *store, uint64_t sequence)
+{
+    json_t *tail = audit_tail(&store->audit, 1);
+    json_int_t last = json_integer_value(json_object_get(json_array_get(tail, 0), "sequence"));
+    audit_expect(&store->audit, sequence, last > 0 ? (uint64_t)last : 0);
+    json_decref(tail);
+}
+
+json_t *store_event_json(const struct router_event *event)
+{
+    return audit_json(event);
+}
+
 size_t store_pending(const struct store *store)
 {
     return store->directory != NULL ? store->audit.count : 0;

@@ -116,8 +116,14 @@ static const struct command commands[] = {
      "Examples:\n  for r in $(shuntctl routes); do shuntctl pause $r -m 'freeze'; done\n"},
     {"history", "[ROUTE]", 0, 1, GROUP_LIMIT, false, run_history, "newest changes of state",
      "Examples:\n  shuntctl history orders-read\n  shuntctl history -n 5\n"},
-    {"audit", "", 0, 0, GROUP_LIMIT, false, run_audit, "newest lines of the audit trail, as kept on disk",
-     "Examples:\n  shuntctl audit -n 1000 --json > audit.json\n"},
+    {"audit", "[verify FILE|DIR]", 0, 2, GROUP_LIMIT, false, run_audit, "newest lines of the audit trail, as on disk",
+     "`verify` asks no shunt: it follows the checksums of an audit.jsonl, or of that in a state directory, and\n"
+     "prints the first line that does not fit. Exit code 0: all is as shunt wrote it; 1: something was changed,\n"
+     "removed, added or moved.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl audit -n 1000 --json > audit.json\n"
+     "  shuntctl audit verify /var/lib/shunt\n"},
     {"reload", "", 0, 0, GROUP_WHO, false, run_reload, "read the configuration file again",
      "A file with faults changes nothing; its faults are listed and the exit code is 1.\n"
      "\n"

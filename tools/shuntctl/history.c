@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "tools/shuntctl/api.h"
+#include "tools/shuntctl/audit_verify.h"
 #include "tools/shuntctl/command.h"
 #include "tools/shuntctl/table.h"
 #include "tools/shuntctl/value.h"
@@ -125,8 +126,11 @@ int run_history(struct ctl *ctl, const struct command *command, const char *cons
 int run_audit(struct ctl *ctl, const struct command *command, const char *const *words)
 {
     char path[64];
+    if (words[0] != NULL && (strcmp(words[0], "verify") != 0 || words[1] == NULL))
+        return complain(ctl, EXIT_USAGE, "audit takes nothing, or `verify FILE|DIR`; try `shuntctl %s --help`",
+                        command->name);
+    if (words[0] != NULL)
+        return audit_verify(ctl, words[1]);
     snprintf(path, sizeof(path), "/api/v1/audit?limit=%llu", limit_of(ctl));
-    (void)command;
-    (void)words;
     return ask(ctl, path, "audit");
 }
