@@ -182,8 +182,10 @@ bool route_state_fall(struct router *router, struct route_state *state, enum con
                       struct change *change)
 {
     struct plan before = state->plan;
-    change->what =
-        plan_fall(&state->plan, state->config, to, router_share(router, state), change->wall_ms);
+    uint32_t share = router_share(router, state);
+    if (share > state->share_seen)
+        share = state->share_seen; /* it was about to grow */
+    change->what = plan_fall(&state->plan, state->config, to, share, change->wall_ms);
     if (change->what == NULL)
         return false;
     route_state_moved(router, state, &before, change);
