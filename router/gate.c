@@ -298,8 +298,7 @@ static double share(uint64_t part, uint64_t whole)
     return whole > 0 ? (double)part / (double)whole : 0;
 }
 
-/* No single client and no single path may take a plan back: the breaker, which sees minutes, is there for what cannot
- * wait. */
+/* No single client and no single path may take a plan back. */
 static void fail_only_if_spread(const struct gate_question *q, struct gate_result *result)
 {
     uint64_t want = q->gates->min_distinct_keys;
@@ -533,9 +532,10 @@ const char *gate_name(enum gate_kind kind)
 #define GROWTH_DOUBLINGS 20.0
 #define GROWTH_STEPS     9 /* then within 3 % */
 
+/* No more than anybody will ever count. */
 static uint64_t times(uint64_t count, double factor)
 {
-    return (uint64_t)((double)count * factor + 0.5);
+    return (uint64_t)fmin((double)count * factor + 0.5, 1e18);
 }
 
 /* Rounded so that the sum is right, and each bucket nearly. */

@@ -1,9 +1,11 @@
 /*
  * Gates: what must be true to leave a stage, and the verdict on each.
  *
- * A gate passes only when the interval of what it measures, at the file's confidence, lies wholly on the safe side of
- * its limit, fails when it lies wholly on the other, and is undecided in between: it never guesses. A gate that the
- * file does not ask for, or that the stage gives no traffic to measure with, does not apply.
+ * A gate passes only when the interval of what it measures, at its confidence, lies wholly on the safe side of its
+ * limit, fails when it lies wholly on the other, and is undecided in between: it never guesses. The intervals hold at
+ * all times at once (confseq.h), so that a verdict may be looked for, and acted on, as often as one likes. A gate that
+ * the file does not ask for, or that the stage gives no traffic to measure with, does not apply. Gates of errors fail
+ * only when these come from min_distinct_keys clients and as many paths, or from as many as new has.
  */
 #ifndef SHUNT_ROUTER_GATE_H
 #define SHUNT_ROUTER_GATE_H
@@ -74,7 +76,8 @@ struct gate_world {
     const char *waits_for;           /* what this plan depends on and has not come yet, as a sentence; NULL: nothing */
 };
 
-/* `gates` are the stage's. Control thread. */
+/* `gates` are the stage's; a confidence_of that is 0 is their `confidence`. Some 20 us, and up to ten times as long
+ * while gates are undecided, for `growth`. Control thread. */
 void gates_judge(const struct config_gates *gates, const struct gate_traffic *traffic, const struct evidence *evidence,
                  const struct gate_world *world, struct gate_report *report);
 

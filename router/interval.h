@@ -1,7 +1,8 @@
 /*
- * Confidence intervals the gates decide by. Pure arithmetic.
+ * Confidence intervals for a single look. Pure arithmetic.
  *
- * All are two-sided: at confidence 0.99 each end is wrong in about half a percent of cases.
+ * All are two-sided: at confidence 0.99 each end is wrong in about half a percent of cases. Whoever looks again and
+ * again takes confseq.h.
  */
 #ifndef SHUNT_ROUTER_INTERVAL_H
 #define SHUNT_ROUTER_INTERVAL_H

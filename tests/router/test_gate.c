@@ -183,6 +183,19 @@ static void an_increase_passes_only_when_the_whole_interval_is_below(void **stat
     assert_false(gate->applies);
 }
 
+/* Half of all requests fail on both sides: nobody is to blame, and nothing is proved either. */
+static void a_shared_outage_fails_nobody(void **state)
+{
+    (void)state;
+    gates.error_rate_increase = 0.02;
+    for (int i = 0; i < 40; i++) {
+        add_both(250, 126 - (uint64_t)i % 3, 126 - (uint64_t)i % 4);
+        assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    }
+    add_both(200000, 0, 0); /* it is over */
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
+}
+
 static void the_side_with_fewer_requests_decides(void **state)
 {
     (void)state;
@@ -630,6 +643,7 @@ int main(void)
         cmocka_unit_test_setup(a_stage_at_100_percent_wants_new_only, begin),
         cmocka_unit_test_setup(different_clients_are_counted, begin),
         cmocka_unit_test_setup(an_increase_passes_only_when_the_whole_interval_is_below, begin),
+        cmocka_unit_test_setup(a_shared_outage_fails_nobody, begin),
         cmocka_unit_test_setup(the_side_with_fewer_requests_decides, begin),
         cmocka_unit_test_setup(an_error_rate_is_judged_without_legacy, begin),
         cmocka_unit_test_setup(availability_is_what_was_answered_with_any_status, begin),
