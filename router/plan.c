@@ -300,6 +300,8 @@ const char *plan_fall(struct plan *plan, const struct config_route *config, enum
     case FAILURE_PREVIOUS:
         return step_back(plan, config, share, wall_ms);
     case FAILURE_FREEZE:
+        if (plan->phase == PLAN_FIXED)
+            return NULL;
         plan->phase = PLAN_FROZEN;
         return "freeze";
     case FAILURE_TELL:

@@ -83,9 +83,9 @@ void plan_end_ramp(struct plan *plan);
 void plan_advance(struct plan *plan, const struct config_route *config, uint64_t wall_ms);
 
 /*
- * Something failed: does `to`, with the ramp and the retries of config->on_failure. The way down begins at `share`, that
- * in force: where breaker or passthrough have taken it all, there is no way down. Returns the name of what was done:
- * "rollback", "step_back" or "freeze"; NULL when there was nothing to do (WAITING, FROZEN, ROLLED_BACK, or
+ * Something failed: does `to`, with the ramp and the retries of config->on_failure. The way down begins at `share`,
+ * that in force: where breaker or passthrough have taken it all, there is no way down. Returns the name of what was
+ * done: "rollback", "step_back" or "freeze"; NULL when there was nothing to do (WAITING, FROZEN, ROLLED_BACK, or
  * FAILURE_TELL).
  */
 const char *plan_fall(struct plan *plan, const struct config_route *config, enum config_failure_to to, uint32_t share,
