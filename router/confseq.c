@@ -16,6 +16,9 @@
 #include "router/confseq.h"
 
 #include <math.h>
+#include <stdbool.h>
+
+#include "router/histogram.h"
 
 /* More than these many are taken as these many, in proportion: log-gamma loses its last digits beyond. The interval is
  * then a little wide, never too narrow. */

@@ -10,6 +10,8 @@
 
 #include "router/interval.h"
 
+struct histogram;
+
 /*
  * Of a proportion: the values p whose likelihood is not beaten by a beta mixture of all others by more than 1 / (1 -
  * confidence) (H. Robbins, Ann. Math. Stat. 41 (1970) 1397; S. R. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, Ann.

@@ -584,7 +584,7 @@ static double growth_of(const struct gate_question *question, const struct gate_
 {
     if (result->verdict != VERDICT_UNDECIDED)
         return 1;
-    if (row->growing == GROWS_NOT || result->evidence == 0)
+    if (row->growing == GROWS_NOT || result->evidence == 0 || question->world->verdicts_only)
         return 0;
     struct evidence scratch = *question->evidence;
     if (is_decided(question, row, 1, &scratch)) /* but for the clients it comes from */

@@ -74,6 +74,7 @@ struct gate_world {
     const struct schedule *freeze;   /* of the whole file; NULL: none */
     struct approval_answer approval; /* of the webhook */
     const char *waits_for;           /* what this plan depends on and has not come yet, as a sentence; NULL: nothing */
+    bool verdicts_only;              /* nobody asks for `growth`: it stays 0 where undecided */
 };
 
 /* `gates` are the stage's; a confidence_of that is 0 is their `confidence`. Some 20 us, and up to ten times as long

@@ -562,6 +562,27 @@ static void a_sentence_says_how_many_more(void **state)
     assert_true(says(GATE_ERROR_RATE_INCREASE, "more like these will not decide it"));
 }
 
+static void who_does_not_ask_for_growth_gets_the_same_verdicts(void **state)
+{
+    (void)state;
+    gates.error_rate_increase = 0.02;
+    gates.p95_increase = 0.2;
+    gates.mismatch_rate = 0.001;
+    evidence.pairs.compared = 20000;
+    for (int i = 0; i < 30; i++) {
+        add_both(40, 1, 1);
+        judge_all();
+        struct gate_report full = report;
+        world.verdicts_only = true;
+        judge_all();
+        world.verdicts_only = false;
+        for (int kind = 0; kind < GATES; kind++) {
+            assert_int_equal(report.gate[kind].verdict, full.gate[kind].verdict);
+            assert_true(report.gate[kind].growth == (full.gate[kind].verdict == VERDICT_UNDECIDED ? 0 : 1));
+        }
+    }
+}
+
 /* ---- all together ---- */
 
 static void each_gate_has_its_own_confidence(void **state)
@@ -658,6 +679,7 @@ int main(void)
         cmocka_unit_test_setup(a_plan_waits_for_another, begin),
         cmocka_unit_test_setup(the_growth_that_is_told_decides, begin),
         cmocka_unit_test_setup(a_sentence_says_how_many_more, begin),
+        cmocka_unit_test_setup(who_does_not_ask_for_growth_gets_the_same_verdicts, begin),
         cmocka_unit_test_setup(each_gate_has_its_own_confidence, begin),
         cmocka_unit_test_setup(gates_not_asked_for_do_not_apply, begin),
         cmocka_unit_test_setup(a_failure_beats_undecided_beats_pass, begin),
