@@ -53,6 +53,7 @@ int shuntctl_run(int argc, char **argv);
 
 /* The commands. */
 int run_status(struct ctl *ctl, const struct command *command, const char *const *words);
+int run_plan(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_watch(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_routes(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_gates(struct ctl *ctl, const struct command *command, const char *const *words);

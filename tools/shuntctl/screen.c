@@ -34,12 +34,23 @@ static unsigned width_of(FILE *out)
     return width < WIDTH_LEAST ? WIDTH_LEAST : width > WIDTH_MOST ? WIDTH_MOST : (unsigned)width;
 }
 
+/* By the variable that decides on characters, as setlocale() would read them; nothing is set. */
+static bool locale_is_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    const char *locale = NULL;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && (locale == NULL || locale[0] == '\0'); i++)
+        locale = getenv(names[i]);
+    return locale != NULL && (strcasestr(locale, "utf-8") != NULL || strcasestr(locale, "utf8") != NULL);
+}
+
 void screen_init(struct screen *screen, FILE *out, bool no_color)
 {
     const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
     screen->out = out;
     screen->terminal = isatty(fileno(out)) == 1;
     screen->width = width_of(out);
+    screen->unicode = locale_is_utf8();
     screen->color = screen->terminal && !no_color && (none == NULL || none[0] == '\0') &&
                     (term == NULL || strcmp(term, "dumb") != 0);
 }

@@ -20,7 +20,7 @@ bool status_draw(const struct screen *screen, const json_t *status, const json_t
 /* The table of both sides' traffic alone. */
 bool status_draw_traffic(const struct screen *screen, const json_t *status, const json_t *before);
 
-/* One route with its stages, gates, breaker and counters; `route` is an element of status.routes. */
+/* One route: its plan as plan.h draws it, its traffic and counters; `route` is an element of status.routes. */
 bool status_draw_route(const struct screen *screen, const json_t *route);
 
 /* One line for each route, for logs and pipes. */

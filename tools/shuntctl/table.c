@@ -76,11 +76,18 @@ static void take_cell(struct table *table, enum tone tone, char *text)
 
 void table_note(struct table *table, enum tone tone, const char *text)
 {
-    if (table->rows == 0)
+    if (table->rows == 0 || text[0] == '\0')
         return;
     struct cell *note = &table->cells[table->rows * (table->count + 1) - 1];
-    free(note->text);
-    *note = (struct cell){tone, strdup(text)};
+    char *whole = NULL;
+    if (note->text == NULL)
+        *note = (struct cell){tone, strdup(text)};
+    else if (asprintf(&whole, "%s\n%s", note->text, text) >= 0) {
+        free(note->text);
+        note->text = whole;
+    } else {
+        table->failed = true;
+    }
     table->failed |= note->text == NULL;
 }
 
@@ -188,6 +195,18 @@ static bool has_titles(const struct table *table)
     return false;
 }
 
+/* Each line of it wrapped by itself. */
+static bool print_note(const struct screen *screen, const struct cell *note, unsigned indent)
+{
+    char *lines = strdup(note->text), *rest = lines;
+    if (lines == NULL)
+        return false;
+    for (char *line; (line = strsep(&rest, "\n")) != NULL;)
+        screen_wrap(screen, note->tone, indent, line);
+    free(lines);
+    return true;
+}
+
 bool table_print(const struct table *table, const struct screen *screen, unsigned indent)
 {
     bool whole = !table->failed;
@@ -199,7 +218,7 @@ bool table_print(const struct table *table, const struct screen *screen, unsigne
         const struct cell *note = cell_at(table, row, table->count);
         whole &= print_line(table, screen, indent, row);
         if (note->text != NULL)
-            screen_wrap(screen, note->tone, indent + GAP, note->text);
+            whole &= print_note(screen, note, indent + GAP);
     }
     return whole;
 }
