@@ -210,6 +210,7 @@ static void a_trip_begins_the_hold_again(void **state)
     traffic(f, 20, 200);
     fixture_wait(f, TICK_MS);
     assert_int_equal(state_of(f, "orders").breaker, BREAKER_CLOSED);
+    fixture_wait(f, 9000); /* nor before the tenth step of its way back */
     fixture_wait(f, 59000);
     assert_string_equal(stage_of(f), "canary");
     fixture_wait(f, 2000);
