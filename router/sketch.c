@@ -56,8 +56,7 @@ static bool is_spread(const struct sketch *errors, const struct sketch *all, uin
 
 bool marks_are_spread(const struct marks *marks, uint32_t least)
 {
-    return is_spread(&marks->error_keys, &marks->keys, least) &&
-           is_spread(&marks->error_paths, &marks->paths, least);
+    return is_spread(&marks->error_keys, &marks->keys, least) && is_spread(&marks->error_paths, &marks->paths, least);
 }
 
 bool marks_slow_are_spread(const struct marks *marks, uint32_t least)
