@@ -1,5 +1,6 @@
 /*
- * What must survive: opens the state directory, tells every change of state to the audit trail and the log, saves.
+ * What must survive: opens the state directory, tells every change of state to the audit trail, the log and the targets
+ * of `notify`, saves.
  *
  * An event is written to the audit trail when it happens, without waiting for the disk; the workers hear of a change
  * next; then the store's thread brings trail and state to the disk, and only when it has is whoever asked for the
@@ -14,7 +15,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "proxy/notify.h"
 #include "router/store/fault.h"
 #include "router/store/store.h"
 #include "router/store/utf8.h"
@@ -61,6 +64,14 @@ static void on_event(void *context, const struct router_event *event)
               json_pack("{s:o, s:o, s:o, s:O?, s:O?, s:I}", "route", utf8_json(event->route), "who",
                         utf8_json(event->who), "why", utf8_json(event->why), "from", event->from, "to", event->to,
                         "sequence", (json_int_t)event->sequence));
+    notify_event(control->notify, event);
+}
+
+static void approval(void *context, const char *route, const char *stage, const struct config_gate_webhook *webhook,
+                     struct approval_answer *answer)
+{
+    struct control *control = context;
+    notify_approval(control->notify, route, stage, webhook, answer);
 }
 
 static void comparisons(void *context, const char *route, struct comparison_totals *totals)
@@ -145,9 +156,18 @@ static void restore(struct control *control, struct control_state *state)
         take_up(control, state, empty);
 }
 
+/* Without a seed the cooldowns of all processes are alike: no reason not to start. */
+static void seed(struct router *router)
+{
+    uint64_t chance;
+    if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) == sizeof(chance))
+        router_seed(router, chance);
+}
+
 bool control_state_open(struct control *control, const struct config *config, struct control_state *state, char **error)
 {
-    const struct router_hooks hooks = {.context = control, .on_event = on_event, .comparisons = comparisons};
+    const struct router_hooks hooks = {
+        .context = control, .on_event = on_event, .comparisons = comparisons, .approval = approval};
     *state = (struct control_state){0};
     state->store = store_open(config->state.directory, error);
     if (state->store == NULL)
@@ -157,6 +177,7 @@ bool control_state_open(struct control *control, const struct config *config, st
         control_state_close(state);
         return fault_set(error, "no memory for %u routes", config->route_count);
     }
+    seed(state->router);
     restore(control, state);
     tell_trail(control, state->store);
     return true;
