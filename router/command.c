@@ -40,6 +40,22 @@ static int may_promote(const struct order *order, enum verdict verdict, const ch
     return 0;
 }
 
+/* What stood in the way of a promotion by force, as sentences. */
+static json_t *past_json(const struct route_state *state, const struct gate_report *report)
+{
+    json_t *past = json_array();
+    for (int i = 0; i < GATES; i++) {
+        const struct gate_result *gate = &report->gate[i];
+        if (gate->applies && gate->verdict != VERDICT_PASS)
+            (void)json_array_append_new(past, json_sprintf("gate %s (%s): %s", gate_name((enum gate_kind)i),
+                                                           verdict_name(gate->verdict), gate->sentence));
+    }
+    if (state->breaker.state != BREAKER_CLOSED)
+        (void)json_array_append_new(
+            past, json_sprintf("the breaker (%s): %s", breaker_state_name(state->breaker.state), state->breaker.why));
+    return past;
+}
+
 static int promote(struct order *order, const char **why)
 {
     struct route_state *state = order->state;
@@ -50,8 +66,10 @@ static int promote(struct order *order, const char **why)
         if (result != 0)
             return result;
         order->evidence = judgement_json(judgement);
-        if (force && order->evidence != NULL)
+        if (force && order->evidence != NULL) {
             (void)json_object_set_new(order->evidence, "forced", json_true());
+            (void)json_object_set_new(order->evidence, "past", past_json(state, &judgement->report));
+        }
     }
     return plan_promote(&state->plan, state->config, order->wall_ms, why);
 }

@@ -290,7 +290,8 @@ json_t *router_status(const struct router *router, uint64_t now_ms, uint64_t wal
  * "left_ms" } }, of a breaker { "breaker", "trips" }. "evidence", null where there is none, is what the stage had
  * shown: { "verdict", "decisive": the gate that failed or was first undecided, null after a pass, "legacy": { "judged",
  * "errors" }, "new": the same, "compared", "mismatched", "gates": [ { "gate", "verdict", "value", "low", "high",
- * "limit", "confidence" } of those that were measured ], "forced": true where a person promoted with force }.
+ * "limit", "confidence" } of those that were measured ], "forced": true where a person promoted with force, with "past":
+ * [ a sentence for each gate that had not passed, and for a breaker that was not closed ] }.
  */
 json_t *router_history(const struct router *router, const char *route /* NULL: all */);
 
