@@ -56,8 +56,8 @@ enum {
     FILES = sizeof(files) / sizeof(files[0]),
     ROUTES_MOST = 2,
     STEP_EVENTS = 64,
-    KEY_ROOM = 160,
-    STATES_MOST = 40000,
+    KEY_ROOM = 192,
+    STATES_MOST = 16384,
 };
 
 /* ---- the world ---- */
@@ -471,8 +471,8 @@ static json_t *saved(const struct world *w)
     return json;
 }
 
-static void check_step(const struct world *w, const struct event *event, int result, const struct facts *before,
-                       const json_t *saved_before)
+static struct facts check_step(const struct world *w, const struct event *event, int result, const struct facts *before,
+                               const json_t *saved_before)
 {
     struct facts after = facts_of(w);
     check_shape(w, &after);
@@ -485,12 +485,13 @@ static void check_step(const struct world *w, const struct event *event, int res
     if (moved || w->told_count > 0)
         must(after.revision > before->revision); /* so that it is saved */
     if (result == 0)
-        return;
+        return after;
     json_t *now = saved(w);
     must(json_equal(now, saved_before)); /* refused: nothing at all has changed */
     must(w->told_count == 0);
     must(after.revision == before->revision);
     json_decref(now);
+    return after;
 }
 
 /* ---- the file edited, and the process ended, in each state ---- */
@@ -570,77 +571,96 @@ static unsigned trips_of(const struct breaker *breaker)
     return breaker->trips < 2 ? breaker->trips : 2;
 }
 
-static void key_of(const struct world *w, char *key)
+/* What reloads and restarts look at. */
+static void plan_key_of(const struct world *w, const struct facts *now, char *key)
 {
     const struct route_state *state = orders(w);
+    const struct plan *plan = &now->plan;
+    (void)snprintf(key, KEY_ROOM, "%s %u %u/%u back %u,%u deadline %d, breaker %s %u%s", plan_phase_name(plan->phase),
+                   plan->stage, plan->percent, now->share, plan->steps_back, plan->fell_from, plan->deadline_over,
+                   breaker_state_name(state->breaker.state), trips_of(&state->breaker),
+                   state->breaker.ramping ? " ramping" : "");
+}
+
+static void key_of(const struct world *w, const struct facts *now, char *key)
+{
     const struct route_state *on = planner(w);
-    const struct plan *plan = &state->plan;
-    struct facts now = facts_of(w);
-    (void)snprintf(key, KEY_ROOM, "%d %u %u/%u back %u,%u held %d deadline %d | %d %u ramp %d | %d %u %d | %d %u %d %u",
-                   plan->phase, plan->stage, plan->percent, now.share, plan->steps_back, plan->fell_from, now.held,
-                   plan->deadline_over, state->breaker.state, trips_of(&state->breaker), state->breaker.ramping,
-                   now.verdict, w->router->passthrough, state->depends_met, on != NULL ? (int)on->plan.phase : -1,
-                   on != NULL ? on->plan.stage : 0, on != NULL ? (int)on->breaker.state : 0,
-                   on != NULL ? trips_of(&on->breaker) : 0);
+    plan_key_of(w, now, key);
+    size_t used = strlen(key);
+    (void)snprintf(key + used, KEY_ROOM - used, ", gates %s%s%s", verdict_name(now->verdict), now->held ? ", held" : "",
+                   w->router->passthrough != 0 ? ", passthrough" : "");
+    used = strlen(key);
+    if (on != NULL)
+        (void)snprintf(key + used, KEY_ROOM - used, ", planner %s %u %s %u, met %d", plan_phase_name(on->plan.phase),
+                       on->plan.stage, breaker_state_name(on->breaker.state), trips_of(&on->breaker),
+                       orders(w)->depends_met);
 }
 
 struct walk {
-    char (*keys)[KEY_ROOM]; /* STATES_MOST: a hash table with open addressing */
+    char (*keys)[KEY_ROOM];      /* STATES_MOST: a hash table with open addressing */
+    char (*plan_keys)[KEY_ROOM]; /* the same */
     struct copy **queue;
     uint32_t found, done;
     bool reached[PLAN_PHASES][BREAKER_HALF_OPEN + 1];
     bool took[EVENTS][2]; /* refused, taken */
 };
 
-static bool is_new(struct walk *walk, const char *key)
+static bool is_new(char (*keys)[KEY_ROOM], const char *key)
 {
     uint64_t hash = 14695981039346656037u; /* FNV-1a */
     for (const char *c = key; *c != '\0'; c++)
         hash = (hash ^ (unsigned char)*c) * 1099511628211u;
     uint32_t i = (uint32_t)(hash % STATES_MOST);
-    for (; walk->keys[i][0] != '\0'; i = (i + 1) % STATES_MOST)
-        if (strcmp(walk->keys[i], key) == 0)
+    for (; keys[i][0] != '\0'; i = (i + 1) % STATES_MOST)
+        if (strcmp(keys[i], key) == 0)
             return false;
-    memcpy(walk->keys[i], key, KEY_ROOM);
+    memcpy(keys[i], key, KEY_ROOM);
     return true;
 }
 
-static void note_state(struct world *w, struct walk *walk)
+static void note_state(struct world *w, struct walk *walk, const struct facts *now)
 {
     char key[KEY_ROOM] = {0};
-    key_of(w, key);
-    walk->reached[orders(w)->plan.phase][orders(w)->breaker.state] = true;
-    if (!is_new(walk, key))
+    key_of(w, now, key);
+    walk->reached[now->plan.phase][orders(w)->breaker.state] = true;
+    if (!is_new(walk->keys, key))
         return;
     assert_true(walk->found < STATES_MOST / 2);
     walk->queue[walk->found++] = copy_take(w);
 }
 
-static void visit(struct world *w, struct walk *walk, uint32_t file, const struct copy *copy)
+static void try_events(struct world *w, struct walk *walk, const struct copy *copy, const struct facts *before)
 {
     uint32_t count = planner(w) != NULL ? EVENTS : OWN_EVENTS;
     bool way_out = false;
     char key[KEY_ROOM];
-    copy_put_back(w, copy);
-    key_of(w, key);
-    json_t *state = NULL;
+    key_of(w, before, key);
+    json_t *state = saved(w);
     for (uint32_t e = 0; e < count; e++) {
         if (events[e].alone && planner(w) != NULL)
             continue;
-        copy_put_back(w, copy);
-        struct facts before = facts_of(w);
-        if (state == NULL)
-            state = saved(w);
         (void)snprintf(where, sizeof(where), "%s, event %s", key, events[e].name);
+        copy_put_back(w, copy);
         int result = happen(w, &events[e]);
-        check_step(w, &events[e], result, &before, state);
+        struct facts after = check_step(w, &events[e], result, before, state);
         walk->took[e][result == 0] = true;
         way_out = way_out || (events[e].kind == KIND_VERB && result == 0 && events[e].verb != VERB_ROLLBACK);
-        note_state(w, walk);
+        note_state(w, walk, &after);
     }
-    assert_true(way_out);
+    must(way_out);
     json_decref(state);
     copy_put_back(w, copy);
+}
+
+static void visit(struct world *w, struct walk *walk, uint32_t file, const struct copy *copy)
+{
+    copy_put_back(w, copy);
+    struct facts before = facts_of(w);
+    char key[KEY_ROOM] = {0};
+    try_events(w, walk, copy, &before);
+    plan_key_of(w, &before, key);
+    if (!is_new(walk->plan_keys, key))
+        return;
     (void)snprintf(where, sizeof(where), "%s", key);
     check_restart(w, file);
     for (uint32_t other = 0; other < FILES && planner(w) == NULL; other++)
@@ -651,10 +671,15 @@ static void visit(struct world *w, struct walk *walk, uint32_t file, const struc
 static struct walk walk_all(uint32_t file)
 {
     static struct world w;
-    struct walk walk = {.keys = calloc(STATES_MOST, KEY_ROOM), .queue = calloc(STATES_MOST, sizeof(struct copy *))};
-    assert_true(walk.keys != NULL && walk.queue != NULL);
+    struct walk walk = {
+        .keys = calloc(STATES_MOST, KEY_ROOM),
+        .plan_keys = calloc(STATES_MOST, KEY_ROOM),
+        .queue = calloc(STATES_MOST, sizeof(struct copy *)),
+    };
+    assert_true(walk.keys != NULL && walk.plan_keys != NULL && walk.queue != NULL);
     world_begin(&w, file);
-    note_state(&w, &walk);
+    struct facts first = facts_of(&w);
+    note_state(&w, &walk, &first);
     for (; walk.done < walk.found; walk.done++) {
         visit(&w, &walk, file, walk.queue[walk.done]);
         copy_free(&w, walk.queue[walk.done]);
@@ -662,6 +687,7 @@ static struct walk walk_all(uint32_t file)
     print_message("file %u: %u states\n", file, walk.found);
     world_end(&w);
     free(walk.keys);
+    free(walk.plan_keys);
     free(walk.queue);
     return walk;
 }
