@@ -52,9 +52,11 @@ struct router {
     unsigned passthrough; /* bit of each enum passthrough_source */
     json_t *parked;       /* owned object: saved routes that no configuration names, by name */
     uint64_t revision;
-    bool dirty; /* the last view is out of date */
+    bool dirty;    /* the last view is out of date */
+    bool replayed; /* until the first configuration: the state was brought up to the audit trail (replay.h) */
     uint64_t ticked_ms;
     uint64_t seed;             /* 0: no chance in the cooldowns */
+    bool verdicts_only;        /* of gates; the simulator asks for nothing else */
     uint32_t judge_next;       /* the route whose gates are looked at first in the next tick */
     struct route_counters sum; /* scratch */
     struct judgement judged;   /* scratch */
@@ -124,6 +126,9 @@ void router_settle_dependencies(struct router *router);
 json_t *route_state_save(const struct router *router, const struct route_state *state, uint64_t now_ms,
                          uint64_t wall_ms);
 
+/* A cooldown or a ramp of which only the file knows how long it is. */
+#define ALL_OF_IT UINT64_MAX
+
 /* What was saved of a route. */
 struct route_past {
     struct plan_past plan; /* stage_name borrowed from the JSON */
@@ -131,8 +136,8 @@ struct route_past {
     bool depends_met;
     enum breaker_state breaker;
     uint32_t trips;
-    uint64_t cooldown_left_ms;
-    uint64_t breaker_ramp_left_ms;
+    uint64_t cooldown_left_ms;     /* or ALL_OF_IT */
+    uint64_t breaker_ramp_left_ms; /* or ALL_OF_IT */
     uint64_t gathered_ms;
     struct evidence evidence;
 };

@@ -73,7 +73,8 @@ void route_state_judge(const struct router *router, const struct route_state *st
     if (stage == NULL)
         return;
     char waits_for[200];
-    struct gate_world world = {.wall_ms = wall_ms, .freeze = router->table->config->freeze};
+    struct gate_world world = {
+        .wall_ms = wall_ms, .freeze = router->table->config->freeze, .verdicts_only = router->verdicts_only};
     if (route_state_waits(router, state, waits_for, sizeof(waits_for)))
         world.waits_for = waits_for;
     if (stage->gates.webhook.url != NULL && router->hooks.approval != NULL && state->plan.phase == PLAN_RUNNING)
@@ -322,8 +323,11 @@ static void resurrect_breaker(struct route_state *state, const struct route_past
     breaker->trips = past->trips;
     if (!limits->enabled)
         return;
+    uint64_t cooldown_left_ms = past->cooldown_left_ms;
+    if (cooldown_left_ms == ALL_OF_IT)
+        cooldown_left_ms = breaker_cooldown_ms(limits, past->trips);
     if (past->breaker != BREAKER_CLOSED)
-        breaker_reopen(breaker, past->trips, past->cooldown_left_ms, now_ms);
+        breaker_reopen(breaker, past->trips, cooldown_left_ms, now_ms);
     else if (past->breaker_ramp_left_ms > 0)
         breaker_resume_ramp(breaker, limits, past->breaker_ramp_left_ms, now_ms);
 }
@@ -467,6 +471,7 @@ bool router_configure(struct router *router, const struct config *config, uint64
     }
     free(draft.fresh);
     router_settle_dependencies(router);
+    router->replayed = false;
     for (uint32_t i = 0; i < router->count; i++)
         route_state_follow_force(router, router->states[i], false); /* now that all are there to depend on */
     router_changed(router);
@@ -606,6 +611,9 @@ void router_each(const struct router *router,
             .shadow = plan_shadow(&state->plan, state->config),
             .breaker = state->breaker.state,
             .trips = state->breaker.trips,
+            .error_rate = {window_error_rate(&state->breaker.window, SIDE_LEGACY),
+                           window_error_rate(&state->breaker.window, SIDE_NEW)},
+            .slow_rate = window_slow_rate(&state->breaker.window, SIDE_NEW),
             .steps_back = state->plan.steps_back,
             .gathered_ms = state->gathered_ms,
             .gates = state->judged_at_ms != 0 ? &state->report : NULL,
