@@ -27,7 +27,7 @@ json_t *plan_json(const struct plan *plan, const struct config_route *config)
     if (json != NULL && plan->ramp.length_ms > 0)
         (void)json_object_set_new(
             json, "ramp",
-            json_pack("{s:o, s:I}", "from", share_json(plan_share(plan)), "left_ms", (json_int_t)plan->ramp.left_ms));
+            json_pack("{s:o, s:I}", "from", share_json(plan->ramp.from), "left_ms", (json_int_t)plan->ramp.left_ms));
     return json;
 }
 
