@@ -61,7 +61,7 @@ static void columns_are_aligned_and_empty_ones_left_out(void **state)
     assert_true(table_print(table, &canvas.screen, 2));
     assert_drawn(&canvas, "  NAME        COUNT  NOTE\n"
                           "  a       1,204,332  gr\303\274n\n"
-                          "  second          7  \n");
+                          "  second          7\n");
     table_free(table);
 }
 
@@ -76,6 +76,22 @@ static void notes_stand_below_their_row(void **state)
     fclose(canvas.screen.out);
     assert_non_null(strstr(canvas.text, "  one two\n  three\n"));
     free(canvas.text);
+    table_free(table);
+}
+
+static void more_notes_stand_below_each_other(void **state)
+{
+    struct canvas canvas;
+    struct table *table = table_new(columns, 1);
+    (void)state;
+    table_row(table);
+    table_cell(table, TONE_PLAIN, "a");
+    table_note(table, TONE_PLAIN, "first");
+    table_note(table, TONE_PLAIN, "");
+    table_note(table, TONE_PLAIN, "second, of 31.0 % and more");
+    canvas_open(&canvas, 18, false, false);
+    assert_true(table_print(table, &canvas.screen, 0));
+    assert_drawn(&canvas, "NAME\na\n  first\n  second, of\n  31.0 % and more\n");
     table_free(table);
 }
 
@@ -135,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_are_aligned_and_empty_ones_left_out),
         cmocka_unit_test(notes_stand_below_their_row),
+        cmocka_unit_test(more_notes_stand_below_each_other),
         cmocka_unit_test(last_column_is_cut_on_a_terminal_only),
         cmocka_unit_test(tones_are_codes_where_there_is_colour),
         cmocka_unit_test(control_characters_do_not_reach_the_terminal),

@@ -50,13 +50,13 @@ static unsigned widest(const json_t *array, const char *name)
 
 /* ---- the head ---- */
 
-void plan_draw_line(const struct screen *screen, const json_t *route)
+/* All of the line but its end. */
+static void draw_head(const struct screen *screen, const json_t *route)
 {
-    char stage[128], percent[NUMBER_ROOM], now[NUMBER_ROOM], shadow[NUMBER_ROOM], breaker[96];
-    const char *phase = value_text(route, "phase"), *state = value_text(route, "breaker.state");
+    char stage[128], percent[NUMBER_ROOM], now[NUMBER_ROOM], shadow[NUMBER_ROOM];
+    const char *phase = value_text(route, "phase");
     double plan = value_number(route, "percent"), effective = value_number(route, "effective_percent");
     word_stage(route, stage, sizeof(stage));
-    word_breaker(route, breaker, sizeof(breaker));
     screen_print(screen, TONE_STRONG, "%s", value_text(route, "name"));
     screen_write(screen, TONE_PLAIN, ": ");
     screen_write(screen, word_phase_tone(phase), word_phase(phase));
@@ -67,7 +67,14 @@ void plan_draw_line(const struct screen *screen, const json_t *route)
     if (value_number(route, "shadow_percent") > 0)
         screen_print(screen, TONE_PLAIN, ", %s mirrored",
                      number_percent(value_number(route, "shadow_percent") / 100.0, shadow));
-    if (value_flag(route, "breaker.enabled") && strcmp(state, "closed") != 0)
+}
+
+void plan_draw_line(const struct screen *screen, const json_t *route)
+{
+    char breaker[96];
+    draw_head(screen, route);
+    word_breaker(route, breaker, sizeof(breaker));
+    if (value_flag(route, "breaker.enabled") && strcmp(value_text(route, "breaker.state"), "closed") != 0)
         screen_print(screen, word_breaker_tone(route), ", breaker %s", breaker);
     fputc('\n', screen->out);
 }
@@ -493,7 +500,7 @@ static void draw_on_failure(const struct screen *screen, const json_t *route)
     uint64_t ramp_ms = value_count(route, "on_failure.ramp_ms"), back = value_count(route, "steps_back");
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
         way = strcmp(ways[i].to, to) == 0 ? ways[i].text : way;
-    if (way == NULL)
+    if (way == NULL || strcmp(value_text(route, "phase"), "done") == 0)
         return;
     int used = snprintf(text, sizeof(text), "if a gate fails: %s%s%s", way, ramp_ms > 0 ? ", within " : "",
                         ramp_ms > 0 ? number_duration(ramp_ms, ramp) : "");
@@ -538,7 +545,8 @@ bool plan_draw(const struct screen *screen, const json_t *route)
     bool whole = true;
     if (value_flag(route, "passthrough"))
         screen_print(screen, TONE_BAD, "PASSTHROUGH IS ON: everything goes straight to legacy; no split, no shadow\n");
-    plan_draw_line(screen, route);
+    draw_head(screen, route);
+    fputc('\n', screen->out);
     draw_why(screen, route);
     fputc('\n', screen->out);
     if (json_array_size(value_at(route, "stages")) > 0) {

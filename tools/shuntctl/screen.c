@@ -111,13 +111,22 @@ unsigned screen_columns(const char *text)
     return columns;
 }
 
+/* Bytes up to the next blank; one before a per cent sign is none, as "31.0 %" is one word. */
+static size_t word_bytes(const char *at)
+{
+    size_t bytes = strcspn(at, " ");
+    while (strncmp(at + bytes, " %", 2) == 0)
+        bytes += 1 + strcspn(at + bytes + 1, " ");
+    return bytes;
+}
+
 /* Bytes of `text` that fit in `columns`, up to a blank where there is one; at least a word. */
 static size_t line_bytes(const char *text, unsigned columns)
 {
     size_t fits = 0;
     unsigned used = 0;
     for (const char *at = text; *at != '\0';) {
-        size_t blanks = strspn(at, " "), word = strcspn(at + blanks, " ");
+        size_t blanks = strspn(at, " "), word = word_bytes(at + blanks);
         for (size_t i = 0; i < blanks + word; i++)
             used += ((unsigned char)at[i] & 0xc0) != 0x80;
         if (used > columns && fits > 0)

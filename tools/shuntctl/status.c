@@ -357,20 +357,31 @@ void status_draw_lines(const struct screen *screen, const json_t *status, const 
 
 /* ---- commands ---- */
 
-int run_status(struct ctl *ctl, const struct command *command, const char *const *words)
+static int show_status(struct ctl *ctl, const char *name)
 {
     json_t *answer = NULL;
-    char *path = words[0] != NULL ? api_path("/api/v1/routes/%s", words[0]) : strdup("/api/v1/status");
+    char *path = name != NULL ? api_path("/api/v1/routes/%s", name) : strdup("/api/v1/status");
     int code = api_ask(ctl, path, NULL, &answer);
-    (void)command;
     if (code == EXIT_DONE && ctl->options.json)
         code = api_print(answer);
     else if (code == EXIT_DONE &&
-             !(words[0] != NULL ? status_draw_route(&ctl->screen, answer) : status_draw(&ctl->screen, answer, NULL)))
+             !(name != NULL ? status_draw_route(&ctl->screen, answer) : status_draw(&ctl->screen, answer, NULL)))
         code = complain(ctl, EXIT_REFUSED, "out of memory");
     json_decref(answer);
     free(path);
     return code;
+}
+
+int run_status(struct ctl *ctl, const struct command *command, const char *const *words)
+{
+    if (ctl->options.state == NULL) {
+        if (ctl->options.wait_most_ms > 0) /* without a wait, --timeout is that of the answer, as everywhere */
+            ctl->client.timeout_ms = ctl->options.wait_most_ms;
+        return show_status(ctl, words[0]);
+    }
+    if (words[0] == NULL)
+        return complain(ctl, EXIT_USAGE, "%s --wait needs a route; `shuntctl routes` lists them", command->name);
+    return status_wait(ctl, words[0]);
 }
 
 int run_routes(struct ctl *ctl, const struct command *command, const char *const *words)

@@ -148,23 +148,25 @@ static void cut(char *text, unsigned columns)
     memcpy(at, "...", 4);
 }
 
+/* Blanks are owed until text follows, so that no line ends in some. */
 static void print_padded(const struct screen *screen, enum tone tone, const char *text, unsigned width, bool right,
-                         bool last)
+                         unsigned *owed)
 {
     unsigned columns = screen_columns(text);
-    int padding = columns < width ? (int)(width - columns) : 0;
-    if (right)
-        fprintf(screen->out, "%*s", padding, "");
-    screen_write(screen, tone, text);
-    if (!right && !last)
-        fprintf(screen->out, "%*s", padding, "");
+    unsigned padding = columns < width ? width - columns : 0;
+    *owed += right ? padding : 0;
+    if (columns > 0) {
+        fprintf(screen->out, "%*s", (int)*owed, "");
+        screen_write(screen, tone, text);
+        *owed = 0;
+    }
+    *owed += right ? 0 : padding;
 }
 
 /* One line; `row` SIZE_MAX prints the titles. */
 static bool print_line(const struct table *table, const struct screen *screen, unsigned indent, size_t row)
 {
-    unsigned last = last_column(table), used = indent;
-    fprintf(screen->out, "%*s", (int)indent, "");
+    unsigned last = last_column(table), used = indent, owed = indent;
     for (unsigned column = 0; column <= last; column++) {
         unsigned width = column_width(table, column);
         if (width == 0)
@@ -176,11 +178,9 @@ static bool print_line(const struct table *table, const struct screen *screen, u
             return false;
         if (column == last && screen->terminal && screen->width > used)
             cut(text, screen->width - used);
-        print_padded(screen, cell == NULL ? TONE_FAINT : cell->tone, text, width, table->columns[column].right,
-                     column == last);
+        print_padded(screen, cell == NULL ? TONE_FAINT : cell->tone, text, width, table->columns[column].right, &owed);
         free(text);
-        if (column < last)
-            fprintf(screen->out, "%*s", GAP, "");
+        owed += GAP;
         used += width + GAP;
     }
     fputc('\n', screen->out);
