@@ -44,6 +44,12 @@ static json_t *router_json(struct control *control)
     return router_status(control_router(control), control_now_ms(control), control_wall_ms(control));
 }
 
+/* With that route alone; NULL: with none. */
+static json_t *router_json_of(struct control *control, const char *route)
+{
+    return router_status_of(control_router(control), route, control_now_ms(control), control_wall_ms(control));
+}
+
 static json_t *routes_json(struct control *control)
 {
     json_t *status = router_json(control);
@@ -54,7 +60,7 @@ static json_t *routes_json(struct control *control)
 
 json_t *admin_passthrough_sources(struct control *control)
 {
-    json_t *status = router_json(control);
+    json_t *status = router_json_of(control, NULL);
     json_t *sources = json_incref(json_object_get(json_object_get(status, "passthrough"), "sources"));
     json_decref(status);
     return sources;
@@ -62,16 +68,8 @@ json_t *admin_passthrough_sources(struct control *control)
 
 json_t *admin_route_json(struct control *control, const char *name)
 {
-    json_t *status = router_json(control), *route, *found = NULL;
-    size_t i;
-    json_array_foreach(json_object_get(status, "routes"), i, route)
-    {
-        const char *its_name = json_string_value(json_object_get(route, "name"));
-        if (its_name != NULL && strcmp(its_name, name) == 0) {
-            found = json_incref(route);
-            break;
-        }
-    }
+    json_t *status = router_json_of(control, name);
+    json_t *found = json_incref(json_array_get(json_object_get(status, "routes"), 0));
     /* What a route alone does not say: when that was, and whether anything of it counts. */
     if (found != NULL &&
         (json_object_set(found, "at_ms", json_object_get(status, "at_ms")) != 0 ||

@@ -282,6 +282,9 @@ uint64_t router_revision(const struct router *router);
  *   LATENCY:  { "p50_ms", "p95_ms", "p99_ms" }, or null without requests
  */
 json_t *router_status(const struct router *router, uint64_t now_ms, uint64_t wall_ms);
+/* The same with nothing in "routes" but that of this name; NULL, or one there is not: none. Some 0.1 ms for each route
+ * is what a status costs, nearly all of it memory for JSON. */
+json_t *router_status_of(const struct router *router, const char *route, uint64_t now_ms, uint64_t wall_ms);
 /*
  * The newest events, at most 200, oldest first: { "sequence", "at_ms", "route", "what", "who", "why", "from", "to",
  * "evidence" }; new reference.
@@ -308,6 +311,8 @@ struct router_route_state {
     uint32_t shadow;
     enum breaker_state breaker;
     uint32_t trips;
+    double error_rate[SIDES];        /* within the breaker's window, as is the next */
+    double slow_rate;                /* of new's exchanges */
     uint32_t steps_back;             /* in a row */
     uint64_t gathered_ms;            /* how long the stage has gathered evidence */
     const struct gate_report *gates; /* router/gate.h: of the last look; NULL: none yet. Borrowed for the call */

@@ -394,14 +394,28 @@ static json_t *sources_json(const struct router *router)
     return sources;
 }
 
-json_t *router_status(const struct router *router, uint64_t now_ms, uint64_t wall_ms)
+static json_t *status_json(const struct router *router, json_t *routes, uint64_t wall_ms)
 {
     struct route_counters sum;
-    json_t *routes = json_array();
-    for (uint32_t i = 0; i < router->count; i++)
-        (void)json_array_append_new(routes, route_json(router, router->states[i], now_ms, wall_ms));
     tally_sum(router->unrouted, &sum);
     return json_pack("{s:I, s:I, s:{s:b, s:o}, s:o, s:{s:o}}", "at_ms", (json_int_t)wall_ms, "revision",
                      (json_int_t)router->revision, "passthrough", "on", router->passthrough != 0, "sources",
                      sources_json(router), "routes", routes, "unrouted", "counters", counters_json(&sum));
+}
+
+json_t *router_status(const struct router *router, uint64_t now_ms, uint64_t wall_ms)
+{
+    json_t *routes = json_array();
+    for (uint32_t i = 0; i < router->count; i++)
+        (void)json_array_append_new(routes, route_json(router, router->states[i], now_ms, wall_ms));
+    return status_json(router, routes, wall_ms);
+}
+
+json_t *router_status_of(const struct router *router, const char *route, uint64_t now_ms, uint64_t wall_ms)
+{
+    json_t *routes = json_array();
+    struct route_state *state = route != NULL ? router_find(router, route) : NULL;
+    if (state != NULL)
+        (void)json_array_append_new(routes, route_json(router, state, now_ms, wall_ms));
+    return status_json(router, routes, wall_ms);
 }

@@ -137,11 +137,33 @@ static void what_holds_traffic_back_shows_in_the_effective_share(void **state)
     fixture_free(f);
 }
 
+static void one_route_is_shown_as_it_is_among_all(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTES);
+    json_t *all = router_status(f->router, f->now_ms, f->wall_ms);
+    json_t *one = router_status_of(f->router, "rest", f->now_ms, f->wall_ms);
+    assert_int_equal(json_array_size(at(one, "routes")), 1);
+    assert_true(json_equal(at(one, "routes.0"), at(all, "routes.1")));
+    assert_true(json_equal(at(one, "passthrough"), at(all, "passthrough")));
+    assert_true(json_equal(at(one, "unrouted"), at(all, "unrouted")));
+    json_decref(one);
+    static const char *const none[] = {NULL, "-", "nothing"};
+    for (int i = 0; i < 3; i++) {
+        one = router_status_of(f->router, none[i], f->now_ms, f->wall_ms);
+        assert_int_equal(json_array_size(at(one, "routes")), 0);
+        json_decref(one);
+    }
+    json_decref(all);
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_whole_form_is_there),
         cmocka_unit_test(what_holds_traffic_back_shows_in_the_effective_share),
+        cmocka_unit_test(one_route_is_shown_as_it_is_among_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
