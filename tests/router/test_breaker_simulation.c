@@ -155,8 +155,8 @@ struct world {
     bool in_bulk; /* looks without an error are counted at once, and the others are not asked */
     struct envoy envoy;
     struct resilience resilience;
+    bool all_lost;                              /* slow answers are as bad as none */
     uint64_t lost, lost_envoy, lost_resilience; /* failures of new until each of them opened */
-    uint64_t slow;                              /* exchanges of new until it opened */
 };
 
 static void world_truth(struct world *w, enum side side, struct side_truth truth)
@@ -215,9 +215,10 @@ static void mark_new(struct world *w, bool error, uint64_t latency_us)
 
 static void others_see(struct world *w, bool error)
 {
-    w->lost += error;
-    w->lost_envoy += error && !w->envoy.ejected;
-    w->lost_resilience += error && !w->resilience.open;
+    bool lost = error || w->all_lost;
+    w->lost += lost && w->breaker.state == BREAKER_CLOSED;
+    w->lost_envoy += lost && !w->envoy.ejected;
+    w->lost_resilience += lost && !w->resilience.open;
     envoy_sees(&w->envoy, error);
     resilience_sees(&w->resilience, error);
 }
@@ -237,7 +238,6 @@ static void count_one(struct world *w, enum side which, bool error)
     uint64_t *run = &w->runs[next_random(&w->random) % SIM_WORKERS];
     *run = error ? *run + 1 : 0;
     side->error_runs_over += *run > 0 && *run % w->limits.consecutive_errors == 0;
-    w->slow++;
     if (!w->in_bulk)
         others_see(w, error);
     mark_new(w, error, latency_us);
@@ -358,26 +358,23 @@ static void run_outage(const struct outage *outage, double rate, double share, u
         while (w->now_ms < broke_ms)
             assert_int_equal(world_look(w), BREAKER_UNCHANGED);
         double at[3] = {INFINITY, INFINITY, INFINITY};
-        uint64_t lost[3] = {0};
         w->envoy = (struct envoy){0};
-        w->lost = w->lost_envoy = w->lost_resilience = w->slow = 0;
+        w->lost = w->lost_envoy = w->lost_resilience = 0;
+        w->all_lost = outage->slower > 1;
         world_truth(w, SIDE_NEW, ill);
         while (
             w->now_ms < broke_ms + OUTAGE_MS &&
             (isinf(at[0]) || (is_long() && (isinf(at[1]) || isinf(at[2]))))) { /* shown are the others only in full */
             bool tripped = world_look(w) == BREAKER_TRIPPED;
             double now = (double)(w->now_ms - broke_ms) / 1000;
-            if (tripped && isinf(at[0])) {
+            if (tripped && isinf(at[0]))
                 at[0] = now;
-                lost[0] = outage->slower > 1 ? w->slow : w->lost;
-            }
             if (w->envoy.ejected && isinf(at[1]))
                 at[1] = now;
             if (w->resilience.open && isinf(at[2]))
                 at[2] = now;
         }
-        lost[1] = w->lost_envoy;
-        lost[2] = w->lost_resilience;
+        const uint64_t lost[3] = {w->lost, w->lost_envoy, w->lost_resilience};
         for (int i = 0; i < 3; i++) {
             figures[i].seconds[round] = at[i];
             figures[i].lost[round] = lost[i];
@@ -452,7 +449,7 @@ static void luck_never_opens_it(void **state)
         {"0.1 % on both, latency watched", 0.001, 0.001, 20000},
     };
     static const double rates[] = {10, 100, 1000};
-    static const double hours[] = {6, 2, 0.3};
+    static const double hours[] = {2, 0.6, 0.1};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         for (size_t r = 0; r < 3; r++) {
             const struct side_truth legacy = {rates[r] / 2, rows[i].legacy, rows[i].median_us};
