@@ -194,9 +194,8 @@ static void on_deadline(struct router *router, struct route_state *state, uint64
         route_state_moved(router, state, &before, &change);
         return;
     }
-    enum config_failure_to to = state->config->on_failure.to;
-    if (stage->on_deadline == DEADLINE_ROLLBACK &&
-        route_state_fall(router, state, to == FAILURE_TELL ? FAILURE_ZERO : to, &change))
+    enum config_failure_to to = state->config->on_failure.to == FAILURE_PREVIOUS ? FAILURE_PREVIOUS : FAILURE_ZERO;
+    if (stage->on_deadline == DEADLINE_ROLLBACK && route_state_fall(router, state, to, &change))
         return;
     change.what = "deadline";
     route_state_tell(router, state, &change);

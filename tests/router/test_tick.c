@@ -345,6 +345,21 @@ static void a_deadline_does_what_on_failure_says(void **state)
     fixture_free(f);
 }
 
+static void a_deadline_that_rolls_back_is_not_content_with_less(void **state)
+{
+    (void)state;
+    static const char *const files[] = {
+        ROUTE "    on_failure: { to: freeze }\n" DEADLINE("rollback"),
+        ROUTE "    on_failure: { to: tell }\n" DEADLINE("rollback"),
+    };
+    for (int i = 0; i < 2; i++) {
+        struct fixture *f = fixture_new(1, files[i]);
+        fixture_skip(f, 3600000);
+        assert_int_equal(state_of(f, "orders").phase, PLAN_ROLLED_BACK);
+        fixture_free(f);
+    }
+}
+
 static void a_deadline_may_only_be_told(void **state)
 {
     (void)state;
@@ -541,6 +556,7 @@ int main(void)
         cmocka_unit_test(a_deadline_pauses),
         cmocka_unit_test(a_deadline_counts_in_pause_but_moves_nothing_frozen),
         cmocka_unit_test(a_deadline_does_what_on_failure_says),
+        cmocka_unit_test(a_deadline_that_rolls_back_is_not_content_with_less),
         cmocka_unit_test(a_deadline_may_only_be_told),
         cmocka_unit_test(a_stage_is_left_only_at_its_times),
         cmocka_unit_test(no_plan_advances_in_a_freeze_of_the_file),
