@@ -349,7 +349,9 @@ struct facts {
     uint32_t share;
     enum verdict verdict;
     bool held;
+    bool depends_met;
     uint64_t revision;
+    uint64_t now_ms;
 };
 
 static struct facts facts_of(const struct world *w)
@@ -364,7 +366,9 @@ static struct facts facts_of(const struct world *w)
         .share = router_share(w->router, state),
         .verdict = judgement.report.verdict,
         .held = state->plan.held_ms >= plan_hold_ms(&state->plan, state->config),
+        .depends_met = state->depends_met,
         .revision = w->router->revision,
+        .now_ms = w->now_ms,
     };
 }
 
@@ -439,12 +443,24 @@ static void check_raise(const struct world *w, const struct event *event, int re
         must(before->plan.phase == PLAN_RUNNING);
         must(event->kind == KIND_TIME || event->kind == KIND_PAIRS || event->kind == KIND_REQUESTS);
         must(before->verdict == VERDICT_PASS || event->kind == KIND_PAIRS);
-        must(before->held || event->kind == KIND_TIME || event->kind == KIND_PAIRS);
+        uint64_t held_ms = before->plan.held_ms + (after->now_ms - before->now_ms);
+        must(held_ms >= plan_hold_ms(&before->plan, orders(w)->config));
         must(orders(w)->config->stages[before->plan.stage].promotion == PROMOTION_AUTO);
     }
     /* the breaker, passthrough and ramps only ever give back what the plan has, and what falls does not rise */
     uint32_t most = after->plan.percent > before->share ? after->plan.percent : before->share;
     must(after->share <= most);
+}
+
+/* Whoever depends on a plan that falls, falls with it. */
+static void check_fall(const struct world *w, const struct facts *before, const struct facts *after)
+{
+    enum plan_phase phase = before->plan.phase;
+    bool can_fall = phase == PLAN_RUNNING || phase == PLAN_PAUSED || phase == PLAN_DONE;
+    if (!before->depends_met || after->depends_met || !can_fall || before->plan.percent == 0)
+        return;
+    must(was_told(w, "rollback", "plan") || was_told(w, "step_back", "plan"));
+    must(after->plan.phase == PLAN_ROLLED_BACK || after->plan.stage < before->plan.stage);
 }
 
 static void check_shape(const struct world *w, const struct facts *now)
@@ -479,6 +495,7 @@ static struct facts check_step(const struct world *w, const struct event *event,
     must(after.plan.steps_back <= orders(w)->config->on_failure.retries);
     check_trail(w, &before->plan, orders(w)->config);
     check_raise(w, event, result, before, &after);
+    check_fall(w, before, &after);
     check_evidence_is_told(w);
     bool moved = before->plan.phase != after.plan.phase || before->plan.percent != after.plan.percent ||
                  before->plan.stage != after.plan.stage;
@@ -537,6 +554,19 @@ static void make_comparable(json_t *state)
     }
 }
 
+static bool is_same_plan(const struct route_state *a, const struct route_state *b)
+{
+    const struct plan *x = &a->plan;
+    const struct plan *y = &b->plan;
+    return x->phase == y->phase && x->stage == y->stage && x->percent == y->percent &&
+           x->file_percent == y->file_percent && x->steps_back == y->steps_back && x->fell_from == y->fell_from &&
+           x->entered_wall_ms == y->entered_wall_ms && x->held_ms == y->held_ms &&
+           x->deadline_over == y->deadline_over && x->ramp.from == y->ramp.from &&
+           x->ramp.length_ms == y->ramp.length_ms && x->ramp.left_ms == y->ramp.left_ms &&
+           a->depends_met == b->depends_met && a->gathered_ms == b->gathered_ms &&
+           (a->moved == b->moved || json_equal(a->moved, b->moved) == 1);
+}
+
 static void check_restart(struct world *w, uint32_t file)
 {
     struct world other = {.now_ms = 5000000, .wall_ms = w->wall_ms, .pairs = w->pairs};
@@ -557,6 +587,7 @@ static void check_restart(struct world *w, uint32_t file)
         fail_msg("saved and restored, it is another:\n%s\n%s", a, b);
     }
     must(other.told_count == 0);
+    must(is_same_plan(orders(w), orders(&other)));
     must(router_share(other.router, orders(&other)) == router_share(w->router, orders(w)));
     router_free(other.router);
     json_decref(before);
