@@ -8,8 +8,8 @@
  * nothing that was acknowledged is lost. A directory that cannot be written changes nothing about the traffic: it is
  * told once, counted, and tried again every second.
  *
- * The trail may know of a change that the state does not: the process was killed between the two. Events are then
- * counted on from the trail, so that no number is given twice.
+ * The trail may know of a change that the state does not: the process was killed between the two. It is then put into
+ * the state, since it has been in force; and events are counted on from the trail, so that no number is given twice.
  */
 #include "proxy/control_inside.h"
 
@@ -18,6 +18,7 @@
 #include <sys/random.h>
 
 #include "proxy/notify.h"
+#include "router/replay.h"
 #include "router/store/fault.h"
 #include "router/store/store.h"
 #include "router/store/utf8.h"
@@ -128,6 +129,23 @@ static bool take_up(struct control *control, struct control_state *state, json_t
     return done;
 }
 
+/* The saved state with what the trail has beyond it; as it was saved, where that does not go together. */
+static bool take_up_saved(struct control *control, struct control_state *state, json_t *saved)
+{
+    json_t *events = store_events_after(state->store, (uint64_t)json_integer_value(json_object_get(saved, "sequence")));
+    json_t *newest = json_array_size(events) > 0 ? json_deep_copy(saved) : NULL;
+    size_t behind = newest != NULL && state_replay(newest, events) ? json_array_size(events) : 0;
+    json_decref(events);
+    if (behind > 0 && take_up(control, state, json_incref(newest))) {
+        log_event(control->log, LOG_LEVEL_INFO, "state_replayed", json_pack("{s:I}", "events", (json_int_t)behind));
+        json_decref(newest);
+        json_decref(saved);
+        return true;
+    }
+    json_decref(newest);
+    return take_up(control, state, saved);
+}
+
 /* The trail is never silently other than what was written, and never a reason not to serve. */
 static void tell_trail(struct control *control, const struct store *store)
 {
@@ -148,7 +166,7 @@ static void restore(struct control *control, struct control_state *state)
     json_t *saved = store_load(state->store, &warning);
     if (warning != NULL)
         tell_damage(control, warning);
-    if (saved != NULL && take_up(control, state, saved))
+    if (saved != NULL && take_up_saved(control, state, saved))
         return;
     /* An empty state still has to count on from an audit trail that is there. */
     json_t *empty = router_save(state->router, control_clock_ms(), control_wall_clock_ms());

@@ -129,13 +129,14 @@ void router_follow_dependencies(struct router *router, uint64_t wall_ms)
     }
 }
 
+/* But what fell in the moment before the process was killed has fallen, and is followed. */
 void router_settle_dependencies(struct router *router)
 {
     for (uint32_t i = 0; i < router->count; i++) {
         struct route_state *state = router->states[i];
         if (state->config->depends_count == 0)
             state->depends_met = true;
-        else if (first_unmet(router, state) != NULL)
+        else if (first_unmet(router, state) != NULL && !(router->replayed && state->depends_met))
             state->depends_met = false;
     }
 }

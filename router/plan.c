@@ -198,7 +198,7 @@ static void adopt_same_stage(struct plan *plan, const struct plan_past *past, co
                              uint32_t stage, uint64_t wall_ms)
 {
     plan->stage = stage;
-    bool edited = config->stages[stage].percent != past->stage_percent;
+    bool edited = past->stage_percent != SHARE_UNKNOWN && past->stage_percent != config->stages[stage].percent;
     if (!is_held(plan->phase) || edited)
         plan->percent = smaller(plan->percent, config->stages[stage].percent);
     bool held_enough = stage + 1 == config->stage_count && plan->percent == config->stages[stage].percent;

@@ -49,12 +49,16 @@ struct plan {
     struct plan_ramp ramp;
 };
 
+enum {
+    SHARE_UNKNOWN = SHARE_ALL + 1
+};
+
 /* What a plan was before a reload or a restart, in words that outlive the configuration it came from. */
 struct plan_past {
     struct plan plan;
     bool had_stages;
     const char *stage_name; /* borrowed; NULL without stages */
-    uint32_t stage_percent; /* as that configuration had it */
+    uint32_t stage_percent; /* as that configuration had it; SHARE_UNKNOWN: nobody knows (router/replay.h) */
 };
 
 /* A plan that begins. *plan is all zero or a former plan. */

@@ -14,8 +14,9 @@
  *
  * Shares are counts of 0.01 %. "stage" is null for a route with a fixed share. Version 1 had the members up to
  * "evidence" only; a route that no file has named since is still saved in that form, so that the others may be missing
- * in any. Whatever is read is checked field by field first: a file that somebody edited, or a later version wrote, is
- * refused whole, with the place and what was expected.
+ * in any. What replay.c puts in has null for what only the file knows: stage_percent, cooldown_left_ms (all of it),
+ * breaker_ramp_left_ms (likewise). Whatever is read is checked field by field first: a file that somebody edited, or a
+ * later version wrote, is refused whole, with the place and what was expected.
  */
 #include "router/control.h"
 
@@ -153,6 +154,13 @@ static bool load_number(const json_t *object, const char *key, int64_t most, uin
     return true;
 }
 
+/* A number, or null for `otherwise`. */
+static bool load_known(const json_t *object, const char *key, int64_t most, uint64_t otherwise, uint64_t *number)
+{
+    *number = otherwise;
+    return json_is_null(json_object_get(object, key)) || load_number(object, key, most, number);
+}
+
 static bool load_number32(const json_t *object, const char *key, uint32_t most, uint32_t *number)
 {
     uint64_t wide;
@@ -237,15 +245,17 @@ static bool load_plan(const json_t *json, struct plan_past *past, const char **w
 {
     const json_t *stage = json_object_get(json, "stage");
     struct plan *plan = &past->plan;
+    uint64_t stage_percent;
     *why = "phase, stage or one of their numbers is missing or out of range";
     if (!load_phase(json_object_get(json, "phase"), &plan->phase) || (!json_is_string(stage) && !json_is_null(stage)) ||
         !load_number32(json, "stage_index", STAGES_MAX, &plan->stage) ||
-        !load_number32(json, "stage_percent", SHARE_ALL, &past->stage_percent) ||
+        !load_known(json, "stage_percent", SHARE_ALL, SHARE_UNKNOWN, &stage_percent) ||
         !load_number32(json, "percent", SHARE_ALL, &plan->percent) ||
         !load_number32(json, "file_percent", SHARE_ALL, &plan->file_percent) ||
         !load_number(json, "entered_wall_ms", INT64_MAX, &plan->entered_wall_ms) ||
         !load_number(json, "held_ms", DURATION_MAX_MS, &plan->held_ms))
         return false;
+    past->stage_percent = (uint32_t)stage_percent;
     past->had_stages = json_is_string(stage);
     past->stage_name = json_string_value(stage);
     *why = "phase, stage and percent contradict each other";
@@ -259,11 +269,13 @@ static bool load_breaker(const json_t *json, struct route_past *past, uint64_t a
     *why = "breaker, trips or what is left of its cooldown or ramp is missing or out of range";
     if (!load_breaker_state(json_object_get(json, "breaker"), &past->breaker) ||
         !load_number32(json, "trips", TRIPS_MAX, &past->trips) ||
-        !load_number(json, "cooldown_left_ms", DURATION_MAX_MS, &past->cooldown_left_ms) ||
-        !load_later(json, "breaker_ramp_left_ms", DURATION_MAX_MS, &past->breaker_ramp_left_ms))
+        !load_known(json, "cooldown_left_ms", DURATION_MAX_MS, ALL_OF_IT, &past->cooldown_left_ms))
         return false;
-    past->cooldown_left_ms = past->cooldown_left_ms > away_ms ? past->cooldown_left_ms - away_ms : 0;
-    return true;
+    if (past->cooldown_left_ms != ALL_OF_IT)
+        past->cooldown_left_ms = past->cooldown_left_ms > away_ms ? past->cooldown_left_ms - away_ms : 0;
+    past->breaker_ramp_left_ms = ALL_OF_IT;
+    return json_is_null(json_object_get(json, "breaker_ramp_left_ms")) ||
+           load_later(json, "breaker_ramp_left_ms", DURATION_MAX_MS, &past->breaker_ramp_left_ms);
 }
 
 static bool is_text_or_null(const json_t *json)
@@ -380,6 +392,7 @@ bool router_restore(struct router *router, const json_t *state, uint64_t now_ms,
     }
     json_decref(router->parked);
     router->parked = parked;
+    router->replayed = json_is_true(json_object_get(state, "replayed"));
     router->passthrough |= sources & kept_sources;
     router->dirty = true;
     return true;

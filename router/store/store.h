@@ -79,6 +79,10 @@ size_t store_lost(const struct store *store);
 /* The newest `limit` audit lines, oldest first, as an array; new reference, NULL without memory. */
 json_t *store_audit_tail(struct store *store, size_t limit);
 
+/* The audit lines behind `sequence`, oldest first, as router_history() shows events; of very many the newest. New
+ * reference, NULL without memory. */
+json_t *store_events_after(struct store *store, uint64_t sequence);
+
 /* True while the file `passthrough` stands in the directory. One stat(). */
 bool store_passthrough_file(const struct store *store);
 
