@@ -182,6 +182,23 @@ class Verbs(PlanCase):
         self.assertIn("past gate window", " ".join(shunt.ctl("history", "executor").split()))
 
 
+    def test_an_open_breaker_stands_in_the_way_as_well(self):
+        shunt = self.begin()
+        shunt.ctl("promote", "executor", "--force")
+        shunt.ctl("promote", "executor", "--force")
+        opens = self.waiter(shunt, "executor", "--wait", "breaker-open", "--timeout", "1m")
+        self.new.tell("status 500")
+        load = self.load(shunt.address, connections=8, users=400, path="/executor/x", rate=1000)
+        self.assert_ends(opens, 0, "breaker open, trip 1/")
+        load.finish()
+        self.assertEqual(shunt.ctl("status", "executor", "--wait", "healthy", "--timeout", "10ms", code=None).returncode, 3)
+        error = shunt.admin_reply("POST", "/api/v1/routes/executor/promote", {}).json()["error"]
+        self.assertRegex(error["obstacles"][-1], "^the breaker is open: .")
+        told = " ".join(shunt.ctl("promote", "executor", "--force").split())
+        self.assertRegex(told, r"past the breaker \(open\): .")
+        self.assertEqual(shunt.route("executor")["share"], 0, "force moves the plan, not the breaker")
+
+
 class Looks(PlanCase):
     def test_a_route_tells_what_the_view_of_a_plan_needs(self):
         shunt = self.begin()

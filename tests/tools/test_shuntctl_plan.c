@@ -150,8 +150,9 @@ static void odd_answers_are_survived(void **state)
     static const char *const odd[] = {
         "{}",
         "{\"stages\": [1, null, {}], \"gates\": {\"gates\": [7, {\"applies\": true}]}, \"stage_index\": -4}",
-        "{\"stages\": [{\"current\": true}], \"hold\": 3, \"deadline\": {\"at_ms\": 9223372036854775807}, \"ramp\": {},"
-        " \"gates\": {\"gates\": [{\"applies\": true, \"limit\": 0, \"low\": null, \"high\": null}]}}",
+        "{\"stages\": [{\"current\": true}], \"hold\": 3, \"deadline\": {\"at_ms\": 9223372036854775807}}",
+        "{\"stages\": [{\"current\": true}], \"ramp\": {}, \"percent\": -7, \"effective_percent\": 1e300}",
+        "{\"stages\": [{}], \"gates\": {\"gates\": [{\"applies\": true, \"limit\": 0, \"low\": null}]}}",
         "{\"depends_on\": [1, {}], \"on_failure\": {\"to\": \"sideways\"}, \"breaker\": {\"enabled\": true}}",
     };
     (void)state;

@@ -125,6 +125,27 @@ static void tones_are_codes_where_there_is_colour(void **state)
     assert_drawn(&canvas, "bad");
 }
 
+static bool draws_unicode(const char *all, const char *characters, const char *language)
+{
+    struct screen screen;
+    setenv("LC_ALL", all, 1);
+    setenv("LC_CTYPE", characters, 1);
+    setenv("LANG", language, 1);
+    screen_init(&screen, stdout, true);
+    return screen.unicode;
+}
+
+static void pictures_are_ascii_where_the_locale_is(void **state)
+{
+    (void)state;
+    assert_true(draws_unicode("", "", "C.UTF-8"));
+    assert_true(draws_unicode("", "de_DE.utf8", "C"));
+    assert_true(draws_unicode("en_US.UTF-8", "C", "C"));
+    assert_false(draws_unicode("C", "de_DE.utf8", "C.UTF-8"));
+    assert_false(draws_unicode("", "POSIX", "C.UTF-8"));
+    assert_false(draws_unicode("", "", ""));
+}
+
 static void control_characters_do_not_reach_the_terminal(void **state)
 {
     struct canvas canvas;
@@ -154,6 +175,7 @@ int main(void)
         cmocka_unit_test(more_notes_stand_below_each_other),
         cmocka_unit_test(last_column_is_cut_on_a_terminal_only),
         cmocka_unit_test(tones_are_codes_where_there_is_colour),
+        cmocka_unit_test(pictures_are_ascii_where_the_locale_is),
         cmocka_unit_test(control_characters_do_not_reach_the_terminal),
         cmocka_unit_test(table_without_rows_prints_nothing),
     };
