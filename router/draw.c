@@ -85,9 +85,6 @@ static uint64_t binomial_of_many(struct draw *draw, double n, double p)
     double a = -0.0873 + 0.0248 * b + 0.01 * p;
     double alpha = (2.83 + 5.1 / b) * spread;
     double inside = 0.92 - 4.2 / b;
-    double mode = floor((n + 1) * p);
-    double log_odds = log(p / (1 - p));
-    double at_mode = log_factorial(mode) + log_factorial(n - mode);
     for (;;) {
         double u = draw_uniform(draw) - 0.5;
         double v = open_uniform(draw);
@@ -97,8 +94,10 @@ static uint64_t binomial_of_many(struct draw *draw, double n, double p)
             return (uint64_t)k;
         if (!(k >= 0) || k > n)
             continue;
-        if (log(v * alpha / (a / (us * us) + b)) <=
-            at_mode - log_factorial(k) - log_factorial(n - k) + (k - mode) * log_odds)
+        double mode = floor((n + 1) * p);
+        double height = log_factorial(mode) + log_factorial(n - mode) - log_factorial(k) - log_factorial(n - k) +
+                        (k - mode) * log(p / (1 - p));
+        if (log(v * alpha / (a / (us * us) + b)) <= height)
             return (uint64_t)k;
     }
 }
@@ -136,7 +135,6 @@ static uint64_t poisson_of_many(struct draw *draw, double mean)
     double a = -0.059 + 0.02483 * b;
     double inverse_alpha = 1.1239 + 1.1328 / (b - 3.4);
     double inside = 0.9277 - 3.6224 / (b - 2);
-    double log_mean = log(mean);
     for (;;) {
         double u = draw_uniform(draw) - 0.5;
         double v = open_uniform(draw);
@@ -146,7 +144,7 @@ static uint64_t poisson_of_many(struct draw *draw, double mean)
             return (uint64_t)k;
         if (!(k >= 0) || (us < 0.013 && v > us))
             continue;
-        if (log(v * inverse_alpha / (a / (us * us) + b)) <= k * log_mean - mean - log_factorial(k))
+        if (log(v * inverse_alpha / (a / (us * us) + b)) <= k * log(mean) - mean - log_factorial(k))
             return (uint64_t)k;
     }
 }

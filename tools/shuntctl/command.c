@@ -26,6 +26,13 @@ static const struct command commands[] = {
      "  shuntctl status --wait canary --timeout 30m orders-read && ./smoke-tests\n"
      "  shuntctl status --wait done --timeout 7d orders-read || shuntctl history orders-read\n"
      "  shuntctl status --json | jq '.routes[] | {name, percent}'\n"},
+    {"watch", "[ROUTE]", 0, 1, GROUP_WATCH, false, run_watch, "the same, again and again",
+     "On a terminal the view is redrawn each second until Ctrl-C; elsewhere each view is one line per\n"
+     "route, and with --json one line of JSON. Goes on when shunt cannot be reached for a while.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl watch\n"
+     "  shuntctl watch orders-read --interval 0.2 --count 50\n"},
     {"plan", "[ROUTE]", 0, 1, 0, false, run_plan, "where a plan stands, and why it is not promoted yet",
      "Says first, in one sentence, why the route is not promoted yet. Below: the stages with share, hold and\n"
      "deadline, marked where the plan stands; each gate with its verdict, and the interval in which its\n"
@@ -37,13 +44,6 @@ static const struct command commands[] = {
      "  shuntctl plan\n"
      "  shuntctl plan orders-read\n"
      "  shuntctl plan orders-read --json | jq -r .why_not\n"},
-    {"watch", "[ROUTE]", 0, 1, GROUP_WATCH, false, run_watch, "the same, again and again",
-     "On a terminal the view is redrawn each second until Ctrl-C; elsewhere each view is one line per\n"
-     "route, and with --json one line of JSON. Goes on when shunt cannot be reached for a while.\n"
-     "\n"
-     "Examples:\n"
-     "  shuntctl watch\n"
-     "  shuntctl watch orders-read --interval 0.2 --count 50\n"},
     {"report", "[ROUTE]", 0, 1, GROUP_RESET | GROUP_REPORT | GROUP_RULES, false, run_report,
      "what comparing found: differences, samples",
      "Shows pairs compared, matched and different, the fields that really differ with the reason, and\n"
@@ -90,6 +90,11 @@ static const struct command commands[] = {
      "\n"
      "Examples:\n"
      "  shuntctl gates orders-read && shuntctl promote orders-read -m 'gates pass'\n"},
+    {"start", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "begin a plan that waits for a person",
+     "For plans with `start: manual`, which stand at 0 % until then.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl start orders-read -m 'approved in CHG-4711'\n"},
     {"promote", "ROUTE", 1, 1, GROUP_CHANGE | GROUP_FORCE, false, run_verb, "go to the next stage",
      "Refused while a gate fails (exit code 1) or is undecided (exit code 3), unless --force is given: then\n"
      "it says what it went past (gates, change freezes and hours, webhooks, other plans, the breaker), and\n"
@@ -98,11 +103,6 @@ static const struct command commands[] = {
      "Examples:\n"
      "  shuntctl promote orders-read -m 'dashboards are quiet'\n"
      "  shuntctl promote orders-read --force -m 'mismatches are known, TICKET-12'\n"},
-    {"start", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "begin a plan that waits for a person",
-     "For plans with `start: manual`, which stand at 0 % until then.\n"
-     "\n"
-     "Examples:\n"
-     "  shuntctl start orders-read -m 'approved in CHG-4711'\n"},
     {"pause", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "keep the share, advance no further",
      "The breaker goes on watching.\n\nExamples:\n  shuntctl pause orders-read -m 'deploy of new at 14:00'\n"},
     {"freeze", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "nothing moves the plan until a person resumes it",
@@ -175,6 +175,14 @@ static const struct command commands[] = {
      "\n"
      "Examples:\n"
      "  shuntctl check shunt.yaml\n"},
+    {"simulate", "", 0, 0, GROUP_SIMULATE, true, run_simulate, "what would this plan do with such traffic? asks no shunt",
+     "Runs the file's plan on traffic drawn by chance, with the router's own code, and says for each stage and\n"
+     "gate when it would pass, fail or stay undecided, who would decide, and how often wrongly. Nothing is\n"
+     "sent anywhere. docs/judgement.md explains what is behind it.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl simulate --config shunt.yaml --route orders-read --rate 20 --legacy-errors 0.5% --new-errors +0.5%\n"
+     "  shuntctl simulate --config shunt.yaml --rate 200 --new-latency x1.3 --mismatch 0.02% --runs 1000\n"},
 };
 
 enum {

@@ -65,6 +65,7 @@ int run_set_percent(struct ctl *ctl, const struct command *command, const char *
 int run_passthrough(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_reload(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_explain(struct ctl *ctl, const struct command *command, const char *const *words);
+int run_simulate(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_check(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_history(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_audit(struct ctl *ctl, const struct command *command, const char *const *words);

@@ -36,12 +36,19 @@ enum option_group {
     GROUP_COMPARE = 1 << 12,
     GROUP_STATE = 1 << 13, /* --wait for a state, --timeout of that */
     GROUP_SINCE = 1 << 14,
+    GROUP_SIMULATE = 1 << 15,
     GROUP_CHANGE = GROUP_WHO | GROUP_REASON,
 };
 
 /* A flag that means another thing with another command; options_settle() knows which. */
 struct option_given {
     const char *name, *value;
+};
+
+/* What simulate assumes, as written; NULL or 0 where not given. */
+struct option_traffic {
+    const char *rate, *legacy_errors, *new_errors, *latency, *new_latency, *mismatch, *daily;
+    uint64_t runs, seed, time_ms;
 };
 
 struct options { /* text is borrowed from argv and the environment */
@@ -68,6 +75,7 @@ struct options { /* text is borrowed from argv and the environment */
     uint64_t since_ms;              /* how far back; 0: not asked for */
     const char *state;              /* of status --wait; NULL: do not wait */
     double most, confidence, noise; /* fractions; negative: not given */
+    struct option_traffic traffic;  /* of simulate */
     bool json, no_color, help, version, force, reset, all, html, suggest_rules, insecure;
     unsigned seen; /* groups of the flags that were given */
     struct option_given given[OPTIONS_GIVEN];
