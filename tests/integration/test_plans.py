@@ -4,11 +4,15 @@ Every route here has its own host and its own pair of backends, so that one shun
 short, and what is awaited is always a condition.
 """
 
+import json
 import os
+import shutil
+import subprocess
 import threading
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
-from harness import Case, Client, http_reply, main, wait_until
+from harness import BUILD, Case, Client, http_reply, main, wait_until
 
 # Decided within a second or two at a few hundred requests per second, and still sure enough for a test.
 GATES = "min_requests: 40, error_rate_increase: 15%, p95_increase: off, mismatch_rate: off, confidence: 99.9%"
@@ -29,12 +33,13 @@ ROUTE = """\
 
 
 class PlanCase(Case):
-    def begin(self, top="", **routes):
-        """`routes`: the further keys of each, one line each."""
+    def begin(self, top="", traffic=True, **routes):
+        """`routes`: the further keys of each, one line each. Without traffic nobody has to listen."""
         self.state = os.path.join(self.directory, "state")
         self.routes = routes
-        self.legacy = {name: self.fast("legacy") for name in routes}
-        self.new = {name: self.fast("new") for name in routes}
+        nobody = SimpleNamespace(url="http://127.0.0.1:9")
+        self.legacy = {name: self.fast("legacy") if traffic else nobody for name in routes}
+        self.new = {name: self.fast("new") if traffic else nobody for name in routes}
         self.it = self.shunt(self.file(top))
         return self.it
 
@@ -526,6 +531,148 @@ class Blame(PlanCase):
         self.assertGreater(min(route["evidence"][side]["errors"] for side in ("legacy", "new")), 300)
         self.assertEqual((route["phase"], route["percent"], route["breaker"]["state"]), ("running", 50, "closed"))
         self.assertEqual(self.history("both", *WORST), [])
+
+
+def stages(*which):
+    """stages("a 10", "b 40", ...); what follows the share goes into the stage."""
+    parts = [one.split(" ", 2) for one in which]
+    return "stages: [ " + ", ".join(f"{{ name: {name}, percent: {percent}, hold: 1h{', ' + more[0] if more else ''} }}"
+                                    for name, percent, *more in parts) + " ]"
+
+
+AB = stages("a 10", "b 40")
+NEXT = ("promote", {"force": True})
+# Route: what it was, what was done to it, what the file says then, what it must be; and whether its share is the file's.
+EDITS = {
+    "same": ([AB], [NEXT], [AB.replace("1h", "2h")], ("running", "b", 40)),
+    "raised": ([AB], [NEXT], [stages("a 10", "b 60")], ("running", "b", 40)),
+    "raised_paused": ([AB], [NEXT, ("pause", {})], [stages("a 10", "b 60")], ("paused", "b", 40)),
+    "raised_frozen": ([AB], [NEXT, ("freeze", {})], [stages("a 10", "b 60")], ("frozen", "b", 40)),
+    "lowered": ([AB], [NEXT], [stages("a 10", "b 25")], ("running", "b", 25)),
+    "lowered_paused": ([AB], [NEXT, ("pause", {})], [stages("a 10", "b 25")], ("paused", "b", 25)),
+    "lowered_frozen": ([AB], [NEXT, ("freeze", {})], [stages("a 10", "b 25")], ("frozen", "b", 25)),
+    "moved": ([AB], [NEXT], [stages("zero 0", "a 10", "b 40", "c 50")], ("running", "b", 40)),
+    "gone": ([AB], [NEXT], [stages("a 10", "c 30", "d 60")], ("running", "c", 30)),
+    "all_above": ([AB], [NEXT], [stages("x 50", "y 80")], ("running", "x", 40)),
+    "gone_paused": ([AB], [("set-percent", {"percent": 33.33})], [stages("x 20", "y 60")], ("paused", "x", 33.33)),
+    "gone_frozen": ([AB], [NEXT, ("freeze", {})], [stages("x 20", "y 60")], ("frozen", "x", 40)),
+    "gone_back": ([AB], [NEXT, ("rollback", {})], [stages("x 20", "y 60")], ("rolled_back", "x", 0)),
+    "added": ([AB], [NEXT, NEXT], [stages("a 10", "b 40", "c 100")], ("running", "b", 40)),
+    "done_raised": ([AB], [NEXT, NEXT], [stages("a 10", "b 60")], ("running", "b", 40)),
+    "done": ([AB], [NEXT, NEXT], [AB], ("done", "b", 40)),
+    "waits": ([AB, "start: manual"], [], [AB], ("waiting", "a", 0)),
+    "waits_gone": ([AB, "start: manual"], [], [stages("x 20", "y 60")], ("waiting", "x", 0)),
+    "started": ([AB], [NEXT], [AB, "start: manual"], ("running", "b", 40)),
+    "back": ([AB], [NEXT, ("rollback", {})], [stages("a 20", "b 60")], ("rolled_back", "b", 0)),
+    "back_fixed": ([AB], [("rollback", {})], ["percent: 50"], ("rolled_back", None, 0)),
+    "stepped": ([stages("a 10", "b 40 deadline: 2h, on_deadline: rollback"), "on_failure: { to: previous, ramp: 1h }"], [NEXT],
+                [stages("a 20", "b 60 deadline: 2h, on_deadline: rollback"), "on_failure: { to: zero }"], ("running", "a", 10)),
+    "falling": ([stages("a 10", "b 40 deadline: 2h, on_deadline: rollback"), "on_failure: { to: zero, ramp: 1h }"], [NEXT],
+                [stages("a 20", "b 60 deadline: 2h, on_deadline: rollback"), "on_failure: { to: freeze }"], ("rolled_back", "b", 0)),
+    "needs": ([AB], [NEXT], [AB, "depends_on: [ same ]", "on_failure: { to: previous }"], ("running", "b", 40)),
+    "by_hand": ([AB], [NEXT], [stages("a 10", "b 40 deadline: 2h"), "promotion: manual"], ("running", "b", 40)),
+    "unstaged": ([AB], [NEXT], ["percent: 55"], ("fixed", None, 55), True),
+    "edited": (["percent: 20"], [("set-percent", {"percent": 5})], ["percent: 30"], ("fixed", None, 30), True),
+    "kept": (["percent: 20"], [("set-percent", {"percent": 5})], ["percent: 20", "fallback: { on: [5xx], methods: [GET] }"],
+             ("fixed", None, 5)),
+    "staged": (["percent: 20"], [], [AB], ("running", "a", 10)),
+}
+# Those that fall by a deadline do it while the file says so, in the next step.
+OVERDUE = ("stepped", "falling")
+
+
+class Edited(PlanCase):
+    """docs/plans.md, "Editing the file"."""
+
+    def set_up(self):
+        self.begin(traffic=False, **{name: row[0] for name, row in EDITS.items()})
+        for name, row in EDITS.items():
+            for verb, body in row[1]:
+                self.it.verb(name, verb, {**body, "who": "anna"})
+        self.edit(**{name: [EDITS[name][0][0].replace("2h", "1ms").replace("hold: 1h", "hold: 0s"), *EDITS[name][0][1:]]
+                     for name in OVERDUE})
+        for name in OVERDUE:
+            self.wait_event(name, "step_back", "rollback")
+            self.assertGreater(self.route(name)["share"], 10, "on the way down")
+        return {name: self.route(name) for name in EDITS}
+
+    def check(self, before):
+        for name, row in EDITS.items():
+            with self.subTest(name):
+                self.assertEqual(self.where(name), row[3])
+                if len(row) == 4:
+                    self.assertLessEqual(self.route(name)["share"], before[name]["share"])
+                changed = self.where(name) != (before[name]["phase"], before[name].get("stage"), before[name]["percent"])
+                self.assertEqual(len(self.history(name, "reload")), 1 if changed else 0)
+        for name in OVERDUE:
+            self.assertGreater(self.route(name)["ramp"]["left_ms"], 0, "the way down goes on")
+        self.it.verb("raised", "promote", {"force": True})
+        self.assertEqual(self.where("raised"), ("running", "b", 60), "the share of the same stage that was raised")
+
+    def test_a_reload_never_raises_the_share_of_a_plan(self):
+        before = self.set_up()
+        self.edit(**{name: row[2] for name, row in EDITS.items()})
+        self.check(before)
+
+    def test_nor_does_a_file_edited_while_it_was_not_running(self):
+        before = self.set_up()
+        self.routes.update({name: row[2] for name, row in EDITS.items()})
+        self.it.restart(self.file())
+        self.check(before)
+
+    def test_a_route_that_comes_back_goes_on_where_it_was(self):
+        self.begin(traffic=False, comes=[AB], stays=[AB])
+        self.it.verb("comes", "promote", {"force": True})
+        self.it.verb("comes", "rollback", {"who": "anna"})
+        self.routes["other"] = self.routes.pop("comes")
+        self.legacy["other"] = self.new["other"] = self.legacy["stays"]
+        self.edit()
+        self.assertEqual(self.where("other"), ("running", "a", 10), "of another name it is another route")
+        self.it.restart()
+        self.edit(comes=[AB])
+        self.assertEqual(self.where("comes"), ("rolled_back", "b", 0))
+
+
+class Upgraded(PlanCase):
+    """A state directory written by the first version, whose state.json says version 1 and whose trail has no checksums."""
+
+    FIRST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "version1")
+
+    def test_the_first_versions_state_is_taken_over(self):
+        shutil.copytree(self.FIRST, os.path.join(self.directory, "state"))
+        staged = "stages: [ { name: shadow, percent: 0, shadow: 100, hold: 1h }, { name: canary, percent: 10, hold: 1h }, " \
+                 "{ name: half, percent: 50, hold: 1h }, { percent: 100 } ]"
+        two = "stages: [ { name: canary, percent: 10, hold: 1h }, { name: half, percent: 50, hold: 1h } ]"
+        self.begin(traffic=False, staged=[staged], paused=[two], back=[two], done=["stages: [ { name: all, percent: 30, hold: 1h } ]"],
+                   tripped=["percent: 50", f"breaker: {{ {BREAKER.replace('1h', '1d')}, max_trips: 5 }}"], fixed=["percent: 25"],
+                   everything=["percent: 5"])
+        for _ in range(2):
+            for name, wanted in (("staged", ("running", "canary", 10)), ("paused", ("paused", "canary", 33.33)),
+                                 ("back", ("rolled_back", "half", 0)), ("done", ("done", "all", 30)),
+                                 ("tripped", ("fixed", None, 50)), ("fixed", ("fixed", None, 12.5)), ("everything", ("fixed", None, 7))):
+                self.assertEqual(self.where(name), wanted, name)
+            breaker = self.route("tripped")["breaker"]
+            self.assertEqual(breaker["trips"], 1)
+            self.assertNotEqual(breaker["state"], "closed")
+            self.assertEqual(self.it.status()["passthrough_sources"], ["api"])
+            evidence = self.route("staged")["evidence"]
+            self.assertEqual([evidence[side]["judged"] for side in ("legacy", "new")], [546, 54])
+            self.assertIsNotNone(evidence["new"]["latency"])
+            self.assertEqual(self.route("staged")["hold"]["elapsed_ms"], 441, "passthrough: no hold runs")
+            self.it.restart()  # the second time from what was just written
+        self.assertEqual(self.it.find_events("state_damaged") + self.it.find_events("audit_damaged"), [])
+        self.it.verb("paused", "resume", {"who": "anna"})
+        self.it.stop()
+        with open(os.path.join(self.state, "state.json"), encoding="utf-8") as f:
+            self.assertEqual(json.load(f)["state"]["version"], 2)
+        with open(os.path.join(self.state, "audit.jsonl"), encoding="utf-8") as f:
+            lines = [json.loads(line) for line in f]
+        self.assertEqual([line["sequence"] for line in lines], list(range(1, len(lines) + 1)))
+        self.assertEqual((lines[-1]["what"], lines[-1]["who"]), ("resume", "operator:anna"))
+        self.assertEqual([("check" in line) for line in lines].count(False), 17, "what the first version wrote stays as it was")
+        done = subprocess.run([os.path.join(BUILD, "shuntctl"), "audit", "verify", self.state], capture_output=True, text=True,
+                              timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done)
 
 
 if __name__ == "__main__":
