@@ -136,7 +136,8 @@ static bool gather_add(struct gather *gather, const char *piece, size_t length)
         gather->text = text;
         gather->room = room;
     }
-    memcpy(gather->text + gather->length, piece, length);
+    if (length > 0)
+        memcpy(gather->text + gather->length, piece, length);
     gather->length += length;
     return true;
 }

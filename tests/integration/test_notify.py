@@ -28,12 +28,12 @@ STAGED = """\
 
 
 class TlsBackend(Backend):
-    def __init__(self, *arguments):
+    def __init__(self, address="127.0.0.1", name="localhost"):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(SERVER)
         self.refused = 0
-        super().__init__(*arguments)
-        self.url = f"https://localhost:{self.port}"
+        super().__init__(address=address)
+        self.url = f"https://{name}:{self.port}"
 
     def _serve_http(self, conn):
         try:
@@ -195,13 +195,15 @@ class Tls(NotifyCase):
         self.sound(shunt)
 
     def test_any_other_certificate_is_not(self):
-        stranger, wrong_name = self.peer(TlsBackend()), self.peer(TlsBackend())
-        wrong_name.url = wrong_name.url.replace("localhost", "127.0.0.2")
-        shunt = self.begin(target(stranger.url, ", events: [ set_percent ]"))
-        shunt.verb("plan", "set-percent", {"percent": 1, "who": "ada"})
-        self.assertIn("certificate", shunt.wait_events("notify_failed")[0]["error"])
-        self.assertEqual(stranger.requests, [])
-        self.sound(shunt)
+        """Of an authority nobody knows, or of another name."""
+        cases = ((self.peer(TlsBackend()), {}),
+                 (self.peer(TlsBackend("127.0.0.2", "127.0.0.2")), {"SSL_CERT_FILE": AUTHORITY}))
+        for percent, (peer, env) in enumerate(cases, 1):
+            shunt = self.begin(target(peer.url, ", events: [ set_percent ]"), env=env)
+            shunt.verb("plan", "set-percent", {"percent": percent, "who": "ada"})
+            self.assertIn("SSL", shunt.wait_events("notify_failed")[0]["error"])
+            self.assertEqual(peer.requests, [])
+            self.sound(shunt)
 
 
 class Webhooks(NotifyCase):
