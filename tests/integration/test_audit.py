@@ -1,5 +1,6 @@
 """The audit trail on disk: what was changed, removed or torn is told at the start and by shuntctl, and stops nothing."""
 
+import hashlib
 import json
 import os
 
@@ -51,6 +52,16 @@ class Audit(Case):
         shunt.stop()
         answer = json.loads(shunt.ctl("audit", "verify", self.trail, "--json"))
         self.assertEqual((answer["good"], answer["lines"], answer["damaged"]), (True, len(self.read().splitlines()), 0))
+
+    def test_the_checksums_are_what_the_docs_say(self):
+        """docs/operations.md, computed anew."""
+        shunt = self.begin()
+        shunt.stop()
+        former = ""
+        for line in self.read().decode().splitlines():
+            text, _, end = line.rpartition(',"check":"')
+            former = hashlib.sha256((former + text + "}").encode()).hexdigest()[:32]
+            self.assertEqual(end, former + '"}')
 
     def test_a_changed_line_is_told(self):
         shunt = self.begin()
