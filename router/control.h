@@ -25,6 +25,7 @@ struct route_state {
     json_t
         *moved; /* owned: { "what", "who", "why", "at_ms" } of the plan's last change; NULL: nothing is known of it */
     struct breaker breaker;
+    bool last_trip_due; /* it was told before the process was killed, and the rollback it means was not */
     struct evidence_meter meter;
     uint64_t gathered_ms;      /* how long the meter has run */
     bool in_force;             /* the plan's share was, at the last look */

@@ -316,13 +316,15 @@ static bool draft_make(struct draft *draft, const struct router *router, const s
     return true;
 }
 
-static void resurrect_breaker(struct route_state *state, const struct route_past *past, uint64_t now_ms)
+static void resurrect_breaker(const struct router *router, struct route_state *state, const struct route_past *past,
+                              uint64_t now_ms)
 {
     struct breaker *breaker = &state->breaker;
     const struct config_breaker *limits = &state->config->breaker;
     breaker->trips = past->trips;
     if (!limits->enabled)
         return;
+    state->last_trip_due = router->replayed && past->breaker == BREAKER_OPEN;
     uint64_t cooldown_left_ms = past->cooldown_left_ms;
     if (cooldown_left_ms == ALL_OF_IT)
         cooldown_left_ms = breaker_cooldown_ms(limits, past->trips);
@@ -347,7 +349,7 @@ static void resurrect(struct router *router, struct route_state *state, const st
     state->in_force = true;
     state->depends_met = past->depends_met;
     state->moved = json_incref((json_t *)past->moved);
-    resurrect_breaker(state, past, now_ms);
+    resurrect_breaker(router, state, past, now_ms);
 }
 
 static bool plans_differ(const struct plan *a, const struct config_route *a_config, const struct plan *b,

@@ -104,6 +104,9 @@ static void tick_breaker(struct router *router, struct route_state *state, uint6
     enum breaker_change change =
         breaker_tick(breaker, limits, sum, with_latency, sum != NULL ? &marks : NULL, &trials, now_ms);
     tally_watch_slow(state->tally, breaker_slow_us(breaker, limits));
+    if (state->last_trip_due && state->plan.phase != PLAN_ROLLED_BACK)
+        last_trip(router, state, wall_ms);
+    state->last_trip_due = false;
     if (change == BREAKER_UNCHANGED)
         return;
     router->dirty = true;

@@ -167,6 +167,35 @@ static void who_depends_falls_though_nobody_had_time_to_write_it_down(void **sta
     fixture_free(f);
 }
 
+static void the_last_trip_rolls_back_though_nobody_had_time_to_write_it_down(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, PLANS);
+    fill_rest(f);
+    json_t *old = NULL;
+    for (int turn = 0; turn < 400 && state_of(f, "orders").phase == PLAN_RUNNING; turn++) {
+        json_decref(old);
+        old = saved(f);
+        for (int i = 0; i < 10; i++)
+            ask_new(f, 500);
+        fixture_wait(f, TICK_MS);
+    }
+    assert_int_equal(state_of(f, "orders").phase, PLAN_ROLLED_BACK);
+    for (int lines = 1; lines <= 3; lines++) { /* breaker_open, rollback, and that of rest */
+        json_t *events = router_history(f->router, NULL);
+        for (int i = 3; i > lines; i--)
+            assert_int_equal(json_array_remove(events, json_array_size(events) - 1), 0);
+        struct fixture *g = restarted(f, json_deep_copy(old), events, 0);
+        fixture_wait(g, TICK_MS);
+        assert_int_equal(state_of(g, "orders").phase, PLAN_ROLLED_BACK);
+        assert_int_equal(state_of(g, "rest").phase, PLAN_ROLLED_BACK);
+        assert_int_equal(g->event_count, 3 - lines);
+        fixture_free(g);
+    }
+    json_decref(old);
+    fixture_free(f);
+}
+
 static void a_route_falls_once(void **state)
 {
     (void)state;
@@ -299,6 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_happened_has_happened),
         cmocka_unit_test(who_depends_falls_though_nobody_had_time_to_write_it_down),
+        cmocka_unit_test(the_last_trip_rolls_back_though_nobody_had_time_to_write_it_down),
         cmocka_unit_test(a_route_falls_once),
         cmocka_unit_test(a_cooldown_and_a_way_down_are_whole_ones),
         cmocka_unit_test(evidence_and_hold_begin_anew_with_a_stage),
