@@ -92,7 +92,7 @@ static void choose_side(const struct view_route *row, const struct request_facts
     if (decision->cohort < row->share) {
         decision->side = SIDE_NEW;
         decision->set_assign_cookie = route->assign_cookie.len > 0 && !assigned;
-    } else if (assigned) {
+    } else if (assigned && !row->by_cohort) {
         decision->side = SIDE_NEW;
         decision->reason = REASON_ASSIGNED;
     }

@@ -39,7 +39,7 @@ void evidence_read(const struct evidence_meter *meter, const struct route_counte
 {
     const struct evidence *base = &meter->base;
     *evidence = meter->carried;
-    for (int side = 0; side < SIDES; side++) {
+    for (int side = 0; side < SIDES && !meter->skipping; side++) { /* else what was done since is none */
         struct evidence_side *to = &evidence->side[side];
         to->judged += gained(sum->side[side].judged, base->side[side].judged);
         to->errors += gained(sum->side[side].errors, base->side[side].errors);

@@ -31,6 +31,7 @@ struct view_route {
     uint32_t permits;    /* probes all workers together may have in this half-open epoch */
     enum breaker_state breaker;
     bool rolled_back;
+    bool by_cohort; /* the share goes down to 0, or grows back, step by step: cookies keep nobody on new meanwhile */
     bool held_back; /* a route it depends on has no closed breaker: new gets overrides only */
 };
 

@@ -672,6 +672,90 @@ static void explain_says_what_decide_does_and_counts_nothing(void **state)
     fixture_free(f);
 }
 
+#define ASSIGNED_ROUTE                                                                                                 \
+    YAML_HEAD                                                                                                          \
+    "  - name: orders\n"                                                                                               \
+    "    match: { path: /orders }\n"                                                                                   \
+    "    sticky: [ { header: X-User-Id } ]\n"                                                                          \
+    "    assign: { cookie: shunt_side, max_age: 1h }\n"                                                                \
+    "    gates: { min_requests: 10, error_rate_increase: off, p95_increase: off, mismatch_rate: 1% }\n"                \
+    "    breaker: { consecutive_errors: 5, error_rate: off, error_rate_increase: off, p95_ratio: off, cooldown: 1s,\n" \
+    "               trial_requests: 1, ramp: 10s }\n"                                                                  \
+    "    stages: [ { name: some, percent: 10, shadow: 100, hold: 60s }, { name: half, percent: 50, hold: 60s,\n"       \
+    "              shadow: 100 } ]\n"
+
+/* How many of a hundred users who all have the cookie of new are answered by it. */
+static uint32_t on_new_by_cookie(struct fixture *f, uint16_t status)
+{
+    char cookie[64];
+    uint32_t on_new = 0;
+    struct decision names = {.route = f->config[0]->routes, .side = SIDE_NEW};
+    (void)snprintf(cookie, sizeof(cookie), "shunt_side=%s", router_assign_value(f->view, &names));
+    for (int user = 0; user < 100; user++) {
+        struct request r;
+        char id[32];
+        request_init(&r, "GET", "/orders");
+        (void)snprintf(id, sizeof(id), "user-%d", user);
+        request_add(&r, "X-User-Id", id);
+        request_add(&r, "Cookie", cookie);
+        struct decision d = decide_on(f, 0, &r);
+        observe(f, 0, &d, OUTCOME_OK, d.side == SIDE_NEW ? status : 200, 1000);
+        on_new += d.side == SIDE_NEW;
+    }
+    return on_new;
+}
+
+static void cookies_do_not_hold_up_a_way_down(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ASSIGNED_ROUTE "    on_failure: { to: zero, ramp: 90s }\n");
+    assert_int_equal(command_force(f, "orders"), 0);
+    assert_int_equal(on_new_by_cookie(f, 200), 100);
+    f->pairs = (struct comparison_totals){1000, 500};
+    fixture_wait(f, 1100);
+    assert_int_equal(state_of(f, "orders").effective, 4500);
+    uint32_t on_new = on_new_by_cookie(f, 200);
+    assert_true(on_new > 25 && on_new < 65);
+    fixture_free(f);
+}
+
+/* The stage before keeps them: who is sent away in between would only come back. */
+static void cookies_stay_on_new_on_the_way_to_the_stage_before(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ASSIGNED_ROUTE "    on_failure: { to: previous, ramp: 90s }\n");
+    assert_int_equal(command_force(f, "orders"), 0);
+    f->pairs = (struct comparison_totals){1000, 500};
+    fixture_wait(f, 1100);
+    assert_int_equal(state_of(f, "orders").effective, 4600);
+    assert_int_equal(on_new_by_cookie(f, 200), 100);
+    fixture_wait(f, 95000);
+    assert_int_equal(state_of(f, "orders").effective, 1000);
+    assert_int_equal(on_new_by_cookie(f, 200), 100);
+    fixture_free(f);
+}
+
+static void cookies_do_not_all_come_back_at_once_after_a_recovery(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ASSIGNED_ROUTE);
+    assert_int_equal(command_force(f, "orders"), 0);
+    assert_int_equal(on_new_by_cookie(f, 500), 100);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(state_of(f, "orders").breaker, BREAKER_OPEN);
+    fixture_wait(f, 1000);
+    assert_int_equal(on_new_by_cookie(f, 200), 1); /* the trial */
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(state_of(f, "orders").breaker, BREAKER_CLOSED);
+    uint32_t at_first = on_new_by_cookie(f, 200);
+    assert_true(at_first < 20);
+    fixture_wait(f, 5000);
+    assert_true(on_new_by_cookie(f, 200) > at_first);
+    fixture_wait(f, 5000);
+    assert_int_equal(on_new_by_cookie(f, 200), 100);
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -688,6 +772,9 @@ int main(void)
         cmocka_unit_test(a_sample_of_users_stays_the_same),
         cmocka_unit_test(a_write_is_not_mirrored_unless_named),
         cmocka_unit_test(the_assignment_cookie_only_ever_keeps_on_new),
+        cmocka_unit_test(cookies_do_not_hold_up_a_way_down),
+        cmocka_unit_test(cookies_stay_on_new_on_the_way_to_the_stage_before),
+        cmocka_unit_test(cookies_do_not_all_come_back_at_once_after_a_recovery),
         cmocka_unit_test(outcomes_are_counted_on_the_side_asked_first),
         cmocka_unit_test(the_file_says_what_is_an_error),
         cmocka_unit_test(what_has_no_route_fails_by_5xx_and_every_kind),

@@ -159,10 +159,12 @@ static void what_is_done_without_the_share_is_not_compared(void **state)
     evidence_skip(&m.meter, &m.sum, &pairs); /* passthrough came on */
     check_side(&m, SIDE_NEW, 100, 3);
     serve(&m, SIDE_LEGACY, 5000, 5000, 9000); /* an outage, with all traffic on legacy */
+    check_side(&m, SIDE_LEGACY, 200, 1); /* also for who reads between two looks: a judge, or the state that is saved */
     pairs.compared = 15;
     evidence_skip(&m.meter, &m.sum, &pairs);
     serve(&m, SIDE_LEGACY, 5000, 5000, 9000);
     check_side(&m, SIDE_NEW, 100, 3);
+    check_side(&m, SIDE_LEGACY, 200, 1);
     evidence_take_up(&m.meter, &m.sum);
     check_side(&m, SIDE_LEGACY, 200, 1);
     evidence_take_up(&m.meter, &m.sum); /* and takes nothing away when called again */
@@ -187,7 +189,7 @@ static void a_stage_that_begins_while_skipping_begins_empty(void **state)
     begin(&m, 0, 0);
     evidence_skip(&m.meter, &m.sum, &none);
     serve(&m, SIDE_LEGACY, 100, 0, 1000);
-    evidence_begin(&m.meter, &m.sum, &none, false);
+    evidence_begin(&m.meter, &m.sum, &none, true);
     serve(&m, SIDE_LEGACY, 100, 0, 1000);
     evidence_skip(&m.meter, &m.sum, &none);
     check_side(&m, SIDE_LEGACY, 0, 0);
