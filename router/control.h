@@ -30,6 +30,7 @@ struct route_state {
     uint64_t gathered_ms;      /* how long the meter has run */
     bool in_force;             /* the plan's share was, at the last look */
     bool depends_met;          /* all it depends on had come, at the last look */
+    bool held;                 /* see router_settle_held() */
     uint32_t entries_seen;     /* plan.entries the meter began with */
     uint32_t share_seen;       /* router_share() at the last look */
     uint64_t ended_seen;       /* tally_ended() at the last look */
@@ -112,8 +113,10 @@ void route_state_follow_force(struct router *router, struct route_state *state, 
 
 /* Has this come? */
 bool dependency_is_met(const struct router *router, const struct config_dependency *dependency);
+/* To be called after breakers may have changed: finds again whom they hold. */
+void router_settle_held(struct router *router);
 /* Is the breaker of a route it depends on, near or far, not closed? */
-bool route_state_is_held(const struct router *router, const struct route_state *state);
+bool route_state_is_held(const struct route_state *state);
 /* What it waits for, as a sentence; false: nothing. */
 bool route_state_waits(const struct router *router, const struct route_state *state, char *sentence, size_t room);
 /* After plans may have moved: whoever depended on one that fell falls with it. */

@@ -34,26 +34,48 @@ static const struct config_dependency *first_unmet(const struct router *router, 
     return NULL;
 }
 
-/* The route whose breaker holds this one's traffic; NULL: none. The configuration has no circles; `depth` is for the
- * reader who doubts it. */
-static const struct route_state *holder(const struct router *router, const struct route_state *state, uint32_t depth)
+/* The first it depends on that holds it, by its own breaker or since it is held, too; NULL: none. */
+static const struct route_state *held_by(const struct router *router, const struct route_state *state)
 {
-    for (uint32_t i = 0; i < state->config->depends_count && depth > 0; i++) {
+    for (uint32_t i = 0; i < state->config->depends_count; i++) {
         const struct route_state *on = state_of(router, &state->config->depends_on[i]);
-        if (on == NULL)
-            continue;
-        if (on->breaker.state != BREAKER_CLOSED)
+        if (on != NULL && (on->breaker.state != BREAKER_CLOSED || on->held))
             return on;
-        const struct route_state *behind = holder(router, on, depth - 1);
-        if (behind != NULL)
-            return behind;
     }
     return NULL;
 }
 
-bool route_state_is_held(const struct router *router, const struct route_state *state)
+/* Each round reaches those one step further from the breakers; where many depend on many, walking every way from each
+ * would take for ever. */
+void router_settle_held(struct router *router)
 {
-    return holder(router, state, router->count) != NULL;
+    bool again = true;
+    for (uint32_t i = 0; i < router->count; i++)
+        router->states[i]->held = false;
+    while (again) {
+        again = false;
+        for (uint32_t i = 0; i < router->count; i++) {
+            struct route_state *state = router->states[i];
+            if (state->held || held_by(router, state) == NULL)
+                continue;
+            state->held = true;
+            again = true;
+        }
+    }
+}
+
+bool route_state_is_held(const struct route_state *state)
+{
+    return state->held;
+}
+
+/* The route whose breaker holds this one's traffic; NULL: none. The configuration has no circles. */
+static const struct route_state *holder(const struct router *router, const struct route_state *state)
+{
+    const struct route_state *on = state->held ? held_by(router, state) : NULL;
+    while (on != NULL && on->breaker.state == BREAKER_CLOSED)
+        on = held_by(router, on);
+    return on;
 }
 
 static const char *stage_or_share(const struct route_state *state)
@@ -78,13 +100,13 @@ static void say_unmet(const struct router *router, const struct config_dependenc
 bool route_state_waits(const struct router *router, const struct route_state *state, char *sentence, size_t room)
 {
     const struct config_dependency *unmet = first_unmet(router, state);
-    const struct route_state *held_by = holder(router, state, router->count);
+    const struct route_state *by = holder(router, state);
     if (unmet != NULL)
         say_unmet(router, unmet, sentence, room);
-    else if (held_by != NULL)
-        (void)snprintf(sentence, room, "the breaker of %s is %s", held_by->tally->name,
-                       breaker_state_name(held_by->breaker.state));
-    return unmet != NULL || held_by != NULL;
+    else if (by != NULL)
+        (void)snprintf(sentence, room, "the breaker of %s is %s", by->tally->name,
+                       breaker_state_name(by->breaker.state));
+    return unmet != NULL || by != NULL;
 }
 
 static void fall(struct router *router, struct route_state *state, const struct config_dependency *unmet,

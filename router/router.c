@@ -49,7 +49,7 @@ static uint32_t ramped_share(const struct router *router, const struct route_sta
 
 uint32_t router_share(const struct router *router, const struct route_state *state)
 {
-    if (router->passthrough != 0 || state->breaker.state != BREAKER_CLOSED || route_state_is_held(router, state))
+    if (router->passthrough != 0 || state->breaker.state != BREAKER_CLOSED || route_state_is_held(state))
         return 0;
     return ramped_share(router, state);
 }
@@ -472,6 +472,7 @@ bool router_configure(struct router *router, const struct config *config, uint64
             continue_route(router, draft.states[i], &config->routes[i], now_ms, wall_ms);
     }
     free(draft.fresh);
+    router_settle_held(router);
     router_settle_dependencies(router);
     router->replayed = false;
     for (uint32_t i = 0; i < router->count; i++)
@@ -500,7 +501,9 @@ struct router_view *router_make_view(const struct router *router)
         row->permits = state->config->breaker.trial_requests;
         row->breaker = state->breaker.state;
         row->rolled_back = state->plan.phase == PLAN_ROLLED_BACK && row->share == 0;
-        row->held_back = route_state_is_held(router, state);
+        row->by_cohort =
+            row->share > 0 && (state->plan.phase == PLAN_ROLLED_BACK || row->share < plan_share(&state->plan));
+        row->held_back = route_state_is_held(state);
     }
     return view;
 }

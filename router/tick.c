@@ -70,6 +70,7 @@ static void on_breaker_changed(struct router *router, struct route_state *state,
                                enum breaker_state was, uint32_t trips, uint64_t wall_ms)
 {
     router_changed(router);
+    router_settle_held(router);
     route_state_tell_breaker(router, state, was, trips,
                              &(struct change){breaker_events[change], "breaker", state->breaker.why, wall_ms, NULL});
     if (change != BREAKER_TRIPPED)

@@ -259,6 +259,39 @@ static void the_status_says_what_has_come(void **state)
     fixture_free(f);
 }
 
+/* Each of these plans waits for as many before it as a file may name: there are nearly 2^31 ways from last to first. */
+static void who_is_held_by_whom_is_found_where_many_depend_on_many(void **state)
+{
+    (void)state;
+    enum {
+        MANY = 32
+    };
+    char *yaml = NULL;
+    size_t length = 0;
+    FILE *text = open_memstream(&yaml, &length);
+    assert_non_null(text);
+    fputs(YAML_HEAD, text);
+    for (int i = 0; i < MANY; i++) {
+        fprintf(text, "  - name: r%d\n    match: { path: /r%d }\n", i, i);
+        for (int before = 1; before <= i && before <= 16; before++)
+            fprintf(text, "%s{ route: r%d, stage: canary }", before > 1 ? ", " : "    depends_on: [ ", i - before);
+        fprintf(text, "%s" QUIET("90"), i > 0 ? " ]\n" : "");
+    }
+    assert_int_equal(fclose(text), 0);
+    struct fixture *f = fixture_new(1, yaml);
+    free(yaml);
+    fixture_wait(f, 100);
+    assert_int_equal(state_of(f, "r31").effective, 5000);
+    users(f, "/r0", 50, 500);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(state_of(f, "r0").breaker, BREAKER_OPEN);
+    assert_int_equal(state_of(f, "r31").effective, 0);
+    assert_true(why_not_has(f, MANY - 1, "the breaker of r0 is open"));
+    assert_int_equal(command(f, VERB_RESET_BREAKER, "r0"), 0);
+    assert_int_equal(state_of(f, "r31").effective, 5000);
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +306,7 @@ int main(void)
         cmocka_unit_test(an_edit_of_the_file_is_no_fall),
         cmocka_unit_test(what_has_come_is_remembered_over_a_restart),
         cmocka_unit_test(the_status_says_what_has_come),
+        cmocka_unit_test(who_is_held_by_whom_is_found_where_many_depend_on_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
