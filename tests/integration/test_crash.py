@@ -283,7 +283,7 @@ class Moving(Case):
                         for i in range(turn % 3)]
             for thread in threads:
                 thread.start()
-            trail.wait_lines(chance.randrange(1, 9), 0.5)
+            trail.wait_lines(chance.randrange(1, 6), 0.3)
             time.sleep(chance.random() * 0.02)
             shunt.kill()
             stop.set()
