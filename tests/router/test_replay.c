@@ -323,6 +323,57 @@ static void a_route_the_state_has_not_seen_is_taken_up(void **state)
     fixture_free(f);
 }
 
+static uint64_t allocations_left;
+
+static void *failing_malloc(size_t size)
+{
+    if (allocations_left == 0)
+        return NULL;
+    allocations_left--;
+    return malloc(size);
+}
+
+/* A state that is behind, or none at all, is as if there had been no replay. */
+static void no_missing_memory_does_harm(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, PLANS);
+    fill_rest(f);
+    json_t *old = saved(f);
+    (void)json_object_del(json_object_get(old, "routes"), "fixed");
+    assert_int_equal(command_percent(f, "fixed", 300), 0);
+    assert_int_equal(command(f, VERB_ROLLBACK, "orders"), 0);
+    json_t *events = router_history(f->router, NULL);
+    bool enough = false;
+    uint64_t refused = 0;
+    for (uint64_t count = 0; !enough; count++) {
+        json_t *short_of_it = json_deep_copy(old);
+        allocations_left = count;
+        json_set_alloc_funcs(failing_malloc, free);
+        (void)state_replay(short_of_it, events);
+        enough = allocations_left > 0;
+        json_set_alloc_funcs(malloc, free);
+        struct fixture *g = fixture_empty(1);
+        char *why = NULL;
+        if (router_restore(g->router, short_of_it, g->now_ms, g->wall_ms, &why)) {
+            g->last_sequence = sequence_of(short_of_it);
+            fixture_configure(g, PLANS);
+            assert_true(state_of(g, "orders").percent == 5000 || state_of(g, "orders").percent == 0);
+            assert_true(!enough || state_of(g, "orders").phase == PLAN_ROLLED_BACK);
+        } else {
+            assert_false(enough);
+            refused++;
+        }
+        free(why);
+        json_decref(short_of_it);
+        fixture_free(g);
+    }
+    assert_true(refused > 0);
+    json_decref(events);
+    json_decref(old);
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_state_that_knows_all_stays_as_it_is),
         cmocka_unit_test(what_is_no_event_is_left_out),
         cmocka_unit_test(a_route_the_state_has_not_seen_is_taken_up),
+        cmocka_unit_test(no_missing_memory_does_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
