@@ -372,6 +372,7 @@ static void note_gates(struct simulator *s, const struct gate_report *report)
         if (!result->applies)
             continue;
         gate->applies = true;
+        gate->newest = result->verdict;
         gate->failed = gate->failed || result->verdict == VERDICT_FAIL;
         if (gate->verdict != VERDICT_UNDECIDED || result->verdict == VERDICT_UNDECIDED)
             continue;

@@ -57,6 +57,7 @@ struct simulate_gate {
     uint64_t after_ms;    /* in the stage */
     uint64_t evidence;    /* exchanges or pairs of the side that had fewer */
     bool failed;          /* at any time, whatever it had said before */
+    enum verdict newest;
 };
 
 struct simulate_stage {

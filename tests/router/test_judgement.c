@@ -192,7 +192,7 @@ static void equal_backends_hardly_ever_fail(void **state)
 {
     (void)state;
     static const double rates[] = {0, 0.001, 0.01, 0.1};
-    uint32_t count = rollouts(150, 1);
+    uint32_t count = rollouts(80, 1);
     for (size_t e = 0; e < 4; e++) {
         uint32_t none[4] = {0};
         uint32_t two[4] = {0};
@@ -654,8 +654,8 @@ static void plans_of_equal_backends_are_done(void **state)
             struct said said = {0};
             if (!is_wanted(e * 3 + r))
                 continue;
-            run_plans(&t, false, rollouts(6, 1), 0.1, &said);
-            run_others(&t, rollouts(4, 10), &said);
+            run_plans(&t, false, rollouts(3, 1), 0.1, &said);
+            run_others(&t, rollouts(2, 10), &said);
             print_said("plan_equal", &t, false, &said);
             assert_true(said.failed <= said.count / 100.0);
             assert_true(said.done >= said.count * 0.99);

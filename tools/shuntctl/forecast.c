@@ -100,6 +100,11 @@ static double evidence_of(const struct question *q, const struct simulate_run *r
 
 /* ---- gates and stages ---- */
 
+static bool is_stuck_in(const struct simulate_run *run, uint32_t stage)
+{
+    return run->stage == stage && (run->end == SIMULATE_UNDECIDED || run->by == SIMULATE_BY_DEADLINE);
+}
+
 static void sum_gate(struct forecast_gate *gate, const struct runs *runs, const struct config_gates *gates,
                      const struct simulate_world *world, uint32_t stage, enum gate_kind kind)
 {
@@ -114,6 +119,7 @@ static void sum_gate(struct forecast_gate *gate, const struct runs *runs, const 
         gate->passed += one->verdict == VERDICT_PASS;
         gate->failed += one->verdict == VERDICT_FAIL;
         gate->undecided += one->verdict == VERDICT_UNDECIDED;
+        gate->open += is_stuck_in(&runs->run[i], stage) && one->newest == VERDICT_UNDECIDED;
     }
     gate->pass_ms = spread_of(runs, (struct question){decision_of, stage, kind, VERDICT_PASS, 0});
     gate->fail_ms = spread_of(runs, (struct question){decision_of, stage, kind, VERDICT_FAIL, 0});

@@ -18,8 +18,9 @@ struct forecast_gate {
     bool holds;    /* the truth is within the limit */
     double truth, limit;
     uint32_t passed, failed, undecided; /* runs that entered the stage: what it said first */
-    struct spread pass_ms, fail_ms;     /* in the stage */
-    struct spread evidence;             /* exchanges or pairs, of the side that had fewer, until it said so */
+    uint32_t open; /* runs that had come no further when their time was over, with this gate undecided */
+    struct spread pass_ms, fail_ms; /* in the stage */
+    struct spread evidence;         /* exchanges or pairs, of the side that had fewer, until it said so */
 };
 
 struct forecast_stage {

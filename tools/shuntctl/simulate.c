@@ -240,16 +240,17 @@ static void remark_on_gate(const struct simulation *s, json_t *remarks, uint32_t
     const struct forecast_stage *stage = &s->forecast->stages[index];
     const struct forecast_gate *gate = &stage->gate[kind];
     const char *name = gate_name(kind);
-    uint32_t decided = gate->passed + gate->failed;
     if (!gate->applies)
         return;
     if (gate->measures && fabs(gate->truth - gate->limit) < 1e-9)
         snprintf(text, sizeof(text), "stage %s: the truth is exactly the limit of %s: no number of requests decides it",
                  config->name, name);
-    else if (gate->undecided > decided)
-        snprintf(text, sizeof(text),
-                 "stage %s: the gate %s stays undecided in %s of the runs: more traffic, more time, or a wider limit",
-                 config->name, name, share_words(gate->undecided, gate->undecided + decided).text);
+    else if (gate->open > 0)
+        snprintf(
+            text, sizeof(text),
+            "stage %s is not left in %s of the runs, as the gate %s is undecided to the end: more traffic, more time, "
+            "or a wider limit",
+            config->name, share_words(gate->open, s->forecast->runs).text, name);
     else if (gate->passed > gate->failed && gate->pass_ms.median > (double)config->hold_ms)
         snprintf(text, sizeof(text), "at %g req/s the gate %s of stage %s needs %s: longer than the hold of %s",
                  s->world.rate, name, config->name, number_duration((uint64_t)gate->pass_ms.median, took),
