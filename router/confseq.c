@@ -201,8 +201,10 @@ struct interval confseq_of_difference(uint64_t first_events, uint64_t first_tota
 
 /* ---- quantiles ---- */
 
-/* The share of values at or below quantile q is q: the mixture bets around it, with the weight of so many values. */
-#define QUANTILE_WEIGHT 100.0
+/* The share of values at or below quantile q is q: the mixture bets around it, with the weight of so many values. More
+ * tells differences that are near the limit sooner, and those far away later: with 100, a p95 of 1.3 times against 1.2
+ * takes 4 % more requests, one of 2 times 11 % less. */
+#define QUANTILE_WEIGHT 200.0
 
 struct counting {
     struct mixture mixture;
