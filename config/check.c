@@ -13,20 +13,20 @@
 #include "config/regex.h"
 #include "config/scalar.h"
 
-/* Where a key's value stands, or the mapping itself. */
-static struct place place_of(const struct node *mapping, const char *key)
+/* ---- what checks have in common ---- */
+
+struct place check_place(const struct node *mapping, const char *key)
 {
     const struct node_item *item = node_find(mapping, key);
     return item != NULL ? item->value->place : mapping->place;
 }
 
-static bool says(const struct node *mapping, const char *key)
+bool check_says(const struct node *mapping, const char *key)
 {
     return node_find(mapping, key) != NULL;
 }
 
-__attribute__((format(printf, 4, 5))) static void fault_at(struct loader *loader, const char *key, struct place place,
-                                                           const char *format, ...)
+void check_fault(struct loader *loader, const char *key, struct place place, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -51,12 +51,12 @@ void admin_check(struct loader *loader, const struct node *node, void *base)
 {
     struct config_admin *admin = base;
     admin->enabled = true;
-    if (admin->address.text == NULL || says(node, "token_file") || scalar_is_loopback(&admin->address))
+    if (admin->address.text == NULL || check_says(node, "token_file") || scalar_is_loopback(&admin->address))
         return;
-    fault_at(loader, "address", place_of(node, "address"),
-             "%s can be reached from other machines and there is no "
-             "token_file; expected an address of this machine such as 127.0.0.1:9901, or a token_file",
-             text_shown(loader->faults, admin->address.text));
+    check_fault(loader, "address", check_place(node, "address"),
+                "%s can be reached from other machines and there is no "
+                "token_file; expected an address of this machine such as 127.0.0.1:9901, or a token_file",
+                text_shown(loader->faults, admin->address.text));
 }
 
 void access_log_turn_off(void *base)
@@ -73,9 +73,10 @@ void limits_check(struct loader *loader, const struct node *node, void *base)
 {
     const struct config_limits *limits = base;
     if (limits->uri_bytes > limits->header_bytes)
-        fault_at(loader, "uri_bytes", place_of(node, says(node, "uri_bytes") ? "uri_bytes" : "header_bytes"),
-                 "a request target of %zu bytes does not fit a head of %zu; expected uri_bytes up to header_bytes",
-                 limits->uri_bytes, limits->header_bytes);
+        check_fault(loader, "uri_bytes",
+                    check_place(node, check_says(node, "uri_bytes") ? "uri_bytes" : "header_bytes"),
+                    "a request target of %zu bytes does not fit a head of %zu; expected uri_bytes up to header_bytes",
+                    limits->uri_bytes, limits->header_bytes);
 }
 
 bool match_is_set(const void *base)
@@ -140,12 +141,42 @@ bool shadow_breaker_is_off(const void *base)
     return !((const struct config_shadow_breaker *)base)->enabled;
 }
 
+void breaker_check(struct loader *loader, const struct node *node, void *base)
+{
+    (void)base;
+    if (check_says(node, "slow_call_rate") && !check_says(node, "slow_call"))
+        check_fault(loader, "slow_call_rate", check_place(node, "slow_call_rate"),
+                    "nothing says which exchanges are slow; expected slow_call beside it, such as slow_call: 2s");
+}
+
+void webhook_turn_off(void *base)
+{
+    ((struct config_gate_webhook *)base)->url = NULL;
+}
+
+bool webhook_is_off(const void *base)
+{
+    return ((const struct config_gate_webhook *)base)->url == NULL;
+}
+
+void webhook_check(struct loader *loader, const struct node *node, void *base)
+{
+    const struct config_gate_webhook *webhook = base;
+    char timeout[SCALAR_TEXT_BYTES];
+    scalar_print_duration(webhook->timeout_ms, timeout);
+    if (webhook->interval_ms < webhook->timeout_ms)
+        check_fault(loader, "interval", check_place(node, check_says(node, "interval") ? "interval" : "timeout"),
+                    "it would be asked again before it must have answered; expected an interval of at least its "
+                    "timeout, %s",
+                    timeout);
+}
+
 void tolerance_check(struct loader *loader, const struct node *node, void *base)
 {
     struct config_tolerance *tolerance = base;
-    bool absolute = says(node, "absolute");
-    bool relative = says(node, "relative");
-    int given = absolute + relative + says(node, "within");
+    bool absolute = check_says(node, "absolute");
+    bool relative = check_says(node, "relative");
+    int given = absolute + relative + check_says(node, "within");
     if (given != 1)
         loader_fault(loader, node->place, "there are %s of absolute, relative and within; expected exactly one",
                      given == 0 ? "none" : "several");
@@ -160,9 +191,9 @@ void replace_check(struct loader *loader, const struct node *node, void *base)
         replace->with = "";
     const char *wrong = replace->pattern == NULL ? NULL : regex_replacement_fault(replace->pattern, replace->with);
     if (wrong != NULL)
-        fault_at(loader, "with", place_of(node, "with"),
-                 "%s %s; expected $0 for the whole match, $1 for the first group, or $$$$ for a dollar sign",
-                 node_shown(loader->faults, node_find(node, "with")->value), wrong);
+        check_fault(loader, "with", check_place(node, "with"),
+                    "%s %s; expected $0 for the whole match, $1 for the first group, or $$$$ for a dollar sign",
+                    node_shown(loader->faults, node_find(node, "with")->value), wrong);
 }
 
 /* ---- routes ---- */
@@ -170,7 +201,7 @@ void replace_check(struct loader *loader, const struct node *node, void *base)
 /* Backends named like the sides are the default. */
 static void fill_side(struct loader *loader, const struct node *node, struct config_route *route, enum side side)
 {
-    if (says(node, side_name(side)))
+    if (check_says(node, side_name(side)))
         return;
     const struct config *config = loader->config;
     for (uint32_t i = 0; i < config->backend_count; i++) {
@@ -179,118 +210,26 @@ static void fill_side(struct loader *loader, const struct node *node, struct con
     }
     bool told = config->backend_count == 0 || (side == SIDE_LEGACY && config->legacy == NULL);
     if (route->side[side] == NULL && !told)
-        fault_at(loader, side_name(side), node->place,
-                 "there is no backend named %s; expected one under backends, or the "
-                 "name of another here",
-                 side_name(side));
-}
-
-static bool stage_name_is_taken(const struct config_route *route, uint32_t index, const char *name)
-{
-    for (uint32_t i = 0; i < route->stage_count; i++) {
-        const char *other = route->stages[i].name;
-        if (i != index && other != NULL && strcmp(other, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* A stage without a name is called after its share: "25%", and "25%-2" when that is taken. */
-static void name_stage(struct loader *loader, struct config_route *route, uint32_t index)
-{
-    char share[SCALAR_TEXT_BYTES];
-    scalar_print_share(route->stages[index].percent, share);
-    const char *name = config_arena_print(loader->arena, "%s", share);
-    for (unsigned again = 2; name != NULL && stage_name_is_taken(route, index, name); again++)
-        name = config_arena_print(loader->arena, "%s-%u", share, again);
-    if (name == NULL)
-        faults_no_memory(loader->faults);
-    route->stages[index].name = name;
-}
-
-static void check_stage_name(struct loader *loader, const struct config_route *route, uint32_t index,
-                             const struct node *node)
-{
-    for (uint32_t i = 0; i < index; i++) {
-        if (route->stages[i].name != NULL && strcmp(route->stages[i].name, route->stages[index].name) == 0) {
-            fault_at(loader, "name", place_of(node, "name"),
-                     "%s is the name of an earlier stage too; expected another one",
-                     text_shown(loader->faults, route->stages[index].name));
-            return;
-        }
-    }
-}
-
-static void check_stage(struct loader *loader, const struct config_route *route, uint32_t index,
-                        const struct node *node)
-{
-    const struct config_stage *stage = &route->stages[index];
-    bool last = index + 1 == route->stage_count;
-    if (stage->name != NULL)
-        check_stage_name(loader, route, index, node);
-    if (index > 0 && says(node, "percent") && stage->percent < route->stages[index - 1].percent) {
-        char before[SCALAR_TEXT_BYTES];
-        scalar_print_share(route->stages[index - 1].percent, before);
-        fault_at(loader, "percent", place_of(node, "percent"),
-                 "the share is smaller than that of the stage before; expected at least %s", before);
-    }
-    if (!last && !stage->confirm && route->promotion == PROMOTION_AUTO && !says(node, "hold"))
-        fault_at(loader, "hold", node->place,
-                 "this key is missing; expected how long to stay in this stage before shunt "
-                 "promotes by itself, such as hold: 2h");
-}
-
-static void check_stages(struct loader *loader, const struct node *node, struct config_route *route)
-{
-    const struct node_item *stages = node_find(node, "stages");
-    if (stages == NULL || stages->value->kind != NODE_LIST || stages->value->count != route->stage_count)
-        return;
-    size_t mark = faults_enter_key(loader->faults, "stages");
-    uint32_t index = 0;
-    for (const struct node_item *item = stages->value->items; item != NULL; item = item->next, index++) {
-        if (item->value->kind != NODE_MAPPING)
-            continue;
-        size_t item_mark = faults_enter_item(loader->faults, index);
-        check_stage(loader, route, index, item->value);
-        faults_leave(loader->faults, item_mark);
-    }
-    faults_leave(loader->faults, mark);
-    for (index = 0; index < route->stage_count; index++) {
-        if (route->stages[index].name == NULL)
-            name_stage(loader, route, index);
-    }
+        check_fault(loader, side_name(side), node->place,
+                    "there is no backend named %s; expected one under backends, or the "
+                    "name of another here",
+                    side_name(side));
 }
 
 /* A route's share comes from its stages or from `percent`, and so does what it mirrors. */
 static void check_shares(struct loader *loader, const struct node *node)
 {
     const struct node_item *shadow = node_find(node, "shadow");
-    if (!says(node, "stages"))
+    if (!check_says(node, "stages"))
         return;
-    if (says(node, "percent"))
-        fault_at(loader, "percent", place_of(node, "percent"),
-                 "the route has stages too; expected one of percent and "
-                 "stages");
-    if (shadow != NULL && says(shadow->value, "percent"))
-        fault_at(loader, "shadow.percent", place_of(shadow->value, "percent"),
-                 "the route has stages, which say what is "
-                 "mirrored; expected shadow: 100 in a stage instead");
-}
-
-static bool mirrors_anything(const struct config_route *route)
-{
-    bool mirrors = route->stage_count == 0 && route->shadow.percent > 0;
-    for (uint32_t i = 0; i < route->stage_count; i++)
-        mirrors = mirrors || route->stages[i].shadow > 0;
-    return mirrors;
-}
-
-/* The default gate on mismatches asks for pairs; a route that never mirrors would wait for them for ever. */
-static void settle_mismatch_gate(const struct node *node, struct config_route *route)
-{
-    const struct node_item *gates = node_find(node, "gates");
-    if (!mirrors_anything(route) && (gates == NULL || !says(gates->value, "mismatch_rate")))
-        route->gates.mismatch_rate = RATE_UNSET;
+    if (check_says(node, "percent"))
+        check_fault(loader, "percent", check_place(node, "percent"),
+                    "the route has stages too; expected one of percent and "
+                    "stages");
+    if (shadow != NULL && check_says(shadow->value, "percent"))
+        check_fault(loader, "shadow.percent", check_place(shadow->value, "percent"),
+                    "the route has stages, which say what is "
+                    "mirrored; expected shadow: 100 in a stage instead");
 }
 
 void route_check(struct loader *loader, const struct node *node, void *base)
@@ -300,8 +239,7 @@ void route_check(struct loader *loader, const struct node *node, void *base)
     fill_side(loader, node, route, SIDE_LEGACY);
     fill_side(loader, node, route, SIDE_NEW);
     check_shares(loader, node);
-    check_stages(loader, node, route);
-    settle_mismatch_gate(node, route);
+    plan_check(loader, node, route);
 }
 
 /* ---- the whole file ---- */
@@ -312,9 +250,9 @@ static void check_route_name(struct loader *loader, const struct config_route *r
     for (uint32_t i = 0; i < index; i++) {
         if (routes[i].name == NULL || routes[index].name == NULL || strcmp(routes[i].name, routes[index].name) != 0)
             continue;
-        fault_at(loader, "name", place_of(node, "name"),
-                 "%s is the name of the route in line %" PRIu32 " too; expected another one",
-                 text_shown(loader->faults, routes[index].name), routes[i].line);
+        check_fault(loader, "name", check_place(node, "name"),
+                    "%s is the name of the route in line %" PRIu32 " too; expected another one",
+                    text_shown(loader->faults, routes[index].name), routes[i].line);
         return;
     }
 }
@@ -325,11 +263,11 @@ static void check_route_reach(struct loader *loader, const struct config_route *
     for (uint32_t i = 0; i < index; i++) {
         if (routes[i].line == 0 || !pattern_covers(&routes[i].match, &routes[index].match))
             continue;
-        fault_at(loader, "match", place_of(node, "match"),
-                 "no request can reach this route: the route %s in line %" PRIu32
-                 " comes first and matches all that this one would; expected the narrower route first",
-                 routes[i].name != NULL ? text_shown(loader->faults, routes[i].name) : "without a name",
-                 routes[i].line);
+        check_fault(loader, "match", check_place(node, "match"),
+                    "no request can reach this route: the route %s in line %" PRIu32
+                    " comes first and matches all that this one would; expected the narrower route first",
+                    routes[i].name != NULL ? text_shown(loader->faults, routes[i].name) : "without a name",
+                    routes[i].line);
         return;
     }
 }
@@ -364,9 +302,9 @@ static void check_listeners(struct loader *loader, const struct node *list)
             if (address->text == NULL || other->text == NULL || strcmp(address->text, other->text) != 0 ||
                 (address->unix_path == NULL && address->port == 0))
                 continue;
-            fault_at(loader, "address", place_of(item->value, "address"),
-                     "%s is the address of an earlier listener too; expected another one",
-                     text_shown(loader->faults, address->text));
+            check_fault(loader, "address", check_place(item->value, "address"),
+                        "%s is the address of an earlier listener too; expected another one",
+                        text_shown(loader->faults, address->text));
             break;
         }
         faults_leave(loader->faults, item_mark);
@@ -413,10 +351,10 @@ static void check_backend_loops(struct loader *loader, const struct node *backen
         if (listener == NULL)
             continue;
         size_t name_mark = faults_enter_key(loader->faults, item->key);
-        fault_at(loader, "url", place_of(item->value, "url"),
-                 "this is shunt's own listener %s, so requests would go round "
-                 "for ever; expected the address of the backend",
-                 text_shown(loader->faults, listener->address.text));
+        check_fault(loader, "url", check_place(item->value, "url"),
+                    "this is shunt's own listener %s, so requests would go round "
+                    "for ever; expected the address of the backend",
+                    text_shown(loader->faults, listener->address.text));
         faults_leave(loader->faults, name_mark);
     }
     faults_leave(loader->faults, mark);
@@ -429,8 +367,9 @@ static void check_admin_address(struct loader *loader, const struct node *admin)
     if (listener == NULL)
         return;
     size_t mark = faults_enter_key(loader->faults, "admin");
-    fault_at(loader, "address", place_of(admin, "address"), "the listener %s has this address; expected another one",
-             text_shown(loader->faults, listener->address.text));
+    check_fault(loader, "address", check_place(admin, "address"),
+                "the listener %s has this address; expected another one",
+                text_shown(loader->faults, listener->address.text));
     faults_leave(loader->faults, mark);
 }
 
@@ -443,8 +382,10 @@ void file_check(struct loader *loader, const struct node *node, void *base)
     const struct node_item *listeners = node_find(node, "listeners");
     if (listeners != NULL && listeners->value->kind == NODE_LIST && listeners->value->count == config->listener_count)
         check_listeners(loader, listeners->value);
-    if (routes != NULL && routes->value->kind == NODE_LIST && routes->value->count == config->route_count)
+    if (routes != NULL && routes->value->kind == NODE_LIST && routes->value->count == config->route_count) {
         check_routes(loader, routes->value);
+        dependencies_check(loader, routes->value);
+    }
     if (backends != NULL && backends->value->kind == NODE_MAPPING)
         check_backend_loops(loader, backends->value);
     if (admin != NULL)

@@ -24,6 +24,12 @@ void breaker_prepare(void *base);
 void breaker_turn_off(void *base);
 bool breaker_is_off(const void *base);
 
+void breaker_check(struct loader *loader, const struct node *node, void *base);
+
+void webhook_turn_off(void *base);
+bool webhook_is_off(const void *base);
+void webhook_check(struct loader *loader, const struct node *node, void *base);
+
 bool edits_are_set(const void *base);
 
 void shadow_breaker_prepare(void *base);
@@ -38,5 +44,18 @@ bool fallback_is_set(const void *base);
 
 void route_check(struct loader *loader, const struct node *node, void *base);
 void file_check(struct loader *loader, const struct node *node, void *base);
+
+/* check_plan.c, by route_check(): stages with what they have of their route, and what a failure does. */
+void plan_check(struct loader *loader, const struct node *node, struct config_route *route);
+
+/* check_depends.c, by file_check(): finds the routes and stages that depends_on names. `routes` is the file's list. */
+void dependencies_check(struct loader *loader, const struct node *routes);
+
+/* What checks have in common: where a key's value stands (or the mapping itself), whether the file says it, and a fault
+ * of a key below the one the path stands at. */
+struct place check_place(const struct node *mapping, const char *key);
+bool check_says(const struct node *mapping, const char *key);
+void check_fault(struct loader *loader, const char *key, struct place place, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct config_arena;
+struct schedule; /* config/schedule.h */
 
 /* The two sides of a migration. */
 enum side {
@@ -168,31 +169,109 @@ enum config_promotion {
     PROMOTION_AUTO
 };
 
+/* A gate's question to somebody else: 200 says go, anything else (or no answer) says not yet. */
+struct config_gate_webhook {
+    const char *url; /* NULL: none. http or https */
+    uint64_t interval_ms;
+    uint64_t timeout_ms;
+};
+
+/* How sure each verdict must be: the file's `confidence`, or the gate's own. */
+struct config_confidence {
+    double error_rate_increase, error_rate, availability;
+    double p50_increase, p95_increase, p99_increase, p95_ratio;
+    double mismatch_rate;
+};
+
+struct config_gates {           /* rates are fractions (0.02 is 2 %); RATE_UNSET where the gate is not asked for */
+    uint64_t min_requests;      /* on each side that must have traffic in the stage */
+    uint64_t min_distinct_keys; /* clients on new, before anything is judged; 0: not asked for */
+    double error_rate_increase; /* new minus legacy */
+    double error_rate;          /* of new, whatever legacy's */
+    double availability;        /* at least so much of what new was asked must have been answered, with any status */
+    double p50_increase;        /* relative: new / legacy - 1 */
+    double p95_increase;
+    double p99_increase;
+    double p95_ratio;     /* new / legacy */
+    double mismatch_rate; /* of compared pairs */
+    double confidence;    /* 0.99 */
+    struct config_confidence confidence_of;
+    struct config_gate_webhook webhook;
+    const struct schedule *only; /* NULL: at any time; else a stage is left only then */
+};
+
+enum config_deadline_action {
+    DEADLINE_PAUSE, /* the share holds until a person resumes */
+    DEADLINE_ROLLBACK,
+    DEADLINE_TELL, /* an event, and nothing else */
+};
+
 struct config_stage {
     const char *name; /* given, or made from the share: "25%" */
     uint32_t percent; /* of SHARE_ALL: live traffic to new */
     uint32_t shadow;  /* of SHARE_ALL: mirrored to the other side */
     uint64_t hold_ms;
-    bool confirm; /* a person must promote out of this stage */
+    bool confirm;                    /* a person must promote out of this stage */
+    enum config_promotion promotion; /* out of this stage: its own, else the route's; manual where `confirm` is set */
+    uint64_t deadline_ms;            /* time in the stage, pauses included, after which on_deadline happens; 0: none */
+    enum config_deadline_action on_deadline;
+    struct config_gates gates; /* the route's, with what the stage says of its own */
+    bool own_gates;            /* it says something: --dump shows them */
 };
 
-struct config_gates {           /* rates are fractions (0.02 is 2 %); RATE_UNSET where the gate is not asked for */
-    uint64_t min_requests;      /* on each side that must have traffic in the stage */
-    double error_rate_increase; /* new minus legacy */
-    double p95_increase;        /* relative: new / legacy - 1 */
-    double mismatch_rate;       /* of compared pairs */
-    double confidence;          /* 0.99 */
+enum config_failure_to {
+    FAILURE_TELL,     /* an event: a person decides. Default of a manual plan */
+    FAILURE_ZERO,     /* rolled back. Default of a plan that promotes by itself */
+    FAILURE_PREVIOUS, /* the stage before, from which the plan goes on; rolled back where there is none */
+    FAILURE_FREEZE,   /* the share stays as it is until a person resumes */
 };
+
+/* What a failed gate, a deadline's rollback or a fallen dependency does to the plan. */
+struct config_on_failure {
+    enum config_failure_to to;
+    uint64_t ramp_ms; /* the share goes down in equal steps over this time; 0: at once */
+    uint32_t retries; /* of FAILURE_PREVIOUS: steps back in a row before the plan is rolled back; 3. Else 0 */
+};
+
+/* `stage` NULL: its plan must be done. Else it must be in that stage or behind it. */
+struct config_dependency {
+    const char *route;
+    const char *stage;
+    uint32_t route_index; /* position in config.routes */
+    uint32_t stage_index;
+};
+
+/* Which ends of an exchange speak against a backend. */
+enum config_error_kind {
+    ERROR_CONNECT = 1,
+    ERROR_TIMEOUT = 2,
+    ERROR_RESET = 4,
+    ERROR_BAD_RESPONSE = 8,
+};
+
+struct config_errors_of { /* routes[].errors; default: 5xx and all four kinds */
+    unsigned kinds;       /* of enum config_error_kind */
+    uint64_t status[10];  /* one bit for each status 0..639 */
+};
+
+static inline bool config_status_is_error(const struct config_errors_of *errors, unsigned status)
+{
+    return status < 640 && (errors->status[status / 64] >> (status % 64) & 1) != 0;
+}
 
 struct config_breaker {
     bool enabled;
     uint64_t window_ms;
     uint64_t min_requests;       /* on new within the window */
+    uint32_t min_distinct_keys;  /* errors must come from so many clients, and paths, or from as many as new has */
     double error_rate;           /* absolute; RATE_UNSET: not watched */
     double error_rate_increase;  /* over legacy in the same window; RATE_UNSET: not watched */
     double p95_ratio;            /* new / legacy; RATE_UNSET: not watched */
+    uint64_t slow_call_ms;       /* an exchange that took so long is slow; 0: not watched */
+    double slow_call_rate;       /* of new's judged exchanges; RATE_UNSET: not watched */
     uint32_t consecutive_errors; /* 0: not watched */
-    uint64_t cooldown_ms;        /* doubles with each trip in a row */
+    uint64_t cooldown_ms;        /* doubles with each trip in a row; up to a fifth longer, by chance */
+    uint64_t ramp_ms;            /* after it closed, new's share grows back over this time; 0: at once */
     uint32_t max_trips;          /* then rolled back until a person resumes; 0: never */
     uint32_t trial_requests;     /* successes a half-open trial needs */
 };
@@ -200,7 +279,7 @@ struct config_breaker {
 enum config_tolerance_kind {
     TOLERANCE_ABSOLUTE,
     TOLERANCE_RELATIVE,
-    TOLERANCE_WITHIN, /* points in time: RFC 3339, IMF-fixdate, or numbers that are seconds or milliseconds since 1970 */
+    TOLERANCE_WITHIN, /* points in time: RFC 3339, IMF-fixdate, or numbers: seconds or milliseconds since 1970 */
 };
 
 struct config_tolerance {
@@ -221,9 +300,9 @@ struct config_replace {
 };
 
 struct config_noise {
-    uint32_t percent;  /* of SHARE_ALL: mirrored safe requests that also go a second time to the primary's own backend */
-    double relative;   /* Diffy's rule: raw and noise rate must be apart by more than this part of their sum; 0.2 */
-    double absolute;   /* and by more than this, of all pairs; 0.0003 */
+    uint32_t percent; /* of SHARE_ALL: mirrored safe requests that also go a second time to the primary's own backend */
+    double relative;  /* Diffy's rule: raw and noise rate must be apart by more than this part of their sum; 0.2 */
+    double absolute;  /* and by more than this, of all pairs; 0.0003 */
     double confidence; /* and the excess must be significant; 0.99, for all fields of a route together */
 };
 
@@ -288,7 +367,7 @@ struct config_status_range {
 struct config_shadow_breaker { /* of the mirror: a backend that cannot answer copies is left alone for a while */
     bool enabled;
     uint32_t consecutive_failures; /* connect, timeout, reset, not HTTP; an answer, whatever its status, is a success */
-    uint64_t cooldown_ms;          /* then one copy at a time is let through; doubles with each failed one, up to 32 times */
+    uint64_t cooldown_ms; /* then one copy at a time is let through; doubles with each failed one, up to 32 times */
 };
 
 struct config_shadow {
@@ -306,7 +385,7 @@ struct config_shadow {
     const char *host_name;              /* of SHADOW_HOST_FIXED */
     struct config_header_edit *headers; /* of the copy, in this order: removals, replacements, additions */
     uint32_t header_count;
-    bool simulate;        /* read_only: simulate: what would be sent is logged and counted, nothing is sent */
+    bool simulate;         /* read_only: simulate: what would be sent is logged and counted, nothing is sent */
     bool sample_by_cohort; /* a share below 100 % takes the same users each time; default: each request by itself */
     struct config_status_range *statuses; /* only what the primary answered with one of these; none: all */
     uint32_t status_count;
@@ -351,6 +430,11 @@ struct config_route {
     uint32_t stage_count; /* 0: fixed share */
     uint32_t percent;     /* of SHARE_ALL, when stage_count is 0 */
     enum config_promotion promotion;
+    bool start_by_hand; /* start: manual: the plan waits at share 0 until a person starts it */
+    struct config_on_failure on_failure;
+    struct config_dependency *depends_on;
+    uint32_t depends_count;
+    struct config_errors_of errors;
     struct config_gates gates;
     struct config_breaker breaker;
     struct config_shadow shadow;
@@ -363,6 +447,21 @@ struct config_state {
 
 struct config_access_log {
     uint32_t sample; /* of SHARE_ALL; 0: off */
+};
+
+enum config_notify_format {
+    NOTIFY_JSON, /* the event, as in the audit trail */
+    NOTIFY_SLACK /* { "text": ... } */
+};
+
+struct config_notify {
+    const char *url; /* http or https; a secret: paths of chat webhooks are */
+    enum config_notify_format format;
+    const char **events; /* names (config/events.h) of what is told, such as "rollback"; none: every change of state */
+    uint32_t event_count;
+    const char *token; /* Authorization: Bearer; NULL: none */
+    const char *token_file;
+    uint64_t timeout_ms;
 };
 
 struct config_secret; /* of config/ alone: which texts --dump must not show */
@@ -385,6 +484,9 @@ struct config {
     struct config_route *routes;
     uint32_t route_count;
     struct config_state state;
+    const struct schedule *freeze; /* change freezes: no plan is promoted by itself then; NULL: none */
+    struct config_notify *notify;
+    uint32_t notify_count;
 };
 
 /* All faults of one file, in the order of their place. */

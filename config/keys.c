@@ -62,6 +62,15 @@ static const struct config_choice set_keep_off[] = {
     {"set", HEADER_SET}, {"keep", HEADER_KEEP}, {"off", HEADER_OFF}, {NULL, 0}};
 static const struct config_choice promotions[] = {
     {"manual", PROMOTION_MANUAL}, {"auto", PROMOTION_AUTO}, {NULL, 0}};
+static const struct config_choice starts[] = {{"auto", 0}, {"manual", 1}, {NULL, 0}};
+static const struct config_choice deadline_actions[] = {
+    {"pause", DEADLINE_PAUSE}, {"rollback", DEADLINE_ROLLBACK}, {"tell", DEADLINE_TELL}, {NULL, 0}};
+static const struct config_choice failure_ends[] = {{"zero", FAILURE_ZERO},
+                                                    {"previous", FAILURE_PREVIOUS},
+                                                    {"freeze", FAILURE_FREEZE},
+                                                    {"tell", FAILURE_TELL},
+                                                    {NULL, 0}};
+static const struct config_choice notify_formats[] = {{"json", NOTIFY_JSON}, {"slack", NOTIFY_SLACK}, {NULL, 0}};
 static const struct config_choice sample_values[] = {{"redacted", SAMPLES_REDACTED},
                                                      {"full", SAMPLES_FULL},
                                                      {"hashed", SAMPLES_HASHED},
@@ -233,6 +242,80 @@ static const struct config_section assign_section = {
     .is_set = assign_is_set,
 };
 
+#define CONFIDENCE(key, field)                                                                                         \
+    {ROW(key, type_rate, config_gates, confidence_of.field), .fallback = "default", .min = 0.5, .max = 0.999999,       \
+     .flags = KEY_DEFERRED, .help = "Of the gate of this name."}
+
+static const struct config_key confidence_keys[] = {
+    {ROW("default", type_rate, config_gates, confidence), .fallback = "99%", .min = 0.5, .max = 0.999999,
+     .flags = KEY_DEFERRED, .help = "Of the gates that are not named here; in a stage without it the route's."},
+    CONFIDENCE("error_rate_increase", error_rate_increase),
+    CONFIDENCE("error_rate", error_rate),
+    CONFIDENCE("availability", availability),
+    CONFIDENCE("p50_increase", p50_increase),
+    CONFIDENCE("p95_increase", p95_increase),
+    CONFIDENCE("p99_increase", p99_increase),
+    CONFIDENCE("p95_ratio", p95_ratio),
+    CONFIDENCE("mismatch_rate", mismatch_rate),
+    END_OF_KEYS,
+};
+static const struct config_section confidence_section = {
+    .heading = "routes[].gates.confidence",
+    .intro = "How sure a verdict must be, gate by gate: `confidence: { default: 99%, mismatch_rate: 99.9% }`. A stage's "
+             "`confidence` stands in place of the route's as a whole.",
+    .keys = confidence_keys,
+};
+
+static const struct config_key webhook_keys[] = {
+    {ROW("url", type_web_url, config_gate_webhook, url), .flags = KEY_REQUIRED,
+     .help = "`http://` or `https://`. `--dump` shows it without what lies behind the host."},
+    DURATION("interval", config_gate_webhook, interval_ms, "30s", SECOND, DAY, "How often it is asked; at least `timeout`."),
+    DURATION("timeout", config_gate_webhook, timeout_ms, "5s", 10, HOUR, "No answer in this time is no go."),
+    END_OF_KEYS,
+};
+static const struct config_section webhook_section = {
+    .heading = "routes[].gates.webhook",
+    .intro = "Asks somebody else before a stage is left: only the status 200 says go, and nothing it says is a failure of "
+             "new. `webhook: off` asks nobody, in a stage of a route that asks.",
+    .keys = webhook_keys,
+    .turn_off = webhook_turn_off,
+    .is_off = webhook_is_off,
+    .check = webhook_check,
+};
+
+static const struct config_key gate_keys[] = {
+    COUNT64("min_requests", config_gates, min_requests, "500", 1, 1e12,
+            "Requests on each side that has traffic in the stage, before anything is judged."),
+    COUNT64("min_distinct_keys", config_gates, min_distinct_keys, "0", 0, 1000,
+            "Clients (values of the sticky key) new must have answered, so that no single one moves the plan."),
+    RATE("error_rate_increase", config_gates, error_rate_increase, "2%", 0, 1,
+         "How much the error rate of new may be above legacy's, in points."),
+    RATE("error_rate", config_gates, error_rate, "off", 0, 1, "The error rate of new, whatever legacy's is."),
+    RATE("availability", config_gates, availability, "off", 0, 1,
+         "How much of what new was asked must have been answered, with whatever status."),
+    RATE("p95_increase", config_gates, p95_increase, "20%", 0, 1000,
+         "How much the 95th percentile of new's latency may be above legacy's."),
+    RATE("p50_increase", config_gates, p50_increase, "off", 0, 1000, "The same for the median."),
+    RATE("p99_increase", config_gates, p99_increase, "off", 0, 1000, "The same for the 99th percentile."),
+    {ROW("p95_ratio", type_ratio, config_gates, p95_ratio), .fallback = "off", .min = 1, .max = 1000, .flags = KEY_OFF,
+     .help = "The 95th percentile of new's latency over legacy's."},
+    RATE("mismatch_rate", config_gates, mismatch_rate, "0.1%", 0, 1,
+         "How many of the compared pairs may differ. Off by default in a route that mirrors nothing."),
+    {ROW("confidence", type_confidence, config_gates, confidence), .fallback = "99%", .min = 0.5, .max = 0.999999,
+     .section = &confidence_section,
+     .help = "How sure a verdict must be; one for all, or `{ default: 99%, mismatch_rate: 99.9% }`."},
+    SECTION("webhook", config_gates, webhook, webhook_section, "Somebody else who must say go; or `off`."),
+    {ROW("only", type_schedule, config_gates, only), .fallback = "off", .flags = KEY_OFF,
+     .help = "When a stage may be left by itself, as in `Mon-Thu 09:00-16:00 Europe/Berlin` (see [Schedules](#schedules)); "
+             "`off`: at any time."},
+    END_OF_KEYS,
+};
+const struct config_section config_gate_section = {
+    .heading = "routes[].gates",
+    .intro = "What must be true to leave a stage. A route with a fixed share has no gates.",
+    .keys = gate_keys,
+};
+
 static const struct config_key stage_keys[] = {
     {ROW("name", type_stage_name, config_stage, name),
      .help = "Shown in status and audit; a stage without one is called after its share, such as `25%`."},
@@ -244,36 +327,56 @@ static const struct config_key stage_keys[] = {
              "the last stage may leave it out."),
     WORD("confirm", type_flag, config_stage, confirm, "false", yes_no,
          "A person must promote out of this stage, also with `promotion: auto`."),
+    {ROW("promotion", type_choice, config_stage, promotion), .fallback = "the route's", .choices = promotions,
+     .flags = KEY_DEFERRED, .help = "Out of this stage: by itself, or by a person."},
+    DURATION("deadline", config_stage, deadline_ms, "0s", 0, YEAR,
+             "The longest time in this stage, pauses included; 0 sets none. Longer than `hold`."),
+    WORD("on_deadline", type_choice, config_stage, on_deadline, "pause", deadline_actions,
+         "What happens then, once: `pause` keeps the share until a person resumes, `rollback` does what `on_failure` "
+         "says (`zero` where that says `tell` or `freeze`), `tell` is an event and nothing else."),
+    {ROW("gates", type_stage_gates, config_stage, gates), .section = &config_gate_section, .fallback = "the route's",
+     .flags = KEY_DEFERRED, .help = "What must be true to leave this stage: keys given here stand in place of the "
+                                    "route's, one by one."},
     END_OF_KEYS,
 };
 static const struct config_section stage_section = {
     .heading = "routes[].stages[]", .keys = stage_keys, .size = sizeof(struct config_stage)};
 
-static const struct config_key gate_keys[] = {
-    COUNT64("min_requests", config_gates, min_requests, "500", 1, 1e12,
-            "Requests on each side that has traffic in the stage, before anything is judged."),
-    RATE("error_rate_increase", config_gates, error_rate_increase, "2%", 0, 1,
-         "How much the error rate of new may be above legacy's, in points."),
-    RATE("p95_increase", config_gates, p95_increase, "20%", 0, 1000,
-         "How much the 95th percentile of new's latency may be above legacy's."),
-    RATE("mismatch_rate", config_gates, mismatch_rate, "0.1%", 0, 1,
-         "How many of the compared pairs may differ. Off by default in a route that mirrors nothing."),
-    {ROW("confidence", type_rate, config_gates, confidence), .fallback = "99%", .min = 0.5, .max = 0.999999,
-     .help = "How sure a verdict must be."},
+static const struct config_key on_failure_keys[] = {
+    {ROW("to", type_choice, config_on_failure, to), .fallback = "zero, and tell with promotion: manual",
+     .choices = failure_ends, .flags = KEY_DEFERRED,
+     .help = "`zero` rolls back, `previous` goes back to the stage before and on from there, `freeze` keeps the share until "
+             "a person resumes, `tell` is an event and nothing else."},
+    {ROW("ramp", type_duration, config_on_failure, ramp_ms), .fallback = "0s", .min = 0, .max = DAY,
+     .flags = KEY_SKIP_ZERO, .help = "The share goes down in ten steps over this time; 0: at once."},
+    {ROW("retries", type_count, config_on_failure, retries), .fallback = "3", .min = 1, .max = 100,
+     .flags = KEY_SKIP_ZERO,
+     .help = "Of `previous`: after so many steps back in a row the plan is rolled back."},
     END_OF_KEYS,
 };
-static const struct config_section gate_section = {
-    .heading = "routes[].gates", .intro = "What must be true to leave a stage.", .keys = gate_keys};
+static const struct config_section on_failure_section = {
+    .heading = "routes[].on_failure",
+    .intro = "What a failed gate, a deadline with `on_deadline: rollback` or a dependency that fell back does to the plan. "
+             "The breaker and a person's rollback always go to zero at once.",
+    .keys = on_failure_keys,
+};
 
 static const struct config_key breaker_keys[] = {
     DURATION("window", config_breaker, window_ms, "60s", 100, HOUR, "The sliding window that rates are taken over."),
     COUNT64("min_requests", config_breaker, min_requests, "50", 1, 1e12,
             "Requests on new within the window before a rate counts."),
-    RATE("error_rate", config_breaker, error_rate, "5%", 0, 1, "Errors of new (5xx, connect, timeout, reset)."),
+    RATE("error_rate", config_breaker, error_rate, "5%", 0, 1, "Errors of new; what counts as one is `errors` of the route."),
     RATE("error_rate_increase", config_breaker, error_rate_increase, "2%", 0, 1,
          "The same above legacy's in the same window, in points."),
     {ROW("p95_ratio", type_ratio, config_breaker, p95_ratio), .fallback = "2", .min = 1, .max = 1000, .flags = KEY_OFF,
      .help = "The 95th percentile of new's latency over legacy's."},
+    COUNT("min_distinct_keys", config_breaker, min_distinct_keys, "3", 0, 1000,
+          "Clients, and paths, that errors must come from before they count; or from all of them, where new has fewer."),
+    DURATION("slow_call", config_breaker, slow_call_ms, "0s", 0, HOUR,
+             "An exchange that takes so long is slow; 0 does not watch them."),
+    RATE("slow_call_rate", config_breaker, slow_call_rate, "50%", 0, 1, "Slow exchanges of new, where `slow_call` is set."),
+    DURATION("ramp", config_breaker, ramp_ms, "10s", 0, DAY,
+             "After a recovery new's share grows back over this time."),
     COUNT("consecutive_errors", config_breaker, consecutive_errors, "10", 0, 1000000,
           "Errors of new in a row, whatever the window; 0 does not watch them."),
     DURATION("cooldown", config_breaker, cooldown_ms, "30s", 1, DAY,
@@ -292,6 +395,7 @@ static const struct config_section breaker_section = {
     .prepare = breaker_prepare,
     .turn_off = breaker_turn_off,
     .is_off = breaker_is_off,
+    .check = breaker_check,
 };
 
 static const struct config_key sample_keys[] = {
@@ -516,7 +620,16 @@ static const struct config_key route_keys[] = {
      .help = "A fixed share of live traffic to new instead of stages; follows the file on every reload."},
     WORD("promotion", type_choice, config_route, promotion, "manual", promotions,
          "`auto` goes to the next stage once a stage has held and its gates pass."),
-    SECTION("gates", config_route, gates, gate_section, "What must be true to leave a stage."),
+    WORD("start", type_words, config_route, start_by_hand, "auto", starts,
+         "`manual` waits before the first stage, at share 0, until a person starts the plan."),
+    SECTION("gates", config_route, gates, config_gate_section, "What must be true to leave a stage."),
+    SECTION("on_failure", config_route, on_failure, on_failure_section, "What happens when a gate fails."),
+    LIST("depends_on", type_depends_on, config_route, depends_on, depends_count, NULL,
+         "Plans this one waits for in its first stage, and falls back with: `planner` must be done, and of `{ route: "
+         "planner, stage: canary }` that stage or a later one must have begun."),
+    {ROW("errors", type_errors, config_route, errors), .fallback = "[5xx, connect, timeout, reset, bad_response]",
+     .help = "What speaks against a backend, for gates and breaker and both sides alike: statuses (`5xx`, `429`, `502-504`), "
+             "`connect`, `timeout`, `reset`, and `bad_response` for an answer that is no HTTP."},
     SECTION("breaker", config_route, breaker, breaker_section, "When live traffic is taken back."),
     SECTION("shadow", config_route, shadow, shadow_section, "How requests are mirrored and compared."),
     SECTION("fallback", config_route, fallback, fallback_section, "Answers from legacy when new fails."),
@@ -546,6 +659,27 @@ static const struct config_section state_section = {
     .is_set = state_is_set,
 };
 
+/* ---- notify[] ---- */
+
+static const struct config_key notify_keys[] = {
+    {ROW("url", type_web_url, config_notify, url), .flags = KEY_REQUIRED,
+     .help = "`http://` or `https://`. `--dump` shows it without what lies behind the host."},
+    WORD("format", type_choice, config_notify, format, "json", notify_formats,
+         "`json` is the event as in the audit trail, `slack` a message for a chat."),
+    {ROW("events", type_events, config_notify, events), .count_at = offsetof(struct config_notify, event_count),
+     .help = "What is told; without this key every change of state."},
+    {ROW("token_file", type_notify_token_file, config_notify, token_file),
+     .help = "A file with the token sent as `Authorization: Bearer`; relative to the folder of this file."},
+    DURATION("timeout", config_notify, timeout_ms, "5s", 10, MINUTE, "Of one try; it is tried again, later and later."),
+    END_OF_KEYS,
+};
+static const struct config_section notify_section = {
+    .heading = "notify[]",
+    .intro = "Who is told of changes of state. Nothing waits for them.",
+    .keys = notify_keys,
+    .size = sizeof(struct config_notify),
+};
+
 /* ---- the whole file ---- */
 
 static const struct config_key file_keys[] = {
@@ -563,6 +697,10 @@ static const struct config_key file_keys[] = {
     {ROW("backends", type_backends, config, backends), .section = &backend_section, .flags = KEY_REQUIRED,
      .help = "Who answers, by name."},
     SECTIONS("routes", config, routes, route_count, route_section, 0, 1024, "What migrates."),
+    {ROW("freeze", type_schedule, config, freeze), .fallback = "off", .flags = KEY_OFF,
+     .help = "When no plan is promoted by itself, as in `2026-12-20 18:00 - 2027-01-07 08:00 Europe/Berlin` (see "
+             "[Schedules](#schedules)). Going back is never frozen."},
+    SECTIONS("notify", config, notify, notify_count, notify_section, 0, 16, "Who is told of changes of state."),
     SECTION("state", config, state, state_section, "Where what happened is kept."),
     END_OF_KEYS,
 };

@@ -80,5 +80,6 @@ struct config_section {
 #define KEY_ALL(key, base)               ((bool *)(void *)((char *)(base) + (key)->flag_at))
 
 extern const struct config_section config_file_section;
+extern const struct config_section config_gate_section; /* of routes; stages say keys of it over them */
 
 #endif

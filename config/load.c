@@ -29,8 +29,8 @@ void *loader_take(struct loader *loader, size_t count, size_t size)
     return taken;
 }
 
-/* Remembers a text that --dump must mask. A file has few of them, so that looking one up may be slow. */
-static const char *keep(struct loader *loader, const char *text, const struct node *scalar)
+/* A file has few secrets, so that looking one up may be slow. */
+const char *loader_keep(struct loader *loader, const char *text, const struct node *scalar)
 {
     bool secret = text != NULL && scalar->origin != NULL;
     if (secret && ++loader->secrets == LOADER_SECRETS + 1)
@@ -44,12 +44,12 @@ static const char *keep(struct loader *loader, const char *text, const struct no
 
 const char *loader_text(struct loader *loader, const struct node *scalar)
 {
-    return keep(loader, config_arena_text(loader->arena, scalar->text, strlen(scalar->text)), scalar);
+    return loader_keep(loader, config_arena_text(loader->arena, scalar->text, strlen(scalar->text)), scalar);
 }
 
 const char *loader_lower(struct loader *loader, const struct node *scalar)
 {
-    return keep(loader, config_arena_lower(loader->arena, scalar->text, strlen(scalar->text)), scalar);
+    return loader_keep(loader, config_arena_lower(loader->arena, scalar->text, strlen(scalar->text)), scalar);
 }
 
 /* ---- files ---- */
@@ -328,16 +328,36 @@ static void fault_unknown(struct loader *loader, const struct config_section *se
                      known_keys(loader, section));
 }
 
+static void refuse_unknown(struct loader *loader, const struct config_section *section, const struct node *mapping)
+{
+    for (const struct node_item *item = mapping->items; item != NULL; item = item->next) {
+        if (!is_known(section, item->key))
+            fault_unknown(loader, section, item);
+    }
+}
+
 static void read_keys(struct loader *loader, const struct config_section *section, const struct node *mapping,
                       void *base)
 {
     for (const struct config_key *key = section->keys; key->name != NULL; key++)
         read_key(loader, key, mapping, base);
-    const struct node_item *item = mapping == NULL ? NULL : mapping->items;
-    for (; item != NULL; item = item->next) {
-        if (!is_known(section, item->key))
-            fault_unknown(loader, section, item);
+    if (mapping != NULL)
+        refuse_unknown(loader, section, mapping);
+}
+
+void loader_read_given(struct loader *loader, const struct config_section *section, const struct node *node, void *base)
+{
+    const struct node *mapping = loader_mapping(loader, node, "a mapping of keys");
+    if (mapping == NULL)
+        return;
+    for (const struct config_key *key = section->keys; key->name != NULL; key++) {
+        const struct node_item *item = node_find(mapping, key->name);
+        size_t mark = faults_enter_key(loader->faults, key->name);
+        if (item != NULL)
+            key->type->read(loader, key, item->value, base);
+        faults_leave(loader->faults, mark);
     }
+    refuse_unknown(loader, section, mapping);
 }
 
 static bool says_off(const struct config_section *section, const struct node *node)
@@ -408,7 +428,8 @@ static bool load(struct config *config, struct config_arena *scratch, const char
 {
     struct faults faults;
     faults_init(&faults, scratch, config->file);
-    struct loader loader = {.config = config, .arena = config->arena, .faults = &faults};
+    struct loader loader = {
+        .config = config, .arena = config->arena, .faults = &faults, .zones = {.arena = config->arena}};
     loader.folder = folder_of(scratch, config->file);
     if (loader.folder == NULL)
         faults_no_memory(&faults);

@@ -12,6 +12,7 @@
 #include "config/faults.h"
 #include "config/keys.h"
 #include "config/tree.h"
+#include "config/zone.h"
 
 enum {
     LOADER_SECRETS = 1000
@@ -22,12 +23,17 @@ struct loader {
     struct config_arena *arena; /* the configuration's */
     struct faults *faults;      /* its arena is the scratch of loading */
     uint32_t secrets;           /* kept so far */
+    struct zones zones;         /* places of schedules, in the configuration's memory */
     const char *folder;         /* of the file, with a slash at its end, or "" */
 };
 
 /* Reads a mapping's keys by the section's table into `base`; with NULL for `node` only fills in defaults. */
 void loader_read_section(struct loader *loader, const struct config_section *section, const struct node *node,
                          void *base);
+
+/* Reads only the keys that the mapping has, over what is in `base`: no defaults, nothing that is required, no check. */
+void loader_read_given(struct loader *loader, const struct config_section *section, const struct node *node,
+                       void *base);
 
 /*
  * The single value of `node`: itself, or the content of the file it names with { file: PATH }. NULL after a fault,
@@ -46,6 +52,9 @@ void *loader_take(struct loader *loader, size_t count, size_t size);
 /* Text of a scalar in the configuration's memory; remembers where a value came from that --dump must mask. */
 const char *loader_text(struct loader *loader, const struct node *scalar);
 const char *loader_lower(struct loader *loader, const struct node *scalar);
+
+/* Returns `text`, of the configuration's memory, which was made from `scalar`; remembers it as the two above do. */
+const char *loader_keep(struct loader *loader, const char *text, const struct node *scalar);
 
 /* Content of a small file: a secret. The path is relative to the configuration's folder; one line break at its end is
  * cut off. NULL after a fault at `place`. Memory of the configuration. */

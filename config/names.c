@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "config/keys.h"
+#include "config/types.h"
 
 #define LETTERS_DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -78,7 +79,8 @@ static void find_homes(const struct config_section *section, const char *key, co
             *home = section->heading;
             ++*homes;
         }
-        if (row->section != NULL)
+        bool repeats = row->type == &type_stage_gates || row->type == &type_confidence; /* the names of gates */
+        if (row->section != NULL && !repeats)
             find_homes(row->section, key, home, homes);
     }
 }

@@ -120,13 +120,38 @@ static const char how_to_write[] =
     "relative\n"
     "  path starts at the folder of the configuration file.\n"
     "\n"
-    "`--dump` and the admin API show where such a text came from, and not the text.\n"
+    "`--dump` and the admin API show where such a text came from, and not the text. Of a webhook's URL they show the "
+    "host "
+    "alone:\n"
+    "who knows the rest may write there.\n"
     "\n"
     "YAML anchors and aliases work (`stages: &plan [...]`, `stages: *plan`) as long as they unfold into no more than "
     "10,000\n"
     "values. Merge keys (`<<`), tags and several documents in one file are refused, and so are duplicate and unknown "
     "keys. A\n"
     "file has at most 1 MiB.\n"
+    "\n"
+    "## Schedules\n"
+    "\n"
+    "`only` and `freeze` take one line, or a list of lines; one of them is enough to be on.\n"
+    "\n"
+    "| line | when it is on |\n"
+    "| --- | --- |\n"
+    "| `Mon-Thu 09:00-16:00 Europe/Berlin` | on each of these days, as clocks in Berlin show it |\n"
+    "| `Mon,Wed,Fri 22:00-06:00` | from 22:00 UTC of these days until 06:00 of the next |\n"
+    "| `Sat-Sun 00:00-24:00 America/New_York` | on whole days |\n"
+    "| `2026-12-20 18:00 - 2027-01-07 08:00 Europe/Berlin` | from one moment to the other |\n"
+    "| `2026-12-24 - 2026-12-26 America/New_York` | on whole days, the last one too |\n"
+    "\n"
+    "Days are `Mon`, `Tue`, `Wed`, `Thu`, `Fri`, `Sat` and `Sun`, times have two digits each, and a line without a "
+    "place is in UTC.\n"
+    "Places are those of the IANA time zone database as ICU has it, so that no `tzdata` is needed. Hours that clocks "
+    "jump "
+    "over in\n"
+    "spring are not there, and those that come twice in autumn are there twice; where an end of a span comes twice, "
+    "the "
+    "span is\n"
+    "the longer one.\n"
     "\n";
 
 static const char before_full[] =
@@ -172,9 +197,10 @@ static void kind_cell(struct writer *writer, const struct config_key *key)
         cell(writer, key->type->name);
         return;
     }
-    const char *before = key->type == &type_sections    ? "a list of "
-                         : key->type == &type_unordered ? "a list of JSON paths and "
-                                                        : "";
+    const char *before = key->type == &type_sections     ? "a list of "
+                         : key->type == &type_unordered  ? "a list of JSON paths and "
+                         : key->type == &type_confidence ? "a rate in %, or "
+                                                         : "";
     writer_print(writer, "%s[%s](#", before, key->section->heading);
     anchor(writer, key->section->heading);
     writer_raw(writer, ")");
@@ -224,7 +250,7 @@ static void write_keys_of(struct writer *writer, const struct config_section *se
     }
     writer_raw(writer, "\n");
     for (const struct config_key *key = section->keys; key->name != NULL; key++) {
-        if (key->section != NULL)
+        if (key->section != NULL && key->type != &type_stage_gates) /* those of the route, which come next */
             write_keys_of(writer, key->section);
     }
 }

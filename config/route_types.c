@@ -64,7 +64,7 @@ static void write_protocols(struct writer *writer, const struct config_key *key,
 const struct config_type type_protocols = {
     .name = "a list of protocols", .read = read_protocols, .write = write_protocols};
 
-/* ---- admin.token_file ---- */
+/* ---- admin.token_file, notify[].token_file ---- */
 
 /* The token travels in an Authorization field: visible ASCII without blanks. */
 static bool is_bearer_token(const char *token)
@@ -84,33 +84,48 @@ static const char *quoted(struct loader *loader, const char *text)
     return out;
 }
 
-static void read_token_file(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
+/* The path as it is opened, and the token in the file. False after a fault. */
+static bool read_token(struct loader *loader, const struct node *node, const char **path, const char **token)
 {
-    struct config_admin *admin = base;
     const struct node *scalar = loader_scalar(loader, node, "the path of a file");
     if (scalar == NULL)
-        return;
-    const char *token = loader_secret(loader, scalar->text, scalar->place);
-    if (token == NULL)
-        return;
-    if (!is_bearer_token(token)) {
+        return false;
+    const char *content = loader_secret(loader, scalar->text, scalar->place);
+    if (content == NULL)
+        return false;
+    if (!is_bearer_token(content)) {
         loader_fault(loader, scalar->place,
                      "the token in the file holds a blank or a byte beyond ASCII; expected one "
                      "word of visible characters");
-        return;
+        return false;
     }
-    const char *path = loader_resolve(loader, scalar->text);
+    const char *full = loader_resolve(loader, scalar->text);
     const char *origin = scalar->origin != NULL ? scalar->origin : quoted(loader, scalar->raw);
-    if (path == NULL || origin == NULL)
-        return;
-    if (!config_secret_add(loader->config, path, origin))
+    if (full == NULL || origin == NULL)
+        return false;
+    if (!config_secret_add(loader->config, full, origin)) {
         faults_no_memory(loader->faults);
-    *KEY_FIELD(const char *, key, base) = path;
-    admin->token = token;
+        return false;
+    }
+    *path = full;
+    *token = content;
+    return true;
+}
+
+static void read_admin_token(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
+{
+    (void)read_token(loader, node, KEY_FIELD(const char *, key, base), &((struct config_admin *)base)->token);
+}
+
+static void read_notify_token(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
+{
+    (void)read_token(loader, node, KEY_FIELD(const char *, key, base), &((struct config_notify *)base)->token);
 }
 
 const struct config_type type_token_file = {
-    .name = "a path", .read = read_token_file, .write = write_text, .is_set = text_is_set};
+    .name = "a path", .read = read_admin_token, .write = write_text, .is_set = text_is_set};
+const struct config_type type_notify_token_file = {
+    .name = "a path", .read = read_notify_token, .write = write_text, .is_set = text_is_set};
 
 /* ---- backends ---- */
 

@@ -69,6 +69,50 @@ enum scalar_result scalar_count(const char *text, uint64_t *count)
     return SCALAR_OK;
 }
 
+/* ---- statuses ---- */
+
+enum {
+    STATUS_LEAST = 200,
+    STATUS_MOST = 599
+};
+
+/* Three digits of a final answer's status; false when `text` does not begin with them. */
+static bool status_at(const char *text, uint16_t *status)
+{
+    unsigned value = 0;
+    for (int i = 0; i < 3; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        value = value * 10 + (unsigned)(text[i] - '0');
+    }
+    *status = (uint16_t)value;
+    return value >= STATUS_LEAST && value <= STATUS_MOST;
+}
+
+bool scalar_statuses(const char *text, uint16_t *from, uint16_t *to)
+{
+    size_t len = strlen(text);
+    if (len == 3 && text[0] >= '2' && text[0] <= '5' && strcmp(text + 1, "xx") == 0) {
+        *from = (uint16_t)((text[0] - '0') * 100);
+        *to = (uint16_t)(*from + 99);
+        return true;
+    }
+    if ((len != 3 && len != 7) || !status_at(text, from))
+        return false;
+    *to = *from;
+    return len == 3 || (text[3] == '-' && status_at(text + 4, to) && *from <= *to);
+}
+
+void scalar_print_statuses(unsigned from, unsigned to, char out[SCALAR_TEXT_BYTES])
+{
+    if (from == to)
+        (void)snprintf(out, SCALAR_TEXT_BYTES, "%u", from);
+    else if (from % 100 == 0 && to == from + 99)
+        (void)snprintf(out, SCALAR_TEXT_BYTES, "%uxx", from / 100);
+    else
+        (void)snprintf(out, SCALAR_TEXT_BYTES, "%u-%u", from, to);
+}
+
 enum scalar_result scalar_duration(const char *text, uint64_t *ms)
 {
     uint64_t sum = 0;
@@ -419,6 +463,32 @@ bool scalar_host(struct config_arena *arena, const char *text, const char **why)
     if (read.port == 0)
         *why = "port 0 cannot be connected to";
     return read.port != 0;
+}
+
+bool scalar_web_url(struct config_arena *arena, const char *text, const char **why)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+    const char *host = NULL;
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        if (strncmp(text, schemes[i], strlen(schemes[i])) == 0)
+            host = text + strlen(schemes[i]);
+    }
+    *why = host == NULL ? "it begins neither with http:// nor with https://" : NULL;
+    for (const char *at = text; *at != '\0' && *why == NULL; at++) {
+        if (*at <= 0x20 || *at >= 0x7f)
+            *why = "it holds a blank or a byte beyond ASCII";
+        else if (*at == '#')
+            *why = "it has a fragment, which is never sent";
+    }
+    if (*why != NULL)
+        return false;
+    size_t len = strcspn(host, "/?");
+    if (memchr(host, '@', len) != NULL) {
+        *why = "it holds a user or a password";
+        return false;
+    }
+    const char *copy = config_arena_text(arena, host, len);
+    return copy != NULL && scalar_host(arena, copy, why);
 }
 
 /* What may not follow the host of a backend's URL. */

@@ -48,6 +48,10 @@ void scalar_print_decimal(double value, char out[SCALAR_TEXT_BYTES]);
 
 enum scalar_result scalar_count(const char *text, uint64_t *count);
 
+/* "2xx", "404" or "200-204": statuses of final answers, 200 to 599. False for anything else. */
+bool scalar_statuses(const char *text, uint16_t *from, uint16_t *to);
+void scalar_print_statuses(unsigned from, unsigned to, char out[SCALAR_TEXT_BYTES]);
+
 /*
  * "HOST:PORT", "[V6]:PORT" or "unix:/PATH". `*why` (static text) says what is wrong. Text is copied into the arena;
  * false with *why NULL means without memory.
@@ -61,6 +65,10 @@ bool scalar_backend_url(struct config_arena *arena, const char *text, struct con
 /* "HOST", "HOST:PORT", "[V6]" or "[V6]:PORT", as a Host field has it. `*why` as above; takes scratch memory of the
  * arena. */
 bool scalar_host(struct config_arena *arena, const char *text, const char **why);
+
+/* "http://HOST[:PORT][/PATH][?QUERY]" or https: what is asked or told somebody, so that it may hold a secret behind the
+ * host. `*why` as above; takes scratch memory of the arena. */
+bool scalar_web_url(struct config_arena *arena, const char *text, const char **why);
 
 /* Can only processes of this machine reach it? True for 127.0.0.0/8, ::1, "localhost" and unix sockets. */
 bool scalar_is_loopback(const struct config_address *address);

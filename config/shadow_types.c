@@ -311,43 +311,10 @@ const struct config_type type_header_additions = {
 
 /* ---- routes[].shadow.statuses ---- */
 
-enum {
-    STATUS_LEAST = 200,
-    STATUS_MOST = 599
-};
-
-/* Three digits of a final answer's status; false when `text` does not begin with them. */
-static bool status_at(const char *text, uint16_t *status)
-{
-    unsigned value = 0;
-    for (int i = 0; i < 3; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return false;
-        value = value * 10 + (unsigned)(text[i] - '0');
-    }
-    *status = (uint16_t)value;
-    return value >= STATUS_LEAST && value <= STATUS_MOST;
-}
-
-/* "2xx", "404" or "200-204". */
-static bool status_range(const char *text, struct config_status_range *range)
-{
-    size_t len = strlen(text);
-    if (len == 3 && text[0] >= '2' && text[0] <= '5' && strcmp(text + 1, "xx") == 0) {
-        range->from = (uint16_t)((text[0] - '0') * 100);
-        range->to = (uint16_t)(range->from + 99);
-        return true;
-    }
-    if ((len != 3 && len != 7) || !status_at(text, &range->from))
-        return false;
-    range->to = range->from;
-    return len == 3 || (text[3] == '-' && status_at(text + 4, &range->to) && range->from <= range->to);
-}
-
 static const char *status_fault(const char *text)
 {
     struct config_status_range range;
-    return status_range(text, &range) ? NULL : "names no status of an answer";
+    return scalar_statuses(text, &range.from, &range.to) ? NULL : "names no status of an answer";
 }
 
 static void read_statuses(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
@@ -369,7 +336,7 @@ static void read_statuses(struct loader *loader, const struct config_key *key, c
     if (ranges == NULL)
         return;
     for (uint32_t i = 0; i < texts.count; i++)
-        (void)status_range(texts.items[i], &ranges[i]);
+        (void)scalar_statuses(texts.items[i], &ranges[i].from, &ranges[i].to);
     *KEY_FIELD(struct config_status_range *, key, base) = ranges;
     *KEY_COUNT(key, base) = texts.count;
 }
@@ -379,15 +346,9 @@ static void write_statuses(struct writer *writer, const struct config_key *key, 
     const struct config_status_range *ranges = *KEY_CONST_FIELD(struct config_status_range *, key, base);
     writer_raw(writer, " [");
     for (uint32_t i = 0; i < *KEY_CONST_COUNT(key, base); i++) {
-        unsigned from = ranges[i].from;
-        unsigned to = ranges[i].to;
-        writer_raw(writer, i > 0 ? ", " : "");
-        if (from == to)
-            writer_print(writer, "%u", from);
-        else if (from % 100 == 0 && to == from + 99)
-            writer_print(writer, "%uxx", from / 100);
-        else
-            writer_print(writer, "%u-%u", from, to);
+        char text[SCALAR_TEXT_BYTES];
+        scalar_print_statuses(ranges[i].from, ranges[i].to, text);
+        writer_print(writer, "%s%s", i > 0 ? ", " : "", text);
     }
     writer_raw(writer, "]\n");
 }

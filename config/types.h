@@ -38,7 +38,8 @@ extern const struct config_type type_header_names; /* lower case */
 
 /* route_types.c: values that only one section has */
 extern const struct config_type type_protocols;
-extern const struct config_type type_token_file;
+extern const struct config_type type_token_file;        /* of config_admin */
+extern const struct config_type type_notify_token_file; /* of config_notify */
 extern const struct config_type type_url;
 extern const struct config_type type_backends;
 extern const struct config_type type_backend_name;
@@ -51,6 +52,15 @@ extern const struct config_type type_json_path;
 extern const struct config_type type_json_paths;
 extern const struct config_type type_absolute;
 extern const struct config_type type_relative;
+
+/* plan_types.c: the same of plans, gates and who is told */
+extern const struct config_type type_confidence;  /* of config_gates: one for all, or one for each */
+extern const struct config_type type_stage_gates; /* of config_stage: kept for route_check(), which knows the route's */
+extern const struct config_type type_schedule;    /* const struct schedule *; NULL with "off" */
+extern const struct config_type type_web_url;     /* const char *; shown without what lies behind the host */
+extern const struct config_type type_depends_on;  /* pointer and count; file_check() finds the routes */
+extern const struct config_type type_errors;      /* struct config_errors_of */
+extern const struct config_type type_events;      /* pointer and count */
 
 /* shadow_types.c: the same of the sections on mirroring and comparing */
 extern const struct config_type type_shadow_host;

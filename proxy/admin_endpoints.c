@@ -22,7 +22,7 @@
 
 static const struct admin_field verb_fields[] = {WHO, REASON, {0}};
 static const struct admin_field promote_fields[] = {
-    {"force", ADMIN_BOOLEAN, false, "true to go past a gate that has not passed"}, WHO, REASON, {0}};
+    {"force", ADMIN_BOOLEAN, false, "true to go past what has not passed"}, WHO, REASON, {0}};
 static const struct admin_field percent_fields[] = {
     {"percent", ADMIN_NUMBER, true, "a number from 0 to 100 with up to two decimals"}, WHO, REASON, {0}};
 static const struct admin_field passthrough_fields[] = {{"on", ADMIN_BOOLEAN, true, "true or false"}, WHO, REASON, {0}};
@@ -50,17 +50,21 @@ static const struct admin_endpoint endpoints[] = {
     {"/api/v1/verdict", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_verdict, 0, NULL,
      "does the comparison hold its limit ?route=NAME[&limit=0.001&confidence=0.99]"},
     {"/api/v1/history", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_history, 0, NULL,
-     "newest changes of state [?route=NAME&limit=N]"},
+     "newest changes of state [?route=NAME&limit=N&since_ms=N]"},
     {"/api/v1/audit", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_audit, 0, NULL,
      "newest lines of the audit trail [?limit=N]"},
     {"/api/v1/config", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_config, 0, NULL,
      "effective configuration as YAML, secrets masked"},
+    {"/api/v1/routes/{route}/start", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_route, VERB_START, verb_fields,
+     "begin a plan that waits for a person {reason, who}"},
     {"/api/v1/routes/{route}/promote", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_route, VERB_PROMOTE, promote_fields,
      "go to the next stage {force, reason, who}"},
     {"/api/v1/routes/{route}/pause", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_route, VERB_PAUSE, verb_fields,
      "hold the share, advance no further {reason, who}"},
+    {"/api/v1/routes/{route}/freeze", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_route, VERB_FREEZE, verb_fields,
+     "nothing moves the plan until a person resumes it {reason, who}"},
     {"/api/v1/routes/{route}/resume", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_route, VERB_RESUME, verb_fields,
-     "go on after a pause or a rollback {reason, who}"},
+     "go on after a pause, a freeze or a rollback {reason, who}"},
     {"/api/v1/routes/{route}/rollback", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_route, VERB_ROLLBACK, verb_fields,
      "all live traffic to legacy {reason, who}"},
     {"/api/v1/routes/{route}/restart", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_route, VERB_RESTART, verb_fields,

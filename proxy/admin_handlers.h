@@ -59,7 +59,8 @@ void admin_no_such_route(struct admin_request *request, const char *route);
 /* The switches that hold passthrough on; a new reference, NULL without memory. */
 json_t *admin_passthrough_sources(struct control *control);
 
-/* The route as router_status() shows it; a new reference, NULL when there is none of that name. */
+/* The route as router_status() shows it, with the time and whether passthrough is on; a new reference, NULL when there
+ * is none of that name. */
 json_t *admin_route_json(struct control *control, const char *name);
 
 #endif

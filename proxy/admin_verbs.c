@@ -81,39 +81,103 @@ static void reply_refusal(struct admin_request *request, int error, const char *
     admin_reply_error(request->http, 500, "failed", "see shunt's log", "route %s: %s", request->route, sentence);
 }
 
-/* The first gate with this verdict, borrowed from `route`; NULL when there is none. */
-static const json_t *gate_with(const json_t *route, const char *verdict)
+/* ---- promote: what stands in the way, and what force went past ---- */
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "";
+}
+
+static bool stands_in_the_way(const json_t *gate)
+{
+    return json_is_true(json_object_get(gate, "applies")) && strcmp(text_of(gate, "verdict"), "pass") != 0;
+}
+
+/* A sentence for each gate that has not passed, those with the verdict of all first, and for the breaker. */
+static json_t *obstacles_json(const json_t *route, const char *verdict)
+{
+    const json_t *gates = json_object_get(json_object_get(route, "gates"), "gates"), *gate;
+    const json_t *breaker = json_object_get(route, "breaker");
+    json_t *obstacles = json_array();
+    size_t i;
+    for (int others = 0; others < 2; others++) {
+        json_array_foreach(gates, i, gate)
+        {
+            bool other = strcmp(text_of(gate, "verdict"), verdict) != 0;
+            if (stands_in_the_way(gate) && other == (others == 1))
+                json_array_append_new(obstacles, json_sprintf("gate %s: %s: %s", text_of(gate, "gate"),
+                                                              text_of(gate, "verdict"), text_of(gate, "sentence")));
+        }
+    }
+    if (strcmp(text_of(breaker, "state"), breaker_state_name(BREAKER_CLOSED)) != 0)
+        json_array_append_new(
+            obstacles, json_sprintf("the breaker is %s: %s", text_of(breaker, "state"), text_of(breaker, "why")));
+    return obstacles;
+}
+
+static const struct {
+    const char *gate;
+    const char *remedy;
+} remedies[] = {
+    {"window", "wait until the file's hours allow it, or promote with force"},
+    {"webhook", "wait for its go, or promote with force"},
+    {"dependency", "bring the other route there first, or promote with force"},
+};
+
+/* What to do about the first gate that stands in the way. */
+static const char *remedy_for(const json_t *route, const char *verdict)
 {
     const json_t *gate;
     size_t i;
     json_array_foreach(json_object_get(json_object_get(route, "gates"), "gates"), i, gate)
     {
-        const char *its = json_string_value(json_object_get(gate, "verdict"));
-        if (its != NULL && strcmp(its, verdict) == 0)
-            return gate;
+        if (!stands_in_the_way(gate) || strcmp(text_of(gate, "verdict"), verdict) != 0)
+            continue;
+        for (size_t r = 0; r < sizeof(remedies) / sizeof(remedies[0]); r++)
+            if (strcmp(remedies[r].gate, text_of(gate, "gate")) == 0)
+                return remedies[r].remedy;
+        break;
     }
-    return NULL;
+    return strcmp(verdict, "fail") == 0 ? "see what new does wrong, or promote with force"
+                                        : "wait for evidence, or promote with force";
 }
 
-/* A promote that a gate stands in the way of: says which gate and why. False when no gate does. */
+/* A promote that gates stand in the way of: says which and why. False when none does. */
 static bool reply_gate(struct admin_request *request)
 {
     json_t *route = admin_route_json(request->control, request->route), *body = NULL;
-    const char *verdict = json_string_value(json_object_get(json_object_get(route, "gates"), "verdict"));
-    const char *phase = json_string_value(json_object_get(route, "phase"));
-    const json_t *gate = verdict != NULL ? gate_with(route, verdict) : NULL;
-    if (gate != NULL && strcmp(verdict, "pass") != 0 && strcmp(phase, plan_phase_name(PLAN_RUNNING)) == 0)
-        body = json_pack("{s:{s:s, s:o, s:s, s:s}}", "error", "code",
+    const char *verdict = text_of(json_object_get(route, "gates"), "verdict");
+    bool runs = strcmp(text_of(route, "phase"), plan_phase_name(PLAN_RUNNING)) == 0;
+    json_t *obstacles = runs && strcmp(verdict, "pass") != 0 ? obstacles_json(route, verdict) : NULL;
+    const char *first = json_string_value(json_array_get(obstacles, 0));
+    if (first != NULL)
+        body = json_pack("{s:{s:s, s:o, s:s, s:s, s:O}}", "error", "code",
                          strcmp(verdict, "fail") == 0 ? "gate_failed" : "gate_undecided", "message",
-                         json_sprintf("route %s: gate %s: %s: %s", request->route,
-                                      json_string_value(json_object_get(gate, "gate")), verdict,
-                                      json_string_value(json_object_get(gate, "sentence"))),
-                         "remedy", "wait for evidence, or promote with force", "verdict", verdict);
+                         json_sprintf("route %s: %s", request->route, first), "remedy", remedy_for(route, verdict),
+                         "verdict", verdict, "obstacles", obstacles);
+    json_decref(obstacles);
     json_decref(route);
     if (body == NULL)
         return false;
     admin_reply_json(request->http, 409, body);
     return true;
+}
+
+/* The route after a promotion by force, with what it went past, as the audit trail has it. */
+static void reply_forced(struct admin_request *request)
+{
+    json_t *route = admin_route_json(request->control, request->route);
+    json_t *history = router_history(control_router(request->control), request->route);
+    const json_t *event = NULL;
+    for (size_t i = json_array_size(history); i > 0 && event == NULL; i--)
+        if (strcmp(text_of(json_array_get(history, i - 1), "what"), "promote") == 0)
+            event = json_array_get(history, i - 1);
+    json_t *past = json_object_get(json_object_get(event, "evidence"), "past");
+    if (route != NULL)
+        (void)(past != NULL ? json_object_set(route, "past", past) : json_object_set_new(route, "past", json_array()));
+    json_decref(history);
+    admin_reply_json(request->http, 200, route);
 }
 
 void admin_change_route(struct admin_request *request)
@@ -136,7 +200,9 @@ void admin_change_route(struct admin_request *request)
     }
     const char *why = NULL;
     int error = control_command(request->control, &command, &why);
-    if (error == 0)
+    if (error == 0 && command.verb == VERB_PROMOTE && command.force)
+        reply_forced(request);
+    else if (error == 0)
         admin_view_route(request);
     else if (error == -ENOENT)
         admin_no_such_route(request, request->route);

@@ -22,6 +22,9 @@ enum {
     LIST_MOST = 10000
 };
 
+/* A hundred years, in milliseconds. */
+#define SINCE_MOST_MS UINT64_C(3155760000000)
+
 /* RFC 3339, UTC, milliseconds; JSON null for 0 (never). */
 static json_t *time_json(uint64_t wall_ms)
 {
@@ -41,6 +44,12 @@ static json_t *router_json(struct control *control)
     return router_status(control_router(control), control_now_ms(control), control_wall_ms(control));
 }
 
+/* With that route alone; NULL: with none. */
+static json_t *router_json_of(struct control *control, const char *route)
+{
+    return router_status_of(control_router(control), route, control_now_ms(control), control_wall_ms(control));
+}
+
 static json_t *routes_json(struct control *control)
 {
     json_t *status = router_json(control);
@@ -51,7 +60,7 @@ static json_t *routes_json(struct control *control)
 
 json_t *admin_passthrough_sources(struct control *control)
 {
-    json_t *status = router_json(control);
+    json_t *status = router_json_of(control, NULL);
     json_t *sources = json_incref(json_object_get(json_object_get(status, "passthrough"), "sources"));
     json_decref(status);
     return sources;
@@ -59,17 +68,16 @@ json_t *admin_passthrough_sources(struct control *control)
 
 json_t *admin_route_json(struct control *control, const char *name)
 {
-    json_t *routes = routes_json(control), *route, *found = NULL;
-    size_t i;
-    json_array_foreach(routes, i, route)
-    {
-        const char *its_name = json_string_value(json_object_get(route, "name"));
-        if (its_name != NULL && strcmp(its_name, name) == 0) {
-            found = json_incref(route);
-            break;
-        }
+    json_t *status = router_json_of(control, name);
+    json_t *found = json_incref(json_array_get(json_object_get(status, "routes"), 0));
+    /* What a route alone does not say: when that was, and whether anything of it counts. */
+    if (found != NULL &&
+        (json_object_set(found, "at_ms", json_object_get(status, "at_ms")) != 0 ||
+         json_object_set(found, "passthrough", json_object_get(json_object_get(status, "passthrough"), "on")) != 0)) {
+        json_decref(found);
+        found = NULL;
     }
-    json_decref(routes);
+    json_decref(status);
     return found;
 }
 
@@ -204,45 +212,63 @@ void admin_view_route(struct admin_request *request)
         admin_no_such_route(request, request->route);
 }
 
-/* ?limit=N. False: answered. */
-static bool read_limit(struct admin_request *request, size_t *limit)
+/* A query member that is a number from 1 to `most`; *value stays as it is without it. False: answered. */
+static bool read_number(struct admin_request *request, const char *name, const char *remedy, uint64_t most,
+                        uint64_t *value)
 {
-    const char *text = evhttp_find_header(&request->query, "limit");
-    *limit = LIST_DEFAULT;
+    const char *text = evhttp_find_header(&request->query, name);
     if (text == NULL)
         return true;
     char *end;
     errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || value < 1 || value > LIST_MOST) {
-        admin_reply_error(request->http, 400, "bad_query", "leave it out for 100",
-                          "query: \"limit\" is not a number from 1 to %d", LIST_MOST);
+    unsigned long long number = strtoull(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || number < 1 || number > most) {
+        admin_reply_error(request->http, 400, "bad_query", remedy, "query: \"%s\" is not a number from 1 to %llu", name,
+                          (unsigned long long)most);
         return false;
     }
-    *limit = (size_t)value;
+    *value = number;
     return true;
+}
+
+static bool read_limit(struct admin_request *request, uint64_t *limit)
+{
+    *limit = LIST_DEFAULT;
+    return read_number(request, "limit", "leave it out for 100", LIST_MOST, limit);
+}
+
+/* Takes out what is older than `since_ms` (0: nothing is) and all but the newest `limit`; the oldest stand first. */
+static void keep_newest(json_t *history, uint64_t wall_ms, uint64_t since_ms, uint64_t limit)
+{
+    uint64_t from_ms = since_ms > 0 && since_ms < wall_ms ? wall_ms - since_ms : 0;
+    while (json_array_size(history) > 0) {
+        json_int_t at_ms = json_integer_value(json_object_get(json_array_get(history, 0), "at_ms"));
+        if ((uint64_t)at_ms >= from_ms && json_array_size(history) <= limit)
+            break;
+        json_array_remove(history, 0);
+    }
 }
 
 void admin_view_history(struct admin_request *request)
 {
     const char *route = evhttp_find_header(&request->query, "route");
     struct route_counters sum;
-    size_t limit;
-    if (!read_limit(request, &limit))
+    uint64_t limit, since_ms = 0;
+    if (!read_limit(request, &limit) ||
+        !read_number(request, "since_ms", "leave it out for all that is kept", SINCE_MOST_MS, &since_ms))
         return;
     if (route != NULL && !router_counters(control_router(request->control), route, &sum)) {
         admin_no_such_route(request, route);
         return;
     }
     json_t *history = router_history(control_router(request->control), route);
-    while (json_array_size(history) > limit) /* oldest first */
-        json_array_remove(history, 0);
+    keep_newest(history, control_wall_ms(request->control), since_ms, limit);
     admin_reply_json(request->http, 200, json_pack("{s:o}", "history", history));
 }
 
 void admin_view_audit(struct admin_request *request)
 {
-    size_t limit;
+    uint64_t limit;
     if (!read_limit(request, &limit))
         return;
     json_t *lines = store_audit_tail(control_store(request->control), limit);

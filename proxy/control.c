@@ -25,6 +25,7 @@
 
 #include "proxy/admin.h"
 #include "proxy/control_inside.h"
+#include "proxy/notify.h"
 #include "proxy/resolver.h"
 #include "proxy/watch.h"
 #include "proxy/worker.h"
@@ -42,6 +43,7 @@ enum {
     COMPARE_WAIT_MS = 1000,  /* at the end */
     PERSON_WAITS_MS = 10000, /* for a slow disk */
     LAST_SAVE_MS = 5000,     /* at the end */
+    LAST_WORD_MS = 2000,     /* at the end, for events that others are still to be told */
     REMIND_MS = 60 * 1000,   /* how often fail-open says so */
 };
 
@@ -253,9 +255,11 @@ static bool start_process(struct control *control)
     control->base = new_base();
     control->log = log_start(STDOUT_FILENO);
     control->report = report_new();
+    control->notify = control->log != NULL ? notify_new(control->log, &notify_limits) : NULL;
     const struct resolver_options options = {.on_result = on_resolved, .context = control};
     control->resolver = control->base != NULL ? resolver_new(control->base, &options) : NULL;
-    if (control->base != NULL && control->log != NULL && control->report != NULL && control->resolver != NULL)
+    if (control->base != NULL && control->log != NULL && control->report != NULL && control->notify != NULL &&
+        control->resolver != NULL)
         return true;
     fprintf(stderr, "shunt: cannot start: %s; give it more memory or threads\n", strerror(errno));
     return false;
@@ -389,6 +393,10 @@ static bool take_config(struct control *control)
     if (plan == NULL)
         return say(NULL);
     resolver_adopt(control->resolver, plan);
+    struct notify_plan *targets = notify_prepare(control->notify, config);
+    if (targets == NULL)
+        return say(NULL);
+    notify_adopt(control->notify, targets);
     if (!control_report_veil(control, config) ||
         !router_configure(control->router, config, control_clock_ms(), control_wall_clock_ms()))
         return say(NULL);
@@ -564,6 +572,8 @@ static void stop(struct control *control)
         control->abandon = true;
     if (was_running)
         tell_end(control);
+    notify_stop(control->notify, LAST_WORD_MS);
+    control->notify = NULL;
     if (control->abandon) {
         log_flush(control->log, LOG_WAIT_MS);
         _exit(control->exit_code); /* threads that hang still use everything else */

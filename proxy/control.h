@@ -21,6 +21,7 @@ struct report;
 struct store;
 struct event_base;
 struct keeper;
+struct notify;
 
 struct control_options {
     const char *config_path;
@@ -38,6 +39,7 @@ struct router *control_router(struct control *control);
 struct report *control_report(struct control *control);
 struct store *control_store(struct control *control);
 struct keeper *control_keeper(struct control *control); /* NULL: none runs */
+struct notify *control_notify(struct control *control);
 /* Forgets what comparing found of a route (NULL: all), with an audit line. True when that line is on the disk. */
 bool control_forget_report(struct control *control, const char *route, const char *who, const char *reason);
 /* Runs the command, saves, publishes. Like router_command(). */

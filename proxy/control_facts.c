@@ -35,6 +35,11 @@ struct keeper *control_keeper(struct control *control)
     return control->keeper;
 }
 
+struct notify *control_notify(struct control *control)
+{
+    return control->notify;
+}
+
 struct store *control_store(struct control *control)
 {
     return control->store;

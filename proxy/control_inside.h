@@ -19,6 +19,7 @@ struct admin;
 struct comparer;
 struct event;
 struct keeper;
+struct notify;
 struct resolver;
 struct watch;
 struct worker;
@@ -42,6 +43,7 @@ struct control {
     struct report *report;
     struct keeper *keeper; /* stores the report; NULL before the state directory is open */
     struct resolver *resolver;
+    struct notify *notify;
 
     struct config_holder *holder;   /* the file in use; in fail-open mode the one made from the command line */
     struct config_holder *started;  /* the file as it was when that began which only a restart can change */

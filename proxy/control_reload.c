@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "proxy/admin.h"
+#include "proxy/notify.h"
 #include "proxy/resolver.h"
 #include "proxy/watch.h"
 #include "router/store/fault.h"
@@ -86,6 +87,7 @@ struct adoption {
     struct config_holder *holder;
     struct listeners_plan listeners;
     struct resolver_plan *resolver;
+    struct notify_plan *targets;
     struct control_state state; /* only when fail-open ends */
     struct admin *admin;        /* only when fail-open ends */
 };
@@ -94,6 +96,7 @@ static void discard(struct adoption *adoption)
 {
     admin_stop(adoption->admin);
     control_state_close(&adoption->state);
+    notify_discard(adoption->targets);
     resolver_discard(adoption->resolver);
     listeners_discard(&adoption->listeners);
     config_holder_unref(adoption->holder);
@@ -126,6 +129,9 @@ static bool prepare(struct control *control, struct config *config, struct adopt
     adoption->resolver = resolver_prepare(control->resolver, config);
     if (adoption->resolver == NULL)
         return fault_set(error, "no memory for %u backends", config->backend_count);
+    adoption->targets = notify_prepare(control->notify, config);
+    if (adoption->targets == NULL)
+        return fault_set(error, "no memory for %u targets of notify", config->notify_count);
     return !control->fail_open || prepare_end_of_fail_open(control, adoption, error);
 }
 
@@ -161,6 +167,7 @@ static void adopt(struct control *control, struct adoption *adoption)
     config_holder_unref(control->holder);
     control->holder = adoption->holder;
     resolver_adopt(control->resolver, adoption->resolver);
+    notify_adopt(control->notify, adoption->targets);
     control_hold_for_names(control);
     control_publish(control);
     listeners_adopt(&control->listeners, &adoption->listeners, control->workers, control->worker_count,

@@ -1,5 +1,6 @@
 /*
- * What must survive: opens the state directory, tells every change of state to the audit trail and the log, saves.
+ * What must survive: opens the state directory, tells every change of state to the audit trail, the log and the targets
+ * of `notify`, saves.
  *
  * An event is written to the audit trail when it happens, without waiting for the disk; the workers hear of a change
  * next; then the store's thread brings trail and state to the disk, and only when it has is whoever asked for the
@@ -7,14 +8,17 @@
  * nothing that was acknowledged is lost. A directory that cannot be written changes nothing about the traffic: it is
  * told once, counted, and tried again every second.
  *
- * The trail may know of a change that the state does not: the process was killed between the two. Events are then
- * counted on from the trail, so that no number is given twice.
+ * The trail may know of a change that the state does not: the process was killed between the two. It is then put into
+ * the state, since it has been in force; and events are counted on from the trail, so that no number is given twice.
  */
 #include "proxy/control_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "proxy/notify.h"
+#include "router/replay.h"
 #include "router/store/fault.h"
 #include "router/store/store.h"
 #include "router/store/utf8.h"
@@ -61,6 +65,14 @@ static void on_event(void *context, const struct router_event *event)
               json_pack("{s:o, s:o, s:o, s:O?, s:O?, s:I}", "route", utf8_json(event->route), "who",
                         utf8_json(event->who), "why", utf8_json(event->why), "from", event->from, "to", event->to,
                         "sequence", (json_int_t)event->sequence));
+    notify_event(control->notify, event);
+}
+
+static void approval(void *context, const char *route, const char *stage, const struct config_gate_webhook *webhook,
+                     struct approval_answer *answer)
+{
+    struct control *control = context;
+    notify_approval(control->notify, route, stage, webhook, answer);
 }
 
 static void comparisons(void *context, const char *route, struct comparison_totals *totals)
@@ -105,6 +117,7 @@ static bool take_up(struct control *control, struct control_state *state, json_t
 {
     char *why = NULL;
     json_int_t audited = last_audited(state->store);
+    store_expect_audit(state->store, (uint64_t)json_integer_value(json_object_get(saved, "sequence")));
     if (audited > json_integer_value(json_object_get(saved, "sequence")))
         json_object_set_new(saved, "sequence", json_integer(audited));
     bool done = router_restore(state->router, saved, control_clock_ms(), control_wall_clock_ms(), &why);
@@ -116,13 +129,44 @@ static bool take_up(struct control *control, struct control_state *state, json_t
     return done;
 }
 
+/* The saved state with what the trail has beyond it; as it was saved, where that does not go together. */
+static bool take_up_saved(struct control *control, struct control_state *state, json_t *saved)
+{
+    json_t *events = store_events_after(state->store, (uint64_t)json_integer_value(json_object_get(saved, "sequence")));
+    json_t *newest = json_array_size(events) > 0 ? json_deep_copy(saved) : NULL;
+    size_t behind = newest != NULL && state_replay(newest, events) ? json_array_size(events) : 0;
+    json_decref(events);
+    if (behind > 0 && take_up(control, state, json_incref(newest))) {
+        log_event(control->log, LOG_LEVEL_INFO, "state_replayed", json_pack("{s:I}", "events", (json_int_t)behind));
+        json_decref(newest);
+        json_decref(saved);
+        return true;
+    }
+    json_decref(newest);
+    return take_up(control, state, saved);
+}
+
+/* The trail is never silently other than what was written, and never a reason not to serve. */
+static void tell_trail(struct control *control, const struct store *store)
+{
+    struct store_trail trail;
+    store_trail(store, &trail);
+    if (trail.cut_bytes > 0)
+        log_event(control->log, LOG_LEVEL_WARN, "audit_repaired",
+                  json_pack("{s:I, s:s}", "bytes", (json_int_t)trail.cut_bytes, "why",
+                            "the last line of the audit trail was torn: it was cut off"));
+    if (trail.damaged > 0)
+        log_event(control->log, LOG_LEVEL_WARN, "audit_damaged",
+                  json_pack("{s:o, s:I}", "error", utf8_json(trail.damage), "damaged", (json_int_t)trail.damaged));
+}
+
 static void restore(struct control *control, struct control_state *state)
 {
     char *warning = NULL;
     json_t *saved = store_load(state->store, &warning);
     if (warning != NULL)
         tell_damage(control, warning);
-    if (saved != NULL && take_up(control, state, saved))
+    if (saved != NULL && take_up_saved(control, state, saved))
         return;
     /* An empty state still has to count on from an audit trail that is there. */
     json_t *empty = router_save(state->router, control_clock_ms(), control_wall_clock_ms());
@@ -130,9 +174,18 @@ static void restore(struct control *control, struct control_state *state)
         take_up(control, state, empty);
 }
 
+/* Without a seed the cooldowns of all processes are alike: no reason not to start. */
+static void seed(struct router *router)
+{
+    uint64_t chance;
+    if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) == sizeof(chance))
+        router_seed(router, chance);
+}
+
 bool control_state_open(struct control *control, const struct config *config, struct control_state *state, char **error)
 {
-    const struct router_hooks hooks = {.context = control, .on_event = on_event, .comparisons = comparisons};
+    const struct router_hooks hooks = {
+        .context = control, .on_event = on_event, .comparisons = comparisons, .approval = approval};
     *state = (struct control_state){0};
     state->store = store_open(config->state.directory, error);
     if (state->store == NULL)
@@ -142,7 +195,9 @@ bool control_state_open(struct control *control, const struct config *config, st
         control_state_close(state);
         return fault_set(error, "no memory for %u routes", config->route_count);
     }
+    seed(state->router);
     restore(control, state);
+    tell_trail(control, state->store);
     return true;
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <curl/curl.h>
+
 #include "config/config.h"
 #include "proxy/control.h"
 
@@ -185,5 +187,11 @@ int main(int argc, char **argv)
     case ACTION_RUN:
         break;
     }
-    return control_run(&line.options);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) { /* before there are threads */
+        fprintf(stderr, "shunt: cannot start: libcurl: no memory\n");
+        return EXIT_FAILURE;
+    }
+    int code = control_run(&line.options);
+    curl_global_cleanup();
+    return code;
 }

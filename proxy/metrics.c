@@ -1,6 +1,6 @@
 /*
- * The /metrics page: gathers what routes, workers, the comparer, control and the kernel count, and writes it family by
- * family.
+ * The /metrics page: gathers what routes, workers, the comparer, `notify`, control and the kernel count, and writes it
+ * family by family.
  *
  * Called by the admin server on the control thread for each scrape. Only reads: counters have their writers elsewhere,
  * and grow while they are read. Families of routes, of control and of the process are tables, those of workers come
@@ -8,6 +8,7 @@
  */
 #include "proxy/metrics.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #include "proxy/control.h"
 #include "proxy/metrics_process.h"
 #include "proxy/metrics_text.h"
+#include "proxy/notify.h"
+#include "router/gate.h"
 #include "router/store/store.h"
 #include "shadow/report.h"
 
@@ -28,8 +31,18 @@ struct side_sum {
     struct durations durations[STATUS_CLASSES];
 };
 
+/* What a gate said at the last look. */
+struct gate_sum {
+    bool applies, measured;
+    enum verdict verdict;
+    double value, low, high, limit;
+    uint64_t evidence;
+    double decision_s; /* NAN: nobody can tell */
+};
+
 struct route_sum {
     struct router_route_state state; /* names are borrowed from the router for the page */
+    struct gate_sum gates[GATES];    /* none applies where there are none */
     struct side_sum side[SIDES];
     uint64_t mirror[SIDES][MIRROR_REASONS];
     uint64_t copies_stopped[SIDES];
@@ -55,6 +68,27 @@ static void fold_side(struct side_sum *side, const struct side_counters *sum)
     memcpy(side->durations, sum->durations, sizeof(side->durations));
 }
 
+static void fold_gates(struct route_sum *route, const struct router_route_state *state)
+{
+    memset(route->gates, 0, sizeof(route->gates));
+    for (int kind = 0; state->gates != NULL && kind < GATES; kind++) {
+        const struct gate_result *gate = &state->gates->gate[kind];
+        uint64_t eta_ms;
+        bool known = router_gate_eta(gate, state->gathered_ms, &eta_ms);
+        route->gates[kind] = (struct gate_sum){
+            .applies = gate->applies,
+            .measured = gate->measured,
+            .verdict = gate->verdict,
+            .value = gate->value,
+            .low = gate->low,
+            .high = gate->high,
+            .limit = gate->limit,
+            .evidence = gate->evidence,
+            .decision_s = known ? (double)eta_ms / 1e3 : (double)NAN,
+        };
+    }
+}
+
 static bool make_room(struct page *page)
 {
     if (page->route_count < page->route_room)
@@ -77,6 +111,8 @@ static void gather_route(void *context, const struct router_route_state *state, 
         return;
     struct route_sum *route = &page->routes[page->route_count++];
     route->state = *state;
+    route->state.gates = NULL; /* was borrowed for the call */
+    fold_gates(route, state);
     for (int side = 0; side < SIDES; side++)
         fold_side(&route->side[side], &sum->side[side]);
     memcpy(route->mirror, sum->mirror, sizeof(route->mirror));
@@ -138,17 +174,16 @@ static void write_durations_of(struct page *page, const struct route_sum *route,
     total += durations->count[DURATION_EDGES];
     if (total == 0)
         return; /* a series begins with its first response: most routes never see most classes */
-    struct metrics_label labels[] = {{"route", route->state.name},
-                                     {"backend", side_name(side)},
-                                     {"code", class_names[class]},
-                                     {NULL, NULL}};
-    metrics_text_histogram(&page->text, labels, duration_edges_us, cumulative, DURATION_EDGES, total, durations->sum_us);
+    struct metrics_label labels[] = {
+        {"route", route->state.name}, {"backend", side_name(side)}, {"code", class_names[class]}, {NULL, NULL}};
+    metrics_text_histogram(&page->text, labels, duration_edges_us, cumulative, DURATION_EDGES, total,
+                           durations->sum_us);
 }
 
 static void write_durations(struct page *page, const struct route_sum *route)
 {
     for (int side = 0; side < SIDES; side++)
-        for (unsigned class = 0; class < STATUS_CLASSES; class++)
+        for (unsigned class = 0; class < STATUS_CLASSES; class ++)
             write_durations_of(page, route, (enum side)side, class);
 }
 
@@ -237,6 +272,103 @@ static void write_trips(struct page *page, const struct route_sum *route)
     write_route_value(page, route, route->state.trips);
 }
 
+static void write_steps_back(struct page *page, const struct route_sum *route)
+{
+    write_route_value(page, route, route->state.steps_back);
+}
+
+static void write_error_rate(struct page *page, const struct route_sum *route)
+{
+    for (int side = 0; side < SIDES; side++) {
+        struct metrics_label labels[] = {
+            {"route", route->state.name}, {"backend", side_name((enum side)side)}, {NULL, NULL}};
+        metrics_text_value(&page->text, labels, route->state.error_rate[side]);
+    }
+}
+
+static void write_slow_rate(struct page *page, const struct route_sum *route)
+{
+    write_route_value(page, route, route->state.slow_rate);
+}
+
+/* ---- gates ---- */
+
+static double gate_verdict(const struct gate_sum *gate)
+{
+    return gate->verdict == VERDICT_PASS ? 1 : gate->verdict == VERDICT_FAIL ? -1 : 0;
+}
+
+static double gate_value(const struct gate_sum *gate)
+{
+    return gate->value;
+}
+
+static double gate_low(const struct gate_sum *gate)
+{
+    return gate->low;
+}
+
+static double gate_high(const struct gate_sum *gate)
+{
+    return gate->high;
+}
+
+static double gate_limit(const struct gate_sum *gate)
+{
+    return gate->limit;
+}
+
+static double gate_evidence(const struct gate_sum *gate)
+{
+    return (double)gate->evidence;
+}
+
+static double gate_decision(const struct gate_sum *gate)
+{
+    return gate->decision_s;
+}
+
+/* `measured`: only of gates that measure something and have begun to. */
+static const struct gate_family {
+    const char *name;
+    bool measured;
+    double (*read)(const struct gate_sum *gate);
+    const char *help;
+} gate_families[] = {
+    {"shunt_gate_verdict", false, gate_verdict, "1: the gate passes, -1: it fails, 0: undecided"},
+    {"shunt_gate_value", true, gate_value, "What the gate measures, as a fraction"},
+    {"shunt_gate_low", true, gate_low, "Lower end of its interval at the gate's confidence"},
+    {"shunt_gate_high", true, gate_high, "Upper end of its interval at the gate's confidence"},
+    {"shunt_gate_limit", true, gate_limit, "The limit the interval must lie within"},
+    {"shunt_gate_evidence", true, gate_evidence,
+     "Exchanges of the side that has fewer, or compared pairs, that the gate goes by so far"},
+    {"shunt_gate_decision_seconds", false, gate_decision,
+     "Until the gate has decided if all goes on as it is; 0: it has, NaN: nobody can tell"},
+};
+
+static void write_gates(struct page *page, const struct gate_family *family, const struct route_sum *route)
+{
+    for (int kind = 0; kind < GATES; kind++) {
+        const struct gate_sum *gate = &route->gates[kind];
+        struct metrics_label labels[] = {
+            {"route", route->state.name}, {"gate", gate_name((enum gate_kind)kind)}, {NULL, NULL}};
+        if (gate->applies && (gate->measured || !family->measured))
+            metrics_text_value(&page->text, labels, family->read(gate));
+    }
+}
+
+static void write_gate_families(struct page *page)
+{
+    for (size_t i = 0; i < sizeof(gate_families) / sizeof(gate_families[0]); i++) {
+        const struct gate_family *family = &gate_families[i];
+        metrics_text_family(&page->text, family->name, METRICS_GAUGE, family->help);
+        for (size_t r = 0; r < page->route_count; r++)
+            write_gates(page, family, &page->routes[r]);
+    }
+}
+
+/* ---- families of routes ---- */
+
 /* `planned`: not of "-", the requests without a route, which have no plan. */
 static const struct route_family {
     const char *name;
@@ -259,21 +391,27 @@ static const struct route_family {
      "Time from a judged request's first byte to its response's last byte"},
     {"shunt_requests_in_flight", METRICS_GAUGE, false, write_in_flight, "Live exchanges under way"},
     {"shunt_shadow_total", METRICS_COUNTER, false, write_mirror,
-     "Requests by the backend that was asked first and what became of their copy: sent, compared, or why there was none "
+     "Requests by the backend that was asked first and what became of their copy: sent, compared, or why there was "
+     "none "
      "or nothing to compare"},
     {"shunt_shadow_copies_in_flight", METRICS_GAUGE, false, write_mirror_in_flight, "Copies under way, by route"},
     {"shunt_shadow_breaker_open", METRICS_GAUGE, true, write_copies_stopped,
      "Workers that send this backend no copies now, because copies to it keep failing"},
     {"shunt_route_share", METRICS_GAUGE, true, write_share, "Share of live traffic that the plan gives to new, 0 to 1"},
     {"shunt_route_effective_share", METRICS_GAUGE, true, write_effective_share,
-     "What breaker and passthrough leave of shunt_route_share"},
+     "What ramps, breaker, dependencies and passthrough leave of shunt_route_share"},
     {"shunt_route_shadow_share", METRICS_GAUGE, true, write_shadow_share,
      "Share of requests that are mirrored, 0 to 1"},
     {"shunt_route_stage", METRICS_GAUGE, true, write_stage, "Current stage, from 1; 0 for a route with a fixed share"},
     {"shunt_route_stages", METRICS_GAUGE, true, write_stages, "Stages the plan has"},
     {"shunt_route_phase", METRICS_GAUGE, true, write_phase, "1 for the phase the plan is in"},
+    {"shunt_route_steps_back", METRICS_GAUGE, true, write_steps_back, "Steps back of the plan in a row"},
     {"shunt_breaker_state", METRICS_GAUGE, true, write_breaker, "1 for the state the breaker is in"},
     {"shunt_breaker_trips", METRICS_GAUGE, true, write_trips, "Trips of the breaker in a row"},
+    {"shunt_breaker_error_rate", METRICS_GAUGE, true, write_error_rate,
+     "Errors among the judged requests in the breaker's window, 0 to 1"},
+    {"shunt_breaker_slow_rate", METRICS_GAUGE, true, write_slow_rate,
+     "Slow requests among the judged of new in the breaker's window, 0 to 1"},
 };
 
 static void write_routes(struct page *page)
@@ -293,6 +431,53 @@ static void write_comparison(void *context, const char *route, enum side primary
     struct metrics_label labels[] = {
         {"route", route}, {"primary", side_name(primary)}, {"outcome", outcome}, {NULL, NULL}};
     metrics_text_count(&page->text, labels, count);
+}
+
+/* ---- notify ---- */
+
+static void write_told(void *context, const struct notify_stats *stats)
+{
+    struct page *page = context;
+    const struct {
+        const char *outcome;
+        uint64_t count;
+    } rows[] = {
+        {"delivered", stats->delivered},
+        {"refused", stats->refused},
+        {"expired", stats->expired},
+        {"dropped", stats->dropped},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct metrics_label labels[] = {{"target", stats->target}, {"outcome", rows[i].outcome}, {NULL, NULL}};
+        metrics_text_count(&page->text, labels, rows[i].count);
+    }
+}
+
+static void write_told_again(void *context, const struct notify_stats *stats)
+{
+    struct page *page = context;
+    struct metrics_label labels[] = {{"target", stats->target}, {NULL, NULL}};
+    metrics_text_count(&page->text, labels, stats->retries);
+}
+
+static void write_to_be_told(void *context, const struct notify_stats *stats)
+{
+    struct page *page = context;
+    struct metrics_label labels[] = {{"target", stats->target}, {NULL, NULL}};
+    metrics_text_count(&page->text, labels, stats->waiting);
+}
+
+static void write_notify(struct page *page, struct control *control)
+{
+    struct notify *notify = control_notify(control);
+    metrics_text_family(&page->text, "shunt_notify_total", METRICS_COUNTER,
+                        "Events for a target of notify and what became of them; those that wait are not among them");
+    notify_each(notify, write_told, page);
+    metrics_text_family(&page->text, "shunt_notify_retries_total", METRICS_COUNTER,
+                        "Tries to deliver an event beyond the first");
+    notify_each(notify, write_told_again, page);
+    metrics_text_family(&page->text, "shunt_notify_queue", METRICS_GAUGE, "Events that wait for the target");
+    notify_each(notify, write_to_be_told, page);
 }
 
 /* ---- control, process, workers ---- */
@@ -316,6 +501,8 @@ static void write_control(struct page *page, struct control *control)
 {
     struct control_process process;
     const struct store *store = control_store(control);
+    struct store_trail trail;
+    store_trail(store, &trail);
     control_process(control, &process);
     const struct fact facts[] = {
         {"shunt_ready", METRICS_GAUGE, control_is_ready(control) && !control_is_draining(control),
@@ -349,6 +536,8 @@ static void write_control(struct page *page, struct control *control)
          "Audit lines that wait for a disk that takes them"},
         {"shunt_audit_lost_total", METRICS_COUNTER, (double)store_lost(store),
          "Audit lines given up because too many were waiting"},
+        {"shunt_audit_damaged", METRICS_GAUGE, (double)trail.damaged,
+         "Audit lines that did not fit their checksums when the trail was opened, and 1 more for a missing end"},
         {"shunt_log_dropped_total", METRICS_COUNTER, (double)process.log_dropped,
          "Log lines dropped because standard output was behind"},
     };
@@ -403,6 +592,8 @@ bool metrics_write(struct control *control, struct evbuffer *out)
     write_build(&page);
     write_control(&page, control);
     write_routes(&page);
+    write_gate_families(&page);
+    write_notify(&page, control);
     metrics_text_family(&page.text, "shunt_comparisons_total", METRICS_COUNTER,
                         "Pairs of responses by the side the client was answered from and what comparing found");
     report_each(control_report(control), write_comparison, &page);

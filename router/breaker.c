@@ -3,21 +3,40 @@
  * workers by control; opens nothing, logs nothing. The workers see its state in the next view.
  *
  * What trips it (each only where the file names it):
- *   error rate            new above the limit, unless legacy in the same window is above it, too: nothing to gain then
- *   error rate increase   new above legacy by more than the limit, and surely above it: the 95 % interval of the
- *                         difference (Newcombe) does not reach down to 0, so that one unlucky error is not a trip
  *   consecutive errors    in one worker, or in all of them together
+ *   error rate            new above the limit
+ *   error rate increase   new above legacy by more than the limit
+ *   slow calls            so many of new's exchanges were slow
  *   p95 ratio             new's 95th percentile over legacy's
+ *
+ * And what must hold for each of them:
+ *   It is not bad luck (router/chance.h). The whole window must be above the limit, and by more than chance could do to
+ *   a backend with half the limit; or its newest part surely above the limit itself, so that an outage need not first
+ *   outweigh a minute of good answers. A limit is thus crossed as soon as the file says where there is traffic, and
+ *   later where there are only a few requests to tell by.
+ *   Legacy does not do the same over the same time: then it is not new's fault, and nothing is gained by going back.
+ *   It does not come from a few clients or paths: min_distinct_keys, or as many as there are.
  */
 #include "router/breaker.h"
 
+#include <math.h>
 #include <stdio.h>
 
-#include "router/interval.h"
+#include "router/chance.h"
 
-#define INCREASE_CONFIDENCE 0.95
+/*
+ * How unlikely bad luck must be, for one look: with forty looks a second, of which those a window apart are nearly
+ * independent, it makes one false alarm in centuries of a backend that is always at half its limits.
+ */
+#define CHANCE 1e-8
+/* Legacy does the same unless it is as unlikely as this that it only was luckier; errors in a row come less often. */
+#define CHANCE_ALIKE        1e-6
+#define CHANCE_ALIKE_IN_ROW 1e-5
+/* A cooldown is longer by up to this part of it. */
+#define JITTER 0.2
 
 enum {
+    PATIENCE = 3, /* a run of errors waits for legacy's word until it is so many times too long */
     HEALTHY_WINDOWS = 10,
     COOLDOWN_MAX_MS = 60 * 60 * 1000,
     RENEW_MIN_MS = 1000,
@@ -51,116 +70,399 @@ static void enter(struct breaker *breaker, enum breaker_state state, uint64_t no
     breaker->since_ms = now_ms;
     breaker->epoch++;
     breaker->run = 0;
+    breaker->ramping = false;
+    breaker->state_legacy = (struct window_counts){0};
     if (state == BREAKER_CLOSED)
         window_clear(&breaker->window, now_ms); /* what failed before is paid for */
 }
 
 /* ---- judging ---- */
 
-static bool crosses(double rate, double limit)
-{
-    return rate > limit || rate >= 1;
-}
-
 static bool watches(double limit)
 {
     return limit >= 0;
 }
 
-static bool is_over_error_rate(struct breaker *breaker, const struct config_breaker *limits)
+static bool watches_slow(const struct config_breaker *limits)
 {
-    const struct window *window = &breaker->window;
-    const struct window_counts *total = window->total;
-    double rate = window_error_rate(window, SIDE_NEW);
-    if (!watches(limits->error_rate) || total[SIDE_NEW].judged == 0 || total[SIDE_NEW].judged < limits->min_requests ||
-        !crosses(rate, limits->error_rate))
-        return false;
-    if (total[SIDE_LEGACY].judged > 0 && total[SIDE_LEGACY].judged >= limits->min_requests &&
-        crosses(window_error_rate(window, SIDE_LEGACY), limits->error_rate))
-        return false;
-    (void)snprintf(breaker->why, sizeof(breaker->why), "error rate of new is %.2f %% of %llu requests, limit %.2f %%",
-                   rate * 100, (unsigned long long)total[SIDE_NEW].judged, limits->error_rate * 100);
-    return true;
+    return limits->slow_call_ms > 0 && watches(limits->slow_call_rate);
 }
 
-static bool has_enough_of_both(const struct breaker *breaker, const struct config_breaker *limits)
+/* Things that happened to exchanges of both sides over the same time. */
+struct sample {
+    uint64_t events[SIDES];
+    uint64_t judged[SIDES];
+};
+
+static double rate_of(const struct sample *sample, enum side side)
 {
-    const struct window_counts *total = breaker->window.total;
-    return total[SIDE_NEW].judged > 0 && total[SIDE_LEGACY].judged > 0 &&
-           total[SIDE_NEW].judged >= limits->min_requests && total[SIDE_LEGACY].judged >= limits->min_requests;
+    uint64_t judged = sample->judged[side];
+    uint64_t events = sample->events[side];
+    return judged == 0 ? 0 : events >= judged ? 1 : (double)events / (double)judged;
+}
+
+static double chance_of_increase(const struct sample *sample)
+{
+    return chance_of_difference(sample->events[SIDE_NEW], sample->judged[SIDE_NEW], sample->events[SIDE_LEGACY],
+                                sample->judged[SIDE_LEGACY]);
+}
+
+/* What a rule looks at: its own events, in parts of the window that begin at now and go back so many buckets. */
+struct part {
+    struct sample sample;
+    bool whole;
+    bool can_compare; /* legacy has enough in the window to tell whether it does the same */
+};
+
+static const uint32_t parts[] = {2, 3, 5, 8, 13, WINDOW_BUCKETS};
+
+static uint64_t errors_of(const struct window_counts *counts)
+{
+    return counts->errors;
+}
+
+static uint64_t slow_of(const struct window_counts *counts)
+{
+    return counts->slow;
+}
+
+static bool has_enough(const struct breaker *breaker, const struct config_breaker *limits, enum side side)
+{
+    uint64_t judged = breaker->window.total[side].judged;
+    return judged > 0 && judged >= limits->min_requests;
+}
+
+/* Where legacy has few requests to tell by, it takes a rate above the limit to speak for new. */
+static bool does_legacy_the_same(const struct part *part, double limit)
+{
+    if (chance_of_increase(&part->sample) <= CHANCE_ALIKE)
+        return false;
+    return part->can_compare || rate_of(&part->sample, SIDE_LEGACY) > limit;
+}
+
+static bool is_rate_over(const struct part *part, double limit)
+{
+    const struct sample *sample = &part->sample;
+    double rate = rate_of(sample, SIDE_NEW);
+    if (rate <= limit && rate < 1)
+        return false;
+    double innocent = part->whole ? limit / 2 : limit;
+    return chance_of_rate(sample->events[SIDE_NEW], sample->judged[SIDE_NEW], innocent) <= CHANCE &&
+           !does_legacy_the_same(part, limit);
+}
+
+/* Legacy is lent as many errors as may be added to it: what is left is new's own. */
+static bool is_increase_over(const struct part *part, double limit)
+{
+    struct sample lent = part->sample;
+    if (!part->can_compare || rate_of(&lent, SIDE_NEW) - rate_of(&lent, SIDE_LEGACY) <= limit)
+        return false;
+    double innocent = part->whole ? limit / 2 : limit;
+    lent.events[SIDE_LEGACY] += (uint64_t)ceil(innocent * (double)lent.judged[SIDE_LEGACY]);
+    return chance_of_increase(&lent) <= CHANCE;
+}
+
+/* The part of the window that is over the limit goes to *found. */
+static bool find_part(const struct breaker *breaker, const struct config_breaker *limits, double limit,
+                      uint64_t (*events)(const struct window_counts *),
+                      bool (*is_over)(const struct part *part, double limit), struct part *found)
+{
+    const struct window *window = &breaker->window;
+    uint32_t next = 0;
+    if (!watches(limit) || !has_enough(breaker, limits, SIDE_NEW))
+        return false;
+    *found = (struct part){.can_compare = has_enough(breaker, limits, SIDE_LEGACY)};
+    for (uint32_t age = 0; age < WINDOW_BUCKETS; age++) {
+        const struct window_counts *bucket = window->bucket[(window->head + WINDOW_BUCKETS - age) % WINDOW_BUCKETS];
+        for (int side = 0; side < SIDES; side++) {
+            found->sample.events[side] += events(&bucket[side]);
+            found->sample.judged[side] += bucket[side].judged;
+        }
+        if (age + 1 < parts[next])
+            continue;
+        next++;
+        found->whole = age + 1 == WINDOW_BUCKETS;
+        if (is_over(found, limit))
+            return true;
+    }
+    return false;
+}
+
+static bool are_errors_spread(const struct breaker *breaker, const struct config_breaker *limits)
+{
+    struct marks marks;
+    window_marks(&breaker->window, &marks);
+    return marks_are_spread(&marks, limits->min_distinct_keys);
+}
+
+static bool are_slow_ones_spread(const struct breaker *breaker, const struct config_breaker *limits)
+{
+    struct marks marks;
+    window_marks(&breaker->window, &marks);
+    return marks_slow_are_spread(&marks, limits->min_distinct_keys);
+}
+
+static bool is_over_error_rate(struct breaker *breaker, const struct config_breaker *limits)
+{
+    struct part part;
+    if (!find_part(breaker, limits, limits->error_rate, errors_of, is_rate_over, &part) ||
+        !are_errors_spread(breaker, limits))
+        return false;
+    (void)snprintf(breaker->why, sizeof(breaker->why), "error rate of new is %.2f %% of %llu requests, limit %.2f %%",
+                   rate_of(&part.sample, SIDE_NEW) * 100, (unsigned long long)part.sample.judged[SIDE_NEW],
+                   limits->error_rate * 100);
+    return true;
 }
 
 static bool is_over_increase(struct breaker *breaker, const struct config_breaker *limits)
 {
-    const struct window *window = &breaker->window;
-    const struct window_counts *total = window->total;
-    if (!watches(limits->error_rate_increase) || !has_enough_of_both(breaker, limits))
-        return false;
-    double new_rate = window_error_rate(window, SIDE_NEW);
-    double legacy_rate = window_error_rate(window, SIDE_LEGACY);
-    if (new_rate - legacy_rate <= limits->error_rate_increase)
-        return false;
-    struct interval increase =
-        interval_of_difference(total[SIDE_NEW].errors, total[SIDE_NEW].judged, total[SIDE_LEGACY].errors,
-                               total[SIDE_LEGACY].judged, INCREASE_CONFIDENCE);
-    if (increase.low <= 0)
+    struct part part;
+    if (!find_part(breaker, limits, limits->error_rate_increase, errors_of, is_increase_over, &part) ||
+        !are_errors_spread(breaker, limits))
         return false;
     (void)snprintf(breaker->why, sizeof(breaker->why),
                    "error rate of new is %.2f %%, of legacy %.2f %%: the increase is above the limit of %.2f %%",
-                   new_rate * 100, legacy_rate * 100, limits->error_rate_increase * 100);
+                   rate_of(&part.sample, SIDE_NEW) * 100, rate_of(&part.sample, SIDE_LEGACY) * 100,
+                   limits->error_rate_increase * 100);
     return true;
 }
 
+static bool is_over_slow_calls(struct breaker *breaker, const struct config_breaker *limits)
+{
+    struct part part;
+    if (!watches_slow(limits) || !find_part(breaker, limits, limits->slow_call_rate, slow_of, is_rate_over, &part) ||
+        !are_slow_ones_spread(breaker, limits))
+        return false;
+    (void)snprintf(breaker->why, sizeof(breaker->why),
+                   "%.2f %% of %llu requests of new took %llu ms or longer, limit %.2f %%",
+                   rate_of(&part.sample, SIDE_NEW) * 100, (unsigned long long)part.sample.judged[SIDE_NEW],
+                   (unsigned long long)limits->slow_call_ms, limits->slow_call_rate * 100);
+    return true;
+}
+
+/* ---- judging: latency ---- */
+
 /* A millisecond: twice next to nothing is next to nothing, and on an idle machine measures the scheduler. */
-enum { P95_LEAST_US = 1000 };
+enum {
+    P95_LEAST_US = 1000
+};
+
+#define P95_BEYOND 0.05 /* of exchanges take longer than the 95th percentile */
+
+/* Where new's p95 must not lie, given legacy's. */
+static double p95_limit_us(const struct config_breaker *limits, double legacy_p95)
+{
+    return fmax(legacy_p95 * limits->p95_ratio, legacy_p95 + P95_LEAST_US);
+}
+
+static uint64_t count_beyond(const struct window_latency *latency, uint32_t index, int side, double us)
+{
+    uint64_t count = 0;
+    for (uint32_t b = histogram_bucket((uint64_t)us) + 1; b < HISTOGRAM_BUCKETS; b++)
+        count += latency->bucket[index][side][b];
+    return count;
+}
+
+static uint64_t count_all(const struct window_latency *latency, uint32_t index, int side)
+{
+    uint64_t count = 0;
+    for (uint32_t b = 0; b < HISTOGRAM_BUCKETS; b++)
+        count += latency->bucket[index][side][b];
+    return count;
+}
+
+/*
+ * Is new slower than legacy by more than chance, and by more than halfway to the limit? Legacy's p95 is beaten by one
+ * exchange in twenty of its own; how many of new's beat what lies halfway between it and the limit?
+ */
+static bool is_surely_slower(const struct sample *sample)
+{
+    struct sample counted = *sample;
+    uint64_t expected = (uint64_t)ceil(P95_BEYOND * (double)sample->judged[SIDE_LEGACY]);
+    if (counted.events[SIDE_LEGACY] < expected)
+        counted.events[SIDE_LEGACY] = expected;
+    return chance_of_increase(&counted) <= CHANCE;
+}
+
+/* What new did in the part of the window in which its p95 is over the limit. */
+struct slow_part {
+    uint64_t judged;
+    uint64_t beyond_limit;
+};
+
+static bool find_slow_part(const struct breaker *breaker, double legacy_p95, double limit_us, struct slow_part *found)
+{
+    static const uint32_t lengths[] = {2, 5, WINDOW_BUCKETS};
+    const struct window *window = &breaker->window;
+    const double halfway_us = sqrt(legacy_p95 * limit_us);
+    struct sample sample = {0};
+    uint32_t next = 0;
+    *found = (struct slow_part){0};
+    for (uint32_t age = 0; age < WINDOW_BUCKETS; age++) {
+        uint32_t index = (window->head + WINDOW_BUCKETS - age) % WINDOW_BUCKETS;
+        found->beyond_limit += count_beyond(window->latency, index, SIDE_NEW, limit_us);
+        sample.events[SIDE_NEW] += count_beyond(window->latency, index, SIDE_NEW, halfway_us);
+        sample.events[SIDE_LEGACY] += count_beyond(window->latency, index, SIDE_LEGACY, legacy_p95);
+        for (int side = 0; side < SIDES; side++)
+            sample.judged[side] += count_all(window->latency, index, side);
+        if (age + 1 < lengths[next])
+            continue;
+        next++;
+        found->judged = sample.judged[SIDE_NEW];
+        if ((double)found->beyond_limit > P95_BEYOND * (double)found->judged && is_surely_slower(&sample))
+            return true;
+    }
+    return false;
+}
 
 static bool is_over_p95(struct breaker *breaker, const struct config_breaker *limits)
 {
-    if (!watches(limits->p95_ratio) || !has_enough_of_both(breaker, limits))
+    if (!watches(limits->p95_ratio) || !has_enough(breaker, limits, SIDE_NEW) ||
+        !has_enough(breaker, limits, SIDE_LEGACY))
         return false;
-    double new_p95 = window_p95(&breaker->window, SIDE_NEW);
-    double legacy_p95 = window_p95(&breaker->window, SIDE_LEGACY);
-    if (legacy_p95 <= 0 || new_p95 <= legacy_p95 * limits->p95_ratio || new_p95 < legacy_p95 + P95_LEAST_US)
+    double legacy_p95 = breaker->legacy_p95_us;
+    double limit_us = p95_limit_us(limits, legacy_p95);
+    struct slow_part part;
+    if (legacy_p95 <= 0 || !find_slow_part(breaker, legacy_p95, limit_us, &part) ||
+        !are_slow_ones_spread(breaker, limits))
         return false;
-    (void)snprintf(breaker->why, sizeof(breaker->why),
-                   "p95 of new is %.1f ms, of legacy %.1f ms: %.2f times, limit %.2f times", new_p95 / 1000,
-                   legacy_p95 / 1000, new_p95 / legacy_p95, limits->p95_ratio);
+    (void)snprintf(
+        breaker->why, sizeof(breaker->why),
+        "p95 of new is above %.1f ms (%llu of %llu requests took longer), of legacy %.1f ms: limit %.2f times",
+        limit_us / 1000, (unsigned long long)part.beyond_limit, (unsigned long long)part.judged, legacy_p95 / 1000,
+        limits->p95_ratio);
     return true;
+}
+
+uint64_t breaker_slow_us(const struct breaker *breaker, const struct config_breaker *limits)
+{
+    uint64_t slow_us = UINT64_MAX;
+    if (!limits->enabled)
+        return slow_us;
+    if (watches_slow(limits))
+        slow_us = limits->slow_call_ms * 1000;
+    double legacy_p95 = breaker->legacy_p95_us;
+    if (watches(limits->p95_ratio) && legacy_p95 > 0) { /* else nothing is known yet that new could be compared with */
+        uint64_t p95_us = (uint64_t)p95_limit_us(limits, legacy_p95);
+        slow_us = p95_us < slow_us ? p95_us : slow_us;
+    }
+    return slow_us;
+}
+
+/* ---- judging: errors in a row ---- */
+
+static void add_gain(struct window_counts *into, const struct side_counters *now, const struct window_counts *last)
+{
+    into->judged += now->judged - last->judged;
+    into->errors += now->errors - last->errors;
+}
+
+/* A quarter: below it, ten errors in a row are not what legacy does (0.25^10 is one in a million). */
+static bool are_many_errors(const struct window_counts *counts)
+{
+    return counts->judged > 0 && counts->errors * 4 >= counts->judged;
+}
+
+/*
+ * Between two looks without a success, every error continues the run, whichever worker had it. What legacy did since
+ * the run began is kept beside it.
+ */
+static void follow_run(struct breaker *breaker, const struct route_counters *now)
+{
+    const struct side_counters *new = &now->side[SIDE_NEW];
+    const struct window_counts *last = breaker->window.last;
+    if (breaker->run == 0)
+        breaker->run_legacy = (struct window_counts){0};
+    breaker->ran_over = new->error_runs_over != breaker->runs_over;
+    breaker->runs_over = new->error_runs_over;
+    add_gain(&breaker->run_legacy, &now->side[SIDE_LEGACY], &last[SIDE_LEGACY]);
+    add_gain(&breaker->state_legacy, &now->side[SIDE_LEGACY], &last[SIDE_LEGACY]);
+    uint64_t judged = new->judged - last[SIDE_NEW].judged;
+    uint64_t errors = new->errors - last[SIDE_NEW].errors;
+    breaker->run = judged > errors ? 0 : breaker->run + errors;
+}
+
+/*
+ * A run is short: where legacy usually has traffic, the run goes on until legacy has surely done better, or for
+ * PATIENCE times its length.
+ */
+static bool does_legacy_fail_too(const struct breaker *breaker, const struct config_breaker *limits)
+{
+    const struct window_counts *legacy = &breaker->run_legacy;
+    uint64_t run = breaker->run > limits->consecutive_errors ? breaker->run : limits->consecutive_errors;
+    if (are_many_errors(legacy))
+        return chance_of_difference(run, run, legacy->errors, legacy->judged) > CHANCE_ALIKE_IN_ROW;
+    return has_enough(breaker, limits, SIDE_LEGACY) && run < (uint64_t)limits->consecutive_errors * PATIENCE &&
+           chance_of_difference(run, run, legacy->errors, legacy->judged) > CHANCE_ALIKE_IN_ROW;
 }
 
 static bool is_over_consecutive(struct breaker *breaker, const struct config_breaker *limits)
 {
-    if (limits->consecutive_errors == 0 || (!breaker->ran_over && breaker->run < limits->consecutive_errors))
+    if (limits->consecutive_errors == 0 || (!breaker->ran_over && breaker->run < limits->consecutive_errors) ||
+        does_legacy_fail_too(breaker, limits) || !are_errors_spread(breaker, limits))
         return false;
     (void)snprintf(breaker->why, sizeof(breaker->why), "%u errors of new in a row", limits->consecutive_errors);
     return true;
 }
 
-/* Between two looks without a success, every error continues the run, whichever worker had it. */
-static void follow_run(struct breaker *breaker, const struct side_counters *now)
-{
-    breaker->ran_over = now->error_runs_over != breaker->runs_over;
-    breaker->runs_over = now->error_runs_over;
-    const struct window_counts *last = &breaker->window.last[SIDE_NEW];
-    uint64_t judged = now->judged - last->judged;
-    uint64_t errors = now->errors - last->errors;
-    breaker->run = judged > errors ? 0 : breaker->run + errors;
-}
-
 static bool is_over_a_limit(struct breaker *breaker, const struct config_breaker *limits, bool with_latency)
 {
     return is_over_consecutive(breaker, limits) || is_over_error_rate(breaker, limits) ||
-           is_over_increase(breaker, limits) || (with_latency && is_over_p95(breaker, limits));
+           is_over_increase(breaker, limits) || is_over_slow_calls(breaker, limits) ||
+           (with_latency && is_over_p95(breaker, limits));
 }
 
 /* ---- states ---- */
 
+/* SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014): 0..1 from the next number. */
+static double draw(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
+}
+
+static uint64_t jittered(struct breaker *breaker, uint64_t cooldown_ms)
+{
+    if (!breaker->seeded)
+        return cooldown_ms;
+    return cooldown_ms + (uint64_t)((double)cooldown_ms * JITTER * draw(&breaker->chance));
+}
+
+static enum breaker_change open_up(struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)
+{
+    breaker->half_open_at_ms = now_ms + jittered(breaker, breaker_cooldown_ms(limits, breaker->trips));
+    enter(breaker, BREAKER_OPEN, now_ms);
+    return BREAKER_TRIPPED;
+}
+
 static enum breaker_change trip(struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)
 {
     breaker->trips++;
-    breaker->half_open_at_ms = now_ms + breaker_cooldown_ms(limits, breaker->trips);
-    enter(breaker, BREAKER_OPEN, now_ms);
-    return BREAKER_TRIPPED;
+    return open_up(breaker, limits, now_ms);
+}
+
+static uint32_t ramp_step(const struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)
+{
+    uint64_t elapsed_ms = now_ms - breaker->since_ms;
+    if (!breaker->ramping || elapsed_ms >= limits->ramp_ms)
+        return BREAKER_RAMP_STEPS;
+    return 1 + (uint32_t)(elapsed_ms * BREAKER_RAMP_STEPS / limits->ramp_ms);
+}
+
+static bool take_ramp_step(struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)
+{
+    uint32_t before = breaker->ramp_step;
+    breaker->ramp_step = ramp_step(breaker, limits, now_ms);
+    breaker->ramping = now_ms - breaker->since_ms < limits->ramp_ms;
+    return before != breaker->ramp_step;
+}
+
+static void begin_ramp(struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)
+{
+    breaker->ramping = limits->ramp_ms > 0;
+    breaker->ramp_step = ramp_step(breaker, limits, now_ms);
 }
 
 static enum breaker_change tick_closed(struct breaker *breaker, const struct config_breaker *limits, bool news,
@@ -168,7 +470,9 @@ static enum breaker_change tick_closed(struct breaker *breaker, const struct con
 {
     if (news && is_over_a_limit(breaker, limits, with_latency))
         return trip(breaker, limits, now_ms);
-    if (breaker->trips > 0 && now_ms - breaker->since_ms >= HEALTHY_WINDOWS * limits->window_ms) {
+    if (breaker->ramping && take_ramp_step(breaker, limits, now_ms))
+        return BREAKER_RAMPED;
+    if (breaker->trips > 0 && !breaker->ramping && now_ms - breaker->since_ms >= HEALTHY_WINDOWS * limits->window_ms) {
         breaker->trips = 0;
         (void)snprintf(breaker->why, sizeof(breaker->why), "healthy for %d windows", (int)HEALTHY_WINDOWS);
         return BREAKER_FORGAVE;
@@ -196,6 +500,11 @@ static enum breaker_change tick_open(struct breaker *breaker, const struct confi
 static enum breaker_change tick_half_open(struct breaker *breaker, const struct config_breaker *limits,
                                           const struct trial_totals *trials, uint64_t now_ms)
 {
+    if (trials->failed > 0 && are_many_errors(&breaker->state_legacy)) {
+        (void)snprintf(breaker->why, sizeof(breaker->why),
+                       "a trial request failed, as did legacy: not counted as a trip");
+        return open_up(breaker, limits, now_ms);
+    }
     if (trials->failed > 0) {
         (void)snprintf(breaker->why, sizeof(breaker->why), "a trial request failed");
         return trip(breaker, limits, now_ms);
@@ -204,9 +513,10 @@ static enum breaker_change tick_half_open(struct breaker *breaker, const struct 
         (void)snprintf(breaker->why, sizeof(breaker->why), "%llu trial requests succeeded",
                        (unsigned long long)trials->succeeded);
         enter(breaker, BREAKER_CLOSED, now_ms);
+        begin_ramp(breaker, limits, now_ms);
         return BREAKER_RECOVERED;
     }
-    if (now_ms >= breaker->renew_at_ms && trials->most_taken >= limits->trial_requests) {
+    if (now_ms >= breaker->renew_at_ms && trials->taken >= limits->trial_requests) {
         renew_permits(breaker, limits, now_ms);
         breaker->epoch++;
         return BREAKER_RENEWED;
@@ -215,12 +525,14 @@ static enum breaker_change tick_half_open(struct breaker *breaker, const struct 
 }
 
 enum breaker_change breaker_tick(struct breaker *breaker, const struct config_breaker *limits,
-                                 const struct route_counters *sum, bool with_latency, const struct trial_totals *trials,
-                                 uint64_t now_ms)
+                                 const struct route_counters *sum, bool with_latency, const struct marks *marks,
+                                 const struct trial_totals *trials, uint64_t now_ms)
 {
     if (sum != NULL)
-        follow_run(breaker, &sum->side[SIDE_NEW]);
-    window_update(&breaker->window, sum, with_latency, now_ms);
+        follow_run(breaker, sum);
+    window_update(&breaker->window, sum, with_latency, marks, now_ms);
+    if (with_latency)
+        breaker->legacy_p95_us = window_p95(&breaker->window, SIDE_LEGACY);
     if (!limits->enabled)
         return BREAKER_UNCHANGED;
     switch (breaker->state) {
@@ -234,7 +546,37 @@ enum breaker_change breaker_tick(struct breaker *breaker, const struct config_br
     return BREAKER_UNCHANGED;
 }
 
+/* ---- the share after a recovery ---- */
+
+uint32_t breaker_share(const struct breaker *breaker, const struct config_breaker *limits, uint32_t plan_share,
+                       uint64_t now_ms)
+{
+    uint32_t step = ramp_step(breaker, limits, now_ms);
+    return (plan_share * step + BREAKER_RAMP_STEPS - 1) / BREAKER_RAMP_STEPS;
+}
+
+uint64_t breaker_ramp_left_ms(const struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)
+{
+    uint64_t elapsed_ms = now_ms - breaker->since_ms;
+    return breaker->ramping && elapsed_ms < limits->ramp_ms ? limits->ramp_ms - elapsed_ms : 0;
+}
+
+void breaker_resume_ramp(struct breaker *breaker, const struct config_breaker *limits, uint64_t left_ms,
+                         uint64_t now_ms)
+{
+    uint64_t passed_ms = left_ms < limits->ramp_ms ? limits->ramp_ms - left_ms : 0;
+    breaker->since_ms = now_ms > passed_ms ? now_ms - passed_ms : 0;
+    breaker->ramping = left_ms > 0 && limits->ramp_ms > 0;
+    breaker->ramp_step = ramp_step(breaker, limits, now_ms);
+}
+
 /* ---- from outside ---- */
+
+void breaker_seed(struct breaker *breaker, uint64_t seed)
+{
+    breaker->chance = seed;
+    breaker->seeded = true;
+}
 
 bool breaker_reserve(struct breaker *breaker, const struct config_breaker *limits)
 {

@@ -10,7 +10,8 @@
  *
  * Every arrow is taken in breaker_tick(), but for a person's: breaker_reset(). Each starts a new epoch, by which the
  * workers know which permits, trials and runs of errors are over. Trips in a row double the cooldown; ten windows
- * without a trip end the row. Control thread only.
+ * without a trip end the row. After a recovery new's share grows back in ten steps: breaker_share(). Control thread
+ * only.
  */
 #ifndef SHUNT_ROUTER_BREAKER_H
 #define SHUNT_ROUTER_BREAKER_H
@@ -19,16 +20,27 @@
 #include "router/tally.h"
 #include "router/window.h"
 
+enum {
+    BREAKER_RAMP_STEPS = 10
+};
+
 struct breaker {
     enum breaker_state state;
     uint32_t trips; /* in a row */
     uint32_t epoch;
-    uint64_t since_ms;        /* entered the state */
-    uint64_t half_open_at_ms; /* OPEN: end of the cooldown */
-    uint64_t renew_at_ms;     /* HALF_OPEN: when lost permits are given out again */
-    uint64_t runs_over;       /* error_runs_over of the new side at the last look */
-    bool ran_over;            /* it grew at the last look */
-    uint64_t run;             /* errors of the new side in a row, as far as it is certain over all workers */
+    uint64_t since_ms;                 /* entered the state */
+    uint64_t half_open_at_ms;          /* OPEN: end of the cooldown */
+    uint64_t renew_at_ms;              /* HALF_OPEN: when lost permits are given out again */
+    bool ramping;                      /* CLOSED: since_ms is when it recovered, and the share is not back yet */
+    uint32_t ramp_step;                /* of BREAKER_RAMP_STEPS, at the last look */
+    bool seeded;                       /* the cooldown is jittered */
+    uint64_t chance;                   /* state of the generator for that */
+    uint64_t runs_over;                /* error_runs_over of the new side at the last look */
+    bool ran_over;                     /* it grew at the last look */
+    uint64_t run;                      /* errors of the new side in a row, as far as it is certain over all workers */
+    struct window_counts run_legacy;   /* what legacy did during the run */
+    struct window_counts state_legacy; /* and since the state was entered */
+    double legacy_p95_us;              /* at the last look with latency; 0: not known */
     struct window window;
     char why[200]; /* of the last change */
 };
@@ -40,6 +52,7 @@ enum breaker_change {
     BREAKER_RENEWED,   /* still HALF_OPEN, with fresh permits */
     BREAKER_RECOVERED, /* HALF_OPEN -> CLOSED */
     BREAKER_FORGAVE,   /* still CLOSED; the row of trips is over */
+    BREAKER_RAMPED,    /* still CLOSED; breaker_share() has taken a step */
 };
 
 /* Finds memory for these limits; see window_reserve(). */
@@ -52,11 +65,30 @@ void breaker_done(struct breaker *breaker);
 
 /*
  * `sum` is NULL when no exchange has ended since the last look; without `with_latency` its histograms mean nothing, and
- * p95 is not judged. breaker->why says why, after a change.
+ * p95 is not judged. `marks` are those taken from the workers since the last look (tally_take_marks()); NULL: none.
+ * breaker->why says why, after a change that is told to people.
  */
 enum breaker_change breaker_tick(struct breaker *breaker, const struct config_breaker *limits,
-                                 const struct route_counters *sum, bool with_latency, const struct trial_totals *trials,
-                                 uint64_t now_ms);
+                                 const struct route_counters *sum, bool with_latency, const struct marks *marks,
+                                 const struct trial_totals *trials, uint64_t now_ms);
+
+/* What tally_watch_slow() is to be told after each look: from when on an exchange of new is too slow for the limits. */
+uint64_t breaker_slow_us(const struct breaker *breaker, const struct config_breaker *limits);
+
+/*
+ * What of the plan's share may be in force now. While it grows back after a recovery: one tenth of it at first, then a
+ * tenth more with each tenth of `ramp`; else all of it, also while OPEN and HALF_OPEN, when the workers ask the state.
+ */
+uint32_t breaker_share(const struct breaker *breaker, const struct config_breaker *limits, uint32_t plan_share,
+                       uint64_t now_ms);
+/* Until the share is back; 0 when it is. */
+uint64_t breaker_ramp_left_ms(const struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms);
+/* Goes on with a ramp after a restart; CLOSED only. */
+void breaker_resume_ramp(struct breaker *breaker, const struct config_breaker *limits, uint64_t left_ms,
+                         uint64_t now_ms);
+
+/* Cooldowns are from now on up to a fifth longer, by chance. Without it they are exact. */
+void breaker_seed(struct breaker *breaker, uint64_t seed);
 
 /* A person closes it, or it is closed with its plan's new start. */
 void breaker_reset(struct breaker *breaker, const char *why, uint64_t now_ms);

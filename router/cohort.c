@@ -21,46 +21,51 @@ uint64_t cohort_seed(const char *route, const char *suffix)
 }
 
 /* Multiply and shift (D. Lemire, "Fast random integer generation in an interval", 2019): even to 1 part in 400,000. */
-static uint32_t number_of(uint64_t hash)
+uint32_t cohort_of_hash(uint64_t hash)
 {
     return (uint32_t)(((hash >> 32) * SHARE_ALL) >> 32);
 }
 
+static uint64_t hash_of(uint64_t seed, const void *key, size_t len)
+{
+    return XXH3_64bits_withSeed(key, len, seed);
+}
+
 uint32_t cohort_of(uint64_t seed, const void *key, size_t len)
 {
-    return number_of(XXH3_64bits_withSeed(key, len, seed));
+    return cohort_of_hash(hash_of(seed, key, len));
 }
 
 uint32_t cohort_draw(uint64_t seed, uint64_t random)
 {
-    return number_of(XXH3_64bits_withSeed(&random, sizeof(random), seed));
+    return cohort_of_hash(hash_of(seed, &random, sizeof(random)));
 }
 
-static bool header_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts,
-                          uint32_t *cohort)
+static bool header_hash(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts,
+                        uint64_t *hash)
 {
     for (uint32_t i = 0; i < facts->field_count; i++) {
         const struct field *field = &facts->fields[i];
         if (field->value.len > 0 && text_equals_fold(field->name, key->name, key->name_len)) {
-            *cohort = cohort_of(seed, field->value.at, field->value.len);
+            *hash = hash_of(seed, field->value.at, field->value.len);
             return true;
         }
     }
     return false;
 }
 
-static bool cookie_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts,
-                          uint32_t *cohort)
+static bool cookie_hash(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts,
+                        uint64_t *hash)
 {
     struct text value;
     if (!cookie_find(facts, (struct text){key->name, key->name_len}, &value))
         return false;
-    *cohort = cohort_of(seed, value.at, value.len);
+    *hash = hash_of(seed, value.at, value.len);
     return true;
 }
 
 /* Hashes the decoded value piece by piece; the same number as hashing it in one. */
-static uint32_t encoded_cohort(uint64_t seed, struct text value)
+static uint64_t encoded_hash(uint64_t seed, struct text value)
 {
     XXH3_state_t state;
     uint8_t piece[128];
@@ -72,66 +77,88 @@ static uint32_t encoded_cohort(uint64_t seed, struct text value)
             piece[used++] = query_take_byte(&value);
         XXH3_64bits_update(&state, piece, used);
     }
-    return number_of(XXH3_64bits_digest(&state));
+    return XXH3_64bits_digest(&state);
 }
 
-static bool query_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts,
-                         uint32_t *cohort)
+static bool query_hash(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts,
+                       uint64_t *hash)
 {
     struct text rest = facts->query;
     struct query_pair pair;
     while (query_next(&rest, &pair)) {
         if (pair.value.len == 0 || !query_equals(pair.name, key->name, key->name_len))
             continue;
-        *cohort = query_is_encoded(pair.value) ? encoded_cohort(seed, pair.value)
-                                               : cohort_of(seed, pair.value.at, pair.value.len);
+        *hash = query_is_encoded(pair.value) ? encoded_hash(seed, pair.value)
+                                             : hash_of(seed, pair.value.at, pair.value.len);
         return true;
     }
     return false;
 }
 
 /* ::ffff:192.0.2.1 is the same client as 192.0.2.1 (RFC 4291 section 2.5.5.2). */
-static bool address_cohort(uint64_t seed, const struct client_address *client, uint32_t *cohort)
+static bool address_hash(uint64_t seed, const struct client_address *client, uint64_t *hash)
 {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     if (client->length == 0)
         return false;
     if (client->length == 16 && memcmp(client->bytes, mapped, sizeof(mapped)) == 0)
-        *cohort = cohort_of(seed, client->bytes + 12, 4);
+        *hash = hash_of(seed, client->bytes + 12, 4);
     else
-        *cohort = cohort_of(seed, client->bytes, client->length);
+        *hash = hash_of(seed, client->bytes, client->length);
     return true;
 }
 
-static bool key_cohort(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts,
-                       uint32_t *cohort)
+static bool key_hash(uint64_t seed, const struct config_sticky *key, const struct request_facts *facts, uint64_t *hash)
 {
     switch (key->kind) {
     case STICKY_HEADER:
-        return header_cohort(seed, key, facts, cohort);
+        return header_hash(seed, key, facts, hash);
     case STICKY_COOKIE:
-        return cookie_cohort(seed, key, facts, cohort);
+        return cookie_hash(seed, key, facts, hash);
     case STICKY_QUERY:
-        return query_cohort(seed, key, facts, cohort);
+        return query_hash(seed, key, facts, hash);
     case STICKY_CLIENT_IP:
-        return address_cohort(seed, &facts->client, cohort);
+        return address_hash(seed, &facts->client, hash);
     case STICKY_RANDOM:
-        *cohort = cohort_draw(seed, facts->random);
+        *hash = hash_of(seed, &facts->random, sizeof(facts->random));
         return true;
     }
     return false;
 }
 
-uint32_t cohort_of_request(uint64_t seed, const struct config_sticky *sticky, uint32_t count,
-                           const struct request_facts *facts, int32_t *used)
+uint64_t cohort_hash_of_request(uint64_t seed, const struct config_sticky *sticky, uint32_t count,
+                                const struct request_facts *facts, int32_t *used)
 {
-    uint32_t cohort;
+    uint64_t hash;
     for (uint32_t i = 0; i < count; i++) {
-        if (key_cohort(seed, &sticky[i], facts, &cohort)) {
+        if (key_hash(seed, &sticky[i], facts, &hash)) {
             *used = (int32_t)i;
-            return cohort;
+            return hash;
         }
     }
     *used = -1;
-    return address_cohort(seed, &facts->client, &cohort) ? cohort : cohort_draw(seed, facts->random);
+    if (!address_hash(seed, &facts->client, &hash))
+        hash = hash_of(seed, &facts->random, sizeof(facts->random));
+    return hash;
+}
+
+uint32_t cohort_of_request(uint64_t seed, const struct config_sticky *sticky, uint32_t count,
+                           const struct request_facts *facts, int32_t *used)
+{
+    return cohort_of_hash(cohort_hash_of_request(seed, sticky, count, facts, used));
+}
+
+/* ---- marks ---- */
+
+uint16_t cohort_key_mark(uint64_t hash, const struct config_sticky *key, const struct request_facts *facts)
+{
+    uint64_t of_address;
+    if (key != NULL && key->kind == STICKY_RANDOM && address_hash(0, &facts->client, &of_address))
+        return (uint16_t)of_address;
+    return (uint16_t)hash;
+}
+
+uint16_t cohort_path_mark(const struct request_facts *facts)
+{
+    return (uint16_t)XXH3_64bits(facts->path.at, facts->path.len);
 }

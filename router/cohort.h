@@ -21,6 +21,9 @@
  */
 uint64_t cohort_seed(const char *route, const char *suffix);
 
+/* The number of a hash; its low half has no part in it and may serve for something else. */
+uint32_t cohort_of_hash(uint64_t hash);
+
 uint32_t cohort_of(uint64_t seed, const void *key, size_t len);
 
 /* 0..9999 from random bits: a fresh draw for each request and seed. */
@@ -33,5 +36,16 @@ uint32_t cohort_draw(uint64_t seed, uint64_t random);
  */
 uint32_t cohort_of_request(uint64_t seed, const struct config_sticky *sticky, uint32_t count,
                            const struct request_facts *facts, int32_t *used);
+
+/* The same before it is made a number: the hash of the key's value. */
+uint64_t cohort_hash_of_request(uint64_t seed, const struct config_sticky *sticky, uint32_t count,
+                                const struct request_facts *facts, int32_t *used);
+
+/*
+ * Marks for sketch.h. Of the client: of its key's `hash`, but of its address where the key is `random`, since chance
+ * would make every request a client of its own. Of the path: without the query.
+ */
+uint16_t cohort_key_mark(uint64_t hash, const struct config_sticky *key, const struct request_facts *facts);
+uint16_t cohort_path_mark(const struct request_facts *facts);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The control half from inside: what router.c, status.c, save.c and explain.c share. Control thread only.
+ * The control half from inside: what router.c, tick.c, command.c, depends.c, status.c, save.c and explain.c share.
+ * Control thread only.
  */
 #ifndef SHUNT_ROUTER_CONTROL_H
 #define SHUNT_ROUTER_CONTROL_H
@@ -11,18 +12,34 @@
 #include "router/plan.h"
 #include "router/view.h"
 
+/* What a stage has shown, and what its gates say to it. */
+struct judgement {
+    struct evidence evidence;
+    struct gate_report report;
+};
+
 struct route_state {
     const struct config_route *config; /* borrowed from the configuration in use */
     struct tally *tally;               /* one reference; owns the name */
     struct plan plan;
+    json_t
+        *moved; /* owned: { "what", "who", "why", "at_ms" } of the plan's last change; NULL: nothing is known of it */
     struct breaker breaker;
+    bool last_trip_due; /* it was told before the process was killed, and the rollback it means was not */
     struct evidence_meter meter;
-    uint32_t entries_seen;  /* plan.entries the meter began with */
-    uint64_t ended_seen;    /* tally_ended() at the last look */
-    uint64_t latency_at_ms; /* the next look at the latency histograms */
-    bool latency_behind;    /* there is something to see in them */
-    uint64_t judge_at_ms;   /* next look of the gates */
-    bool told_failed;       /* events of this stage that are told once */
+    uint64_t gathered_ms;      /* how long the meter has run */
+    bool in_force;             /* the plan's share was, at the last look */
+    bool depends_met;          /* all it depends on had come, at the last look */
+    bool held;                 /* see router_settle_held() */
+    uint32_t entries_seen;     /* plan.entries the meter began with */
+    uint32_t share_seen;       /* router_share() at the last look */
+    uint64_t ended_seen;       /* tally_ended() at the last look */
+    uint64_t latency_at_ms;    /* the next look at the latency histograms */
+    bool latency_behind;       /* there is something to see in them */
+    uint64_t judge_at_ms;      /* next look of the gates */
+    uint64_t judged_at_ms;     /* when `report` was made; 0: it is not of this stage */
+    struct gate_report report; /* of the last look */
+    bool told_failed;          /* events of this stage that are told once */
     bool told_waiting;
 };
 
@@ -37,37 +54,109 @@ struct router {
     unsigned passthrough; /* bit of each enum passthrough_source */
     json_t *parked;       /* owned object: saved routes that no configuration names, by name */
     uint64_t revision;
-    bool dirty; /* the last view is out of date */
+    bool dirty;    /* the last view is out of date */
+    bool replayed; /* until the first configuration: the state was brought up to the audit trail (replay.h) */
     uint64_t ticked_ms;
+    uint64_t seed;             /* 0: no chance in the cooldowns */
+    bool verdicts_only;        /* of gates; the simulator asks for nothing else */
+    uint32_t judge_next;       /* the route whose gates are looked at first in the next tick */
     struct route_counters sum; /* scratch */
+    struct judgement judged;   /* scratch */
 };
 
 struct route_state *router_find(const struct router *router, const char *name);
 struct router_view *router_make_view(const struct router *router);
-uint32_t router_effective(const struct router *router, const struct route_state *state);
+/* The view is out of date, and so is what was saved. */
+void router_changed(struct router *router);
+
+/* The share in force, of SHARE_ALL: what ramps, the breaker, dependencies and passthrough leave of the plan's. */
+uint32_t router_share(const struct router *router, const struct route_state *state);
+/* Does the stage get just the traffic it asks for? Only then do its hold and its evidence count. */
+bool router_in_force(const struct router *router, const struct route_state *state);
 
 /* The comparison totals of the route, zero without the hook. */
 struct comparison_totals route_state_pairs(const struct router *router, const struct route_state *state);
+/* `sum` is the route's. Without stages there are no gates: then the report is all zero. */
 void route_state_judge(const struct router *router, const struct route_state *state, const struct route_counters *sum,
-                       struct gate_report *report);
+                       uint64_t wall_ms, struct judgement *judgement);
+/* tally_sum() and the above. */
+const struct judgement *router_judge(struct router *router, const struct route_state *state, uint64_t wall_ms);
+
+/* ---- changes of a plan ---- */
+
+struct change {
+    const char *what;
+    const char *who;
+    const char *why;
+    uint64_t wall_ms;
+    json_t *evidence; /* taken over */
+};
+
+/* The plan was `before`: tells what became of it. A stage that began gets its evidence from now on. */
+void route_state_moved(struct router *router, struct route_state *state, const struct plan *before,
+                       const struct change *change);
+/* An event that changes nothing. */
+void route_state_tell(struct router *router, const struct route_state *state, const struct change *change);
+void route_state_tell_breaker(struct router *router, const struct route_state *state, enum breaker_state was,
+                              uint32_t trips, const struct change *change);
+/* Something failed: does what `to` says with the plan, and tells. False, with change->evidence as it was, when there
+ * was nothing to do. change->what is found here. */
+bool route_state_fall(struct router *router, struct route_state *state, enum config_failure_to to,
+                      struct change *change);
+/* After a change of the plan that is told otherwise: see route_state_moved(). */
+void route_state_follow_plan(struct router *router, struct route_state *state);
+/* What both sides do while the stage's share is not in force is no evidence: notices when it begins and ends to be, and
+ * with `look_again` leaves out what was done since the last look. */
+void route_state_follow_force(struct router *router, struct route_state *state, bool look_again);
+
+/* ---- dependencies (depends.c) ---- */
+
+/* Has this come? */
+bool dependency_is_met(const struct router *router, const struct config_dependency *dependency);
+/* To be called after breakers may have changed: finds again whom they hold. */
+void router_settle_held(struct router *router);
+/* Is the breaker of a route it depends on, near or far, not closed? */
+bool route_state_is_held(const struct route_state *state);
+/* What it waits for, as a sentence; false: nothing. */
+bool route_state_waits(const struct router *router, const struct route_state *state, char *sentence, size_t room);
+/* After plans may have moved: whoever depended on one that fell falls with it. */
+void router_follow_dependencies(struct router *router, uint64_t wall_ms);
+/* After a configuration: what it says is not met any more has not fallen. */
+void router_settle_dependencies(struct router *router);
+
+/* ---- saving ---- */
 
 /* One route as saved; new reference, NULL without memory. */
 json_t *route_state_save(const struct router *router, const struct route_state *state, uint64_t now_ms,
                          uint64_t wall_ms);
 
+/* A cooldown or a ramp of which only the file knows how long it is. */
+#define ALL_OF_IT UINT64_MAX
+
 /* What was saved of a route. */
 struct route_past {
     struct plan_past plan; /* stage_name borrowed from the JSON */
+    const json_t *moved;   /* borrowed from the JSON; NULL: nothing is known */
+    bool depends_met;
     enum breaker_state breaker;
     uint32_t trips;
-    uint64_t cooldown_left_ms;
+    uint64_t cooldown_left_ms;     /* or ALL_OF_IT */
+    uint64_t breaker_ramp_left_ms; /* or ALL_OF_IT */
+    uint64_t gathered_ms;
     struct evidence evidence;
 };
 /* False with *why (static) when it is not what route_state_save() writes. */
 bool route_past_load(const json_t *json, struct route_past *past, uint64_t wall_ms, const char **why);
 
+/* ---- JSON ---- */
+
 /* A share as people read it: 25, or 12.34. */
 json_t *share_json(uint32_t share);
 json_t *plan_json(const struct plan *plan, const struct config_route *config);
+/* What stands beside a transition in history and audit trail. */
+json_t *judgement_json(const struct judgement *judgement);
+
+/* Why the plan is not promoted yet; false: there is nothing to promote. */
+bool route_state_why_not(const struct router *router, const struct route_state *state, char *sentence, size_t room);
 
 #endif

@@ -70,6 +70,7 @@ static void side_counters_add(struct side_counters *into, const struct side_coun
         into->by_outcome[i] += count_read(&from->by_outcome[i]);
     into->judged += count_read(&from->judged);
     into->errors += count_read(&from->errors);
+    into->slow += count_read(&from->slow);
     into->error_run += count_read(&from->error_run);
     into->error_runs_over += count_read(&from->error_runs_over);
     into->fallbacks += count_read(&from->fallbacks);

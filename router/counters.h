@@ -75,7 +75,8 @@ struct side_counters {
     uint64_t by_class[STATUS_CLASSES]; /* of responses sent to the client */
     uint64_t by_outcome[OUTCOME_KINDS];
     uint64_t judged;                            /* exchanges that speak for or against the backend */
-    uint64_t errors;                            /* of judged: 5xx, connect, timeout, reset, bad response */
+    uint64_t errors;                            /* of judged: what the route's `errors` names */
+    uint64_t slow;                              /* of judged: took breaker.slow_call or longer */
     uint64_t error_run;                         /* errors since the last success (not a counter: it falls to 0) */
     uint64_t error_runs_over;                   /* times error_run reached the breaker's consecutive_errors */
     uint64_t fallbacks;                         /* answered by the other side after this one failed */

@@ -8,6 +8,7 @@
  *   open breaker                nobody reaches new, testers neither; half-open: only with one of the epoch's permits
  *   override                    testers and canary tenants; also while rolled back or at share 0
  *   rolled back                 legacy for everybody else
+ *   held back                   the same, while the breaker of a route it depends on is not closed
  *   assignment cookie "new"     while the share is above 0
  *   cohort number below share
  */
@@ -32,6 +33,7 @@ static const char *const reason_names[DECISION_REASONS] = {
     [REASON_BREAKER_OPEN] = "breaker_open",
     [REASON_BREAKER_TRIAL] = "breaker_trial",
     [REASON_ROLLED_BACK] = "rolled_back",
+    [REASON_DEPENDENCY] = "dependency",
 };
 
 const char *decision_reason_name(enum decision_reason reason)
@@ -70,9 +72,7 @@ static bool assigned_to_new(const struct route *route, const struct request_fact
 static void choose_side(const struct view_route *row, const struct request_facts *facts, struct decision *decision)
 {
     const struct route *route = row->route;
-    const struct config_route *config = route->config;
-    decision->cohort = cohort_of_request(route->seed, config->sticky, config->sticky_count, facts, &decision->sticky);
-    decision->share = row->share;
+    decision->share = row->held_back ? 0 : row->share;
     decision->override = find_override(route, facts);
     if (decision->override >= 0) {
         decision->side = route->overrides[decision->override].side;
@@ -83,32 +83,26 @@ static void choose_side(const struct view_route *row, const struct request_facts
         decision->reason = REASON_ROLLED_BACK;
         return;
     }
+    if (row->held_back) {
+        decision->reason = REASON_DEPENDENCY;
+        return;
+    }
     decision->reason = REASON_COHORT;
     bool assigned = row->share > 0 && assigned_to_new(route, facts);
     if (decision->cohort < row->share) {
         decision->side = SIDE_NEW;
         decision->set_assign_cookie = route->assign_cookie.len > 0 && !assigned;
-    } else if (assigned) {
+    } else if (assigned && !row->by_cohort) {
         decision->side = SIDE_NEW;
         decision->reason = REASON_ASSIGNED;
     }
 }
 
-static bool take_permit(struct tally_slot *slot, const struct view_route *row, bool dry)
-{
-    uint64_t taken = epoch_count(count_read(&slot->trial_taken), row->epoch);
-    if (taken >= row->permits)
-        return false;
-    if (!dry)
-        __atomic_store_n(&slot->trial_taken, epoch_pack(row->epoch, taken + 1), __ATOMIC_RELAXED);
-    return true;
-}
-
-static void ask_breaker(const struct view_route *row, struct tally_slot *slot, bool dry, struct decision *decision)
+static void ask_breaker(const struct view_route *row, bool dry, struct decision *decision)
 {
     if (row->breaker == BREAKER_CLOSED || decision->side == SIDE_LEGACY)
         return;
-    if (row->breaker == BREAKER_HALF_OPEN && take_permit(slot, row, dry)) {
+    if (row->breaker == BREAKER_HALF_OPEN && tally_take_permit(row->tally, row->epoch, row->permits, dry)) {
         decision->trial = true;
         decision->reason = REASON_BREAKER_TRIAL;
         return;
@@ -162,6 +156,14 @@ static void decide_passthrough(const struct view_route *row, struct decision *de
     decision->mirror = row->shadow > 0 ? MIRROR_PASSTHROUGH : MIRROR_OFF;
 }
 
+/* For router_observe(), by when the request's own text may have gone. */
+static void mark(const struct request_facts *facts, uint64_t hash, struct decision *decision)
+{
+    const struct config_sticky *key = decision->sticky >= 0 ? &decision->route->sticky[decision->sticky] : NULL;
+    decision->key_mark = cohort_key_mark(hash, key, facts);
+    decision->path_mark = cohort_path_mark(facts);
+}
+
 static void decide_route(const struct router_view *view, const struct view_route *row, uint32_t worker,
                          const struct request_facts *facts, bool dry, struct decision *decision)
 {
@@ -172,8 +174,14 @@ static void decide_route(const struct router_view *view, const struct view_route
     if (view->passthrough) {
         decide_passthrough(row, decision);
     } else {
+        const struct config_route *config = decision->route;
+        uint64_t hash =
+            cohort_hash_of_request(row->route->seed, config->sticky, config->sticky_count, facts, &decision->sticky);
+        decision->cohort = cohort_of_hash(hash);
         choose_side(row, facts, decision);
-        ask_breaker(row, slot, dry, decision);
+        ask_breaker(row, dry, decision);
+        if (decision->side == SIDE_NEW)
+            mark(facts, hash, decision);
         decision->mirror = choose_mirror(row, facts, decision->cohort);
         decision->noise = decision->mirror == MIRROR_SENT && choose_noise(row->route, facts);
     }
@@ -212,19 +220,43 @@ void router_decide(const struct router_view *view, uint32_t worker, const struct
 
 /* ---- observing ---- */
 
-/* Outcomes that speak for or against the backend, and of those the ones that always speak against it. */
+/* Outcomes that speak for or against the backend, and how the file names those that may speak against it. */
 static const struct {
     bool judged;
-    bool error;
+    unsigned kind; /* of enum config_error_kind */
 } outcome_meaning[OUTCOME_KINDS] = {
-    [OUTCOME_OK] = {true, false}, /* unless the status is 5xx */
-    [OUTCOME_CONNECT_FAILED] = {true, true},
-    [OUTCOME_TIMEOUT] = {true, true},
-    [OUTCOME_RESET] = {true, true},
-    [OUTCOME_BAD_RESPONSE] = {true, true},
-    [OUTCOME_OVERLOADED] = {false, false},
-    [OUTCOME_CLIENT_GONE] = {false, false},
+    [OUTCOME_OK] = {true, 0}, /* but for its status */
+    [OUTCOME_CONNECT_FAILED] = {true, ERROR_CONNECT},
+    [OUTCOME_TIMEOUT] = {true, ERROR_TIMEOUT},
+    [OUTCOME_RESET] = {true, ERROR_RESET},
+    [OUTCOME_BAD_RESPONSE] = {true, ERROR_BAD_RESPONSE},
+    [OUTCOME_OVERLOADED] = {false, 0},
+    [OUTCOME_CLIENT_GONE] = {false, 0},
 };
+
+/* How the exchange is counted, both sides alike. */
+struct finding {
+    bool judged;
+    bool error;
+    bool slow; /* for the breaker's slow calls */
+};
+
+/* What belongs to no route knows no file: 5xx and every kind. */
+static bool is_error(const struct config_route *route, const struct outcome *outcome)
+{
+    unsigned kind = outcome_meaning[outcome->kind].kind;
+    if (route == NULL)
+        return kind != 0 || outcome->status >= 500;
+    return (kind & route->errors.kinds) != 0 || config_status_is_error(&route->errors, outcome->status);
+}
+
+static struct finding find(const struct config_route *route, const struct outcome *outcome)
+{
+    if (!outcome_meaning[outcome->kind].judged)
+        return (struct finding){0};
+    uint64_t slow_us = route != NULL ? route->breaker.slow_call_ms * 1000 : 0;
+    return (struct finding){true, is_error(route, outcome), slow_us > 0 && outcome->latency_us >= slow_us};
+}
 
 static uint32_t status_class(uint16_t status)
 {
@@ -251,41 +283,60 @@ static void count_run(struct side_counters *side, struct tally_slot *slot, uint3
 
 static void count_trial(struct tally_slot *slot, uint32_t epoch, bool judged, bool error)
 {
-    uint64_t taken = count_read(&slot->trial_taken);
-    if (taken >> 32 != epoch)
+    if (count_read(&slot->tally->trial_taken) >> 32 != epoch)
         return; /* the epoch is over: its answer comes too late */
     if (!judged) {
-        __atomic_store_n(&slot->trial_taken, taken - 1, __ATOMIC_RELAXED); /* it said nothing: another may try */
+        tally_return_permit(slot->tally, epoch);
         return;
     }
     uint64_t *counter = error ? &slot->trial_failed : &slot->trial_ok;
     __atomic_store_n(counter, epoch_pack(epoch, epoch_count(count_read(counter), epoch) + 1), __ATOMIC_RELAXED);
 }
 
-static void count_side(struct side_counters *side, const struct outcome *outcome, bool judged, bool error)
+static void count_side(struct side_counters *side, const struct outcome *outcome, const struct finding *finding)
 {
     unsigned class = status_class(outcome->client_status);
     count_add(&side->by_class[class], 1);
     count_add(&side->by_outcome[outcome->kind], 1);
     if (outcome->fell_back)
         count_add(&side->fallbacks, 1);
-    if (!judged)
+    if (!finding->judged)
         return;
     count_add(&side->judged, 1);
-    if (error)
+    if (finding->error)
         count_add(&side->errors, 1);
+    if (finding->slow)
+        count_add(&side->slow, 1);
     histogram_add(&side->latency, outcome->latency_us);
     durations_add(&side->durations[class], outcome->latency_us);
 }
 
-static void count_new(const struct decision *decision, bool judged, bool error)
+static void leave_marks(struct tally_slot *slot, const struct decision *decision, const struct outcome *outcome,
+                        bool error)
+{
+    struct marks *marks = &slot->marks;
+    sketch_add(&marks->keys, decision->key_mark);
+    sketch_add(&marks->paths, decision->path_mark);
+    if (error) {
+        sketch_add(&marks->error_keys, decision->key_mark);
+        sketch_add(&marks->error_paths, decision->path_mark);
+    }
+    if (outcome->latency_us >= count_read(&slot->tally->slow_us)) {
+        sketch_add(&marks->slow_keys, decision->key_mark);
+        sketch_add(&marks->slow_paths, decision->path_mark);
+    }
+}
+
+static void count_new(const struct decision *decision, const struct outcome *outcome, const struct finding *finding)
 {
     struct tally_slot *slot = tally_slot_of(decision->counters);
     uint32_t limit = decision->route->breaker.consecutive_errors;
-    if (judged)
-        count_run(&slot->counters.side[SIDE_NEW], slot, decision->epoch, limit, error);
+    if (finding->judged) {
+        count_run(&slot->counters.side[SIDE_NEW], slot, decision->epoch, limit, finding->error);
+        leave_marks(slot, decision, outcome, finding->error);
+    }
     if (decision->trial)
-        count_trial(slot, decision->epoch, judged, error);
+        count_trial(slot, decision->epoch, finding->judged, finding->error);
 }
 
 void router_observe(const struct router_view *view, uint32_t worker, const struct decision *decision,
@@ -295,12 +346,11 @@ void router_observe(const struct router_view *view, uint32_t worker, const struc
     (void)view;
     (void)worker; /* without assertions: the decision has all it takes */
     struct side_counters *side = &decision->counters->side[decision->side];
-    bool judged = outcome_meaning[outcome->kind].judged;
-    bool error = outcome_meaning[outcome->kind].error || (judged && outcome->status >= 500);
+    struct finding finding = find(decision->route, outcome);
     count_sub(&decision->counters->in_flight, 1);
     if (decision->side == SIDE_NEW)
-        count_new(decision, judged, error);
-    count_side(side, outcome, judged, error);
+        count_new(decision, outcome, &finding);
+    count_side(side, outcome, &finding);
     /* Last, and released: control takes it for the sign that everything above has been written (tally_ended()). */
     __atomic_store_n(&side->requests, count_read(&side->requests) + 1, __ATOMIC_RELEASE);
 }

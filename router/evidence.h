@@ -10,22 +10,26 @@
 #include <jansson.h>
 
 #include "router/router.h"
+#include "router/sketch.h"
 
 struct evidence_side {
     uint64_t judged;
     uint64_t errors;
+    uint64_t unanswered; /* of judged: no connection, timeout, reset, no HTTP */
     struct histogram latency;
 };
 
 struct evidence {
     struct evidence_side side[SIDES];
     struct comparison_totals pairs;
+    struct marks marks; /* of new */
 };
 
 struct evidence_meter {
     struct evidence base;
     struct evidence carried;
     struct comparison_totals seen; /* by evidence_follow() */
+    bool skipping;                 /* since the last evidence_skip() */
 };
 
 /* Begins anew. With `keep_legacy`, legacy's evidence so far is carried over. */
@@ -33,6 +37,19 @@ void evidence_begin(struct evidence_meter *meter, const struct route_counters *s
                     const struct comparison_totals *pairs, bool keep_legacy);
 void evidence_read(const struct evidence_meter *meter, const struct route_counters *sum,
                    const struct comparison_totals *pairs, struct evidence *evidence);
+
+/* Who asked, as taken from the workers. */
+void evidence_mark(struct evidence_meter *meter, const struct marks *marks);
+
+/*
+ * To be called at each look while the stage's share is not in force (passthrough, breaker, ramps, pause of the share):
+ * what both sides do then is not compared, since they do not do it with the same traffic. Evidence so far is kept, and
+ * compared pairs go on counting: both sides were asked the same.
+ */
+void evidence_skip(struct evidence_meter *meter, const struct route_counters *sum,
+                   const struct comparison_totals *pairs);
+/* To be called when the share is in force again, also when nothing was skipped: exchanges count from now on. */
+void evidence_take_up(struct evidence_meter *meter, const struct route_counters *sum);
 
 /*
  * Goes on with what was saved before a restart. The totals of compared pairs outlive it as well: where they do, the
@@ -50,7 +67,8 @@ void evidence_follow(struct evidence_meter *meter, const struct comparison_total
 
 /* Sparse JSON; new reference, NULL without memory. */
 json_t *evidence_save(const struct evidence *evidence);
-/* False when `json` is not what evidence_save() writes; *evidence is then undefined. */
+/* Reads also what was saved before there were marks, unanswered exchanges and buckets as fine as these: what is missing
+ * is none. False when `json` is not what evidence_save() writes; *evidence is then undefined. */
 bool evidence_load(const json_t *json, struct evidence *evidence);
 
 #endif

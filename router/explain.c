@@ -84,6 +84,9 @@ static void say_reason(struct sentence *sentence, const struct decision *decisio
     case REASON_ROLLED_BACK:
         say(sentence, "the plan is rolled back: everything goes to legacy until a person resumes it");
         break;
+    case REASON_DEPENDENCY:
+        say(sentence, "new would be asked, but a route this one depends on has its traffic on legacy");
+        break;
     case DECISION_REASONS:
         break;
     }

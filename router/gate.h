@@ -1,9 +1,11 @@
 /*
  * Gates: what must be true to leave a stage, and the verdict on each.
  *
- * A gate passes only when the interval of what it measures, at the file's confidence, lies wholly on the safe side of
- * its limit, fails when it lies wholly on the other, and is undecided in between: it never guesses. A gate that the
- * file does not ask for, or that the stage gives no traffic to measure with, does not apply.
+ * A gate passes only when the interval of what it measures, at its confidence, lies wholly on the safe side of its
+ * limit, fails when it lies wholly on the other, and is undecided in between: it never guesses. The intervals hold at
+ * all times at once (confseq.h), so that a verdict may be looked for, and acted on, as often as one likes. A gate that
+ * the file does not ask for, or that the stage gives no traffic to measure with, does not apply. Gates of errors fail
+ * only when these come from min_distinct_keys clients and as many paths, or from as many as new has.
  */
 #ifndef SHUNT_ROUTER_GATE_H
 #define SHUNT_ROUTER_GATE_H
@@ -22,9 +24,18 @@ const char *verdict_name(enum verdict verdict);
 
 enum gate_kind {
     GATE_MIN_REQUESTS,
+    GATE_MIN_DISTINCT_KEYS,
     GATE_ERROR_RATE_INCREASE,
+    GATE_ERROR_RATE,
+    GATE_AVAILABILITY,
+    GATE_P50_INCREASE,
     GATE_P95_INCREASE,
+    GATE_P99_INCREASE,
+    GATE_P95_RATIO,
     GATE_MISMATCH_RATE,
+    GATE_WEBHOOK,    /* never fails: go, or not yet */
+    GATE_WINDOW,     /* times and freezes; never fails */
+    GATE_DEPENDENCY, /* other plans; never fails: a fallen one is the plan's matter */
     GATES
 };
 
@@ -38,6 +49,10 @@ struct gate_result {
     double low;    /* its interval */
     double high;   /* may be INFINITY */
     double limit;
+    double confidence;
+    uint64_t evidence; /* exchanges or pairs of the side that has fewer */
+    double growth;     /* by what factor the evidence must grow for a decision if it goes on as it is: 1 when decided,
+                          INFINITY when it never will be, 0 when nobody can tell */
     char sentence[256];
 };
 
@@ -53,7 +68,18 @@ struct gate_traffic {
     uint32_t shadow;  /* mirrored share */
 };
 
+/* What gates go by besides evidence. All zero: no questions open. */
+struct gate_world {
+    uint64_t wall_ms;
+    const struct schedule *freeze;   /* of the whole file; NULL: none */
+    struct approval_answer approval; /* of the webhook */
+    const char *waits_for;           /* what this plan depends on and has not come yet, as a sentence; NULL: nothing */
+    bool verdicts_only;              /* nobody asks for `growth`: it stays 0 where undecided */
+};
+
+/* `gates` are the stage's; a confidence_of that is 0 is their `confidence`. Some 20 us, and up to ten times as long
+ * while gates are undecided, for `growth`. Control thread. */
 void gates_judge(const struct config_gates *gates, const struct gate_traffic *traffic, const struct evidence *evidence,
-                 struct gate_report *report);
+                 const struct gate_world *world, struct gate_report *report);
 
 #endif

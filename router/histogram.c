@@ -8,10 +8,10 @@
 
 uint64_t histogram_bucket_floor(uint32_t bucket)
 {
-    if (bucket < 16)
+    if (bucket < HISTOGRAM_STEPS)
         return bucket;
-    uint32_t power = (bucket - 16) / 16;
-    uint64_t mantissa = 16 + (bucket - 16) % 16;
+    uint32_t power = bucket / HISTOGRAM_STEPS - 1;
+    uint64_t mantissa = HISTOGRAM_STEPS + bucket % HISTOGRAM_STEPS;
     return mantissa << power;
 }
 
@@ -37,11 +37,11 @@ uint64_t histogram_total(const struct histogram *h)
     return total;
 }
 
-/* Where in bucket `b` the fraction `part` (0..1) of its values lies; the buckets below 16 hold one value each. */
+/* Where in bucket `b` the fraction `part` (0..1) of its values lies; the first buckets hold one value each. */
 static double value_inside(uint32_t b, double part)
 {
     double low = (double)histogram_bucket_floor(b);
-    if (b < 16)
+    if (b < HISTOGRAM_STEPS)
         return low;
     return low + ((double)histogram_bucket_floor(b + 1) - low) * part;
 }

@@ -1,5 +1,5 @@
 /*
- * The arithmetic of interval.h. Called by control about once a second for each running stage, so plain beats fast.
+ * The arithmetic of interval.h. Asked when a report is read, so plain beats fast.
  */
 #include "router/interval.h"
 
@@ -7,8 +7,7 @@
 
 /* More than these many are taken as these many, in proportion: the interval is then a little wide, never too narrow,
  * and the exact sums stay exact (log-factorials lose their last digits) and short. */
-#define RATE_MAX     1e11
-#define QUANTILE_MAX 1e7
+#define RATE_MAX 1e11
 /* From so many events, and as many of the others, Wilson's interval is as good as the exact one. */
 #define NORMAL_FROM 1e5
 
@@ -41,27 +40,6 @@ static struct interval wilson(uint64_t events, uint64_t total, double z)
     return (struct interval){
         .low = events == 0 ? 0 : (middle - half) / scale,
         .high = events == total ? 1 : (middle + half) / scale,
-    };
-}
-
-static double square(double x)
-{
-    return x * x;
-}
-
-struct interval interval_of_difference(uint64_t first_events, uint64_t first_total, uint64_t second_events,
-                                       uint64_t second_total, double confidence)
-{
-    if (first_total == 0 || second_total == 0)
-        return (struct interval){-1, 1};
-    double z = interval_z(confidence);
-    struct interval a = wilson(first_events, first_total, z);
-    struct interval b = wilson(second_events, second_total, z);
-    double p = fmin(1, (double)first_events / (double)first_total);
-    double q = fmin(1, (double)second_events / (double)second_total);
-    return (struct interval){
-        .low = p - q - sqrt(square(p - a.low) + square(b.high - q)),
-        .high = p - q + sqrt(square(a.high - p) + square(q - b.low)),
     };
 }
 
@@ -116,35 +94,4 @@ struct interval interval_of_rate(uint64_t events, uint64_t total, double confide
         .low = x < 1 ? 0 : 1 - rate_with_tail(n, n - x, tail), /* the same question about what is no event */
         .high = events == total ? 1 : rate_with_tail(n, x, tail),
     };
-}
-
-/* The largest k with P(Binomial(n, p) <= k) <= tail, or -1. */
-static double largest_below(double n, double p, double tail)
-{
-    double low = -1;
-    double high = floor(n * p); /* about half of all lies below: too much for any tail */
-    while (high - low > 1) {
-        double middle = floor((low + high) / 2);
-        if (lower_tail(n, p, middle) <= tail)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-struct interval interval_of_quantile(const struct histogram *values, double q, double confidence)
-{
-    struct interval interval = {0, INFINITY};
-    double n = fmin((double)histogram_total(values), QUANTILE_MAX);
-    if (n < 1)
-        return interval;
-    double tail = (1 - confidence) / 2;
-    double low_rank = largest_below(n, q, tail) + 1;
-    double high_rank = n - largest_below(n, 1 - q, tail);
-    if (low_rank >= 1)
-        interval.low = histogram_quantile(values, (low_rank - 0.5) / n);
-    if (high_rank <= n)
-        interval.high = histogram_quantile(values, (high_rank - 0.5) / n);
-    return interval;
 }

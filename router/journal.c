@@ -20,7 +20,7 @@ void journal_done(struct journal *journal)
     json_decref(journal->newest);
 }
 
-static json_t *text_or_null(const char *text)
+json_t *journal_text(const char *text)
 {
     if (text == NULL)
         return json_null();
@@ -35,34 +35,27 @@ static json_t *value_or_null(json_t *value)
 
 static void keep(struct journal *journal, const struct router_event *event)
 {
-    json_t *kept = json_pack("{s:I, s:I, s:o, s:s, s:o, s:o, s:o, s:o}", "sequence", (json_int_t)event->sequence,
-                             "at_ms", (json_int_t)event->at_ms, "route", text_or_null(event->route), "what",
-                             event->what, "who", text_or_null(event->who), "why", text_or_null(event->why), "from",
-                             value_or_null(event->from), "to", value_or_null(event->to));
+    json_t *kept = json_pack("{s:I, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "sequence", (json_int_t)event->sequence,
+                             "at_ms", (json_int_t)event->at_ms, "route", journal_text(event->route), "what",
+                             event->what, "who", journal_text(event->who), "why", journal_text(event->why), "from",
+                             value_or_null(event->from), "to", value_or_null(event->to), "evidence",
+                             value_or_null(event->evidence));
     if (kept == NULL || json_array_append_new(journal->newest, kept) != 0)
         return;
     while (json_array_size(journal->newest) > JOURNAL_KEEPS)
         (void)json_array_remove(journal->newest, 0);
 }
 
-void journal_tell(struct journal *journal, uint64_t wall_ms, const char *route, const char *what, const char *who,
-                  const char *why, json_t *from, json_t *to)
+void journal_tell(struct journal *journal, const struct router_event *event)
 {
-    struct router_event event = {
-        .sequence = ++journal->sequence,
-        .at_ms = wall_ms,
-        .route = route,
-        .what = what,
-        .who = who,
-        .why = why,
-        .from = from,
-        .to = to,
-    };
-    keep(journal, &event);
+    struct router_event told = *event;
+    told.sequence = ++journal->sequence;
+    keep(journal, &told);
     if (journal->on_event != NULL)
-        journal->on_event(journal->context, &event);
-    json_decref(from);
-    json_decref(to);
+        journal->on_event(journal->context, &told);
+    json_decref(told.from);
+    json_decref(told.to);
+    json_decref(told.evidence);
 }
 
 json_t *journal_list(const struct journal *journal, const char *route)
@@ -93,6 +86,9 @@ static bool event_is_valid(const json_t *event)
 {
     const json_t *sequence = json_object_get(event, "sequence");
     const json_t *at_ms = json_object_get(event, "at_ms");
+    const json_t *evidence = json_object_get(event, "evidence"); /* version 1 had none */
+    if (evidence != NULL && !json_is_object(evidence) && !json_is_null(evidence))
+        return false;
     return json_is_integer(sequence) && json_integer_value(sequence) > 0 && json_is_integer(at_ms) &&
            json_integer_value(at_ms) >= 0 && json_is_string(json_object_get(event, "what")) &&
            is_text_or_null(json_object_get(event, "route")) && is_text_or_null(json_object_get(event, "who")) &&

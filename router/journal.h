@@ -20,10 +20,12 @@ struct journal {
 bool journal_init(struct journal *journal, const struct router_hooks *hooks);
 void journal_done(struct journal *journal);
 
-/* Takes `from` and `to` over; NULL stands for "nothing" (and for JSON that found no memory: the event is told all the
- * same). */
-void journal_tell(struct journal *journal, uint64_t wall_ms, const char *route, const char *what, const char *who,
-                  const char *why, json_t *from, json_t *to);
+/* Numbers the event, whose sequence is ignored, and takes its JSON over. NULL there stands for "nothing" (and for JSON
+ * that found no memory: the event is told all the same). */
+void journal_tell(struct journal *journal, const struct router_event *event);
+
+/* The text, null for NULL, and a note in the place of what is not UTF-8; new reference, NULL without memory. */
+json_t *journal_text(const char *text);
 
 /* The kept events of one route, or all of them; new reference, NULL without memory. */
 json_t *journal_list(const struct journal *journal, const char *route);

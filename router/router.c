@@ -1,6 +1,6 @@
 /*
- * The control thread's half: keeps the plan and the breaker of every route, moves them with time and evidence, obeys
- * people, and makes the view the workers decide by.
+ * The control thread's half: keeps the plan and the breaker of every route and makes the view the workers decide by.
+ * What moves them is elsewhere: time and evidence in tick.c, people in command.c, other plans in depends.c.
  *
  * Everything happens in router_configure(), router_tick(), router_command() and router_passthrough(); each change is
  * told to the journal with who, when, why, from and to, and marks the last view as out of date. Reads no clock and does
@@ -8,15 +8,11 @@
  */
 #include "router/control.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    JUDGE_EVERY_MS = 1000,
-    LATENCY_EVERY_MS = 75, /* with the ticks around it, still below 100 ms from a crossing to an open breaker */
-    PARKED_MAX = 256,      /* routes that were taken out of the file and may come back */
+    PARKED_MAX = 256 /* routes that were taken out of the file and may come back */
 };
 
 /* ---- small things ---- */
@@ -29,6 +25,12 @@ struct route_state *router_find(const struct router *router, const char *name)
     return NULL;
 }
 
+void router_changed(struct router *router)
+{
+    router->revision++;
+    router->dirty = true;
+}
+
 struct comparison_totals route_state_pairs(const struct router *router, const struct route_state *state)
 {
     struct comparison_totals totals = {0};
@@ -37,73 +39,158 @@ struct comparison_totals route_state_pairs(const struct router *router, const st
     return totals;
 }
 
-uint32_t router_effective(const struct router *router, const struct route_state *state)
+/* ---- shares ---- */
+
+/* What ramps leave of the plan's share; breaker, dependencies and passthrough are asked for each request. */
+static uint32_t ramped_share(const struct router *router, const struct route_state *state)
 {
-    return router->passthrough != 0 || state->breaker.state != BREAKER_CLOSED ? 0 : state->plan.percent;
+    return breaker_share(&state->breaker, &state->config->breaker, plan_share(&state->plan), router->ticked_ms);
 }
 
+uint32_t router_share(const struct router *router, const struct route_state *state)
+{
+    if (router->passthrough != 0 || state->breaker.state != BREAKER_CLOSED || route_state_is_held(state))
+        return 0;
+    return ramped_share(router, state);
+}
+
+bool router_in_force(const struct router *router, const struct route_state *state)
+{
+    return router->passthrough == 0 && state->plan.phase != PLAN_WAITING && state->plan.phase != PLAN_ROLLED_BACK &&
+           router_share(router, state) == state->plan.percent;
+}
+
+/* ---- gates ---- */
+
 void route_state_judge(const struct router *router, const struct route_state *state, const struct route_counters *sum,
-                       struct gate_report *report)
+                       uint64_t wall_ms, struct judgement *judgement)
 {
     struct comparison_totals pairs = route_state_pairs(router, state);
     struct gate_traffic traffic = {state->plan.percent, plan_shadow(&state->plan, state->config)};
-    struct evidence evidence;
-    evidence_read(&state->meter, sum, &pairs, &evidence);
-    gates_judge(&state->config->gates, &traffic, &evidence, report);
+    const struct config_stage *stage = plan_stage(&state->plan, state->config);
+    evidence_read(&state->meter, sum, &pairs, &judgement->evidence);
+    memset(&judgement->report, 0, sizeof(judgement->report));
+    if (stage == NULL)
+        return;
+    char waits_for[200];
+    struct gate_world world = {
+        .wall_ms = wall_ms, .freeze = router->table->config->freeze, .verdicts_only = router->verdicts_only};
+    if (route_state_waits(router, state, waits_for, sizeof(waits_for)))
+        world.waits_for = waits_for;
+    if (stage->gates.webhook.url != NULL && router->hooks.approval != NULL && state->plan.phase == PLAN_RUNNING)
+        router->hooks.approval(router->hooks.context, state->tally->name, stage->name, &stage->gates.webhook,
+                               &world.approval);
+    gates_judge(&stage->gates, &traffic, &judgement->evidence, &world, &judgement->report);
 }
 
-static void changed(struct router *router)
+const struct judgement *router_judge(struct router *router, const struct route_state *state, uint64_t wall_ms)
 {
-    router->revision++;
-    router->dirty = true;
+    tally_sum(state->tally, &router->sum);
+    route_state_judge(router, state, &router->sum, wall_ms, &router->judged);
+    return &router->judged;
 }
 
-json_t *share_json(uint32_t share)
-{
-    return share % 100 == 0 ? json_integer(share / 100) : json_real((double)share / 100);
-}
-
-json_t *plan_json(const struct plan *plan, const struct config_route *config)
-{
-    return json_pack("{s:s, s:s?, s:o}", "phase", plan_phase_name(plan->phase), "stage", plan_stage_name(plan, config),
-                     "percent", share_json(plan->percent));
-}
+/* ---- telling ---- */
 
 static json_t *breaker_json(enum breaker_state state, uint32_t trips)
 {
     return json_pack("{s:s, s:I}", "breaker", breaker_state_name(state), "trips", (json_int_t)trips);
 }
 
+static void tell(struct router *router, const char *route, const struct change *change, json_t *from, json_t *to)
+{
+    journal_tell(&router->journal, &(struct router_event){
+                                       .at_ms = change->wall_ms,
+                                       .route = route,
+                                       .what = change->what,
+                                       .who = change->who,
+                                       .why = change->why,
+                                       .from = from,
+                                       .to = to,
+                                       .evidence = change->evidence,
+                                   });
+}
+
+void route_state_tell(struct router *router, const struct route_state *state, const struct change *change)
+{
+    router->revision++; /* the history is saved, too */
+    tell(router, state->tally->name, change, plan_json(&state->plan, state->config),
+         plan_json(&state->plan, state->config));
+}
+
+void route_state_tell_breaker(struct router *router, const struct route_state *state, enum breaker_state was,
+                              uint32_t trips, const struct change *change)
+{
+    tell(router, state->tally->name, change, breaker_json(was, trips),
+         breaker_json(state->breaker.state, state->breaker.trips));
+}
+
+/* Remembers who moved the plan last, and why, for why_not. */
+static void note_moved(struct route_state *state, const struct change *change)
+{
+    json_decref(state->moved);
+    state->moved = json_pack("{s:s, s:o, s:o, s:I}", "what", change->what, "who", journal_text(change->who), "why",
+                             journal_text(change->why), "at_ms", (json_int_t)change->wall_ms);
+}
+
 /* After a change of the plan: a stage that began gets its evidence from now on. */
-static void follow_plan(struct router *router, struct route_state *state, const struct route_counters *sum)
+void route_state_follow_plan(struct router *router, struct route_state *state)
 {
     if (state->entries_seen == state->plan.entries)
         return;
     struct comparison_totals pairs = route_state_pairs(router, state);
+    struct marks former = {0};
     state->entries_seen = state->plan.entries;
     state->judge_at_ms = 0;
+    state->judged_at_ms = 0;
+    state->gathered_ms = 0;
     state->told_failed = false;
     state->told_waiting = false;
-    evidence_begin(&state->meter, sum, &pairs, state->plan.percent == SHARE_ALL);
+    tally_take_marks(state->tally, &former);
+    tally_sum(state->tally, &router->sum);
+    evidence_begin(&state->meter, &router->sum, &pairs, state->plan.percent == SHARE_ALL);
 }
 
-struct change {
-    const char *what;
-    const char *who;
-    const char *why;
-    uint64_t wall_ms;
-};
+void route_state_follow_force(struct router *router, struct route_state *state, bool look_again)
+{
+    if (router_share(router, state) < plan_share(&state->plan))
+        plan_end_ramp(&state->plan); /* what has been taken away is not given back for the rest of a way down */
+    bool was = state->in_force;
+    state->in_force = router_in_force(router, state);
+    if (state->in_force ? was : !was && !look_again)
+        return;
+    struct comparison_totals pairs = route_state_pairs(router, state);
+    tally_sum(state->tally, &router->sum);
+    if (state->in_force)
+        evidence_take_up(&state->meter, &router->sum);
+    else
+        evidence_skip(&state->meter, &router->sum, &pairs);
+}
 
-/* The plan was `before`: tells what became of it. */
-static void plan_changed(struct router *router, struct route_state *state, const struct plan *before,
-                         const struct route_counters *sum, const struct change *change)
+void route_state_moved(struct router *router, struct route_state *state, const struct plan *before,
+                       const struct change *change)
 {
     json_t *from = plan_json(before, state->config);
     json_t *to = plan_json(&state->plan, state->config);
-    follow_plan(router, state, sum);
-    changed(router);
-    journal_tell(&router->journal, change->wall_ms, state->tally->name, change->what, change->who, change->why, from,
-                 to);
+    note_moved(state, change);
+    route_state_follow_plan(router, state);
+    route_state_follow_force(router, state, false);
+    router_changed(router);
+    tell(router, state->tally->name, change, from, to);
+}
+
+bool route_state_fall(struct router *router, struct route_state *state, enum config_failure_to to,
+                      struct change *change)
+{
+    struct plan before = state->plan;
+    uint32_t share = router_share(router, state);
+    if (share > state->share_seen)
+        share = state->share_seen; /* it was about to grow */
+    change->what = plan_fall(&state->plan, state->config, to, share, change->wall_ms);
+    if (change->what == NULL)
+        return false;
+    route_state_moved(router, state, &before, change);
+    return true;
 }
 
 /* ---- life ---- */
@@ -131,7 +218,23 @@ static void route_state_free(struct route_state *state)
         return;
     breaker_done(&state->breaker);
     tally_unref(state->tally);
+    json_decref(state->moved);
     free(state);
+}
+
+static void seed_breaker(struct router *router, struct route_state *state)
+{
+    if (router->seed == 0)
+        return;
+    router->seed = router->seed * 6364136223846793005u + 1442695040888963407u; /* D. E. Knuth's MMIX */
+    breaker_seed(&state->breaker, router->seed | 1);
+}
+
+void router_seed(struct router *router, uint64_t seed)
+{
+    router->seed = seed;
+    for (uint32_t i = 0; i < router->count; i++)
+        seed_breaker(router, router->states[i]);
 }
 
 void router_free(struct router *router)
@@ -213,6 +316,24 @@ static bool draft_make(struct draft *draft, const struct router *router, const s
     return true;
 }
 
+static void resurrect_breaker(const struct router *router, struct route_state *state, const struct route_past *past,
+                              uint64_t now_ms)
+{
+    struct breaker *breaker = &state->breaker;
+    const struct config_breaker *limits = &state->config->breaker;
+    breaker->trips = past->trips;
+    if (!limits->enabled)
+        return;
+    state->last_trip_due = router->replayed && past->breaker == BREAKER_OPEN;
+    uint64_t cooldown_left_ms = past->cooldown_left_ms;
+    if (cooldown_left_ms == ALL_OF_IT)
+        cooldown_left_ms = breaker_cooldown_ms(limits, past->trips);
+    if (past->breaker != BREAKER_CLOSED)
+        breaker_reopen(breaker, past->trips, cooldown_left_ms, now_ms);
+    else if (past->breaker_ramp_left_ms > 0)
+        breaker_resume_ramp(breaker, limits, past->breaker_ramp_left_ms, now_ms);
+}
+
 /* Takes a route up where a saved state left it. */
 static void resurrect(struct router *router, struct route_state *state, const struct route_past *past, uint64_t now_ms,
                       uint64_t wall_ms)
@@ -220,13 +341,15 @@ static void resurrect(struct router *router, struct route_state *state, const st
     struct comparison_totals pairs = route_state_pairs(router, state);
     plan_adopt(&state->plan, &past->plan, state->config, wall_ms);
     evidence_begin(&state->meter, &router->sum, &pairs, false);
-    if (state->plan.entries == past->plan.plan.entries)
+    if (state->plan.entries == past->plan.plan.entries) {
         evidence_resume(&state->meter, &past->evidence, &pairs);
+        state->gathered_ms = past->gathered_ms;
+    }
     state->entries_seen = state->plan.entries;
-    state->breaker.trips = past->trips;
-    state->breaker.since_ms = now_ms;
-    if (past->breaker != BREAKER_CLOSED && state->config->breaker.enabled)
-        breaker_reopen(&state->breaker, past->trips, past->cooldown_left_ms, now_ms);
+    state->in_force = true;
+    state->depends_met = past->depends_met;
+    state->moved = json_incref((json_t *)past->moved);
+    resurrect_breaker(router, state, past, now_ms);
 }
 
 static bool plans_differ(const struct plan *a, const struct config_route *a_config, const struct plan *b,
@@ -251,6 +374,8 @@ static bool past_differs(const struct plan_past *past, const struct route_state 
            (stage == NULL) != (past->stage_name == NULL) || (stage != NULL && strcmp(stage, past->stage_name) != 0);
 }
 
+static const char *const edited = "the route's plan was edited in the file";
+
 static void begin_route(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms)
 {
     const char *name = state->tally->name;
@@ -260,17 +385,19 @@ static void begin_route(struct router *router, struct route_state *state, uint64
     memset(&router->sum, 0, sizeof(router->sum)); /* a new tally has counted nothing */
     (void)breaker_configure(&state->breaker, &state->config->breaker, &router->sum, now_ms);
     state->breaker.since_ms = now_ms;
+    seed_breaker(router, state);
     if (parked != NULL && route_past_load(parked, &past, wall_ms, &why)) {
         resurrect(router, state, &past, now_ms, wall_ms);
         if (past_differs(&past.plan, state))
-            journal_tell(&router->journal, wall_ms, name, "reload", "config", "the route's plan was edited in the file",
-                         past_json(&past.plan), plan_json(&state->plan, state->config));
+            tell(router, name, &(struct change){"reload", "config", edited, wall_ms, NULL}, past_json(&past.plan),
+                 plan_json(&state->plan, state->config));
         (void)json_object_del(router->parked, name);
     } else {
-        plan_start(&state->plan, state->config, wall_ms);
-        follow_plan(router, state, &router->sum);
-        journal_tell(&router->journal, wall_ms, name, "route_added", "config", "the route is new in the file", NULL,
-                     plan_json(&state->plan, state->config));
+        plan_begin(&state->plan, state->config, wall_ms);
+        route_state_follow_plan(router, state);
+        state->in_force = true; /* until all routes are there, and it can be told */
+        tell(router, name, &(struct change){"route_added", "config", "the route is new in the file", wall_ms, NULL},
+             NULL, plan_json(&state->plan, state->config));
     }
 }
 
@@ -283,19 +410,20 @@ static void continue_route(struct router *router, struct route_state *state, con
     enum breaker_state was = breaker->state;
     uint32_t trips = breaker->trips;
     json_t *from = plan_json(&state->plan, before);
-    tally_sum(state->tally, &router->sum);
     plan_adopt(&state->plan, &past, config, wall_ms);
     bool differs = plans_differ(&past.plan, before, &state->plan, config);
     state->config = config;
-    follow_plan(router, state, &router->sum);
+    state->judged_at_ms = 0;
+    route_state_follow_plan(router, state);
     if (differs)
-        journal_tell(&router->journal, wall_ms, state->tally->name, "reload", "config",
-                     "the route's plan was edited in the file", from, plan_json(&state->plan, config));
+        tell(router, state->tally->name, &(struct change){"reload", "config", edited, wall_ms, NULL}, from,
+             plan_json(&state->plan, config));
     else
         json_decref(from);
+    tally_sum(state->tally, &router->sum);
     if (breaker_configure(breaker, &config->breaker, &router->sum, now_ms))
-        journal_tell(&router->journal, wall_ms, state->tally->name, "breaker_closed", "config", breaker->why,
-                     breaker_json(was, trips), breaker_json(breaker->state, breaker->trips));
+        route_state_tell_breaker(router, state, was, trips,
+                                 &(struct change){"breaker_closed", "config", breaker->why, wall_ms, NULL});
 }
 
 static bool draft_has(const struct draft *draft, const struct route_state *state)
@@ -314,8 +442,9 @@ static void park_route(struct router *router, struct route_state *state, uint64_
         (void)json_object_del(router->parked, json_object_iter_key(json_object_iter(router->parked)));
     if (saved != NULL)
         (void)json_object_set_new(router->parked, state->tally->name, saved);
-    journal_tell(&router->journal, wall_ms, state->tally->name, "route_removed", "config",
-                 "the file does not name the route any more", plan_json(&state->plan, state->config), NULL);
+    const struct change change = {"route_removed", "config", "the file does not name the route any more", wall_ms,
+                                  NULL};
+    tell(router, state->tally->name, &change, plan_json(&state->plan, state->config), NULL);
     route_state_free(state);
 }
 
@@ -329,179 +458,28 @@ bool router_configure(struct router *router, const struct config *config, uint64
     for (uint32_t i = 0; i < router->count; i++)
         if (!draft_has(&draft, router->states[i]))
             park_route(router, router->states[i], now_ms, wall_ms);
+    struct route_table *former = router->table;
+    free(router->states);
+    router->states = draft.states;
+    router->count = draft.count;
+    router->table = draft.table;
+    if (former == NULL)
+        router->ticked_ms = now_ms;
     for (uint32_t i = 0; i < draft.count; i++) {
         if (draft.fresh[i])
             begin_route(router, draft.states[i], now_ms, wall_ms);
         else
             continue_route(router, draft.states[i], &config->routes[i], now_ms, wall_ms);
     }
-    struct route_table *former = router->table;
-    free(router->states);
     free(draft.fresh);
-    router->states = draft.states;
-    router->count = draft.count;
-    router->table = draft.table;
-    if (former == NULL)
-        router->ticked_ms = now_ms;
-    changed(router);
+    router_settle_held(router);
+    router_settle_dependencies(router);
+    router->replayed = false;
+    for (uint32_t i = 0; i < router->count; i++)
+        route_state_follow_force(router, router->states[i], false); /* now that all are there to depend on */
+    router_changed(router);
     route_table_unref(former);
     return true;
-}
-
-/* ---- time ---- */
-
-static void roll_back(struct router *router, struct route_state *state, const struct route_counters *sum,
-                      const struct change *change)
-{
-    struct plan before = state->plan;
-    const char *why;
-    if (plan_roll_back(&state->plan, &why) == 0)
-        plan_changed(router, state, &before, sum, change);
-}
-
-static const char *const breaker_events[] = {
-    [BREAKER_TRIPPED] = "breaker_open",
-    [BREAKER_HALF_OPENED] = "breaker_half_open",
-    [BREAKER_RECOVERED] = "breaker_closed",
-    [BREAKER_FORGAVE] = "breaker_healthy",
-};
-
-static void last_trip(struct router *router, struct route_state *state, uint64_t wall_ms)
-{
-    char why[64];
-    uint32_t most = state->config->breaker.max_trips;
-    if (most == 0 || state->breaker.trips < most)
-        return;
-    (void)snprintf(why, sizeof(why), "the breaker tripped %u times in a row", state->breaker.trips);
-    tally_sum(state->tally, &router->sum);
-    roll_back(router, state, &router->sum, &(struct change){"rollback", "breaker", why, wall_ms});
-}
-
-/* What the breaker looks at now: NULL when nothing is new. The histograms cost most, so they are added up less often.
- */
-static const struct route_counters *look(struct router *router, struct route_state *state, bool *with_latency,
-                                         uint64_t now_ms)
-{
-    uint64_t ended = tally_ended(state->tally);
-    bool news = ended != state->ended_seen;
-    state->ended_seen = ended;
-    state->latency_behind = state->latency_behind || news;
-    *with_latency = state->latency_behind && now_ms >= state->latency_at_ms;
-    if (*with_latency) {
-        state->latency_behind = false;
-        state->latency_at_ms = now_ms + LATENCY_EVERY_MS;
-        tally_sum(state->tally, &router->sum);
-        return &router->sum;
-    }
-    if (!news)
-        return NULL;
-    tally_sum_counts(state->tally, &router->sum);
-    return &router->sum;
-}
-
-static void tick_breaker(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms)
-{
-    struct breaker *breaker = &state->breaker;
-    enum breaker_state was = breaker->state;
-    uint32_t trips = breaker->trips;
-    struct trial_totals trials = {0};
-    bool with_latency;
-    const struct route_counters *sum = look(router, state, &with_latency, now_ms);
-    if (was == BREAKER_HALF_OPEN)
-        trials = tally_trials(state->tally, breaker->epoch);
-    enum breaker_change change = breaker_tick(breaker, &state->config->breaker, sum, with_latency, &trials, now_ms);
-    if (change == BREAKER_UNCHANGED)
-        return;
-    router->dirty = true;
-    if (change == BREAKER_RENEWED)
-        return;
-    changed(router);
-    journal_tell(&router->journal, wall_ms, state->tally->name, breaker_events[change], "breaker", breaker->why,
-                 breaker_json(was, trips), breaker_json(breaker->state, breaker->trips));
-    if (change != BREAKER_TRIPPED)
-        return;
-    state->plan.held_ms = 0; /* a hold is time without a trip */
-    last_trip(router, state, wall_ms);
-}
-
-static void tell_once(struct router *router, struct route_state *state, bool *told, const char *what, const char *why,
-                      uint64_t wall_ms)
-{
-    if (*told)
-        return;
-    *told = true;
-    router->revision++;
-    journal_tell(&router->journal, wall_ms, state->tally->name, what, "plan", why,
-                 plan_json(&state->plan, state->config), plan_json(&state->plan, state->config));
-}
-
-static void on_failed_gate(struct router *router, struct route_state *state, const struct gate_report *report,
-                           uint64_t wall_ms)
-{
-    const struct gate_result *gate = &report->gate[report->decisive];
-    char why[320];
-    (void)snprintf(why, sizeof(why), "gate %s failed: %s", gate_name(report->decisive), gate->sentence);
-    if (state->config->promotion == PROMOTION_AUTO && state->plan.percent > 0)
-        roll_back(router, state, &router->sum, &(struct change){"rollback", "plan", why, wall_ms});
-    else
-        tell_once(router, state, &state->told_failed, "gate_failed", why, wall_ms);
-}
-
-static void on_passed_stage(struct router *router, struct route_state *state, uint64_t wall_ms)
-{
-    const struct config_stage *stage = &state->config->stages[state->plan.stage];
-    if (state->config->promotion != PROMOTION_AUTO || stage->confirm) {
-        tell_once(router, state, &state->told_waiting, "waiting_for_promote",
-                  "all gates passed for the whole hold: a person may promote", wall_ms);
-        return;
-    }
-    struct plan before = state->plan;
-    plan_advance(&state->plan, state->config, wall_ms);
-    plan_changed(router, state, &before, &router->sum,
-                 &(struct change){state->plan.phase == PLAN_DONE ? "done" : "promote", "plan",
-                                  "all gates passed for the whole hold", wall_ms});
-}
-
-/* Time counts for the hold only while the stage's share is really in force. */
-static bool hold_runs(const struct router *router, const struct route_state *state)
-{
-    return state->plan.phase == PLAN_RUNNING && router->passthrough == 0 &&
-           (state->breaker.state == BREAKER_CLOSED || state->plan.percent == 0);
-}
-
-static void tick_plan(struct router *router, struct route_state *state, uint64_t elapsed_ms, uint64_t now_ms,
-                      uint64_t wall_ms)
-{
-    if (state->plan.phase != PLAN_RUNNING)
-        return;
-    uint64_t hold_ms = plan_hold_ms(&state->plan, state->config);
-    bool was_short = state->plan.held_ms < hold_ms;
-    if (hold_runs(router, state))
-        state->plan.held_ms += elapsed_ms;
-    bool held = state->plan.held_ms >= hold_ms;
-    if (now_ms < state->judge_at_ms && !(was_short && held))
-        return;
-    state->judge_at_ms = now_ms + JUDGE_EVERY_MS;
-    struct gate_report report;
-    struct comparison_totals pairs = route_state_pairs(router, state);
-    evidence_follow(&state->meter, &pairs);
-    tally_sum(state->tally, &router->sum);
-    route_state_judge(router, state, &router->sum, &report);
-    if (report.verdict == VERDICT_FAIL)
-        on_failed_gate(router, state, &report, wall_ms);
-    else if (report.verdict == VERDICT_PASS && held && router->passthrough == 0 && state->breaker.state != BREAKER_OPEN)
-        on_passed_stage(router, state, wall_ms);
-}
-
-bool router_tick(struct router *router, uint64_t now_ms, uint64_t wall_ms)
-{
-    uint64_t elapsed_ms = now_ms > router->ticked_ms ? now_ms - router->ticked_ms : 0;
-    router->ticked_ms = now_ms;
-    for (uint32_t i = 0; i < router->count; i++) {
-        tick_breaker(router, router->states[i], now_ms, wall_ms);
-        tick_plan(router, router->states[i], elapsed_ms, now_ms, wall_ms);
-    }
-    return router->dirty;
 }
 
 /* ---- the view ---- */
@@ -517,12 +495,15 @@ struct router_view *router_make_view(const struct router *router)
         const struct route_state *state = router->states[i];
         struct view_route *row = &view->routes[i];
         row->tally = tally_ref(state->tally);
-        row->share = state->plan.percent;
+        row->share = ramped_share(router, state);
         row->shadow = plan_shadow(&state->plan, state->config);
         row->epoch = state->breaker.epoch;
         row->permits = state->config->breaker.trial_requests;
         row->breaker = state->breaker.state;
-        row->rolled_back = state->plan.phase == PLAN_ROLLED_BACK;
+        row->rolled_back = state->plan.phase == PLAN_ROLLED_BACK && row->share == 0;
+        row->by_cohort =
+            row->share > 0 && (state->plan.phase == PLAN_ROLLED_BACK || row->share < plan_share(&state->plan));
+        row->held_back = route_state_is_held(state);
     }
     return view;
 }
@@ -530,139 +511,12 @@ struct router_view *router_make_view(const struct router *router)
 struct router_view *router_publish(struct router *router)
 {
     struct router_view *view = router_make_view(router);
-    if (view != NULL)
-        router->dirty = false;
+    if (view == NULL)
+        return NULL;
+    router->dirty = false;
+    for (uint32_t i = 0; i < router->count; i++)
+        router->states[i]->share_seen = router_share(router, router->states[i]);
     return view;
-}
-
-/* ---- verbs ---- */
-
-struct order {
-    struct router *router;
-    struct route_state *state;
-    const struct router_command *command;
-    uint64_t now_ms;
-    uint64_t wall_ms;
-};
-
-static int refuse(int error, const char *reason, const char **why)
-{
-    *why = reason;
-    return -error;
-}
-
-static int promote(const struct order *order, const char **why)
-{
-    struct route_state *state = order->state;
-    struct gate_report report;
-    if (state->plan.phase == PLAN_RUNNING && !order->command->force) {
-        route_state_judge(order->router, state, &order->router->sum, &report);
-        if (report.verdict == VERDICT_FAIL)
-            return refuse(EPERM, "a gate has failed: see status, or promote with force", why);
-        if (report.verdict == VERDICT_UNDECIDED)
-            return refuse(EPERM, "a gate is undecided: see status, or promote with force", why);
-        if (state->breaker.state != BREAKER_CLOSED)
-            return refuse(EPERM, "the breaker is not closed: wait for its trial, or promote with force", why);
-    }
-    return plan_promote(&state->plan, state->config, order->wall_ms, why);
-}
-
-static int pause_plan(const struct order *order, const char **why)
-{
-    return plan_pause(&order->state->plan, why);
-}
-
-/* A person who starts a rolled-back plan again has decided that new may be tried: the breaker starts closed, too. */
-static int start_again(const struct order *order, int result, enum plan_phase was)
-{
-    struct breaker *breaker = &order->state->breaker;
-    if (result == 0 && was == PLAN_ROLLED_BACK && (breaker->state != BREAKER_CLOSED || breaker->trips > 0)) {
-        json_t *from = breaker_json(breaker->state, breaker->trips);
-        breaker_reset(breaker, "the plan was started again by a person", order->now_ms);
-        journal_tell(&order->router->journal, order->wall_ms, order->state->tally->name, "breaker_closed",
-                     order->command->who, breaker->why, from, breaker_json(breaker->state, breaker->trips));
-    }
-    return result;
-}
-
-static int resume(const struct order *order, const char **why)
-{
-    struct plan *plan = &order->state->plan;
-    enum plan_phase was = plan->phase;
-    return start_again(order, plan_resume(plan, order->state->config, order->wall_ms, why), was);
-}
-
-static int rollback(const struct order *order, const char **why)
-{
-    return plan_roll_back(&order->state->plan, why);
-}
-
-static int restart(const struct order *order, const char **why)
-{
-    struct plan *plan = &order->state->plan;
-    enum plan_phase was = plan->phase;
-    return start_again(order, plan_restart(plan, order->state->config, order->wall_ms, why), was);
-}
-
-static int set_percent(const struct order *order, const char **why)
-{
-    return plan_set_percent(&order->state->plan, order->state->config, order->command->percent, order->wall_ms, why);
-}
-
-static int reset_breaker(const struct order *order, const char **why)
-{
-    struct breaker *breaker = &order->state->breaker;
-    if (breaker->state == BREAKER_CLOSED && breaker->trips == 0)
-        return refuse(EALREADY, "the breaker is closed and has no trips", why);
-    breaker_reset(breaker, "reset by a person", order->now_ms);
-    return 0;
-}
-
-static const struct {
-    const char *name;
-    int (*act)(const struct order *order, const char **why);
-    bool on_breaker; /* its event shows the breaker, not the plan */
-} verbs[] = {
-    [VERB_PROMOTE] = {"promote", promote, false},
-    [VERB_PAUSE] = {"pause", pause_plan, false},
-    [VERB_RESUME] = {"resume", resume, false},
-    [VERB_ROLLBACK] = {"rollback", rollback, false},
-    [VERB_RESTART] = {"restart", restart, false},
-    [VERB_SET_PERCENT] = {"set_percent", set_percent, false},
-    [VERB_RESET_BREAKER] = {"reset_breaker", reset_breaker, true},
-};
-
-static void tell_breaker_verb(const struct order *order, const char *what, const char *why, json_t *from)
-{
-    const struct breaker *breaker = &order->state->breaker;
-    changed(order->router);
-    journal_tell(&order->router->journal, order->wall_ms, order->state->tally->name, what, order->command->who, why,
-                 from, breaker_json(breaker->state, breaker->trips));
-}
-
-int router_command(struct router *router, const struct router_command *command, uint64_t now_ms, uint64_t wall_ms,
-                   const char **why)
-{
-    if ((unsigned)command->verb >= sizeof(verbs) / sizeof(verbs[0]))
-        return refuse(EINVAL, "there is no such verb", why);
-    struct route_state *state = command->route != NULL ? router_find(router, command->route) : NULL;
-    if (state == NULL)
-        return refuse(ENOENT, "there is no route of that name", why);
-    struct order order = {router, state, command, now_ms, wall_ms};
-    struct plan before = state->plan;
-    json_t *breaker_before = breaker_json(state->breaker.state, state->breaker.trips);
-    tally_sum(state->tally, &router->sum);
-    int result = verbs[command->verb].act(&order, why);
-    const char *reason = command->reason != NULL ? command->reason : "no reason given";
-    if (result == 0 && verbs[command->verb].on_breaker) {
-        tell_breaker_verb(&order, verbs[command->verb].name, reason, breaker_before);
-        return 0;
-    }
-    json_decref(breaker_before);
-    if (result == 0)
-        plan_changed(router, state, &before, &router->sum,
-                     &(struct change){verbs[command->verb].name, command->who, reason, wall_ms});
-    return result;
 }
 
 /* ---- passthrough ---- */
@@ -697,9 +551,13 @@ bool router_passthrough(struct router *router, enum passthrough_source source, b
     if (before == after)
         return false;
     router->passthrough = after;
-    changed(router);
-    journal_tell(&router->journal, wall_ms, NULL, on ? "passthrough_on" : "passthrough_off", who,
-                 reason != NULL ? reason : "no reason given", passthrough_json(before), passthrough_json(after));
+    router_changed(router);
+    for (uint32_t i = 0; i < router->count; i++)
+        route_state_follow_force(router, router->states[i], false);
+    tell(router, NULL,
+         &(struct change){on ? "passthrough_on" : "passthrough_off", who, reason != NULL ? reason : "no reason given",
+                          wall_ms, NULL},
+         passthrough_json(before), passthrough_json(after));
     return (before != 0) != (after != 0);
 }
 
@@ -707,7 +565,8 @@ void router_note(struct router *router, const char *route, const char *what, con
                  uint64_t wall_ms)
 {
     router->revision++; /* the history is saved, too */
-    journal_tell(&router->journal, wall_ms, route, what, who, reason != NULL ? reason : "no reason given", NULL, NULL);
+    tell(router, route, &(struct change){what, who, reason != NULL ? reason : "no reason given", wall_ms, NULL}, NULL,
+         NULL);
 }
 
 bool router_passthrough_is_on(const struct router *router)
@@ -753,10 +612,16 @@ void router_each(const struct router *router,
             .phase = state->plan.phase,
             .stage = state->plan.stage,
             .percent = state->plan.percent,
-            .effective = router_effective(router, state),
+            .effective = router_share(router, state),
             .shadow = plan_shadow(&state->plan, state->config),
             .breaker = state->breaker.state,
             .trips = state->breaker.trips,
+            .error_rate = {window_error_rate(&state->breaker.window, SIDE_LEGACY),
+                           window_error_rate(&state->breaker.window, SIDE_NEW)},
+            .slow_rate = window_slow_rate(&state->breaker.window, SIDE_NEW),
+            .steps_back = state->plan.steps_back,
+            .gathered_ms = state->gathered_ms,
+            .gates = state->judged_at_ms != 0 ? &state->report : NULL,
         };
         tally_sum(state->tally, &sum);
         each(context, &public, &sum);

@@ -22,6 +22,8 @@
 
 struct router;
 struct router_view;
+struct gate_report; /* router/gate.h */
+struct gate_result;
 
 /* Why this side; the name is decision_reason_name(). */
 enum decision_reason {
@@ -33,6 +35,7 @@ enum decision_reason {
     REASON_BREAKER_OPEN,
     REASON_BREAKER_TRIAL, /* one of a half-open breaker's probes */
     REASON_ROLLED_BACK,
+    REASON_DEPENDENCY, /* the breaker of a route it depends on is not closed */
     DECISION_REASONS,
 };
 
@@ -49,6 +52,8 @@ struct decision {
     bool set_assign_cookie;          /* answer carries Set-Cookie for route->assign */
     uint32_t cohort;                 /* 0..SHARE_ALL-1; below the share means new */
     uint32_t share;                  /* of SHARE_ALL, in force for this decision */
+    uint16_t key_mark;               /* hashes for sketch.h of the sticky key ... */
+    uint16_t path_mark;              /* ... and of the path; router_observe() reads them */
     uint32_t epoch;                  /* of the breaker; router_observe() reads it */
     int32_t override;                /* index of the rule, or -1 */
     int32_t sticky;                  /* index of the sticky key used, or -1 */
@@ -86,8 +91,10 @@ enum plan_phase {
     PLAN_FIXED, /* no stages: the file's share */
     PLAN_RUNNING,
     PLAN_PAUSED,      /* by a person; the share holds, nothing advances */
-    PLAN_ROLLED_BACK, /* share 0 until a person resumes or restarts */
+    PLAN_ROLLED_BACK, /* share 0, at once or at the end of a way down, until a person resumes or restarts */
     PLAN_DONE,        /* last stage held and passed */
+    PLAN_WAITING,     /* start: manual; share 0 and nothing mirrored until a person starts it */
+    PLAN_FROZEN,      /* the share stays as it is: nothing but a person and the breaker may touch it */
     PLAN_PHASES,
 };
 
@@ -115,8 +122,21 @@ struct router_event {
     const char *what;  /* "promote", "breaker_open", "passthrough_on", ... */
     const char *who;
     const char *why;
-    json_t *from; /* borrowed for the call */
+    json_t *from; /* borrowed for the call, as are the next two; NULL: nothing */
     json_t *to;
+    json_t *evidence; /* what the stage had shown, where the plan moved by itself or was promoted; router_status() */
+};
+
+/* What the webhook of a stage's gates has said. */
+enum approval {
+    APPROVAL_WAITING = 0, /* not asked yet, or no answer */
+    APPROVAL_GO,
+    APPROVAL_HOLD
+};
+
+struct approval_answer {
+    enum approval what;
+    char sentence[160]; /* "200 at 12:03", "no answer: connection refused", ... */
 };
 
 /* Functions the router needs from others; `context` is handed back. Each may be NULL. */
@@ -127,10 +147,16 @@ struct router_hooks {
     void (*on_event)(void *context, const struct router_event *event);
     /* Comparison totals of a route for the mismatch gate; zeroes when there are none. */
     void (*comparisons)(void *context, const char *route, struct comparison_totals *totals);
+    /* The newest answer of the webhook of this route's stage; asks for one when it is old. Never blocks. */
+    void (*approval)(void *context, const char *route, const char *stage, const struct config_gate_webhook *webhook,
+                     struct approval_answer *answer);
     /* Nobody reads this configuration any more: neither the router nor a view. Once for each router_configure() that
      * was true, at the latest within router_free() or the last router_view_unref(). Any thread. */
     void (*config_released)(void *context, const struct config *config);
 };
+
+/* Chance for the breakers' cooldowns, so that many processes do not try at once. Tests give their own. */
+void router_seed(struct router *router, uint64_t seed);
 
 /* `workers` is the number of threads that will call router_decide(); it never changes. NULL without memory. */
 struct router *router_new(uint32_t workers, const struct router_hooks *hooks);
@@ -171,14 +197,16 @@ enum router_verb {
     VERB_ROLLBACK,
     VERB_RESTART,
     VERB_SET_PERCENT,
-    VERB_RESET_BREAKER
+    VERB_RESET_BREAKER,
+    VERB_START, /* PLAN_WAITING only */
+    VERB_FREEZE /* the share stays until a person resumes: no gate, deadline or dependency moves the plan */
 };
 
 struct router_command {
     enum router_verb verb;
     const char *route;
     uint32_t percent; /* VERB_SET_PERCENT: of SHARE_ALL; the plan is paused there */
-    bool force;       /* VERB_PROMOTE: past an undecided or failed gate */
+    bool force;       /* VERB_PROMOTE: past an undecided or failed gate, or a breaker that is not closed */
     const char *who;
     const char *reason; /* may be NULL */
 };
@@ -222,18 +250,29 @@ uint64_t router_revision(const struct router *router);
  *     "routes": [ ROUTE, ... in the file's order ], "unrouted": { "counters": COUNTERS } }
  *
  *   ROUTE:    { "name", "legacy": backend, "new": backend, "phase": plan_phase_name(), "percent": the plan's share,
- *               "effective_percent": what breaker and passthrough leave of it, "shadow_percent",
+ *               "share": what ramps, breaker, dependencies and passthrough leave of it (also as "effective_percent"),
+ *               "ramp": null or { "from", "to", "left_ms" }: the share is on its way, "shadow_percent",
  *               "since_wall_ms": when the stage or share began, "evidence": EVIDENCE since then,
+ *               "depends_on": [ { "route", "stage": null for the whole plan, "met" }, ... ],
  *               "breaker": BREAKER, "counters": COUNTERS,
  *               and only with stages: "stage": name, "stage_index", "promotion": "auto" | "manual",
- *               "stages": [ { "name", "percent", "shadow", "hold_ms", "confirm", "current" }, ... ],
+ *               "stages": [ { "name", "percent", "shadow", "hold_ms", "confirm", "promotion", "deadline_ms",
+ *                             "current" }, ... ],
  *               "hold": { "length_ms", "elapsed_ms", "left_ms" },
- *               "gates": { "verdict": "pass" | "fail" | "undecided", "gates": [ GATE, ... ] } }
- *   GATE:     { "gate": name, "applies", "verdict", "sentence", when measured: "value", "low", "high", "limit" }
- *   EVIDENCE: { "legacy": E, "new": E, "compared", "mismatched" }
+ *               "gates": { "verdict": "pass" | "fail" | "undecided", "gates": [ GATE, ... ] },
+ *               "why_not": why it is not promoted yet, one sentence; null when done,
+ *               "deadline": null or { "at_ms": wall clock, "action": "pause" | "rollback" | "tell" },
+ *               "on_failure": { "to": "zero" | "previous" | "freeze" | "tell", "ramp_ms", "retries" },
+ *               "steps_back": in a row }
+ *   GATE:     { "gate": name, "applies", "verdict", "sentence", "evidence": exchanges or pairs so far,
+ *               "eta_ms": until a decision, if it goes on as it is; 0: decided, null: nobody can tell, or never,
+ *               when measured: "value", "low", "high", "limit", "confidence" }
+ *   EVIDENCE: { "legacy": E, "new": E, "compared", "mismatched", "distinct_keys": clients on new,
+ *               "gathered_ms": time in which the share was in force }
  *   E:        { "judged", "errors", "error_rate", "latency": LATENCY }
  *   BREAKER:  { "enabled", "state": breaker_state_name(), "trips", "max_trips", "why": of the last change,
- *               "in_state_ms", "cooldown_left_ms", "trial_succeeded", "trial_requests",
+ *               "in_state_ms", "cooldown_left_ms", "trial_succeeded", "trial_requests", "ramp_left_ms",
+ *               "slow_rate": of new's calls in the window, "distinct_keys": clients whose errors count there,
  *               "window": { "length_ms", "legacy": W, "new": W } }
  *   W:        { "judged", "errors", "error_rate", "p95_ms" }
  *   COUNTERS: { "legacy": C, "new": C, "mirror": { mirror_reason_name(): count, ..., "now_in_flight" },
@@ -243,8 +282,20 @@ uint64_t router_revision(const struct router *router);
  *   LATENCY:  { "p50_ms", "p95_ms", "p99_ms" }, or null without requests
  */
 json_t *router_status(const struct router *router, uint64_t now_ms, uint64_t wall_ms);
-/* The newest events, at most 200, oldest first: { "sequence", "at_ms", "route", "what", "who", "why", "from", "to" };
- * new reference. */
+/* The same with nothing in "routes" but that of this name; NULL, or one there is not: none. Some 0.1 ms for each route
+ * is what a status costs, nearly all of it memory for JSON. */
+json_t *router_status_of(const struct router *router, const char *route, uint64_t now_ms, uint64_t wall_ms);
+/*
+ * The newest events, at most 200, oldest first: { "sequence", "at_ms", "route", "what", "who", "why", "from", "to",
+ * "evidence" }; new reference.
+ *
+ * "from" and "to" of a plan are { "phase", "stage", "percent", and while it goes down by steps "ramp": { "from",
+ * "left_ms" } }, of a breaker { "breaker", "trips" }. "evidence", null where there is none, is what the stage had
+ * shown: { "verdict", "decisive": the gate that failed or was first undecided, null after a pass, "legacy": { "judged",
+ * "errors" }, "new": the same, "compared", "mismatched", "gates": [ { "gate", "verdict", "value", "low", "high",
+ * "limit", "confidence" } of those that were measured ], "forced": true where a person promoted with force, with "past":
+ * [ a sentence for each gate that had not passed, and for a breaker that was not closed ] }.
+ */
 json_t *router_history(const struct router *router, const char *route /* NULL: all */);
 
 /* Sums of all workers for the route; false when there is none of that name ("-" is the requests without a route). */
@@ -260,10 +311,18 @@ struct router_route_state {
     uint32_t shadow;
     enum breaker_state breaker;
     uint32_t trips;
+    double error_rate[SIDES];        /* within the breaker's window, as is the next */
+    double slow_rate;                /* of new's exchanges */
+    uint32_t steps_back;             /* in a row */
+    uint64_t gathered_ms;            /* how long the stage has gathered evidence */
+    const struct gate_report *gates; /* router/gate.h: of the last look; NULL: none yet. Borrowed for the call */
 };
 void router_each(const struct router *router,
                  void (*each)(void *context, const struct router_route_state *state, const struct route_counters *sum),
                  void *context);
+
+/* When the gate will have decided if all goes on as it is: false when nobody can tell, or never. 0 when it has. */
+bool router_gate_eta(const struct gate_result *gate, uint64_t gathered_ms, uint64_t *eta_ms);
 
 /* `explain`: the decision for made-up facts on the current state, without counting anything. `sentence` gets a
  * NUL-terminated explanation for people. */

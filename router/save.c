@@ -1,16 +1,22 @@
 /*
  * The state that survives a restart, as JSON and back.
  *
- *   { "version": 1, "sequence": 17, "passthrough": ["api"],
+ *   { "version": 2, "sequence": 17, "passthrough": ["api"],
  *     "routes": { "orders-read": { "phase": "running", "stage": "canary", "stage_index": 1, "stage_percent": 1000,
  *                                  "percent": 1000, "file_percent": 0, "entered_wall_ms": ..., "held_ms": ...,
  *                                  "saved_wall_ms": ..., "breaker": "closed", "trips": 0, "cooldown_left_ms": 0,
- *                                  "evidence": { ... } } },
+ *                                  "evidence": { ... },
+ *                                  "gathered_ms": ..., "steps_back": 0, "fell_from": 0, "deadline_over": false,
+ *                                  "depends_met": true, "breaker_ramp_left_ms": 0,
+ *                                  "ramp": { "from": 5000, "length_ms": 60000, "left_ms": 12000 } or null,
+ *                                  "moved": { "what": "promote", "who": ..., "why": ..., "at_ms": ... } or null } },
  *     "history": [ { "sequence": 17, ... }, ... ] }
  *
- * Shares are counts of 0.01 %. "stage" is null for a route with a fixed share. Whatever is read is checked field by
- * field first: a file that somebody edited, or another version wrote, is refused whole, with the place and what was
- * expected.
+ * Shares are counts of 0.01 %. "stage" is null for a route with a fixed share. Version 1 had the members up to
+ * "evidence" only; a route that no file has named since is still saved in that form, so that the others may be missing
+ * in any. What replay.c puts in has null for what only the file knows: stage_percent, cooldown_left_ms (all of it),
+ * breaker_ramp_left_ms (likewise). Whatever is read is checked field by field first: a file that somebody edited, or a
+ * later version wrote, is refused whole, with the place and what was expected.
  */
 #include "router/control.h"
 
@@ -20,7 +26,9 @@
 #include <string.h>
 
 enum {
-    SAVE_VERSION = 1,
+    SAVE_VERSION = 2,
+    OLDEST_VERSION = 1,
+    STEPS_MAX = 1000000,
     TRIPS_MAX = 1000000,
     STAGES_MAX = 1000000,
 };
@@ -38,24 +46,62 @@ static uint64_t cooldown_left_ms(const struct breaker *breaker, uint64_t now_ms)
     return breaker->state == BREAKER_OPEN && breaker->half_open_at_ms > now_ms ? breaker->half_open_at_ms - now_ms : 0;
 }
 
-json_t *route_state_save(const struct router *router, const struct route_state *state, uint64_t now_ms,
-                         uint64_t wall_ms)
+static json_t *save_ramp(const struct plan_ramp *ramp)
+{
+    if (ramp->length_ms == 0)
+        return json_null();
+    return json_pack("{s:I, s:I, s:I}", "from", (json_int_t)ramp->from, "length_ms", (json_int_t)ramp->length_ms,
+                     "left_ms", (json_int_t)ramp->left_ms);
+}
+
+static json_t *save_plan(const struct route_state *state)
 {
     const struct plan *plan = &state->plan;
     const struct plan_past past = plan_past_of(plan, state->config);
+    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:b, s:O?}", "phase",
+                     plan_phase_name(plan->phase), "stage", past.stage_name, "stage_index", (json_int_t)plan->stage,
+                     "stage_percent", (json_int_t)past.stage_percent, "percent", (json_int_t)plan->percent,
+                     "file_percent", (json_int_t)plan->file_percent, "entered_wall_ms",
+                     (json_int_t)plan->entered_wall_ms, "held_ms", (json_int_t)plan->held_ms, "steps_back",
+                     (json_int_t)plan->steps_back, "fell_from", (json_int_t)plan->fell_from, "deadline_over",
+                     plan->deadline_over, "ramp", save_ramp(&plan->ramp), "depends_met", state->depends_met, "moved",
+                     state->moved);
+}
+
+static json_t *save_breaker(const struct route_state *state, uint64_t now_ms)
+{
+    const struct breaker *breaker = &state->breaker;
+    return json_pack("{s:s, s:I, s:I, s:I}", "breaker", breaker_state_name(breaker->state), "trips",
+                     (json_int_t)breaker->trips, "cooldown_left_ms", (json_int_t)cooldown_left_ms(breaker, now_ms),
+                     "breaker_ramp_left_ms",
+                     (json_int_t)breaker_ramp_left_ms(breaker, &state->config->breaker, now_ms));
+}
+
+static json_t *save_evidence(const struct router *router, const struct route_state *state, uint64_t wall_ms)
+{
     struct comparison_totals pairs = route_state_pairs(router, state);
     struct route_counters sum;
     struct evidence evidence;
     tally_sum(state->tally, &sum);
     evidence_read(&state->meter, &sum, &pairs, &evidence);
-    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:o}", "phase",
-                     plan_phase_name(plan->phase), "stage", past.stage_name, "stage_index", (json_int_t)plan->stage,
-                     "stage_percent", (json_int_t)past.stage_percent, "percent", (json_int_t)plan->percent,
-                     "file_percent", (json_int_t)plan->file_percent, "entered_wall_ms",
-                     (json_int_t)plan->entered_wall_ms, "held_ms", (json_int_t)plan->held_ms, "saved_wall_ms",
-                     (json_int_t)wall_ms, "breaker", breaker_state_name(state->breaker.state), "trips",
-                     (json_int_t)state->breaker.trips, "cooldown_left_ms",
-                     (json_int_t)cooldown_left_ms(&state->breaker, now_ms), "evidence", evidence_save(&evidence));
+    return json_pack("{s:I, s:I, s:o}", "saved_wall_ms", (json_int_t)wall_ms, "gathered_ms",
+                     (json_int_t)state->gathered_ms, "evidence", evidence_save(&evidence));
+}
+
+json_t *route_state_save(const struct router *router, const struct route_state *state, uint64_t now_ms,
+                         uint64_t wall_ms)
+{
+    json_t *json = save_plan(state);
+    json_t *parts[] = {save_breaker(state, now_ms), save_evidence(router, state, wall_ms)};
+    bool complete = json != NULL;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        complete = complete && parts[i] != NULL && json_object_update(json, parts[i]) == 0;
+        json_decref(parts[i]);
+    }
+    if (complete)
+        return json;
+    json_decref(json);
+    return NULL;
 }
 
 static json_t *save_routes(const struct router *router, uint64_t now_ms, uint64_t wall_ms)
@@ -108,6 +154,13 @@ static bool load_number(const json_t *object, const char *key, int64_t most, uin
     return true;
 }
 
+/* A number, or null for `otherwise`. */
+static bool load_known(const json_t *object, const char *key, int64_t most, uint64_t otherwise, uint64_t *number)
+{
+    *number = otherwise;
+    return json_is_null(json_object_get(object, key)) || load_number(object, key, most, number);
+}
+
 static bool load_number32(const json_t *object, const char *key, uint32_t most, uint32_t *number)
 {
     uint64_t wide;
@@ -115,6 +168,29 @@ static bool load_number32(const json_t *object, const char *key, uint32_t most, 
         return false;
     *number = (uint32_t)wide;
     return true;
+}
+
+/* What version 1 did not have: 0, where it is missing. */
+static bool load_later(const json_t *object, const char *key, int64_t most, uint64_t *number)
+{
+    *number = 0;
+    return json_object_get(object, key) == NULL || load_number(object, key, most, number);
+}
+
+static bool load_later32(const json_t *object, const char *key, uint32_t most, uint32_t *number)
+{
+    uint64_t wide;
+    if (!load_later(object, key, most, &wide))
+        return false;
+    *number = (uint32_t)wide;
+    return true;
+}
+
+static bool load_later_bool(const json_t *object, const char *key, bool *value)
+{
+    const json_t *json = json_object_get(object, key);
+    *value = json_is_true(json);
+    return json == NULL || json_is_boolean(json);
 }
 
 static bool load_phase(const json_t *value, enum plan_phase *phase)
@@ -141,45 +217,104 @@ static bool load_breaker_state(const json_t *value, enum breaker_state *state)
     return false;
 }
 
+/* The time that has passed since counts. */
+static bool load_ramp(const json_t *json, struct plan *plan, uint64_t away_ms)
+{
+    struct plan_ramp *ramp = &plan->ramp;
+    if (json == NULL || json_is_null(json))
+        return true;
+    if (!load_number32(json, "from", SHARE_ALL, &ramp->from) ||
+        !load_number(json, "length_ms", DURATION_MAX_MS, &ramp->length_ms) ||
+        !load_number(json, "left_ms", DURATION_MAX_MS, &ramp->left_ms) || ramp->left_ms > ramp->length_ms ||
+        ramp->from <= plan->percent)
+        return false;
+    plan_pass_time(plan, away_ms);
+    return true;
+}
+
+static bool load_fall(const json_t *json, struct plan *plan, uint64_t away_ms, const char **why)
+{
+    *why = "steps_back, fell_from, deadline_over or ramp is out of range";
+    return load_later32(json, "steps_back", STEPS_MAX, &plan->steps_back) &&
+           load_later32(json, "fell_from", SHARE_ALL, &plan->fell_from) &&
+           load_later_bool(json, "deadline_over", &plan->deadline_over) &&
+           load_ramp(json_object_get(json, "ramp"), plan, away_ms);
+}
+
 static bool load_plan(const json_t *json, struct plan_past *past, const char **why)
 {
     const json_t *stage = json_object_get(json, "stage");
     struct plan *plan = &past->plan;
+    uint64_t stage_percent;
     *why = "phase, stage or one of their numbers is missing or out of range";
     if (!load_phase(json_object_get(json, "phase"), &plan->phase) || (!json_is_string(stage) && !json_is_null(stage)) ||
         !load_number32(json, "stage_index", STAGES_MAX, &plan->stage) ||
-        !load_number32(json, "stage_percent", SHARE_ALL, &past->stage_percent) ||
+        !load_known(json, "stage_percent", SHARE_ALL, SHARE_UNKNOWN, &stage_percent) ||
         !load_number32(json, "percent", SHARE_ALL, &plan->percent) ||
         !load_number32(json, "file_percent", SHARE_ALL, &plan->file_percent) ||
         !load_number(json, "entered_wall_ms", INT64_MAX, &plan->entered_wall_ms) ||
         !load_number(json, "held_ms", DURATION_MAX_MS, &plan->held_ms))
         return false;
+    past->stage_percent = (uint32_t)stage_percent;
     past->had_stages = json_is_string(stage);
     past->stage_name = json_string_value(stage);
     *why = "phase, stage and percent contradict each other";
-    if (plan->phase == PLAN_ROLLED_BACK)
-        return plan->percent == 0;
-    return (plan->phase == PLAN_FIXED) != past->had_stages;
+    if ((plan->phase == PLAN_ROLLED_BACK || plan->phase == PLAN_WAITING) && plan->percent != 0)
+        return false;
+    return plan->phase == PLAN_ROLLED_BACK || (plan->phase == PLAN_FIXED) != past->had_stages;
 }
 
-static bool load_breaker(const json_t *json, struct route_past *past, uint64_t wall_ms, const char **why)
+static bool load_breaker(const json_t *json, struct route_past *past, uint64_t away_ms, const char **why)
 {
-    uint64_t saved_wall_ms;
-    *why = "breaker, trips, cooldown_left_ms or saved_wall_ms is missing or out of range";
+    *why = "breaker, trips or what is left of its cooldown or ramp is missing or out of range";
     if (!load_breaker_state(json_object_get(json, "breaker"), &past->breaker) ||
         !load_number32(json, "trips", TRIPS_MAX, &past->trips) ||
-        !load_number(json, "cooldown_left_ms", DURATION_MAX_MS, &past->cooldown_left_ms) ||
-        !load_number(json, "saved_wall_ms", INT64_MAX, &saved_wall_ms))
+        !load_known(json, "cooldown_left_ms", DURATION_MAX_MS, ALL_OF_IT, &past->cooldown_left_ms))
         return false;
-    uint64_t away_ms = wall_ms > saved_wall_ms ? wall_ms - saved_wall_ms : 0;
-    past->cooldown_left_ms = past->cooldown_left_ms > away_ms ? past->cooldown_left_ms - away_ms : 0;
+    if (past->cooldown_left_ms != ALL_OF_IT)
+        past->cooldown_left_ms = past->cooldown_left_ms > away_ms ? past->cooldown_left_ms - away_ms : 0;
+    past->breaker_ramp_left_ms = ALL_OF_IT;
+    return json_is_null(json_object_get(json, "breaker_ramp_left_ms")) ||
+           load_later(json, "breaker_ramp_left_ms", DURATION_MAX_MS, &past->breaker_ramp_left_ms);
+}
+
+static bool is_text_or_null(const json_t *json)
+{
+    return json_is_string(json) || json_is_null(json);
+}
+
+static bool load_moved(const json_t *json, struct route_past *past, const char **why)
+{
+    const json_t *at_ms = json_object_get(json, "at_ms");
+    *why = "moved is neither null nor a change of the plan";
+    if (json == NULL || json_is_null(json))
+        return true;
+    past->moved = json;
+    return json_is_string(json_object_get(json, "what")) && is_text_or_null(json_object_get(json, "who")) &&
+           is_text_or_null(json_object_get(json, "why")) && json_is_integer(at_ms) && json_integer_value(at_ms) >= 0;
+}
+
+static bool load_away(const json_t *json, uint64_t wall_ms, uint64_t *away_ms, const char **why)
+{
+    uint64_t saved_wall_ms;
+    *why = "saved_wall_ms is missing or out of range";
+    if (!load_number(json, "saved_wall_ms", INT64_MAX, &saved_wall_ms))
+        return false;
+    *away_ms = wall_ms > saved_wall_ms ? wall_ms - saved_wall_ms : 0;
     return true;
 }
 
 bool route_past_load(const json_t *json, struct route_past *past, uint64_t wall_ms, const char **why)
 {
+    uint64_t away_ms;
     memset(past, 0, sizeof(*past));
-    if (!load_plan(json, &past->plan, why) || !load_breaker(json, past, wall_ms, why))
+    if (!load_away(json, wall_ms, &away_ms, why) || !load_plan(json, &past->plan, why) ||
+        !load_fall(json, &past->plan.plan, away_ms, why) || !load_breaker(json, past, away_ms, why) ||
+        !load_moved(json_object_get(json, "moved"), past, why))
+        return false;
+    *why = "depends_met or gathered_ms is out of range";
+    if (!load_later_bool(json, "depends_met", &past->depends_met) ||
+        !load_later(json, "gathered_ms", DURATION_MAX_MS, &past->gathered_ms))
         return false;
     *why = "evidence is not complete counts";
     return evidence_load(json_object_get(json, "evidence"), &past->evidence);
@@ -239,8 +374,9 @@ bool router_restore(struct router *router, const json_t *state, uint64_t now_ms,
     unsigned sources;
     if (router->table != NULL)
         return refuse(why, "state: it can only be restored before the first configuration is taken into use");
-    if (!json_is_integer(version) || json_integer_value(version) != SAVE_VERSION)
-        return refuse(why, "state: version: expected %d", (int)SAVE_VERSION);
+    if (!json_is_integer(version) || json_integer_value(version) < OLDEST_VERSION ||
+        json_integer_value(version) > SAVE_VERSION)
+        return refuse(why, "state: version: expected %d to %d", (int)OLDEST_VERSION, (int)SAVE_VERSION);
     if (!load_number(state, "sequence", INT64_MAX - 1, &sequence))
         return refuse(why, "state: sequence: expected a number of 0 or more");
     if (!load_sources(json_object_get(state, "passthrough"), &sources))
@@ -256,6 +392,7 @@ bool router_restore(struct router *router, const json_t *state, uint64_t now_ms,
     }
     json_decref(router->parked);
     router->parked = parked;
+    router->replayed = json_is_true(json_object_get(state, "replayed"));
     router->passthrough |= sources & kept_sources;
     router->dirty = true;
     return true;

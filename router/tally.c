@@ -15,6 +15,7 @@ struct tally *tally_new(const char *name, uint32_t workers)
         return NULL;
     tally->refs = 1;
     tally->workers = workers;
+    tally->slow_us = UINT64_MAX;
     tally->name = strdup(name);
     size_t size = sizeof(*tally->slots) * workers;
     tally->slots = aligned_alloc(_Alignof(struct tally_slot), size);
@@ -23,6 +24,8 @@ struct tally *tally_new(const char *name, uint32_t workers)
         return NULL;
     }
     memset(tally->slots, 0, size);
+    for (uint32_t i = 0; i < workers; i++)
+        tally->slots[i].tally = tally;
     return tally;
 }
 
@@ -71,13 +74,43 @@ uint64_t tally_ended(const struct tally *tally)
 
 struct trial_totals tally_trials(const struct tally *tally, uint32_t epoch)
 {
-    struct trial_totals totals = {0};
+    struct trial_totals totals = {.taken = epoch_count(count_read(&tally->trial_taken), epoch)};
     for (uint32_t i = 0; i < tally->workers; i++) {
-        uint64_t taken = epoch_count(count_read(&tally->slots[i].trial_taken), epoch);
-        if (taken > totals.most_taken)
-            totals.most_taken = taken;
         totals.succeeded += epoch_count(count_read(&tally->slots[i].trial_ok), epoch);
         totals.failed += epoch_count(count_read(&tally->slots[i].trial_failed), epoch);
     }
     return totals;
+}
+
+void tally_take_marks(struct tally *tally, struct marks *into)
+{
+    for (uint32_t i = 0; i < tally->workers; i++)
+        marks_take(into, &tally->slots[i].marks);
+}
+
+void tally_watch_slow(struct tally *tally, uint64_t us)
+{
+    if (count_read(&tally->slow_us) != us) /* the workers read this line: leave it in their caches */
+        __atomic_store_n(&tally->slow_us, us, __ATOMIC_RELAXED);
+}
+
+bool tally_take_permit(struct tally *tally, uint32_t epoch, uint32_t permits, bool dry)
+{
+    uint64_t now = count_read(&tally->trial_taken);
+    for (;;) {
+        uint64_t taken = epoch_count(now, epoch);
+        if (now >> 32 > epoch || taken >= permits) /* an old view's epoch has no permits any more */
+            return false;
+        if (dry || __atomic_compare_exchange_n(&tally->trial_taken, &now, epoch_pack(epoch, taken + 1), true,
+                                               __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            return true;
+    }
+}
+
+void tally_return_permit(struct tally *tally, uint32_t epoch)
+{
+    uint64_t now = count_read(&tally->trial_taken);
+    while (epoch_count(now, epoch) > 0)
+        if (__atomic_compare_exchange_n(&tally->trial_taken, &now, now - 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            return;
 }

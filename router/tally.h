@@ -8,6 +8,7 @@
 #define SHUNT_ROUTER_TALLY_H
 
 #include "router/counters.h"
+#include "router/sketch.h"
 
 /*
  * A count that belongs to one epoch of the breaker: epoch in the high half, count in the low half, so that control
@@ -15,10 +16,11 @@
  */
 struct tally_slot {
     struct route_counters counters;
-    uint64_t trial_taken; /* permits of a half-open epoch in use or used up */
     uint64_t trial_ok;
     uint64_t trial_failed;
-    uint64_t run_epoch; /* epoch that side[SIDE_NEW].error_run belongs to */
+    uint64_t run_epoch;  /* epoch that side[SIDE_NEW].error_run belongs to */
+    struct tally *tally; /* it is part of */
+    struct marks marks;  /* who asked new and for what, since control took them last */
 } __attribute__((aligned(64)));
 
 struct tally {
@@ -26,6 +28,8 @@ struct tally {
     uint32_t workers;
     char *name; /* owned */
     struct tally_slot *slots;
+    uint64_t slow_us;     /* atomic; exchanges of new that take so long leave a slow mark; control writes it */
+    uint64_t trial_taken; /* atomic; permits of a half-open epoch in use or used up, by all workers */
 };
 
 /* The slot these counters are part of: its first member. */
@@ -35,7 +39,7 @@ static inline struct tally_slot *tally_slot_of(struct route_counters *counters)
 }
 
 struct trial_totals {
-    uint64_t most_taken; /* by one worker */
+    uint64_t taken; /* permits, by all workers */
     uint64_t succeeded;
     uint64_t failed;
 };
@@ -63,5 +67,15 @@ void tally_sum_counts(const struct tally *tally, struct route_counters *sum);
 /* Live exchanges that ended, both sides. What they counted can be read once this has been. */
 uint64_t tally_ended(const struct tally *tally);
 struct trial_totals tally_trials(const struct tally *tally, uint32_t epoch);
+
+/* Who asked new and for what since this was last called, merged into *into: each mark is taken once. Control only. */
+void tally_take_marks(struct tally *tally, struct marks *into);
+/* From now on exchanges of new that take at least `us` leave a slow mark; UINT64_MAX: none does. Any thread. */
+void tally_watch_slow(struct tally *tally, uint64_t us);
+
+/* One of `permits` of a half-open epoch, for the whole process. With `dry` only: would there be one? Any thread. */
+bool tally_take_permit(struct tally *tally, uint32_t epoch, uint32_t permits, bool dry);
+/* It said nothing: another may try. */
+void tally_return_permit(struct tally *tally, uint32_t epoch);
 
 #endif

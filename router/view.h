@@ -28,9 +28,11 @@ struct view_route {
     uint32_t share;      /* of SHARE_ALL; 0 when rolled back; the breaker is not in it */
     uint32_t shadow;     /* of SHARE_ALL */
     uint32_t epoch;      /* of the breaker */
-    uint32_t permits;    /* probes each worker may have in this half-open epoch */
+    uint32_t permits;    /* probes all workers together may have in this half-open epoch */
     enum breaker_state breaker;
     bool rolled_back;
+    bool by_cohort; /* the share goes down to 0, or grows back, step by step: cookies keep nobody on new meanwhile */
+    bool held_back; /* a route it depends on has no closed breaker: new gets overrides only */
 };
 
 struct router_view {

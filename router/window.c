@@ -37,7 +37,8 @@ void window_done(struct window *window)
 static void remember(struct window *window, const struct route_counters *sum, bool with_latency)
 {
     for (int side = 0; side < SIDES; side++) {
-        window->last[side] = (struct window_counts){sum->side[side].judged, sum->side[side].errors};
+        window->last[side] =
+            (struct window_counts){sum->side[side].judged, sum->side[side].errors, sum->side[side].slow};
         if (with_latency)
             window->latency->last[side] = sum->side[side].latency;
     }
@@ -47,6 +48,7 @@ void window_clear(struct window *window, uint64_t now_ms)
 {
     memset(window->total, 0, sizeof(window->total));
     memset(window->bucket, 0, sizeof(window->bucket));
+    memset(window->marks, 0, sizeof(window->marks));
     if (window->latency != NULL && window->latency->used) { /* fresh memory is not even touched */
         memset(window->latency->total, 0, sizeof(window->latency->total));
         memset(window->latency->bucket, 0, sizeof(window->latency->bucket));
@@ -64,10 +66,12 @@ void window_restart(struct window *window, const struct route_counters *sum, uin
 
 static void forget_bucket(struct window *window, uint32_t index)
 {
+    memset(&window->marks[index], 0, sizeof(window->marks[index]));
     for (int side = 0; side < SIDES; side++) {
         struct window_counts *bucket = &window->bucket[index][side];
         window->total[side].judged -= bucket->judged;
         window->total[side].errors -= bucket->errors;
+        window->total[side].slow -= bucket->slow;
         memset(bucket, 0, sizeof(*bucket));
         if (window->latency == NULL || !window->latency->used)
             continue;
@@ -102,34 +106,56 @@ static void take_latency(struct window_latency *latency, uint32_t head, int side
     }
 }
 
-void window_update(struct window *window, const struct route_counters *sum, bool with_latency, uint64_t now_ms)
+static void take_counts(struct window_counts *into, const struct side_counters *now, const struct window_counts *last)
+{
+    into->judged += now->judged - last->judged;
+    into->errors += now->errors - last->errors;
+    into->slow += now->slow - last->slow;
+}
+
+void window_update(struct window *window, const struct route_counters *sum, bool with_latency,
+                   const struct marks *marks, uint64_t now_ms)
 {
     let_time_pass(window, now_ms);
+    if (marks != NULL)
+        marks_merge(&window->marks[window->head], marks);
     if (sum == NULL)
         return;
     with_latency = with_latency && window->latency != NULL;
     for (int side = 0; side < SIDES; side++) {
-        uint64_t judged = sum->side[side].judged - window->last[side].judged;
-        uint64_t errors = sum->side[side].errors - window->last[side].errors;
-        window->bucket[window->head][side].judged += judged;
-        window->bucket[window->head][side].errors += errors;
-        window->total[side].judged += judged;
-        window->total[side].errors += errors;
+        take_counts(&window->bucket[window->head][side], &sum->side[side], &window->last[side]);
+        take_counts(&window->total[side], &sum->side[side], &window->last[side]);
         if (with_latency)
             take_latency(window->latency, window->head, side, &sum->side[side].latency);
     }
     remember(window, sum, with_latency);
 }
 
+static double rate(uint64_t events, uint64_t judged)
+{
+    if (events >= judged) /* read while a worker wrote, an error may be seen before its exchange */
+        return events > 0 ? 1 : 0;
+    return (double)events / (double)judged;
+}
+
 double window_error_rate(const struct window *window, enum side side)
 {
-    const struct window_counts *total = &window->total[side];
-    if (total->errors >= total->judged) /* read while a worker wrote, an error may be seen before its exchange */
-        return total->errors > 0 ? 1 : 0;
-    return (double)total->errors / (double)total->judged;
+    return rate(window->total[side].errors, window->total[side].judged);
+}
+
+double window_slow_rate(const struct window *window, enum side side)
+{
+    return rate(window->total[side].slow, window->total[side].judged);
 }
 
 double window_p95(const struct window *window, enum side side)
 {
     return window->latency != NULL ? histogram_quantile(&window->latency->total[side], 0.95) : 0;
+}
+
+void window_marks(const struct window *window, struct marks *marks)
+{
+    memset(marks, 0, sizeof(*marks));
+    for (uint32_t i = 0; i < WINDOW_BUCKETS; i++)
+        marks_merge(marks, &window->marks[i]);
 }

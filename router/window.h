@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "router/counters.h"
+#include "router/sketch.h"
 
 enum {
     WINDOW_BUCKETS = 21, /* 20 whole ones and the one that fills */
@@ -20,9 +21,10 @@ enum {
 struct window_counts {
     uint64_t judged;
     uint64_t errors;
+    uint64_t slow;
 };
 
-/* Kept only where latency is watched: some 90 KiB. */
+/* Kept only where latency is watched: some 175 KiB. */
 struct window_latency {
     bool used; /* something was taken in since it was last cleared */
     struct histogram last[SIDES];
@@ -37,8 +39,9 @@ struct window {
     struct window_counts last[SIDES];  /* the counters at the last look */
     struct window_counts total[SIDES]; /* within the window */
     struct window_counts bucket[WINDOW_BUCKETS][SIDES];
-    struct window_latency *latency; /* owned; NULL: not watched */
-    struct window_latency *spare;   /* owned; found by window_reserve(), not in use yet */
+    struct marks marks[WINDOW_BUCKETS]; /* who asked new */
+    struct window_latency *latency;     /* owned; NULL: not watched */
+    struct window_latency *spare;       /* owned; found by window_reserve(), not in use yet */
 };
 
 /* Finds the memory that window_init() with this `latency` will need. False without memory: nothing has changed. */
@@ -55,13 +58,20 @@ void window_clear(struct window *window, uint64_t now_ms);
 
 /*
  * Lets time pass; then, unless `sum` is NULL (nothing changed since the last look), takes in what the counters gained:
- * their latency only `with_latency`, else it is taken in by the next look that has it.
+ * their latency only `with_latency`, else it is taken in by the next look that has it. `marks` are those left since the
+ * last look; NULL: none.
  */
-void window_update(struct window *window, const struct route_counters *sum, bool with_latency, uint64_t now_ms);
+void window_update(struct window *window, const struct route_counters *sum, bool with_latency,
+                   const struct marks *marks, uint64_t now_ms);
 
 /* errors / judged, 0 when there are none. */
 double window_error_rate(const struct window *window, enum side side);
+/* slow / judged, 0 when there are none. */
+double window_slow_rate(const struct window *window, enum side side);
 /* 95th percentile in microseconds; 0 where latency is not watched. */
 double window_p95(const struct window *window, enum side side);
+
+/* Who asked new within the window. */
+void window_marks(const struct window *window, struct marks *marks);
 
 #endif

@@ -23,10 +23,27 @@ struct span {
     double low, high;
 };
 
+/* Coarser than router/histogram.h, as there are many of these, and saved: their layout has stayed what it was. */
+static uint32_t side_step(uint64_t us)
+{
+    if (us < SIDE_EXACT)
+        return (uint32_t)us;
+    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(us);
+    uint64_t step = SIDE_EXACT + (exponent - 4u) * 16u + ((us >> (exponent - 4u)) & 15u);
+    return step < PAIRED_SIDES ? (uint32_t)step : PAIRED_SIDES - 1;
+}
+
+static double side_floor(uint32_t step)
+{
+    if (step < SIDE_EXACT)
+        return step;
+    return ldexp(16 + (step - SIDE_EXACT) % 16, (int)((step - SIDE_EXACT) / 16));
+}
+
 static struct span side_span(uint32_t step)
 {
-    double low = (double)histogram_bucket_floor(step);
-    return (struct span){low, step < SIDE_EXACT ? low : (double)histogram_bucket_floor(step + 1)};
+    double low = side_floor(step);
+    return (struct span){low, step < SIDE_EXACT ? low : side_floor(step + 1)};
 }
 
 static uint32_t magnitude_step(uint64_t us)
@@ -86,8 +103,8 @@ enum {
 
 static void parts_of(struct paired *paired, struct part parts[PARTS])
 {
-    parts[0] = (struct part){paired->primary, HISTOGRAM_BUCKETS};
-    parts[1] = (struct part){paired->shadow, HISTOGRAM_BUCKETS};
+    parts[0] = (struct part){paired->primary, PAIRED_SIDES};
+    parts[1] = (struct part){paired->shadow, PAIRED_SIDES};
     parts[2] = (struct part){paired->difference, PAIRED_DIFFERENCES};
     parts[3] = (struct part){paired->ratio, PAIRED_RATIOS};
 }
@@ -119,8 +136,8 @@ static void halve(struct paired *paired)
 struct paired_steps paired_steps_of(uint64_t primary_us, uint64_t shadow_us)
 {
     return (struct paired_steps){
-        .primary = histogram_bucket(primary_us),
-        .shadow = histogram_bucket(shadow_us),
+        .primary = side_step(primary_us),
+        .shadow = side_step(shadow_us),
         .difference = difference_step(primary_us, shadow_us),
         .ratio = ratio_step(primary_us, shadow_us),
         .slower = shadow_us > primary_us,
@@ -190,12 +207,12 @@ static double quantile(const uint32_t *steps, uint32_t count, struct span (*span
 
 double paired_primary_ms(const struct paired *paired, double q)
 {
-    return quantile(paired->primary, HISTOGRAM_BUCKETS, side_span, q) / 1000;
+    return quantile(paired->primary, PAIRED_SIDES, side_span, q) / 1000;
 }
 
 double paired_shadow_ms(const struct paired *paired, double q)
 {
-    return quantile(paired->shadow, HISTOGRAM_BUCKETS, side_span, q) / 1000;
+    return quantile(paired->shadow, PAIRED_SIDES, side_span, q) / 1000;
 }
 
 double paired_difference_ms(const struct paired *paired, double q)

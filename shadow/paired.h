@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "router/histogram.h"
 #include "shadow/budget.h"
 
 enum {
+    PAIRED_SIDES = 16 + 16 * 28,                    /* 0..15 exactly, then 16 to each doubling, up to 2^32 us */
     PAIRED_MAGNITUDES = 240,                        /* 0..7 exactly, then 8 to each doubling, up to 2^32 us */
     PAIRED_DIFFERENCES = 2 * PAIRED_MAGNITUDES - 1, /* the middle one is 0 */
     PAIRED_RATIO_REACH = 160,                       /* 16 steps to each doubling, up to 1024 times */
@@ -29,8 +29,8 @@ struct paired {
     uint64_t count, slower; /* pairs; those in which the shadow took longer */
     uint64_t weight;        /* what the steps of each histogram add up to: `count` until that no longer fits in 32 bits,
                                then all are halved, so that newer pairs weigh more */
-    uint32_t primary[HISTOGRAM_BUCKETS];
-    uint32_t shadow[HISTOGRAM_BUCKETS];
+    uint32_t primary[PAIRED_SIDES];
+    uint32_t shadow[PAIRED_SIDES];
     uint32_t difference[PAIRED_DIFFERENCES];
     uint32_t ratio[PAIRED_RATIOS];
 };

@@ -1,10 +1,14 @@
 /*
  * Appends to audit.jsonl and reads its end.
  *
- * A line is written with one write(2), so that the end of the process cannot tear it; the end of the machine, or a full
- * disk, can. A write that fell short is taken back (ftruncate), the line waits in memory and goes out before the next
- * one. A torn end found at the start, an unfinished line or one that is not JSON, is cut off: no line was acknowledged
- * whose fsync had not returned.
+ * A line is written with one writev(2), so that the end of the process hardly ever tears it; the end of the machine, or
+ * a full disk, can. A write that fell short is taken back (ftruncate), the line waits in memory and goes out before the
+ * next one. A torn end found at the start, an unfinished line or one that is not JSON, is cut off: no line was
+ * acknowledged whose fsync had not returned.
+ *
+ * The lines are chained by checksums (chain.h), made when a line is written, so that lines given up on a full disk
+ * leave no gap in the chain, only in the numbers. What does not fit at the start is told and left as it is: new lines
+ * go on behind it.
  */
 #include "router/store/audit.h"
 
@@ -14,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "router/store/fault.h"
@@ -22,7 +27,7 @@
 
 enum {
     BLOCK = 64 * 1024,
-    TAIL_MOST = 8 * 1024 * 1024, /* bytes of the file that audit_tail() reads at most */
+    TAIL_MOST = CHAIN_LINE_MOST, /* bytes of the file that audit_tail() reads at most */
 };
 
 static const char remedy[] = "it waits in memory; give the directory space and write permission, shunt tries again";
@@ -99,6 +104,22 @@ static bool cut_torn_end(struct audit *audit, char **error)
                          "state directory %s: cannot repair audit.jsonl: %s; check the disk, or move the file away",
                          audit->place, strerror(errno));
     audit->size = end;
+    audit->cut = facts.st_size - end;
+    return true;
+}
+
+/* Follows the chain. What does not fit is remembered, and does not keep anybody from starting. */
+static bool follow(struct audit *audit, char **error)
+{
+    if (!chain_read(&audit->chain, audit->fd, audit->size))
+        return fault_set(error,
+                         "state directory %s: cannot read audit.jsonl: %s; check the disk, or move the file away",
+                         audit->place, strerror(errno));
+    if (audit->chain.damaged == 0)
+        return true;
+    audit->damaged = audit->chain.damaged;
+    fault_set(&audit->damage, "%s/audit.jsonl:%llu: %s", audit->place, (unsigned long long)audit->chain.damaged_at,
+              audit->chain.fault);
     return true;
 }
 
@@ -116,7 +137,21 @@ bool audit_open(struct audit *audit, int directory, const char *place, char **er
     if (audit->fd < 0)
         return fault_set(error, "state directory %s: cannot open audit.jsonl: %s; make it a file that shunt may write",
                          place, strerror(errno));
-    return cut_torn_end(audit, error);
+    return cut_torn_end(audit, error) && follow(audit, error);
+}
+
+void audit_expect(struct audit *audit, uint64_t sequence, uint64_t last)
+{
+    if (audit->fd < 0 || audit->size == 0 || last >= sequence)
+        return;
+    audit->damaged++;
+    if (audit->damage == NULL)
+        fault_set(&audit->damage,
+                  "%s/audit.jsonl:%llu: it ends with event %llu, but the state knows of event %llu: its end was "
+                  "removed, or could "
+                  "not be written before shunt ended",
+                  audit->place, (unsigned long long)audit->chain.lines, (unsigned long long)last,
+                  (unsigned long long)sequence);
 }
 
 void audit_close(struct audit *audit)
@@ -125,6 +160,7 @@ void audit_close(struct audit *audit)
         for (size_t i = 0; i < audit->count; i++)
             free(audit->waiting[(audit->first + i) % AUDIT_WAITING_MOST]);
     free(audit->waiting);
+    free(audit->damage);
     if (audit->fd >= 0)
         close(audit->fd);
     memset(audit, 0, sizeof(*audit));
@@ -133,7 +169,7 @@ void audit_close(struct audit *audit)
 
 /* ---- writing ---- */
 
-static char *line_of(const struct router_event *event)
+json_t *audit_json(const struct router_event *event)
 {
     char time[TIMESTAMP_ROOM];
     timestamp_print(time, event->at_ms);
@@ -141,17 +177,17 @@ static char *line_of(const struct router_event *event)
         json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:O?, s:O?}", "sequence", (json_int_t)event->sequence, "time", time,
                   "route", utf8_json(event->route), "what", utf8_json(event->what), "who", utf8_json(event->who), "why",
                   utf8_json(event->why), "from", event->from, "to", event->to);
-    char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+    if (object == NULL || event->evidence == NULL || json_object_set(object, "evidence", event->evidence) == 0)
+        return object;
     json_decref(object);
-    if (text == NULL)
-        return NULL;
-    size_t len = strlen(text);
-    char *line = realloc(text, len + 2);
-    if (line == NULL) {
-        free(text);
-        return NULL;
-    }
-    memcpy(line + len, "\n", 2);
+    return NULL;
+}
+
+static char *line_of(const struct router_event *event)
+{
+    json_t *object = audit_json(event);
+    char *line = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
     return line;
 }
 
@@ -174,15 +210,20 @@ static void wait_in_line(struct audit *audit, char *line)
     audit->count++;
 }
 
-/* One line whole, or nothing of it. */
-static bool write_line(struct audit *audit, const char *line)
+/* One line whole and sealed, or nothing of it. */
+static bool write_line(struct audit *audit, char *line)
 {
-    size_t len = strlen(line);
+    char seal[CHAIN_SEAL_LENGTH + 2], check[CHAIN_CHECK_LENGTH + 1];
+    size_t len = strlen(line), whole = len - 1 + CHAIN_SEAL_LENGTH + 1;
+    if (!chain_seal(&audit->chain, line, len, seal, check))
+        return false;
+    struct iovec parts[] = {{line, len - 1}, {seal, CHAIN_SEAL_LENGTH + 1}};
     ssize_t wrote;
     do
-        wrote = write(audit->fd, line, len);
+        wrote = writev(audit->fd, parts, 2);
     while (wrote < 0 && errno == EINTR);
-    if (wrote == (ssize_t)len) {
+    if (wrote == (ssize_t)whole) {
+        chain_advance(&audit->chain, check);
         audit->size += wrote;
         audit->dirty = true;
         return true;

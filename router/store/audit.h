@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "router/router.h"
+#include "router/store/chain.h"
 
 enum {
     AUDIT_WAITING_MOST = 1000
@@ -21,15 +22,25 @@ struct audit {
     int fd;             /* -1 in memory */
     off_t size;         /* the file's, up to the last whole line */
     _Atomic bool dirty; /* written since the last fsync */
-    char **waiting;     /* ring of owned lines, each with its line feed, not yet in the file */
+    char **waiting;     /* ring of owned lines, each without its seal and line feed, not yet in the file */
     size_t first, count;
-    size_t lost; /* lines given up because the ring was full */
+    size_t lost;        /* lines given up because the ring was full */
+    struct chain chain; /* of the lines in the file */
+    off_t cut;          /* bytes of a torn end that audit_open() cut off */
+    uint64_t damaged;   /* what did not fit when the file was opened: lines, and an end that is missing */
+    char *damage;       /* owned: "PLACE/audit.jsonl:LINE: ..." of the first of them; NULL: none */
 };
 
-/* Opens audit.jsonl in `directory` (-1: in memory) and cuts off a torn end. `place` is borrowed. audit_close() in any
- * case. */
+/* Opens audit.jsonl in `directory` (-1: in memory), cuts off a torn end and follows the chain; what does not fit there
+ * is left in `damaged` and `damage` and is no failure. `place` is borrowed. audit_close() in any case. */
 bool audit_open(struct audit *audit, int directory, const char *place, char **error);
 void audit_close(struct audit *audit);
+/* The state knows of events up to `sequence`, and the trail's last is `last`: less is a missing end. A trail without a
+ * line is a new one. */
+void audit_expect(struct audit *audit, uint64_t sequence, uint64_t last);
+
+/* The event as its line says it, without the checksum; new reference, NULL without memory. */
+json_t *audit_json(const struct router_event *event);
 
 /* See store_audit(). */
 bool audit_append(struct audit *audit, const struct router_event *event, char **error);

@@ -28,11 +28,13 @@
 
 #include "router/store/audit.h"
 #include "router/store/fault.h"
+#include "router/store/timestamp.h"
 
 enum {
     STATE_MOST = 64 * 1024 * 1024, /* a larger state.json is not ours */
     HEAD_LENGTH = sizeof("{'format':1,'xxh3':'0123456789abcdef','state':") - 1,
     DAMAGED_MOST = 1000,
+    EVENTS_MOST = 1000, /* behind a state */
 };
 
 static const char head_format[] = "{\"format\":1,\"xxh3\":\"%016" PRIx64 "\",\"state\":";
@@ -499,6 +501,28 @@ bool store_audit(struct store *store, const struct router_event *event, char **e
     return audit_append(&store->audit, event, error);
 }
 
+void store_trail(const struct store *store, struct store_trail *trail)
+{
+    *trail = (struct store_trail){
+        .damaged = store->audit.damaged,
+        .damage = store->audit.damage,
+        .cut_bytes = (uint64_t)store->audit.cut,
+    };
+}
+
+void store_expect_audit(struct store *store, uint64_t sequence)
+{
+    json_t *tail = audit_tail(&store->audit, 1);
+    json_int_t last = json_integer_value(json_object_get(json_array_get(tail, 0), "sequence"));
+    audit_expect(&store->audit, sequence, last > 0 ? (uint64_t)last : 0);
+    json_decref(tail);
+}
+
+json_t *store_event_json(const struct router_event *event)
+{
+    return audit_json(event);
+}
+
 size_t store_pending(const struct store *store)
 {
     return store->directory != NULL ? store->audit.count : 0;
@@ -512,6 +536,34 @@ size_t store_lost(const struct store *store)
 json_t *store_audit_tail(struct store *store, size_t limit)
 {
     return audit_tail(&store->audit, limit);
+}
+
+/* An event as a line of the trail shows it has its time as text. */
+static void put_time(json_t *event)
+{
+    uint64_t at_ms = 0;
+    const char *time = json_string_value(json_object_get(event, "time"));
+    if (time != NULL && timestamp_read(time, &at_ms))
+        json_object_set_new(event, "at_ms", json_integer((json_int_t)at_ms));
+    json_object_del(event, "time");
+    json_object_del(event, "check");
+    if (json_object_get(event, "evidence") == NULL)
+        json_object_set_new(event, "evidence", json_null());
+}
+
+json_t *store_events_after(struct store *store, uint64_t sequence)
+{
+    json_t *events = audit_tail(&store->audit, EVENTS_MOST);
+    while (json_array_size(events) > 0) {
+        json_int_t first = json_integer_value(json_object_get(json_array_get(events, 0), "sequence"));
+        if (first > 0 && (uint64_t)first > sequence)
+            break;
+        json_array_remove(events, 0);
+    }
+    size_t i;
+    json_t *event;
+    json_array_foreach(events, i, event) put_time(event);
+    return events;
 }
 
 bool store_passthrough_file(const struct store *store)

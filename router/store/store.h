@@ -4,8 +4,8 @@
  * All functions are for the control thread. What waits for a disk is done by a thread of the store's own ("state"), so
  * that a slow disk holds up nobody who does not ask to wait. The directory holds state.json (written whole to a
  * temporary file, fsynced, renamed, directory fsynced: after kill -9 it is one of the two last written), audit.jsonl
- * (one line for each change; a torn last line is cut off at the next start), lock (held while a process uses the
- * directory) and, when an operator puts it there, the file `passthrough`.
+ * (one line for each change, chained by checksums; a torn last line is cut off at the next start), lock (held while a
+ * process uses the directory) and, when an operator puts it there, the file `passthrough`.
  */
 #ifndef SHUNT_ROUTER_STORE_STORE_H
 #define SHUNT_ROUTER_STORE_STORE_H
@@ -34,7 +34,7 @@ void store_close(struct store *store);
 json_t *store_load(struct store *store, char **warning);
 
 /*
- * Appends one audit line with one write(2): it survives the end of this process at once, and a loss of power once a
+ * Appends one audit line with one writev(2): it survives the end of this process at once, and a loss of power once a
  * state submitted later is durable. Two steps, so that a decision can be acted on before a slow disk has answered.
  * False with a malloc'd sentence in *error: the line is kept in memory (bounded) and written, in order, by a later
  * call.
@@ -57,6 +57,20 @@ bool store_await(struct store *store, uint64_t ticket, uint64_t wait_ms, char **
  * ticket after it has failed. Does not wait. */
 bool store_poll(struct store *store, uint64_t *kept, char **error);
 
+/* What was found out about the trail when it was opened. */
+struct store_trail {
+    uint64_t damaged; /* lines that do not fit the checksums, and an end that is missing */
+    const char
+        *damage; /* "PLACE/audit.jsonl:LINE: what is wrong" of the first; NULL: none. Lives as long as the store */
+    uint64_t cut_bytes; /* of a torn end, cut off */
+};
+void store_trail(const struct store *store, struct store_trail *trail);
+/* Once, at the start: the state knows of events up to `sequence`. A trail that ends before it is damaged. */
+void store_expect_audit(struct store *store, uint64_t sequence);
+
+/* An event as its audit line says it, for others to be told; new reference, NULL without memory. */
+json_t *store_event_json(const struct router_event *event);
+
 /* Audit lines that wait in memory for a disk that takes them. */
 size_t store_pending(const struct store *store);
 /* Audit lines given up because too many were waiting. */
@@ -64,6 +78,10 @@ size_t store_lost(const struct store *store);
 
 /* The newest `limit` audit lines, oldest first, as an array; new reference, NULL without memory. */
 json_t *store_audit_tail(struct store *store, size_t limit);
+
+/* The audit lines behind `sequence`, oldest first, as router_history() shows events; of very many the newest. New
+ * reference, NULL without memory. */
+json_t *store_events_after(struct store *store, uint64_t sequence);
 
 /* True while the file `passthrough` stands in the directory. One stat(). */
 bool store_passthrough_file(const struct store *store);

@@ -1,6 +1,6 @@
 /*
- * Prints wall clock times. gmtime_r() is not used: it takes a lock shared by all threads and reads the time zone's file
- * the first time, and the access log prints times on the request path.
+ * Prints and reads wall clock times. gmtime_r() is not used: it takes a lock shared by all threads and reads the time
+ * zone's file the first time, and the access log prints times on the request path.
  */
 #include "router/store/timestamp.h"
 
@@ -49,4 +49,46 @@ void timestamp_print(char text[TIMESTAMP_ROOM], uint64_t wall_ms)
     digits(text + 14, ms / 60000 % 60, 2);
     digits(text + 17, ms / 1000 % 60, 2);
     digits(text + 20, ms % 1000, 3);
+}
+
+/* ---- reading ---- */
+
+/* The reverse of civil_of_days(): Hinnant's days_from_civil. */
+static uint64_t days_of_civil(unsigned year, unsigned month, unsigned day)
+{
+    uint64_t shifted_year = year - (month <= 2 ? 1u : 0u);
+    uint64_t era = shifted_year / 400;
+    uint64_t year_of_era = shifted_year % 400;
+    uint64_t day_of_year = (153u * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    uint64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * 146097 + day_of_era - 719468;
+}
+
+static unsigned number_at(const char *at, unsigned count)
+{
+    unsigned value = 0;
+    for (unsigned i = 0; i < count; i++)
+        value = value * 10 + (unsigned)(at[i] - '0');
+    return value;
+}
+
+bool timestamp_read(const char *text, uint64_t *wall_ms)
+{
+    static const char form[] = "0000-00-00T00:00:00.000Z";
+    char again[TIMESTAMP_ROOM];
+    if (strlen(text) != sizeof(form) - 1)
+        return false;
+    for (size_t i = 0; form[i] != '\0'; i++)
+        if (form[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != form[i])
+            return false;
+    unsigned year = number_at(text, 4), month = number_at(text + 5, 2), day = number_at(text + 8, 2);
+    if (year < 1970 || month < 1 || month > 12 || day < 1)
+        return false;
+    uint64_t seconds = number_at(text + 11, 2) * 3600 + number_at(text + 14, 2) * 60 + number_at(text + 17, 2);
+    uint64_t read_ms = days_of_civil(year, month, day) * MS_PER_DAY + seconds * 1000 + number_at(text + 20, 3);
+    timestamp_print(again, read_ms); /* the 31st of June, the 25th hour */
+    if (strcmp(text, again) != 0)
+        return false;
+    *wall_ms = read_ms;
+    return true;
 }

@@ -1225,6 +1225,307 @@ static const struct bad_file bad_files[] = {
       "  - { name: wide, match: { query: { a: b } } }\n"
       "  - { name: narrow, match: { query: { a: b }, path: /x } }\n"),
      "routes[1].match: no request can reach this route: the route \"wide\" in line 7 comes first and"},
+    {"confidence_unknown_gate", 8, 42,
+     ROUTE("gates: { confidence: { default: 99%, mismatches: 99% } }"),
+     "routes[0].gates.confidence: the key \"mismatches\" is unknown; expected one of default, "
+     "error_rate_increase, error_rate, availability, p50_increase, p95_increase, p99_incre"},
+    {"confidence_of_min_requests", 8, 28,
+     ROUTE("gates: { confidence: { min_requests: 99% } }"),
+     "routes[0].gates.confidence: the key \"min_requests\" is unknown; expected one of default, "
+     "error_rate_increase, error_rate, availability, p50_increase, p95_increase, p99_inc"},
+    {"confidence_of_one_gate_all", 8, 43,
+     ROUTE("gates: { confidence: { mismatch_rate: 100% } }"),
+     "routes[0].gates.confidence.mismatch_rate: 100% is too large; expected a percentage with its % from 50% to "
+     "99.9999%, such as 0.5%"},
+    {"confidence_list", 8, 26,
+     ROUTE("gates: { confidence: [ 99% ] }"),
+     "routes[0].gates.confidence: this is a list; expected a percentage with its % from 50% to 99.9999%, such "
+     "as 0.5%"},
+    {"webhook_without_url", 8, 23,
+     ROUTE("gates: { webhook: { interval: 30s } }"),
+     "routes[0].gates.webhook.url: this key is missing; expected a URL"},
+    {"webhook_word", 8, 23,
+     ROUTE("gates: { webhook: on }"),
+     "routes[0].gates.webhook: \"on\" is a single value; expected a mapping of keys, or off"},
+    {"webhook_ftp", 8, 30,
+     ROUTE("gates: { webhook: { url: \"ftp://a/b\" } }"),
+     "routes[0].gates.webhook.url: the URL cannot be used: it begins neither with http:// nor with https://; "
+     "expected http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]"},
+    {"webhook_without_host", 8, 30,
+     ROUTE("gates: { webhook: { url: \"http:///go\" } }"),
+     "routes[0].gates.webhook.url: the URL cannot be used: the host is missing; expected "
+     "http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]"},
+    {"webhook_bad_port", 8, 30,
+     ROUTE("gates: { webhook: { url: \"https://a:99999/go\" } }"),
+     "routes[0].gates.webhook.url: the URL cannot be used: the port is no number from 0 to 65535; expected "
+     "http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]"},
+    {"webhook_fragment", 8, 30,
+     ROUTE("gates: { webhook: { url: \"https://a/go#now\" } }"),
+     "routes[0].gates.webhook.url: the URL cannot be used: it has a fragment, which is never sent; expected "
+     "http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]"},
+    {"webhook_blank", 8, 30,
+     ROUTE("gates: { webhook: { url: \"https://a/go now\" } }"),
+     "routes[0].gates.webhook.url: the URL cannot be used: it holds a blank or a byte beyond ASCII; expected "
+     "http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]"},
+    {"webhook_interval_below_timeout", 8, 53,
+     ROUTE("gates: { webhook: { url: \"http://a/\", interval: 2s, timeout: 5s } }"),
+     "routes[0].gates.webhook.interval: it would be asked again before it must have answered; expected an "
+     "interval of at least its timeout, 5s"},
+    {"webhook_timeout_above_interval", 8, 52,
+     ROUTE("gates: { webhook: { url: \"http://a/\", timeout: 1m } }"),
+     "routes[0].gates.webhook.interval: it would be asked again before it must have answered; expected an "
+     "interval of at least its timeout, 1m"},
+    {"webhook_interval_too_short", 8, 53,
+     ROUTE("gates: { webhook: { url: \"http://a/\", interval: 500ms, timeout: 100ms } }"),
+     "routes[0].gates.webhook.interval: 500ms is too small; expected a duration from 1s to 1d, such as 1s500ms "
+     "(with d, h, m, s or ms)"},
+    {"only_unknown_day", 8, 20,
+     ROUTE("gates: { only: \"Mondy 09:00-16:00\" }"),
+     "routes[0].gates.only: \"Mondy 09:00-16:00\": Mondy is no day; expected Mon, Tue, Wed, Thu, Fri, Sat or "
+     "Sun, or a date such as 2026-12-24"},
+    {"only_late_hour", 8, 41,
+     ROUTE("gates: { only: [ \"Mon 09:00-16:00\", \"Tue 25:00-26:00\" ] }"),
+     "routes[0].gates.only[1]: \"Tue 25:00-26:00\": 25:00-26:00 is no time of day; expected a time from 00:00 "
+     "to 23:59, such as 09:00"},
+    {"only_unknown_place", 8, 20,
+     ROUTE("gates: { only: \"Mon 09:00-16:00 Europe/Berln\" }"),
+     "routes[0].gates.only: \"Mon 09:00-16:00 Europe/Berln\": Europe/Berln is no place that is known; did you "
+     "mean Europe/Berlin?"},
+    {"only_no_hours_at_all", 8, 20,
+     ROUTE("gates: { only: \"Mon 09:00-09:00\" }"),
+     "routes[0].gates.only: \"Mon 09:00-09:00\": the hours end as they begin; expected a later end, or "
+     "00:00-24:00 for whole days"},
+    {"only_mapping", 8, 20,
+     ROUTE("gates: { only: { from: 09:00 } }"),
+     "routes[0].gates.only: this is a mapping; expected a line such as \"Mon-Thu 09:00-16:00 Europe/Berlin\" or "
+     "\"2026-12-24 - 2026-12-26\", or a list of them"},
+    {"only_empty", 8, 20,
+     ROUTE("gates: { only: [] }"),
+     "routes[0].gates.only: the list is empty; expected a line such as \"Mon-Thu 09:00-16:00 Europe/Berlin\" or "
+     "\"2026-12-24 - 2026-12-26\", or a list of them"},
+    {"only_null", 8, 20,
+     ROUTE("gates: { only: ~ }"),
+     "routes[0].gates.only: there is no value; expected a line such as \"Mon-Thu 09:00-16:00 Europe/Berlin\" or "
+     "\"2026-12-24 - 2026-12-26\", or a list of them"},
+    {"only_list_in_list", 8, 22,
+     ROUTE("gates: { only: [ [ \"Mon 09:00-16:00\" ] ] }"),
+     "routes[0].gates.only[0]: this is a list; expected a line such as \"Mon-Thu 09:00-16:00 Europe/Berlin\" or "
+     "\"2026-12-24 - 2026-12-26\", or a list of them"},
+    {"stage_gates_off", 8, 36,
+     ROUTE("stages: [ { percent: 1, gates: off } ]"),
+     "routes[0].stages[0].gates: \"off\" is a single value; expected a mapping of keys"},
+    {"stage_gates_unknown", 8, 38,
+     ROUTE("stages: [ { percent: 1, gates: { min_request: 5 } } ]"),
+     "routes[0].stages[0].gates: the key \"min_request\" is unknown; did you mean min_requests?"},
+    {"stage_gates_bad_value", 8, 50,
+     ROUTE("stages: [ { percent: 1, gates: { error_rate: 5 } } ]"),
+     "routes[0].stages[0].gates.error_rate: 5 has no unit; expected a percentage with its % from 0% to 100%, "
+     "such as 0.5%, or off"},
+    {"stage_gates_misplaced_key", 8, 38,
+     ROUTE("stages: [ { percent: 1, gates: { hold: 5s } } ]"),
+     "routes[0].stages[0].gates: the key \"hold\" does not belong here; expected it in routes[].stages[]"},
+    {"stage_promotion_word", 8, 40,
+     ROUTE("stages: [ { percent: 1, promotion: never } ]"),
+     "routes[0].stages[0].promotion: \"never\" is none of its words; expected manual or auto"},
+    {"stage_confirm_and_auto", 8, 65,
+     ROUTE("stages: [ { percent: 1, hold: 1h, confirm: true, promotion: auto } ]"),
+     "routes[0].stages[0].promotion: the stage says confirm, so that a person promotes; expected only one of "
+     "promotion: auto and confirm: true"},
+    {"stage_own_auto_without_hold", 9, 9,
+     ROUTE("stages:\n      - { percent: 1, promotion: auto }\n      - { percent: 2 }"),
+     "routes[0].stages[0].hold: this key is missing; expected how long to stay in this stage before shunt "
+     "promotes by itself, such as hold: 2h"},
+    {"stage_deadline_before_hold", 8, 49,
+     ROUTE("stages: [ { percent: 1, hold: 2h, deadline: 1h } ]"),
+     "routes[0].stages[0].deadline: the deadline comes before the hold can be over; expected more than 2h"},
+    {"stage_deadline_with_hold", 8, 49,
+     ROUTE("stages: [ { percent: 1, hold: 2h, deadline: 2h } ]"),
+     "routes[0].stages[0].deadline: the deadline comes before the hold can be over; expected more than 2h"},
+    {"stage_on_deadline_alone", 8, 42,
+     ROUTE("stages: [ { percent: 1, on_deadline: tell } ]"),
+     "routes[0].stages[0].on_deadline: the stage has no deadline; expected one beside it, such as deadline: 72h"},
+    {"stage_on_deadline_word", 8, 56,
+     ROUTE("stages: [ { percent: 1, deadline: 1h, on_deadline: promote } ]"),
+     "routes[0].stages[0].on_deadline: \"promote\" is none of its words; expected pause, rollback or tell"},
+    {"start_word", 8, 12,
+     ROUTE("start: later\n    stages: [ { percent: 1 } ]"),
+     "routes[0].start: \"later\" is none of its words; expected auto or manual"},
+    {"start_of_a_fixed_share", 8, 12,
+     ROUTE("start: manual"),
+     "routes[0].start: the route has a fixed share and no plan; expected stages beside it"},
+    {"on_failure_word", 8, 17,
+     ROUTE("on_failure: zero\n    stages: [ { percent: 1 } ]"),
+     "routes[0].on_failure: \"zero\" is a single value; expected a mapping of keys"},
+    {"on_failure_unknown_end", 8, 23,
+     ROUTE("on_failure: { to: back }\n    stages: [ { percent: 1 } ]"),
+     "routes[0].on_failure.to: \"back\" is none of its words; expected zero, previous, freeze or tell"},
+    {"on_failure_ramp_of_freeze", 8, 37,
+     ROUTE("on_failure: { to: freeze, ramp: 10m }\n    stages: [ { percent: 1 } ]"),
+     "routes[0].on_failure.ramp: the share stays where it is (to: freeze), so there is nothing to take down; "
+     "expected to: zero or to: previous beside it"},
+    {"on_failure_ramp_of_tell", 8, 25,
+     ROUTE("on_failure: { ramp: 10m }\n    stages: [ { percent: 1 } ]"),
+     "routes[0].on_failure.ramp: the share stays where it is (to: tell, the default with promotion: manual), so "
+     "there is nothing to take down; expected to: zero or to: previous"},
+    {"on_failure_ramp_too_long", 8, 35,
+     ROUTE("on_failure: { to: zero, ramp: 2d }\n    stages: [ { percent: 1 } ]"),
+     "routes[0].on_failure.ramp: 2d is too large; expected a duration from 0s to 1d, such as 1s500ms (with d, "
+     "h, m, s or ms)"},
+    {"on_failure_retries_of_zero", 8, 38,
+     ROUTE("on_failure: { to: zero, retries: 2 }\n    stages: [ { percent: 1 } ]"),
+     "routes[0].on_failure.retries: only to: previous tries again; expected it beside retries"},
+    {"on_failure_retries_none", 8, 42,
+     ROUTE("on_failure: { to: previous, retries: 0 }\n    stages: [ { percent: 1 } ]"),
+     "routes[0].on_failure.retries: 0 is too small; expected a whole number from 1 to 100"},
+    {"on_failure_of_a_fixed_share", 8, 17,
+     ROUTE("on_failure: { to: freeze }"),
+     "routes[0].on_failure: the route has a fixed share and no plan; expected stages beside it"},
+    {"on_failure_ramp_of_a_fixed_share", 9, 17,
+     ROUTE("promotion: auto\n    on_failure: { ramp: 10m }"),
+     "routes[0].on_failure: the route has a fixed share and no plan; expected stages beside it"},
+    {"breaker_slow_rate_alone", 8, 32,
+     ROUTE("breaker: { slow_call_rate: 10% }"),
+     "routes[0].breaker.slow_call_rate: nothing says which exchanges are slow; expected slow_call beside it, "
+     "such as slow_call: 2s"},
+    {"errors_empty", 8, 13,
+     ROUTE("errors: []"),
+     "routes[0].errors: the list is empty, so nothing would speak against new; expected a list of errors such "
+     "as [5xx, 429, connect, timeout]"},
+    {"errors_word", 8, 13,
+     ROUTE("errors: 5xx"),
+     "routes[0].errors: 5xx is a single value; expected a list of errors such as [5xx, 429, connect, timeout]"},
+    {"errors_unknown", 8, 20,
+     ROUTE("errors: [ 5xx, tls ]"),
+     "routes[0].errors[1]: \"tls\" is no known error; expected connect, timeout, reset, bad_response, or "
+     "statuses from 300 to 599 such as 5xx, 429 or 502-504"},
+    {"errors_fine_status", 8, 15,
+     ROUTE("errors: [ 200-599 ]"),
+     "routes[0].errors[0]: \"200-599\" has statuses of answers that are fine; expected connect, timeout, reset, "
+     "bad_response, or statuses from 300 to 599 such as 5xx, 429 or 502-"},
+    {"errors_beyond", 8, 15,
+     ROUTE("errors: [ 600 ]"),
+     "routes[0].errors[0]: 600 is no known error; expected connect, timeout, reset, bad_response, or statuses "
+     "from 300 to 599 such as 5xx, 429 or 502-504"},
+    {"errors_backwards", 8, 15,
+     ROUTE("errors: [ 504-502 ]"),
+     "routes[0].errors[0]: \"504-502\" is no known error; expected connect, timeout, reset, bad_response, or "
+     "statuses from 300 to 599 such as 5xx, 429 or 502-504"},
+    {"errors_twice", 8, 27,
+     ROUTE("errors: [ 5xx, reset, reset ]"),
+     "routes[0].errors[2]: \"reset\" stands here twice; expected it once"},
+    {"depends_on_word", 8, 17,
+     ROUTE("depends_on: planner\n    stages: [ { percent: 1 } ]"),
+     "routes[0].depends_on: \"planner\" is a single value; expected a list of routes such as [planner]"},
+    {"depends_on_nobody", 8, 17,
+     ROUTE("depends_on: []\n    stages: [ { percent: 1 } ]"),
+     "routes[0].depends_on: the list has 0 items; expected 1 to 16"},
+    {"depends_on_too_many", 8, 17,
+     ROUTE("depends_on: [ a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q ]\n    stages: [ { percent: 1 } ]"),
+     "routes[0].depends_on: the list has 17 items; expected 1 to 16"},
+    {"depends_on_unknown", 8, 19,
+     ROUTE("depends_on: [ planner ]\n    stages: [ { percent: 1 } ]"),
+     "routes[0].depends_on[0]: there is no route named \"planner\"; expected one of those in this file"},
+    {"depends_on_itself", 8, 19,
+     ROUTE("depends_on: [ r ]\n    stages: [ { percent: 1 } ]"),
+     "routes[0].depends_on[0]: this is the route itself, which would wait for ever; expected another one"},
+    {"depends_on_no_route", 8, 19,
+     ROUTE("depends_on: [ { stage: x } ]\n    stages: [ { percent: 1 } ]"),
+     "routes[0].depends_on[0]: no route is named; expected the name of a route, or { route: NAME, stage: NAME }"},
+    {"depends_on_list", 8, 28,
+     ROUTE("depends_on: [ { route: [ r ] } ]\n    stages: [ { percent: 1 } ]"),
+     "routes[0].depends_on[0].route: this is a list; expected a name"},
+    {"depends_on_of_a_fixed_share", 8, 28,
+     BASE("routes:\n  - { name: planner, match: { path: /planner }, stages: [ { name: canary, percent: 1 }, { "
+     "percent: 50 } ] }\n  - { name: b, depends_on: [ planner ] }\n"),
+     "routes[1].depends_on: the route has a fixed share and no plan; expected stages beside it"},
+    {"depends_on_a_fixed_share", 8, 58,
+     BASE("routes:\n  - { name: planner, match: { path: /p } }\n  - { name: b, stages: [ { percent: 1 } ], "
+     "depends_on: [ planner ] }\n"),
+     "routes[1].depends_on[0]: the route \"planner\" has a fixed share and no plan to wait for; expected a "
+     "route with stages"},
+    {"depends_on_a_slip", 8, 110,
+     BASE("routes:\n  - { name: planner, match: { path: /planner }, stages: [ { name: canary, percent: 1 }, { "
+     "percent: 50 } ] }\n  - { name: b, match: { path: /b }, stages: [ { name: canary, percent: 1 }, { percent: "
+     "50 } ], depends_on: [ plannr ] }\n"),
+     "routes[1].depends_on[0]: there is no route named \"plannr\"; expected one of those in this file; did you "
+     "mean planner?"},
+    {"depends_on_bad_key", 8, 128,
+     BASE("routes:\n  - { name: planner, match: { path: /planner }, stages: [ { name: canary, percent: 1 }, { "
+     "percent: 50 } ] }\n  - { name: b, match: { path: /b }, stages: [ { name: canary, percent: 1 }, { percent: "
+     "50 } ], depends_on: [ { route: planner, stages: canary } ] }\n"),
+     "routes[1].depends_on[0]: the key \"stages\" is unknown; expected the name of a route, or { route: NAME, "
+     "stage: NAME }"},
+    {"depends_on_twice", 8, 119,
+     BASE("routes:\n  - { name: planner, match: { path: /planner }, stages: [ { name: canary, percent: 1 }, { "
+     "percent: 50 } ] }\n  - { name: b, match: { path: /b }, stages: [ { name: canary, percent: 1 }, { percent: "
+     "50 } ], depends_on: [ planner, { route: planner, stage: canary } ] }\n"),
+     "routes[1].depends_on[1]: \"planner\" stands here twice; expected it once"},
+    {"depends_on_unknown_stage", 8, 110,
+     BASE("routes:\n  - { name: planner, match: { path: /planner }, stages: [ { name: canary, percent: 1 }, { "
+     "percent: 50 } ] }\n  - { name: b, match: { path: /b }, stages: [ { name: canary, percent: 1 }, { percent: "
+     "50 } ], depends_on: [ { route: planner, stage: canry } ] }\n"),
+     "routes[1].depends_on[0]: the route \"planner\" has no stage named \"canry\"; expected one of canary, 50%"},
+    {"depends_on_each_other", 7, 110,
+     BASE("routes:\n  - { name: a, match: { path: /a }, stages: [ { name: canary, percent: 1 }, { percent: 50 } "
+     "], depends_on: [ b ] }\n  - { name: b, match: { path: /b }, stages: [ { name: canary, percent: 1 }, { "
+     "percent: 50 } ], depends_on: [ a ] }\n"),
+     "routes[0].depends_on: these plans would wait for each other for ever: a -> b -> a; expected no way back"},
+    {"depends_on_in_a_ring", 8, 113,
+     BASE("routes:\n  - { name: a, match: { path: /a }, stages: [ { name: canary, percent: 1 }, { percent: 50 } "
+     "], depends_on: [ d ] }\n  - { name: b, match: { path: /b }, stages: [ { name: canary, percent: 1 }, { "
+     "percent: 50 } ], depends_on: [ d, c ] }\n  - { name: c, match: { path: /c }, stages: [ { name: canary, "
+     "percent: 1 }, { percent: 50 } ], depends_on: [ d, { route: e, stage: canary } ] }\n  - { name: d, match: "
+     "{ path: /d }, stages: [ { name: canary, percent: 1 }, { percent: 50 } ] }\n  - { name: e, match: { path: "
+     "/e }, stages: [ { name: canary, percent: 1 }, { percent: 50 } ], depends_on: [ b ] }\n"),
+     "routes[1].depends_on: these plans would wait for each other for ever: b -> c -> e -> b; expected no way back"},
+    {"freeze_backwards", 6, 9,
+     BASE("freeze: \"2027-01-07 - 2026-12-20\"\n"),
+     "freeze: \"2027-01-07 - 2026-12-20\": the end is not behind the beginning; expected a later end"},
+    {"freeze_no_such_date", 6, 11,
+     BASE("freeze: [ \"2026-12-20 18:00 - 2027-02-29 08:00 Europe/Berlin\" ]\n"),
+     "freeze[0]: \"2026-12-20 18:00 - 2027-02-29 08:00 Euro...\": 2027-02-29 is no date; expected a date from "
+     "2000-01-01 to 2199-12-31, such as 2026-12-24"},
+    {"freeze_only_one_time", 6, 11,
+     BASE("freeze: [ \"2026-12-20 18:00 - 2027-01-07 Europe/Berlin\" ]\n"),
+     "freeze[0]: \"2026-12-20 18:00 - 2027-01-07 Europe/Ber...\": only one end has a time; expected a time at "
+     "both ends, or at none for whole days"},
+    {"freeze_trailing_text", 6, 11,
+     BASE("freeze: [ \"2026-12-20 - 2027-01-07 Europe/Berlin please\" ]\n"),
+     "freeze[0]: \"2026-12-20 - 2027-01-07 Europe/Berlin pl...\": please does not belong here; expected the end "
+     "of the line behind the place"},
+    {"notify_mapping", 6, 9,
+     BASE("notify: { url: \"http://a/\" }\n"),
+     "notify: this is a mapping; expected a list"},
+    {"notify_without_url", 6, 11,
+     BASE("notify: [ { format: slack } ]\n"),
+     "notify[0].url: this key is missing; expected a URL"},
+    {"notify_user", 6, 18,
+     BASE("notify: [ { url: \"https://u:secret@a/b\" } ]\n"),
+     "notify[0].url: the URL cannot be used: it holds a user or a password; expected http://HOST[:PORT][/PATH] "
+     "or https://HOST[:PORT][/PATH]"},
+    {"notify_relative", 6, 18,
+     BASE("notify: [ { url: /hook } ]\n"),
+     "notify[0].url: the URL cannot be used: it begins neither with http:// nor with https://; expected "
+     "http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]"},
+    {"notify_format", 6, 39,
+     BASE("notify: [ { url: \"http://a/\", format: teams } ]\n"),
+     "notify[0].format: \"teams\" is none of its words; expected json or slack"},
+    {"notify_unknown_event", 6, 51,
+     BASE("notify: [ { url: \"http://a/\", events: [ rollback, breaker_opened ] } ]\n"),
+     "notify[0].events[1]: \"breaker_opened\" is no event; expected one of start, promote, pause, resume, "
+     "freeze, rollback, restart, set_percent, reset_breaker, waiting_for_promote, "},
+    {"notify_no_events", 6, 39,
+     BASE("notify: [ { url: \"http://a/\", events: [] } ]\n"),
+     "notify[0].events: the list is empty, so nothing would be told; expected a list of events such as "
+     "[rollback, breaker_open], or no such key for every change of state"},
+    {"notify_token_missing", 6, 43,
+     BASE("notify: [ { url: \"http://a/\", token_file: /nonexistent/token } ]\n"),
+     "notify[0].token_file: the file \"/nonexistent/token\" cannot be read: No such file or directory; expected "
+     "a file with one line"},
+    {"notify_timeout", 6, 40,
+     BASE("notify: [ { url: \"http://a/\", timeout: 2m } ]\n"),
+     "notify[0].timeout: 2m is too large; expected a duration from 10ms to 1m, such as 1s500ms (with d, h, m, s "
+     "or ms)"},
 };
 
 /* clang-format on */
@@ -1432,6 +1733,21 @@ static void passwords_in_a_refused_url_are_not_told(void **state)
     config_errors_free(&errors);
 }
 
+static void paths_of_refused_webhooks_are_not_told(void **state)
+{
+    static const char text[] = BASE("notify:\n  - { url: \"https://a/services/hunter2 \" }\n"
+                                    "  - { url: \"htps://a/services/hunter2\" }\n"
+                                    "  - { url: \"https://u:hunter2@a/\" }\n"
+                                    "routes: [ { name: r, gates: { webhook: { url: \"a/hunter2\" } } } ]\n");
+    struct config_errors errors = {0};
+    (void)state;
+    assert_null(config_parse("b.yaml", text, strlen(text), &errors));
+    assert_int_equal(errors.count, 4);
+    for (size_t i = 0; i < errors.count; i++)
+        assert_null(strstr(errors.lines[i], "hunter2"));
+    config_errors_free(&errors);
+}
+
 static void values_of_variables_are_not_told(void **state)
 {
     static const char text[] = BASE("workers: \"${SHUNT_TEST_SECRET}\"\n");
@@ -1477,6 +1793,7 @@ int main(void)
         cmocka_unit_test(shown_values_are_cut_between_characters),
         cmocka_unit_test(too_many_secrets_are_refused),
         cmocka_unit_test(passwords_in_a_refused_url_are_not_told),
+        cmocka_unit_test(paths_of_refused_webhooks_are_not_told),
         cmocka_unit_test(values_of_variables_are_not_told),
         cmocka_unit_test(a_long_key_path_is_cut),
     };

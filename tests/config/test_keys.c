@@ -58,7 +58,7 @@ static void check_section(struct walk *walk, const struct config_section *sectio
     for (const struct config_key *key = section->keys; key->name != NULL; key++) {
         walk->keys++;
         check_row(section, key);
-        if (key->section != NULL)
+        if (key->section != NULL && key->type != &type_stage_gates) /* those of the route again */
             check_section(walk, key->section);
     }
 }

@@ -75,7 +75,9 @@ static void only_keys_of_one_section_have_a_home(void **state)
 {
     (void)state;
     assert_string_equal(config_key_home("stages"), "routes[]");
-    assert_string_equal(config_key_home("token_file"), "admin");
+    assert_string_equal(config_key_home("directory"), "state");
+    assert_string_equal(config_key_home("mismatch_rate"), "routes[].gates"); /* stages and confidence have it too */
+    assert_null(config_key_home("token_file"));
     assert_null(config_key_home("percent"));
     assert_null(config_key_home("tls"));
     assert_null(config_key_home("nonsense"));

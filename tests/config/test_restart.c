@@ -47,6 +47,23 @@ static void routes_and_timeouts_are_reloaded(void **state)
               "");
 }
 
+static void plans_gates_and_who_is_told_are_reloaded(void **state)
+{
+    (void)state;
+    names_are(LISTEN BACKENDS "workers: 1\nroutes: [ { name: a, stages: [ { percent: 1 } ] } ]\n",
+              LISTEN BACKENDS
+              "workers: 1\nfreeze: 2026-12-24 - 2026-12-26\n"
+              "notify: [ { url: \"http://a\", events: [ rollback ] } ]\n"
+              "routes:\n"
+              "  - { name: a, match: { path: /a }, stages: [ { percent: 2, hold: 1s, deadline: 1h, promotion: auto,\n"
+              "      gates: { min_requests: 1 } } ], start: manual, errors: [ 429 ],\n"
+              "      on_failure: { to: previous }, depends_on: [ b ],\n"
+              "      gates: { only: Mon 09:00-10:00, webhook: { url: \"http://b\" },\n"
+              "               confidence: { mismatch_rate: 90% } } }\n"
+              "  - { name: b, match: { path: /b }, stages: [ { percent: 1 } ] }\n",
+              "");
+}
+
 static void threads_the_admin_address_and_state_need_a_restart(void **state)
 {
     (void)state;
@@ -77,6 +94,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes_and_timeouts_are_reloaded),
+        cmocka_unit_test(plans_gates_and_who_is_told_are_reloaded),
         cmocka_unit_test(threads_the_admin_address_and_state_need_a_restart),
         cmocka_unit_test(names_are_cut_where_the_room_ends),
     };

@@ -275,6 +275,70 @@ static void loopback_is_what_only_this_machine_reaches(void **state)
     config_arena_free(arena);
 }
 
+static void statuses_are_classes_single_ones_and_ranges(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned from, to;
+        const char *printed;
+    } cases[] = {
+        {"2xx", 200, 299, "2xx"},         {"5xx", 500, 599, "5xx"},     {"404", 404, 404, "404"},
+        {"200-204", 200, 204, "200-204"}, {"400-499", 400, 499, "4xx"}, {"503-503", 503, 503, "503"},
+        {"200-599", 200, 599, "200-599"},
+    };
+    static const char *const bad[] = {"",    "1xx",     "6xx",  "5x",       "5XX",       "199",    "600",
+                                      "40a", "204-200", "200-", "200-2040", "200 - 204", "404-xx", "-404"};
+    uint16_t from = 0;
+    uint16_t to = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char out[SCALAR_TEXT_BYTES];
+        assert_true(scalar_statuses(cases[i].text, &from, &to));
+        assert_int_equal(from, cases[i].from);
+        assert_int_equal(to, cases[i].to);
+        scalar_print_statuses(from, to, out);
+        assert_string_equal(out, cases[i].printed);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(scalar_statuses(bad[i], &from, &to));
+}
+
+static void web_urls_may_have_a_path_and_no_user(void **state)
+{
+    static const char *const good[] = {"http://a", "https://a.example.com:8443/b/c?d=e%20f", "http://[::1]:9000/",
+                                       "https://10.0.0.1?x=@", "http://a/user@host"};
+    static const struct {
+        const char *text;
+        const char *why;
+    } bad[] = {
+        {"", "it begins neither with http:// nor with https://"},
+        {"HTTP://a", "it begins neither with http:// nor with https://"},
+        {"unix:/run/a", "it begins neither with http:// nor with https://"},
+        {"https://u:p@a/", "it holds a user or a password"},
+        {"https://a/b c", "it holds a blank or a byte beyond ASCII"},
+        {"https://a/\xc3\xa9", "it holds a blank or a byte beyond ASCII"},
+        {"https://a/\r\nX: y", "it holds a blank or a byte beyond ASCII"},
+        {"https://a/#b", "it has a fragment, which is never sent"},
+        {"https://", "the host is missing"},
+        {"https:///a", "the host is missing"},
+    };
+    struct config_arena *arena = config_arena_new();
+    (void)state;
+    assert_non_null(arena);
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        const char *why = NULL;
+        if (!scalar_web_url(arena, good[i], &why))
+            fail_msg("%s: %s", good[i], why);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const char *why = NULL;
+        assert_false(scalar_web_url(arena, bad[i].text, &why));
+        assert_non_null(why);
+        assert_string_equal(why, bad[i].why);
+    }
+    config_arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +352,8 @@ int main(void)
         cmocka_unit_test(rates_and_decimals_print_to_themselves),
         cmocka_unit_test(addresses_are_taken_apart),
         cmocka_unit_test(backend_urls_are_taken_apart),
+        cmocka_unit_test(statuses_are_classes_single_ones_and_ranges),
+        cmocka_unit_test(web_urls_may_have_a_path_and_no_user),
         cmocka_unit_test(loopback_is_what_only_this_machine_reaches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,6 +168,44 @@ static const char bad_shadow[] = "listeners: [ { address: 127.0.0.1:8080 } ]\n"
                                  "      compare: { unordered: [ c, { path: \"$.d\" } ], replace: [ { in: a, pattern: ( "
                                  "}, { in: body, pattern: a, with: $1 } ] }\n";
 
+static const char good_plan[] = "listeners: [ { address: 127.0.0.1:8080 } ]\n"
+                                "backends: { legacy: { url: \"http://a\" }, new: { url: \"http://b\" } }\n"
+                                "freeze: [ 2026-12-24 - 2026-12-26, 2026-12-24 18:00 - 2027-01-07 08:00 UTC ]\n"
+                                "notify: [ { url: \"https://a/${SHUNT_TEST_HOST}\", events: [rollback],\n"
+                                "            token_file: \"${SHUNT_TEST_TOKEN}\" } ]\n"
+                                "routes:\n"
+                                "  - name: a\n"
+                                "    match: { path: /a }\n"
+                                "    stages: [ { percent: 1, gates: { only: off, confidence: { default: 90% } } } ]\n"
+                                "    gates: { confidence: { error_rate: 95% }, webhook: { url: \"http://a/b\" },\n"
+                                "             only: [ \"Mon ${SHUNT_TEST_HOURS}\", Mon 09:00-12:00 Europe/Berlin ] }\n"
+                                "    errors: [ 429, timeout ]\n"
+                                "    on_failure: { to: previous }\n"
+                                "    depends_on: [ b, { route: c, stage: 1% } ]\n"
+                                "  - { name: b, match: { path: /b }, stages: [ { percent: 1 } ] }\n"
+                                "  - { name: c, match: { path: /c }, stages: [ { percent: 1 } ], depends_on: [ b ] }\n";
+
+static const char bad_plan[] = "listeners: [ { address: 127.0.0.1:8080 } ]\n"
+                               "backends: { legacy: { url: \"http://a\" }, new: { url: \"http://b\" } }\n"
+                               "freeze: [ 2026-12-24, Mondy ]\n"
+                               "notify: [ { url: \"https://u@a\", events: [none] } ]\n"
+                               "routes:\n"
+                               "  - name: a\n"
+                               "    match: { path: /a }\n"
+                               "    stages: [ { percent: 1, hold: 2h, deadline: 1h, gates: { only: Mon } } ]\n"
+                               "    gates: { webhook: { url: \"http://a\", interval: 1s, timeout: 1m } }\n"
+                               "    errors: [ tls ]\n"
+                               "    on_failure: { to: tell, ramp: 1m }\n"
+                               "    depends_on: [ d, { route: c, stage: 2% } ]\n"
+                               "  - { name: c, match: { path: /c }, stages: [ { percent: 1 } ] }\n";
+
+static const char bad_ring[] = "listeners: [ { address: 127.0.0.1:8080 } ]\n"
+                               "backends: { legacy: { url: \"http://a\" }, new: { url: \"http://b\" } }\n"
+                               "routes:\n"
+                               "  - { name: a, match: { path: /a }, stages: [ { percent: 1 } ], depends_on: [ b ] }\n"
+                               "  - { name: b, match: { path: /b }, stages: [ { percent: 1 } ], depends_on: [ c ] }\n"
+                               "  - { name: c, match: { path: /c }, stages: [ { percent: 1 } ], depends_on: [ a ] }\n";
+
 /* True once no allocation was left to fail. */
 static bool parse_with_failure(const char *text, unsigned at)
 {
@@ -194,13 +232,19 @@ static int set_environment_up(void **state)
     (void)state;
     if (fd < 0 || write(fd, "secret\n", 7) != 7 || close(fd) != 0)
         return -1;
-    return setenv("SHUNT_TEST_HOST", "a.b", 1) == 0 && setenv("SHUNT_TEST_TOKEN", token_path, 1) == 0 ? 0 : -1;
+    return setenv("SHUNT_TEST_HOST", "a.b", 1) == 0 && setenv("SHUNT_TEST_TOKEN", token_path, 1) == 0 &&
+                   setenv("SHUNT_TEST_HOURS", "09:00-12:00", 1) == 0
+               ? 0
+               : -1;
 }
 
 static int take_environment_down(void **state)
 {
     (void)state;
-    return unlink(token_path) == 0 && unsetenv("SHUNT_TEST_HOST") == 0 && unsetenv("SHUNT_TEST_TOKEN") == 0 ? 0 : -1;
+    return unlink(token_path) == 0 && unsetenv("SHUNT_TEST_HOST") == 0 && unsetenv("SHUNT_TEST_TOKEN") == 0 &&
+                   unsetenv("SHUNT_TEST_HOURS") == 0
+               ? 0
+               : -1;
 }
 
 static void every_allocation_of_loading_may_fail(void **state)
@@ -210,21 +254,19 @@ static void every_allocation_of_loading_may_fail(void **state)
     while (!parse_with_failure(good, at))
         at++;
     assert_true(at > 300);
-    at = 1;
-    while (!parse_with_failure(bad, at))
-        at++;
-    assert_true(at > 300);
-    at = 1;
-    while (!parse_with_failure(bad_shadow, at))
-        at++;
-    assert_true(at > 300);
+    static const char *const others[] = {bad, bad_shadow, good_plan, bad_plan, bad_ring};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        at = 1;
+        while (!parse_with_failure(others[i], at))
+            at++;
+        assert_true(at > 300);
+    }
 }
 
-static void every_allocation_of_dumping_may_fail(void **state)
+static void dump_with_failures(const char *file)
 {
     struct config_errors errors = {0};
-    (void)state;
-    struct config *config = config_parse("t.yaml", good, strlen(good), &errors);
+    struct config *config = config_parse("t.yaml", file, strlen(file), &errors);
     assert_non_null(config);
     for (unsigned at = 1;; at++) {
         torture = (struct torture){.left = at};
@@ -239,6 +281,13 @@ static void every_allocation_of_dumping_may_fail(void **state)
             break;
     }
     config_free(config);
+}
+
+static void every_allocation_of_dumping_may_fail(void **state)
+{
+    (void)state;
+    dump_with_failures(good);
+    dump_with_failures(good_plan);
 }
 
 static void comparing_without_memory_counts_as_different(void **state)

@@ -477,12 +477,12 @@ class Peer:
     def _accept(self):
         number = 0
         while not self.stopping:
-            ready, _, _ = select.select([self.listener], [], [], 0.1)
-            if not ready:
-                continue
             try:
+                ready, _, _ = select.select([self.listener], [], [], 0.1)
+                if not ready:
+                    continue
                 sock, _ = self.listener.accept()
-            except OSError:
+            except (OSError, ValueError):  # stop() has closed it
                 return
             if sock.family == socket.AF_INET:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -22,6 +22,7 @@ struct control {
     struct report *report;
     struct keeper *keeper; /* in memory */
     struct store *store;
+    struct notify *notify; /* NULL: as without targets */
     struct worker_counters counters;
     struct control_process process;
     bool ready, draining;
@@ -54,6 +55,11 @@ struct report *control_report(struct control *control)
 struct keeper *control_keeper(struct control *control)
 {
     return control->keeper;
+}
+
+struct notify *control_notify(struct control *control)
+{
+    return control->notify;
 }
 
 struct store *control_store(struct control *control)

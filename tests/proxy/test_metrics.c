@@ -15,6 +15,7 @@
 #include "proxy/metrics.h"
 #include "proxy/metrics_process.h"
 #include "proxy/metrics_text.h"
+#include "proxy/notify.h"
 #include "tests/proxy/fake_control.h"
 
 #define YAML                                                                                                           \
@@ -22,7 +23,8 @@
     "backends: { legacy: { url: \"http://127.0.0.1:3001\" }, new: { url: \"http://127.0.0.1:3002\" } }\n"              \
     "routes:\n"                                                                                                        \
     "  - { name: orders, match: { path: /orders/** }, sticky: [ random ],\n"                                           \
-    "      stages: [ { percent: 100, hold: 1h }, { percent: 100, hold: 1h } ] }\n"                                     \
+    "      stages: [ { percent: 100, hold: 1h }, { percent: 100, hold: 1h } ],\n"                                      \
+    "      gates: { min_requests: 10, error_rate: 50% } }\n"                                                           \
     "  - { name: rest, match: { path: /rest/** }, percent: 25 }\n"
 
 /* ---- a reader of the format ---- */
@@ -144,7 +146,8 @@ static void read_sample(struct reader *r, const char *line)
     assert_int_equal(*value, ' ');
     double number = strtod(value + 1, &end);
     assert_true(end != value + 1 && *end == '\0');
-    assert_true(isfinite(number) && number >= 0); /* nothing we tell can be below 0 */
+    if (strncmp(family->name, "shunt_gate_", 11) != 0)
+        assert_true(isfinite(number) && number >= 0); /* nothing else we tell can be below 0, or unknown */
     family->has_samples = true;
     assert_true(r->sample_count < SAMPLES_MOST);
     r->samples[r->sample_count++] = strndup(line, (size_t)(value - line));
@@ -303,14 +306,16 @@ static void text_prints_large_numbers_whole(void **state)
 static void page_keeps_the_rules(void **state)
 {
     struct fixture *f = *state;
-    exchange(f, "/orders/1", 200, 1500);
+    for (int i = 0; i < 100; i++)
+        exchange(f, "/orders/1", 200, 1500);
+    router_tick(f->control->router, 1000, 1700000001000);
     struct reader *r = read_page(scrape(f));
     assert_true(r->family_count > 50);
     for (size_t i = 0; i < r->family_count; i++) {
         const char *name = r->families[i].name;
         assert_true(strncmp(name, "shunt_", 6) == 0 || strncmp(name, "process_", 8) == 0);
-        if (!r->families[i].has_samples) /* nothing compared yet: the only family that may be empty */
-            assert_string_equal(name, "shunt_comparisons_total");
+        if (!r->families[i].has_samples && strncmp(name, "shunt_notify_", 13) != 0) /* nobody is told, and ... */
+            assert_string_equal(name, "shunt_comparisons_total");                   /* nothing compared yet */
     }
     reader_free(r);
 }
@@ -357,13 +362,17 @@ static void durations_are_cumulative_and_exact(void **state)
     const char *page = scrape(f);
     for (size_t i = 0; i < EDGES; i++)
         assert_value(bucket_of(page, edges[i]), 2.0 * (double)i + 1);
-    assert_value(value_of(page, "shunt_request_duration_seconds_bucket{route=\"orders\",backend=\"new\",code=\"2xx\",le=\"+Inf\"}"),
+    assert_value(
+        value_of(page,
+                 "shunt_request_duration_seconds_bucket{route=\"orders\",backend=\"new\",code=\"2xx\",le=\"+Inf\"}"),
+        2.0 * EDGES);
+    assert_value(value_of(page, "shunt_request_duration_seconds_count{route=\"orders\",backend=\"new\",code=\"2xx\"}"),
                  2.0 * EDGES);
-    assert_value(value_of(page, "shunt_request_duration_seconds_count{route=\"orders\",backend=\"new\",code=\"2xx\"}"), 2.0 * EDGES);
     double sum = 0;
     for (size_t i = 0; i < EDGES; i++)
         sum += 2 * edges[i] + 1e-6;
-    assert_value(value_of(page, "shunt_request_duration_seconds_sum{route=\"orders\",backend=\"new\",code=\"2xx\"}"), sum);
+    assert_value(value_of(page, "shunt_request_duration_seconds_sum{route=\"orders\",backend=\"new\",code=\"2xx\"}"),
+                 sum);
 }
 
 static void plan_and_breaker_are_told(void **state)
@@ -385,6 +394,76 @@ static void plan_and_breaker_are_told(void **state)
     assert_value(value_of(page, "shunt_passthrough"), 1);
     assert_value(value_of(page, "shunt_route_effective_share{route=\"orders\"}"), 0);
     assert_value(value_of(page, "shunt_route_share{route=\"orders\"}"), 1);
+}
+
+static double gate_of(const char *page, const char *family, const char *gate)
+{
+    char series[160];
+    snprintf(series, sizeof(series), "shunt_gate_%s{route=\"orders\",gate=\"%s\"}", family, gate);
+    return value_of(page, series);
+}
+
+static void look(struct fixture *f, uint64_t now_ms)
+{
+    router_tick(f->control->router, now_ms, 1700000000000 + now_ms);
+}
+
+static void gates_tell_verdict_interval_evidence_and_when_they_decide(void **state)
+{
+    struct fixture *f = *state;
+    look(f, 1000);
+    const char *page = scrape(f);
+    assert_value(gate_of(page, "verdict", "min_requests"), 0);
+    assert_true(isnan(gate_of(page, "decision_seconds", "min_requests")));
+    assert_null(strstr(page, "shunt_gate_verdict{route=\"rest\""));                    /* no plan, no gates */
+    assert_null(strstr(page, "shunt_gate_verdict{route=\"orders\",gate=\"webhook\"")); /* not asked for */
+    for (int i = 0; i < 1000; i++)
+        exchange(f, "/orders/1", i % 100 == 0 ? 503 : 200, 1500);
+    look(f, 3000);
+    page = scrape(f);
+    assert_value(gate_of(page, "verdict", "min_requests"), 1);
+    assert_value(gate_of(page, "decision_seconds", "min_requests"), 0);
+    assert_value(gate_of(page, "verdict", "error_rate"), 1);
+    assert_value(gate_of(page, "value", "error_rate"), 0.01);
+    assert_value(gate_of(page, "limit", "error_rate"), 0.5);
+    assert_value(gate_of(page, "evidence", "error_rate"), 1000);
+    assert_true(gate_of(page, "low", "error_rate") < 0.01 && gate_of(page, "high", "error_rate") > 0.01);
+}
+
+static void what_the_breaker_sees_is_told(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 4; i++)
+        exchange(f, "/orders/1", i == 0 ? 503 : 200, 1500);
+    look(f, 1000);
+    const char *page = scrape(f);
+    assert_value(value_of(page, "shunt_breaker_error_rate{route=\"orders\",backend=\"new\"}"), 0.25);
+    assert_value(value_of(page, "shunt_breaker_error_rate{route=\"orders\",backend=\"legacy\"}"), 0);
+    assert_value(value_of(page, "shunt_breaker_slow_rate{route=\"orders\"}"), 0);
+    assert_value(value_of(page, "shunt_route_steps_back{route=\"orders\"}"), 0);
+}
+
+/* Nobody listens at the discard port: nothing is delivered, and nobody waits for it. */
+static void who_is_told_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    const char yaml[] = YAML "notify: [ { url: \"http://127.0.0.1:9/secret\" } ]\n";
+    struct config_errors errors = {0};
+    struct config *config = config_parse("test.yaml", yaml, strlen(yaml), &errors);
+    assert_non_null(config);
+    f->control->notify = notify_new(NULL, &notify_limits);
+    notify_adopt(f->control->notify, notify_prepare(f->control->notify, config));
+    notify_event(f->control->notify, &(struct router_event){.sequence = 1, .what = "pause", .who = "operator:a"});
+    const char *page = scrape(f);
+    assert_value(value_of(page, "shunt_notify_queue{target=\"127.0.0.1:9\"}"), 1);
+    assert_value(value_of(page, "shunt_notify_total{target=\"127.0.0.1:9\",outcome=\"delivered\"}"), 0);
+    assert_value(value_of(page, "shunt_notify_total{target=\"127.0.0.1:9\",outcome=\"dropped\"}"), 0);
+    assert_null(strstr(page, "secret"));
+    reader_free(read_page(page));
+    notify_stop(f->control->notify, 0);
+    f->control->notify = NULL;
+    config_free(config);
+    config_errors_free(&errors);
 }
 
 static void process_and_control_are_told(void **state)
@@ -449,6 +528,9 @@ int main(void)
         TEST(requests_are_counted_by_route_backend_and_class),
         TEST(durations_are_cumulative_and_exact),
         TEST(plan_and_breaker_are_told),
+        TEST(gates_tell_verdict_interval_evidence_and_when_they_decide),
+        TEST(what_the_breaker_sees_is_told),
+        TEST(who_is_told_is_counted),
         TEST(process_and_control_are_told),
         cmocka_unit_test(descriptors_are_counted_exactly),
         TEST(every_family_is_documented),

@@ -42,6 +42,8 @@ struct fixture {
     char why[FIXTURE_EVENTS][320];
     uint64_t last_sequence;
     struct comparison_totals pairs;
+    struct approval_answer approval; /* of every webhook */
+    uint32_t asked;                  /* how often it was asked for */
     uint64_t random;
 };
 
@@ -71,6 +73,15 @@ UNUSED_OK static void fixture_comparisons(void *context, const char *route, stru
     struct fixture *f = context;
     (void)route;
     *totals = f->pairs;
+}
+
+UNUSED_OK static void fixture_approval(void *context, const char *route, const char *stage,
+                                       const struct config_gate_webhook *webhook, struct approval_answer *answer)
+{
+    struct fixture *f = context;
+    assert_true(route != NULL && stage != NULL && webhook->url != NULL);
+    *answer = f->approval;
+    f->asked++;
 }
 
 UNUSED_OK static void fixture_config_released(void *context, const struct config *config)
@@ -139,6 +150,7 @@ UNUSED_OK static struct fixture *fixture_empty(uint32_t workers)
         .context = f,
         .on_event = fixture_on_event,
         .comparisons = fixture_comparisons,
+        .approval = fixture_approval,
         .config_released = fixture_config_released,
     };
     f->router = router_new(workers, &hooks);

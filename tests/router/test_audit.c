@@ -1,5 +1,6 @@
 /*
- * The audit trail: every line whole, in order, with who and why; torn ends are cut off, a full disk loses nothing.
+ * The audit trail: every line whole, in order, with who and why; torn ends are cut off, a full disk loses nothing, and
+ * whatever was changed, removed, added or moved is found out.
  */
 #include "router/store/audit.h"
 
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -59,6 +61,7 @@ static void append(struct fixture *f, uint64_t sequence)
 {
     char *error = NULL;
     json_t *from = json_pack("{s:i}", "percent", 10), *to = json_pack("{s:i}", "percent", 25);
+    json_t *evidence = json_pack("{s:s}", "verdict", "pass");
     struct router_event event = {
         .sequence = sequence,
         .at_ms = 1700000000123,
@@ -68,10 +71,12 @@ static void append(struct fixture *f, uint64_t sequence)
         .why = "gates passed",
         .from = from,
         .to = to,
+        .evidence = evidence,
     };
     bool done = audit_append(&f->audit, &event, &error) && audit_fsync(&f->audit);
     json_decref(from);
     json_decref(to);
+    json_decref(evidence);
     if (!done)
         fail_msg("%s", error);
 }
@@ -100,9 +105,12 @@ static void a_line_says_who_when_why_from_what_and_to_what(void **state)
     open_it(f);
     append(f, 7);
     json_t *tail = audit_tail(&f->audit, 10), *line = json_array_get(tail, 0);
-    json_t *wanted = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:{s:i}, s:{s:i}}", "sequence", 7, "time",
-                               "2023-11-14T22:13:20.123Z", "route", "orders", "what", "promote", "who", "operator:ada",
-                               "why", "gates passed", "from", "percent", 10, "to", "percent", 25);
+    assert_int_equal(json_string_length(json_object_get(line, "check")), CHAIN_CHECK_LENGTH);
+    json_object_del(line, "check");
+    json_t *wanted =
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:{s:i}, s:{s:i}, s:{s:s}}", "sequence", 7, "time",
+                  "2023-11-14T22:13:20.123Z", "route", "orders", "what", "promote", "who", "operator:ada", "why",
+                  "gates passed", "from", "percent", 10, "to", "percent", 25, "evidence", "verdict", "pass");
     assert_non_null(wanted);
     assert_true(json_equal(line, wanted));
     json_decref(wanted);
@@ -179,6 +187,258 @@ static void a_file_without_a_single_whole_line_becomes_empty(void **state)
     assert_true(facts.st_size < 300);
 }
 
+/* ---- the chain ---- */
+
+/* The whole file, NUL-terminated and malloc'd. */
+static char *read_trail(struct fixture *f, size_t *length)
+{
+    struct stat facts;
+    int fd = openat(f->directory, "audit.jsonl", O_RDONLY);
+    assert_true(fd >= 0 && fstat(fd, &facts) == 0);
+    *length = (size_t)facts.st_size;
+    char *text = calloc(1, *length + 1);
+    assert_non_null(text);
+    assert_int_equal(read(fd, text, *length), *length);
+    close(fd);
+    return text;
+}
+
+static void write_trail(struct fixture *f, const char *text, size_t length)
+{
+    unlinkat(f->directory, "audit.jsonl", 0);
+    put_behind(f, text, length);
+}
+
+/* Makes a trail of `count` lines; returns its bytes and where each line begins (and the last ends). */
+static char *make_trail(struct fixture *f, size_t count, size_t begins[])
+{
+    size_t length;
+    unlinkat(f->directory, "audit.jsonl", 0);
+    open_it(f);
+    for (uint64_t i = 1; i <= count; i++)
+        append(f, i);
+    assert_int_equal(f->audit.chain.damaged, 0);
+    char *text = read_trail(f, &length);
+    begins[0] = 0;
+    for (size_t i = 1; i <= count; i++)
+        begins[i] = (size_t)(strchr(text + begins[i - 1], '\n') - text) + 1;
+    assert_int_equal(begins[count], length);
+    return text;
+}
+
+/* A trail put together from these lines of `text` has its first fault at line `at`; 0: none. */
+static void lines_are_judged(struct fixture *f, const char *text, const size_t begins[], const char *order, uint64_t at)
+{
+    char place[128];
+    unlinkat(f->directory, "audit.jsonl", 0);
+    for (const char *line = order; *line != '\0'; line++) {
+        size_t i = (size_t)(*line - '1');
+        put_behind(f, text + begins[i], begins[i + 1] - begins[i]);
+    }
+    open_it(f);
+    assert_int_equal(f->audit.chain.damaged_at, at);
+    assert_int_equal(f->audit.damaged > 0, at > 0);
+    if (at == 0) {
+        assert_null(f->audit.damage);
+        return;
+    }
+    snprintf(place, sizeof(place), "%s/audit.jsonl:%d: ", f->place, (int)at);
+    assert_memory_equal(f->audit.damage, place, strlen(place));
+}
+
+static void lines_removed_added_or_moved_are_reported_where_they_are(void **state)
+{
+    static const struct {
+        const char *order;
+        uint64_t at;
+    } cases[] = {
+        {"123456", 0}, {"12345", 0}, /* the end alone: audit_expect() finds it out */
+        {"12456", 3},  {"23456", 1}, {"1234566", 7}, {"132456", 2}, {"213456", 1}, {"654321", 1}, {"3", 1},
+    };
+    struct fixture *f = *state;
+    size_t begins[7];
+    char *text = make_trail(f, 6, begins);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        lines_are_judged(f, text, begins, cases[i].order, cases[i].at);
+    free(text);
+}
+
+static void every_changed_bit_is_found_out(void **state)
+{
+    struct fixture *f = *state;
+    size_t begins[4];
+    char *text = make_trail(f, 3, begins);
+    for (size_t i = 0; i < begins[3]; i++) {
+        text[i] ^= 1;
+        write_trail(f, text, begins[3]);
+        open_it(f);
+        if (f->audit.damaged == 0) { /* else it made the last line look torn, which is told as well */
+            assert_true(i >= begins[2] - 1);
+            assert_true(f->audit.cut > 0);
+        }
+        text[i] ^= 1;
+    }
+    free(text);
+}
+
+static void a_line_that_shunt_did_not_write_is_reported(void **state)
+{
+    struct fixture *f = *state;
+    static const char stranger[] = "{\"sequence\":2,\"what\":\"promote\",\"who\":\"operator:nobody\"}\n";
+    open_it(f);
+    append(f, 1);
+    put_behind(f, stranger, sizeof(stranger) - 1);
+    open_it(f);
+    assert_int_equal(f->audit.chain.damaged_at, 2);
+    assert_non_null(strstr(f->audit.damage, "it has no checksum"));
+    append(f, 3); /* goes on behind it */
+    append(f, 4);
+    open_it(f);
+    assert_int_equal(f->audit.damaged, 1);
+    has_lines(f, 10, 1, 4);
+}
+
+static void damage_is_told_again_at_each_start_and_stops_nothing(void **state)
+{
+    struct fixture *f = *state;
+    size_t begins[4];
+    char *text = make_trail(f, 3, begins);
+    char *at = strstr(text + begins[1], "operator:ada");
+    memcpy(at, "operator:eve", 12);
+    write_trail(f, text, begins[3]);
+    for (uint64_t i = 4; i < 8; i++) {
+        open_it(f);
+        assert_int_equal(f->audit.damaged, 1);
+        assert_int_equal(f->audit.chain.damaged_at, 2);
+        append(f, i);
+        has_lines(f, 100, 1, i);
+    }
+    free(text);
+}
+
+static void lines_from_before_there_were_checksums_are_accepted_and_vouched_for_from_then_on(void **state)
+{
+    static const char old[] = "{\"sequence\":1,\"who\":\"operator:ada\"}\n{\"sequence\":2,\"who\":\"plan\"}\n";
+    struct fixture *f = *state;
+    size_t length;
+    put_behind(f, old, sizeof(old) - 1);
+    open_it(f);
+    assert_int_equal(f->audit.damaged, 0);
+    append(f, 3);
+    open_it(f);
+    assert_int_equal(f->audit.damaged, 0);
+    append(f, 4);
+    char *text = read_trail(f, &length);
+    memcpy(strstr(text, "operator:ada"), "operator:eve", 12);
+    write_trail(f, text, length);
+    open_it(f);
+    assert_int_equal(f->audit.damaged, 1);
+    assert_int_equal(f->audit.chain.damaged_at, 3); /* the first that could tell */
+    free(text);
+}
+
+static void an_end_that_was_removed_is_reported_by_what_the_state_knows(void **state)
+{
+    struct fixture *f = *state;
+    size_t begins[5];
+    char *text = make_trail(f, 4, begins);
+    open_it(f);
+    audit_expect(&f->audit, 4, 4);
+    audit_expect(&f->audit, 3, 4); /* killed between the trail and the state */
+    assert_int_equal(f->audit.damaged, 0);
+    write_trail(f, text, begins[2]);
+    open_it(f);
+    audit_expect(&f->audit, 4, 2);
+    assert_int_equal(f->audit.damaged, 1);
+    assert_non_null(strstr(f->audit.damage, "/audit.jsonl:2: it ends with event 2, but the state knows of event 4"));
+    write_trail(f, "", 0);
+    open_it(f);
+    audit_expect(&f->audit, 4, 0); /* somebody began a new file */
+    assert_int_equal(f->audit.damaged, 0);
+    free(text);
+}
+
+/* Wherever the last line is torn, what is left is whole, and goes on. */
+static void a_line_torn_at_any_byte_is_repaired_without_damage(void **state)
+{
+    struct fixture *f = *state;
+    size_t begins[3];
+    char *text = make_trail(f, 2, begins);
+    for (size_t end = begins[1]; end < begins[2]; end++) {
+        write_trail(f, text, end);
+        open_it(f);
+        assert_int_equal(f->audit.cut, end - begins[1]);
+        assert_int_equal(f->audit.damaged, 0);
+        append(f, 2);
+        open_it(f);
+        assert_int_equal(f->audit.damaged, 0);
+        has_lines(f, 10, 1, 2);
+    }
+    free(text);
+}
+
+static void lines_longer_than_a_block_are_followed_and_endless_ones_reported(void **state)
+{
+    struct fixture *f = *state;
+    char *error = NULL;
+    char *why = malloc(CHAIN_LINE_MOST + 2);
+    assert_non_null(why);
+    memset(why, 'x', CHAIN_LINE_MOST + 2);
+    why[300000] = '\0';
+    struct router_event event = {.sequence = 1, .what = "pause", .who = "operator:a", .why = why};
+    open_it(f);
+    assert_true(audit_append(&f->audit, &event, &error));
+    append(f, 2);
+    open_it(f);
+    assert_int_equal(f->audit.damaged, 0);
+    why[300000] = 'x';
+    why[CHAIN_LINE_MOST + 1] = '\n';
+    put_behind(f, why, CHAIN_LINE_MOST + 2);
+    open_it(f); /* the end is no JSON: cut off */
+    assert_int_equal(f->audit.cut, CHAIN_LINE_MOST + 2);
+    put_behind(f, why, CHAIN_LINE_MOST + 2);
+    f->audit.size += CHAIN_LINE_MOST + 2; /* as after a write that could not be taken back */
+    append(f, 3);
+    open_it(f);
+    assert_int_equal(f->audit.damaged, 1);
+    assert_int_equal(f->audit.chain.damaged_at, 3);
+    free(why);
+}
+
+/* Ends at a random instant of writing, again and again: nothing is damaged, and no whole line is lost. */
+static void kill_9_while_writing_damages_nothing(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t last = 0;
+    srandom(20261121);
+    for (int turn = 0; turn < 25; turn++) {
+        struct stat facts;
+        off_t before = fstatat(f->directory, "audit.jsonl", &facts, 0) == 0 ? facts.st_size : 0;
+        off_t enough = before + 1 + random() % 20000;
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            open_it(f);
+            for (uint64_t i = last + 1;; i++)
+                append(f, i);
+        }
+        do
+            assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
+        while (fstatat(f->directory, "audit.jsonl", &facts, 0) < 0 || facts.st_size < enough);
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        open_it(f);
+        assert_int_equal(f->audit.damaged, 0);
+        json_t *tail = audit_tail(&f->audit, 1);
+        uint64_t now = (uint64_t)json_integer_value(json_object_get(json_array_get(tail, 0), "sequence"));
+        json_decref(tail);
+        assert_true(now > last);
+        assert_int_equal(f->audit.chain.lines, now);
+        last = now;
+        audit_close(&f->audit);
+    }
+}
+
 /* RLIMIT_FSIZE makes write(2) fall short in the middle of a line, as a full disk does. */
 static void a_full_disk_keeps_lines_in_memory_and_writes_them_later_in_order(void **state)
 {
@@ -210,6 +470,7 @@ static void a_full_disk_keeps_lines_in_memory_and_writes_them_later_in_order(voi
     assert_int_equal(f->audit.count, 0);
     open_it(f);
     has_lines(f, 10, 1, 4);
+    assert_int_equal(f->audit.damaged, 0);
 }
 
 static void only_so_many_lines_wait_and_the_rest_is_counted(void **state)
@@ -231,6 +492,8 @@ static void only_so_many_lines_wait_and_the_rest_is_counted(void **state)
     f->audit.fd = whole;
     assert_true(audit_write(&f->audit, &error));
     has_lines(f, 2000, 6, AUDIT_WAITING_MOST);
+    open_it(f);
+    assert_int_equal(f->audit.damaged, 0); /* what was given up is missing in the numbers, not in the chain */
 }
 
 int main(void)
@@ -241,6 +504,17 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_tail_is_the_newest_oldest_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_torn_end_is_cut_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_without_a_single_whole_line_becomes_empty, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lines_removed_added_or_moved_are_reported_where_they_are, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_changed_bit_is_found_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_line_that_shunt_did_not_write_is_reported, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(damage_is_told_again_at_each_start_and_stops_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            lines_from_before_there_were_checksums_are_accepted_and_vouched_for_from_then_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_end_that_was_removed_is_reported_by_what_the_state_knows, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_line_torn_at_any_byte_is_repaired_without_damage, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lines_longer_than_a_block_are_followed_and_endless_ones_reported, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(kill_9_while_writing_damages_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_disk_keeps_lines_in_memory_and_writes_them_later_in_order, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(only_so_many_lines_wait_and_the_rest_is_counted, set_up, tear_down),

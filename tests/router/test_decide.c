@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "router/view.h"
+
 #define SPLIT                                                                                                          \
     YAML_HEAD                                                                                                          \
     "  - name: orders\n"                                                                                               \
@@ -417,6 +419,205 @@ static void outcomes_are_counted_on_the_side_asked_first(void **state)
     }
 }
 
+#define WITH_ERRORS(errors)                                                                                            \
+    YAML_HEAD                                                                                                          \
+    "  - name: orders\n"                                                                                               \
+    "    match: { path: /orders/** }\n"                                                                                \
+    "    overrides: [ { header: { X-Shunt-Backend: new }, backend: new } ]\n"                                          \
+    "    percent: 0\n"                                                                                                 \
+    "    errors: " errors "\n"                                                                                         \
+    "    breaker: { slow_call: 200ms }\n"
+
+/* What the file calls an error is one, on both sides alike; the rest speaks for the backend. */
+static void the_file_says_what_is_an_error(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml;
+        enum outcome_kind kind;
+        uint16_t status;
+        bool error;
+    } rows[] = {
+        {WITH_ERRORS("[5xx, connect, timeout, reset, bad_response]"), OUTCOME_OK, 599, true},
+        {WITH_ERRORS("[5xx, connect, timeout, reset, bad_response]"), OUTCOME_OK, 429, false},
+        {WITH_ERRORS("[500, 429, connect]"), OUTCOME_OK, 429, true},
+        {WITH_ERRORS("[500, 429, connect]"), OUTCOME_OK, 500, true},
+        {WITH_ERRORS("[500, 429, connect]"), OUTCOME_OK, 503, false},
+        {WITH_ERRORS("[500, 429, connect]"), OUTCOME_CONNECT_FAILED, 0, true},
+        {WITH_ERRORS("[500, 429, connect]"), OUTCOME_TIMEOUT, 0, false},
+        {WITH_ERRORS("[500, 429, connect]"), OUTCOME_RESET, 500, true}, /* it began with the status */
+        {WITH_ERRORS("[500, 429, connect]"), OUTCOME_BAD_RESPONSE, 0, false},
+        {WITH_ERRORS("[timeout]"), OUTCOME_TIMEOUT, 0, true},
+        {WITH_ERRORS("[reset]"), OUTCOME_RESET, 200, true},
+        {WITH_ERRORS("[bad_response]"), OUTCOME_BAD_RESPONSE, 0, true},
+        {WITH_ERRORS("[timeout]"), OUTCOME_OK, 500, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        for (int side = 0; side < SIDES; side++) {
+            struct fixture *f = fixture_new(1, rows[i].yaml);
+            struct request r;
+            request_init(&r, "GET", "/orders");
+            if (side == SIDE_NEW)
+                request_add(&r, "X-Shunt-Backend", "new");
+            struct decision d = decide_on(f, 0, &r);
+            observe(f, 0, &d, rows[i].kind, rows[i].status, 1000);
+            struct route_counters sum;
+            assert_true(router_counters(f->router, "orders", &sum));
+            assert_int_equal(sum.side[side].judged, 1);
+            assert_int_equal(sum.side[side].errors, rows[i].error);
+            fixture_free(f);
+        }
+}
+
+static void what_has_no_route_fails_by_5xx_and_every_kind(void **state)
+{
+    (void)state;
+    static const struct {
+        enum outcome_kind kind;
+        uint16_t status;
+        bool error;
+    } rows[] = {
+        {OUTCOME_OK, 499, false},        {OUTCOME_OK, 500, true},  {OUTCOME_CONNECT_FAILED, 0, true},
+        {OUTCOME_BAD_RESPONSE, 0, true}, {OUTCOME_RESET, 0, true}, {OUTCOME_TIMEOUT, 0, true},
+    };
+    uint64_t errors = 0;
+    struct fixture *f = fixture_new(1, SPLIT);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct request r;
+        struct route_counters sum;
+        request_init(&r, "GET", "/nothing");
+        struct decision d = decide_on(f, 0, &r);
+        observe(f, 0, &d, rows[i].kind, rows[i].status, 1000000);
+        errors += rows[i].error;
+        assert_true(router_counters(f->router, "-", &sum));
+        assert_int_equal(sum.side[SIDE_LEGACY].errors, errors);
+        assert_int_equal(sum.side[SIDE_LEGACY].slow, 0);
+    }
+    fixture_free(f);
+}
+
+static void slow_exchanges_are_counted_on_both_sides(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, WITH_ERRORS("[5xx]"));
+    for (int side = 0; side < SIDES; side++) {
+        struct request r;
+        request_init(&r, "GET", "/orders");
+        if (side == SIDE_NEW)
+            request_add(&r, "X-Shunt-Backend", "new");
+        static const uint64_t took_us[] = {199999, 200000, 5000000};
+        for (int i = 0; i < 3; i++) {
+            struct decision d = decide_on(f, 0, &r);
+            observe(f, 0, &d, OUTCOME_OK, 200, took_us[i]);
+        }
+        struct decision d = decide_on(f, 0, &r);
+        observe(f, 0, &d, OUTCOME_CLIENT_GONE, 0, 5000000); /* says nothing */
+        struct route_counters sum;
+        assert_true(router_counters(f->router, "orders", &sum));
+        assert_int_equal(sum.side[side].slow, 2);
+    }
+    fixture_free(f);
+}
+
+static void take_marks(struct fixture *f, uint32_t route, struct marks *marks)
+{
+    memset(marks, 0, sizeof(*marks));
+    tally_take_marks(f->view->routes[route].tally, marks);
+}
+
+static void new_leaves_marks_of_clients_and_paths(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(2, SPLIT);
+    struct marks marks;
+    uint32_t on_new = 0;
+    take_marks(f, 0, &marks);
+    tally_watch_slow(f->view->routes[0].tally, 7000);
+    for (uint64_t user = 0; on_new < 8; user++) {
+        struct request r;
+        char id[32];
+        user_request(&r, id, user);
+        r.facts.path = text_of(on_new < 3 ? "/orders/1" : "/orders/2");
+        struct decision d = decide_on(f, (uint32_t)(user % 2), &r);
+        bool of_new = d.side == SIDE_NEW;
+        observe(f, (uint32_t)(user % 2), &d, OUTCOME_OK, of_new && on_new < 2 ? 500 : 200, on_new < 4 ? 7000 : 6999);
+        on_new += of_new;
+    }
+    take_marks(f, 0, &marks);
+    assert_int_equal(sketch_count(&marks.keys), 8);
+    assert_int_equal(sketch_count(&marks.paths), 2);
+    assert_int_equal(sketch_count(&marks.error_keys), 2);
+    assert_int_equal(sketch_count(&marks.error_paths), 1);
+    assert_int_equal(sketch_count(&marks.slow_keys), 4);
+    assert_int_equal(sketch_count(&marks.slow_paths), 2);
+    take_marks(f, 0, &marks);
+    assert_int_equal(sketch_count(&marks.keys), 0); /* each is taken once */
+    fixture_free(f);
+}
+
+/* With the key `random` a client is its address: else each of its requests would be a client. */
+static void a_client_without_a_key_is_its_address(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, SPLIT);
+    struct marks marks;
+    for (int i = 0; i < 300; i++) {
+        struct request r;
+        request_init(&r, "GET", "/rest/1?page=1");
+        r.facts.query.len = (uint32_t)(i % 7); /* of no account */
+        r.facts.client.bytes[3] = (uint8_t)(i % 3);
+        struct decision d = decide_on(f, 0, &r);
+        observe(f, 0, &d, OUTCOME_RESET, 0, 1000);
+    }
+    take_marks(f, 1, &marks);
+    assert_int_equal(sketch_count(&marks.keys), 3);
+    assert_int_equal(sketch_count(&marks.error_keys), 3);
+    assert_int_equal(sketch_count(&marks.paths), 1);
+    fixture_free(f);
+}
+
+static void a_route_that_is_held_back_lets_only_testers_through(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, SPLIT);
+    assert_int_equal(command_percent(f, "orders", SHARE_ALL), 0);
+    f->view->routes[0].held_back = true;
+    struct request r;
+    char id[32];
+    user_request(&r, id, 1);
+    struct decision d = decide_on(f, 0, &r);
+    assert_int_equal(d.side, SIDE_LEGACY);
+    assert_int_equal(d.reason, REASON_DEPENDENCY);
+    assert_int_equal(d.share, 0);
+    assert_int_not_equal(d.mirror, MIRROR_OFF);
+    request_add(&r, "X-Shunt-Backend", "new");
+    d = decide_on(f, 0, &r);
+    assert_int_equal(d.side, SIDE_NEW);
+    assert_int_equal(d.reason, REASON_OVERRIDE);
+    fixture_free(f);
+}
+
+/* Two workers ask for the last permit; an old view gets none. */
+static void permits_are_counted_for_the_whole_process(void **state)
+{
+    (void)state;
+    struct tally *tally = tally_new("orders", 2);
+    assert_non_null(tally);
+    assert_true(tally_take_permit(tally, 4, 2, true));
+    assert_true(tally_take_permit(tally, 4, 2, false));
+    assert_true(tally_take_permit(tally, 4, 2, false));
+    assert_false(tally_take_permit(tally, 4, 2, false));
+    assert_int_equal(tally_trials(tally, 4).taken, 2);
+    tally_return_permit(tally, 3); /* of an epoch that is over */
+    assert_false(tally_take_permit(tally, 4, 2, false));
+    tally_return_permit(tally, 4);
+    assert_true(tally_take_permit(tally, 4, 2, false));
+    assert_true(tally_take_permit(tally, 5, 2, false));
+    assert_false(tally_take_permit(tally, 4, 100, false));
+    assert_int_equal(tally_trials(tally, 5).taken, 1);
+    tally_unref(tally);
+}
+
 static void a_fallback_counts_what_the_client_got_and_what_the_backend_did(void **state)
 {
     (void)state;
@@ -471,6 +672,90 @@ static void explain_says_what_decide_does_and_counts_nothing(void **state)
     fixture_free(f);
 }
 
+#define ASSIGNED_ROUTE                                                                                                 \
+    YAML_HEAD                                                                                                          \
+    "  - name: orders\n"                                                                                               \
+    "    match: { path: /orders }\n"                                                                                   \
+    "    sticky: [ { header: X-User-Id } ]\n"                                                                          \
+    "    assign: { cookie: shunt_side, max_age: 1h }\n"                                                                \
+    "    gates: { min_requests: 10, error_rate_increase: off, p95_increase: off, mismatch_rate: 1% }\n"                \
+    "    breaker: { consecutive_errors: 5, error_rate: off, error_rate_increase: off, p95_ratio: off, cooldown: 1s,\n" \
+    "               trial_requests: 1, ramp: 10s }\n"                                                                  \
+    "    stages: [ { name: some, percent: 10, shadow: 100, hold: 60s }, { name: half, percent: 50, hold: 60s,\n"       \
+    "              shadow: 100 } ]\n"
+
+/* How many of a hundred users who all have the cookie of new are answered by it. */
+static uint32_t on_new_by_cookie(struct fixture *f, uint16_t status)
+{
+    char cookie[64];
+    uint32_t on_new = 0;
+    struct decision names = {.route = f->config[0]->routes, .side = SIDE_NEW};
+    (void)snprintf(cookie, sizeof(cookie), "shunt_side=%s", router_assign_value(f->view, &names));
+    for (int user = 0; user < 100; user++) {
+        struct request r;
+        char id[32];
+        request_init(&r, "GET", "/orders");
+        (void)snprintf(id, sizeof(id), "user-%d", user);
+        request_add(&r, "X-User-Id", id);
+        request_add(&r, "Cookie", cookie);
+        struct decision d = decide_on(f, 0, &r);
+        observe(f, 0, &d, OUTCOME_OK, d.side == SIDE_NEW ? status : 200, 1000);
+        on_new += d.side == SIDE_NEW;
+    }
+    return on_new;
+}
+
+static void cookies_do_not_hold_up_a_way_down(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ASSIGNED_ROUTE "    on_failure: { to: zero, ramp: 90s }\n");
+    assert_int_equal(command_force(f, "orders"), 0);
+    assert_int_equal(on_new_by_cookie(f, 200), 100);
+    f->pairs = (struct comparison_totals){1000, 500};
+    fixture_wait(f, 1100);
+    assert_int_equal(state_of(f, "orders").effective, 4500);
+    uint32_t on_new = on_new_by_cookie(f, 200);
+    assert_true(on_new > 25 && on_new < 65);
+    fixture_free(f);
+}
+
+/* The stage before keeps them: who is sent away in between would only come back. */
+static void cookies_stay_on_new_on_the_way_to_the_stage_before(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ASSIGNED_ROUTE "    on_failure: { to: previous, ramp: 90s }\n");
+    assert_int_equal(command_force(f, "orders"), 0);
+    f->pairs = (struct comparison_totals){1000, 500};
+    fixture_wait(f, 1100);
+    assert_int_equal(state_of(f, "orders").effective, 4600);
+    assert_int_equal(on_new_by_cookie(f, 200), 100);
+    fixture_wait(f, 95000);
+    assert_int_equal(state_of(f, "orders").effective, 1000);
+    assert_int_equal(on_new_by_cookie(f, 200), 100);
+    fixture_free(f);
+}
+
+static void cookies_do_not_all_come_back_at_once_after_a_recovery(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ASSIGNED_ROUTE);
+    assert_int_equal(command_force(f, "orders"), 0);
+    assert_int_equal(on_new_by_cookie(f, 500), 100);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(state_of(f, "orders").breaker, BREAKER_OPEN);
+    fixture_wait(f, 1000);
+    assert_int_equal(on_new_by_cookie(f, 200), 1); /* the trial */
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(state_of(f, "orders").breaker, BREAKER_CLOSED);
+    uint32_t at_first = on_new_by_cookie(f, 200);
+    assert_true(at_first < 20);
+    fixture_wait(f, 5000);
+    assert_true(on_new_by_cookie(f, 200) > at_first);
+    fixture_wait(f, 5000);
+    assert_int_equal(on_new_by_cookie(f, 200), 100);
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -487,7 +772,17 @@ int main(void)
         cmocka_unit_test(a_sample_of_users_stays_the_same),
         cmocka_unit_test(a_write_is_not_mirrored_unless_named),
         cmocka_unit_test(the_assignment_cookie_only_ever_keeps_on_new),
+        cmocka_unit_test(cookies_do_not_hold_up_a_way_down),
+        cmocka_unit_test(cookies_stay_on_new_on_the_way_to_the_stage_before),
+        cmocka_unit_test(cookies_do_not_all_come_back_at_once_after_a_recovery),
         cmocka_unit_test(outcomes_are_counted_on_the_side_asked_first),
+        cmocka_unit_test(the_file_says_what_is_an_error),
+        cmocka_unit_test(what_has_no_route_fails_by_5xx_and_every_kind),
+        cmocka_unit_test(slow_exchanges_are_counted_on_both_sides),
+        cmocka_unit_test(new_leaves_marks_of_clients_and_paths),
+        cmocka_unit_test(a_client_without_a_key_is_its_address),
+        cmocka_unit_test(a_route_that_is_held_back_lets_only_testers_through),
+        cmocka_unit_test(permits_are_counted_for_the_whole_process),
         cmocka_unit_test(a_fallback_counts_what_the_client_got_and_what_the_backend_did),
         cmocka_unit_test(explain_says_what_decide_does_and_counts_nothing),
     };

@@ -1,6 +1,6 @@
 /*
  * Evidence of a stage: what pairs count for it when the totals fall, because noise was learnt or the report forgotten,
- * and over a restart.
+ * and over a restart; what both sides do while the share is not in force; and what is saved.
  */
 #include "tests/router/fixture.h"
 
@@ -98,6 +98,246 @@ static void a_restart_without_the_totals_keeps_what_was_saved(void **state)
     check(&m, 50, 1, 1050, 3);
 }
 
+/* ---- exchanges ---- */
+
+static void serve(struct meter *m, enum side side, uint64_t count, uint64_t resets, uint64_t latency_us)
+{
+    struct side_counters *counters = &m->sum.side[side];
+    counters->judged += count;
+    counters->errors += resets;
+    counters->by_outcome[OUTCOME_OK] += count - resets;
+    counters->by_outcome[OUTCOME_RESET] += resets;
+    counters->latency.count[histogram_bucket(latency_us)] += count;
+    counters->latency.sum_us += count * latency_us;
+}
+
+static struct evidence read_now(const struct meter *m)
+{
+    struct evidence evidence;
+    evidence_read(&m->meter, &m->sum, &m->meter.seen, &evidence);
+    return evidence;
+}
+
+static void check_side(const struct meter *m, enum side side, uint64_t judged, uint64_t errors)
+{
+    struct evidence evidence = read_now(m);
+    assert_int_equal(evidence.side[side].judged, judged);
+    assert_int_equal(evidence.side[side].errors, errors);
+    assert_int_equal(evidence.side[side].unanswered, errors);
+    assert_int_equal(histogram_total(&evidence.side[side].latency), judged);
+}
+
+static void only_what_got_no_answer_is_unanswered(void **state)
+{
+    (void)state;
+    struct meter m;
+    begin(&m, 0, 0);
+    struct side_counters *new = &m.sum.side[SIDE_NEW];
+    new->judged = 100;
+    new->errors = 10; /* four of them answered with 500 */
+    new->by_outcome[OUTCOME_OK] = 94;
+    new->by_outcome[OUTCOME_CONNECT_FAILED] = 1;
+    new->by_outcome[OUTCOME_TIMEOUT] = 2;
+    new->by_outcome[OUTCOME_RESET] = 2;
+    new->by_outcome[OUTCOME_BAD_RESPONSE] = 1;
+    new->by_outcome[OUTCOME_CLIENT_GONE] = 50; /* not judged */
+    new->by_outcome[OUTCOME_OVERLOADED] = 50;
+    assert_int_equal(read_now(&m).side[SIDE_NEW].unanswered, 6);
+    new->judged = 4; /* read while it was written */
+    assert_int_equal(read_now(&m).side[SIDE_NEW].unanswered, 4);
+    assert_int_equal(read_now(&m).side[SIDE_NEW].errors, 4);
+}
+
+static void what_is_done_without_the_share_is_not_compared(void **state)
+{
+    (void)state;
+    struct meter m;
+    struct comparison_totals pairs = {10, 1};
+    begin(&m, 0, 0);
+    serve(&m, SIDE_NEW, 100, 3, 1000);
+    serve(&m, SIDE_LEGACY, 200, 1, 1000);
+    evidence_skip(&m.meter, &m.sum, &pairs); /* passthrough came on */
+    check_side(&m, SIDE_NEW, 100, 3);
+    serve(&m, SIDE_LEGACY, 5000, 5000, 9000); /* an outage, with all traffic on legacy */
+    check_side(&m, SIDE_LEGACY, 200, 1); /* also for who reads between two looks: a judge, or the state that is saved */
+    pairs.compared = 15;
+    evidence_skip(&m.meter, &m.sum, &pairs);
+    serve(&m, SIDE_LEGACY, 5000, 5000, 9000);
+    check_side(&m, SIDE_NEW, 100, 3);
+    check_side(&m, SIDE_LEGACY, 200, 1);
+    evidence_take_up(&m.meter, &m.sum);
+    check_side(&m, SIDE_LEGACY, 200, 1);
+    evidence_take_up(&m.meter, &m.sum); /* and takes nothing away when called again */
+    serve(&m, SIDE_NEW, 10, 1, 1000);
+    serve(&m, SIDE_LEGACY, 20, 2, 1000);
+    evidence_take_up(&m.meter, &m.sum);
+    check_side(&m, SIDE_NEW, 110, 4);
+    check_side(&m, SIDE_LEGACY, 220, 3);
+    evidence_skip(&m.meter, &m.sum, &pairs); /* a second time: what was gained in between stays */
+    serve(&m, SIDE_NEW, 10, 10, 1000);
+    evidence_skip(&m.meter, &m.sum, &pairs);
+    check_side(&m, SIDE_NEW, 110, 4);
+    check_side(&m, SIDE_LEGACY, 220, 3);
+    assert_int_equal(read_now(&m).pairs.compared, 15); /* both sides were asked the same: these count on */
+}
+
+static void a_stage_that_begins_while_skipping_begins_empty(void **state)
+{
+    (void)state;
+    struct meter m;
+    const struct comparison_totals none = {0, 0};
+    begin(&m, 0, 0);
+    evidence_skip(&m.meter, &m.sum, &none);
+    serve(&m, SIDE_LEGACY, 100, 0, 1000);
+    evidence_begin(&m.meter, &m.sum, &none, true);
+    serve(&m, SIDE_LEGACY, 100, 0, 1000);
+    evidence_skip(&m.meter, &m.sum, &none);
+    check_side(&m, SIDE_LEGACY, 0, 0);
+    evidence_take_up(&m.meter, &m.sum);
+    serve(&m, SIDE_LEGACY, 7, 0, 1000);
+    check_side(&m, SIDE_LEGACY, 7, 0);
+}
+
+static void marks_are_of_the_stage(void **state)
+{
+    (void)state;
+    struct meter m;
+    struct marks marks = {0};
+    const struct comparison_totals none = {0, 0};
+    begin(&m, 0, 0);
+    sketch_add(&marks.keys, 1);
+    sketch_add(&marks.error_keys, 1);
+    evidence_mark(&m.meter, &marks);
+    memset(&marks, 0, sizeof(marks));
+    sketch_add(&marks.keys, 2);
+    sketch_add(&marks.paths, 3);
+    evidence_mark(&m.meter, &marks);
+    struct evidence evidence = read_now(&m);
+    assert_int_equal(sketch_count(&evidence.marks.keys), 2);
+    assert_int_equal(sketch_count(&evidence.marks.error_keys), 1);
+    assert_int_equal(sketch_count(&evidence.marks.paths), 1);
+    evidence_begin(&m.meter, &m.sum, &none, true);
+    evidence = read_now(&m);
+    assert_int_equal(sketch_count(&evidence.marks.keys), 0);
+}
+
+/* ---- what is saved ---- */
+
+static void fill(struct evidence *evidence)
+{
+    uint64_t random = 3;
+    memset(evidence, 0, sizeof(*evidence));
+    for (int side = 0; side < SIDES; side++) {
+        struct evidence_side *to = &evidence->side[side];
+        to->judged = 5000;
+        to->errors = 40 + (uint64_t)side;
+        to->unanswered = 11;
+        for (int i = 0; i < 5000; i++)
+            histogram_add(&to->latency, next_random(&random) % 300000);
+    }
+    evidence->pairs = (struct comparison_totals){77, 5};
+    for (uint32_t i = 0; i < 500; i++) {
+        sketch_add(&evidence->marks.keys, (uint32_t)next_random(&random));
+        sketch_add(&evidence->marks.paths, (uint32_t)next_random(&random) % 5);
+    }
+    sketch_add(&evidence->marks.error_keys, 1023); /* error_paths stays empty */
+}
+
+static void what_is_saved_is_read_back(void **state)
+{
+    (void)state;
+    struct evidence evidence;
+    struct evidence back;
+    fill(&evidence);
+    json_t *json = evidence_save(&evidence);
+    assert_non_null(json);
+    assert_true(evidence_load(json, &back));
+    assert_memory_equal(&back, &evidence, sizeof(back));
+    json_decref(json);
+    memset(&evidence, 0, sizeof(evidence));
+    json = evidence_save(&evidence);
+    assert_true(evidence_load(json, &back));
+    assert_memory_equal(&back, &evidence, sizeof(back));
+    json_decref(json);
+}
+
+/* As version 0.1 wrote it: 16 buckets to each power of two, no marks. */
+static void what_the_first_version_saved_is_still_read(void **state)
+{
+    (void)state;
+    static const char old[] =
+        "{\"legacy\": {\"judged\": 20, \"errors\": 1, \"sum_us\": 900, \"latency\": [[7, 3], [20, 6], [32, 1], [463, "
+        "10]]},"
+        " \"new\": {\"judged\": 1000, \"errors\": 0, \"sum_us\": 1, \"latency\": [[112, 501], [113, 499]]},"
+        " \"compared\": 9, \"mismatched\": 2}";
+    json_t *json = json_loads(old, 0, NULL);
+    struct evidence evidence;
+    assert_true(evidence_load(json, &evidence));
+    json_decref(json);
+    assert_int_equal(evidence.side[SIDE_LEGACY].judged, 20);
+    assert_int_equal(evidence.side[SIDE_LEGACY].errors, 1);
+    assert_int_equal(evidence.side[SIDE_LEGACY].unanswered, 0);
+    assert_int_equal(evidence.pairs.mismatched, 2);
+    assert_int_equal(sketch_count(&evidence.marks.keys), 0);
+    const struct histogram *latency = &evidence.side[SIDE_LEGACY].latency;
+    assert_int_equal(latency->count[histogram_bucket(7)], 3);
+    assert_int_equal(latency->count[histogram_bucket(20)], 6); /* held one value then, and does now */
+    assert_int_equal(latency->count[histogram_bucket(32)], 0); /* 32 or 33: the odd one counts as slower */
+    assert_int_equal(latency->count[histogram_bucket(33)], 1);
+    assert_int_equal(latency->count[HISTOGRAM_BUCKETS - 2], 5);
+    assert_int_equal(latency->count[HISTOGRAM_BUCKETS - 1], 5);
+    assert_int_equal(latency->sum_us, 900);
+    latency = &evidence.side[SIDE_NEW].latency; /* 1024 to 1087, 1088 to 1151 */
+    assert_int_equal(latency->count[histogram_bucket(1024)], 250);
+    assert_int_equal(latency->count[histogram_bucket(1056)], 251);
+    assert_int_equal(latency->count[histogram_bucket(1088)], 249);
+    assert_int_equal(latency->count[histogram_bucket(1120)], 250);
+    assert_int_equal(histogram_total(latency), 1000);
+}
+
+static void damaged_evidence_is_refused(void **state)
+{
+    (void)state;
+    static const char *const damages[] = {
+        "{\"new\": {\"errors\": 5001}}",
+        "{\"new\": {\"unanswered\": 5001}}",
+        "{\"new\": {\"unanswered\": \"1\"}}",
+        "{\"new\": {\"unanswered\": -1}}",
+        "{\"new\": {\"steps\": 16}}",
+        "{\"new\": {\"latency\": [[896, 1]]}}",
+        "{\"new\": {\"latency\": [[-1, 1]]}}",
+        "{\"new\": {\"latency\": {}}}",
+        "{\"mismatched\": 78}",
+        "{\"marks\": []}",
+        "{\"marks\": {\"keys\": \"00\"}}",
+        "{\"marks\": {\"keys\": 3}}",
+    };
+    struct evidence evidence;
+    for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+        fill(&evidence);
+        json_t *json = evidence_save(&evidence);
+        json_t *damage = json_loads(damages[i], 0, NULL);
+        assert_non_null(damage);
+        assert_int_equal(json_object_update_recursive(json, damage), 0);
+        assert_false(evidence_load(json, &evidence));
+        json_decref(damage);
+        json_decref(json);
+    }
+    fill(&evidence);
+    json_t *json = evidence_save(&evidence);
+    char text[SKETCH_WORDS * 16 + 1];
+    memset(text, '0', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    text[77] = 'g';
+    json_object_set_new(json_object_get(json, "marks"), "paths", json_string(text));
+    assert_false(evidence_load(json, &evidence));
+    json_decref(json);
+    json = json_loads("{\"judged\": 5, \"errors\": 0, \"sum_us\": 0, \"latency\": [[464, 5]]}", 0, NULL);
+    json_t *old = json_pack("{s:O, s:o, s:i, s:i}", "legacy", json, "new", json, "compared", 0, "mismatched", 0);
+    assert_false(evidence_load(old, &evidence)); /* the old layout had fewer buckets */
+    json_decref(old);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +348,13 @@ int main(void)
         cmocka_unit_test(a_forgotten_report_begins_anew),
         cmocka_unit_test(a_restart_goes_on_where_the_totals_are),
         cmocka_unit_test(a_restart_without_the_totals_keeps_what_was_saved),
+        cmocka_unit_test(only_what_got_no_answer_is_unanswered),
+        cmocka_unit_test(what_is_done_without_the_share_is_not_compared),
+        cmocka_unit_test(a_stage_that_begins_while_skipping_begins_empty),
+        cmocka_unit_test(marks_are_of_the_stage),
+        cmocka_unit_test(what_is_saved_is_read_back),
+        cmocka_unit_test(what_the_first_version_saved_is_still_read),
+        cmocka_unit_test(damaged_evidence_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

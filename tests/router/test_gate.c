@@ -1,11 +1,18 @@
-/* Gates: pass, fail and undecided on each side of the limit, and when a gate does not apply. */
+/* Gates: pass, fail and undecided on each side of the limit, when a gate does not apply, and what more it would take.
+ */
 #include "fixture.h"
 
+#include <math.h>
+#include <time.h>
+
+#include "config/arena.h"
+#include "config/schedule.h"
 #include "router/gate.h"
 
 static struct evidence evidence;
 static struct config_gates gates;
 static struct gate_traffic traffic;
+static struct gate_world world;
 static struct gate_report report;
 
 static void add(enum side side, uint64_t count, uint64_t errors, uint64_t latency_us)
@@ -16,32 +23,81 @@ static void add(enum side side, uint64_t count, uint64_t errors, uint64_t latenc
     to->latency.count[histogram_bucket(latency_us)] += count;
 }
 
+static void add_both(uint64_t count, uint64_t new_errors, uint64_t legacy_errors)
+{
+    add(SIDE_NEW, count, new_errors, 1000);
+    add(SIDE_LEGACY, count, legacy_errors, 1000);
+}
+
+static void ask(struct sketch *sketch, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        sketch_add(sketch, i * 37);
+}
+
 static int begin(void **state)
 {
     (void)state;
     memset(&evidence, 0, sizeof(evidence));
-    gates = (struct config_gates){100, RATE_UNSET, RATE_UNSET, RATE_UNSET, 0.99};
+    gates = (struct config_gates){
+        .min_requests = 100,
+        .error_rate_increase = RATE_UNSET,
+        .error_rate = RATE_UNSET,
+        .availability = RATE_UNSET,
+        .p50_increase = RATE_UNSET,
+        .p95_increase = RATE_UNSET,
+        .p99_increase = RATE_UNSET,
+        .p95_ratio = RATE_UNSET,
+        .mismatch_rate = RATE_UNSET,
+        .confidence = 0.99,
+    };
     traffic = (struct gate_traffic){5000, SHARE_ALL};
+    world = (struct gate_world){.wall_ms = 1700000000000};
     return 0;
+}
+
+static void judge_all(void)
+{
+    gates_judge(&gates, &traffic, &evidence, &world, &report);
+    for (int kind = 0; kind < GATES; kind++) {
+        const struct gate_result *result = &report.gate[kind];
+        assert_true(strlen(result->sentence) > 0);
+        assert_true(result->applies || result->verdict == VERDICT_PASS);
+        assert_true((result->verdict == VERDICT_UNDECIDED) == (result->growth != 1));
+        assert_true(result->growth == 0 || result->growth >= 1);
+        assert_true(!result->measured || (result->low <= result->high && result->confidence > 0));
+    }
 }
 
 static enum verdict judge(enum gate_kind kind)
 {
-    gates_judge(&gates, &traffic, &evidence, &report);
-    assert_true(strlen(report.gate[kind].sentence) > 0);
-    assert_true(report.gate[kind].applies || report.gate[kind].verdict == VERDICT_PASS);
+    judge_all();
     return report.gate[kind].verdict;
 }
+
+static bool says(enum gate_kind kind, const char *words)
+{
+    if (strstr(report.gate[kind].sentence, words) != NULL)
+        return true;
+    print_error("%s\n", report.gate[kind].sentence);
+    return false;
+}
+
+/* ---- volume ---- */
 
 static void enough_requests_are_wanted_on_every_side_with_traffic(void **state)
 {
     (void)state;
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_UNDECIDED);
+    assert_true(report.gate[GATE_MIN_REQUESTS].growth == 0); /* nothing to go by */
     add(SIDE_NEW, 100, 0, 1000);
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_UNDECIDED);
-    add(SIDE_LEGACY, 99, 0, 1000);
+    add(SIDE_LEGACY, 50, 0, 1000);
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_UNDECIDED);
-    add(SIDE_LEGACY, 1, 0, 1000);
+    assert_true(says(GATE_MIN_REQUESTS, "0 more on new, 50 more on legacy, 0 more compared"));
+    assert_true(fabs(report.gate[GATE_MIN_REQUESTS].growth - 2) < 0.05);
+    assert_int_equal(report.gate[GATE_MIN_REQUESTS].evidence, 50);
+    add(SIDE_LEGACY, 50, 0, 1000);
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_PASS);
     assert_int_equal(report.verdict, VERDICT_PASS);
 }
@@ -67,92 +123,496 @@ static void a_stage_at_100_percent_wants_new_only(void **state)
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_PASS);
     gates.error_rate_increase = 0.02;
     assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED); /* nothing to compare with: no guess */
-    assert_non_null(strstr(report.gate[GATE_ERROR_RATE_INCREASE].sentence, "force"));
-    add(SIDE_LEGACY, 100, 0, 1000); /* carried over from the stage before */
+    assert_true(says(GATE_ERROR_RATE_INCREASE, "promote with force; more like these will not decide it"));
+    assert_true(isinf(report.gate[GATE_ERROR_RATE_INCREASE].growth));
+    add(SIDE_LEGACY, 5000, 0, 1000); /* carried over from the stage before: it stays as it is */
+    add(SIDE_NEW, 100, 0, 1000);
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    assert_true(says(GATE_ERROR_RATE_INCREASE, "requests more on new if"));
+    assert_int_equal(report.gate[GATE_ERROR_RATE_INCREASE].evidence, 200);
     add(SIDE_NEW, 1000, 0, 1000);
-    add(SIDE_LEGACY, 1000, 0, 1000);
     assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
 }
 
-static void an_error_rate_passes_only_when_the_whole_interval_is_below(void **state)
+static void different_clients_are_counted(void **state)
+{
+    (void)state;
+    gates.min_distinct_keys = 20;
+    add(SIDE_NEW, 1000, 0, 1000);
+    assert_int_equal(judge(GATE_MIN_DISTINCT_KEYS), VERDICT_UNDECIDED);
+    ask(&evidence.marks.keys, 19);
+    assert_int_equal(judge(GATE_MIN_DISTINCT_KEYS), VERDICT_UNDECIDED);
+    assert_true(says(GATE_MIN_DISTINCT_KEYS, "about 19 asked new, 20 wanted"));
+    assert_true(report.gate[GATE_MIN_DISTINCT_KEYS].growth == 0); /* who else will come, nobody can tell */
+    ask(&evidence.marks.keys, 21);
+    assert_int_equal(judge(GATE_MIN_DISTINCT_KEYS), VERDICT_PASS);
+    traffic.percent = 0;
+    memset(&evidence.marks, 0, sizeof(evidence.marks));
+    assert_int_equal(judge(GATE_MIN_DISTINCT_KEYS), VERDICT_PASS);
+    assert_false(report.gate[GATE_MIN_DISTINCT_KEYS].applies);
+}
+
+/* ---- rates ---- */
+
+static void an_increase_passes_only_when_the_whole_interval_is_below(void **state)
+{
+    (void)state;
+    const struct gate_result *gate = &report.gate[GATE_ERROR_RATE_INCREASE];
+    gates.error_rate_increase = 0.02;
+    add_both(99, 0, 0);
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    assert_true(says(GATE_ERROR_RATE_INCREASE, "not enough requests on new yet: 99 of 100"));
+    assert_false(gate->measured);
+    add_both(301, 0, 0);
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED); /* +- 2.2 % */
+    assert_true(gate->measured && gate->high > 0.02 && gate->low < 0 && gate->limit == 0.02 && gate->evidence == 400);
+    add_both(300, 0, 0);
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
+    assert_true(gate->high < 0.02 && gate->value == 0);
+    evidence.side[SIDE_NEW].errors = 20; /* 2.9 %: above the limit, but not surely */
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    evidence.side[SIDE_NEW].errors = 70;
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_FAIL);
+    assert_true(gate->low > 0.02);
+    assert_int_equal(report.verdict, VERDICT_FAIL);
+    assert_int_equal(report.decisive, GATE_ERROR_RATE_INCREASE);
+    evidence.side[SIDE_LEGACY].errors = 70; /* legacy is as bad: no increase, but not surely below the limit either */
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    traffic.percent = 0;
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
+    assert_false(gate->applies);
+}
+
+/* Half of all requests fail on both sides: nobody is to blame, and nothing is proved either. */
+static void a_shared_outage_fails_nobody(void **state)
 {
     (void)state;
     gates.error_rate_increase = 0.02;
-    add(SIDE_NEW, 200, 0, 1000);
-    add(SIDE_LEGACY, 200, 0, 1000);
-    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED); /* +- 3.2 % */
-    add(SIDE_NEW, 300, 0, 1000);
-    add(SIDE_LEGACY, 300, 0, 1000);
-    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS); /* +- 1.3 % */
-    assert_true(report.gate[GATE_ERROR_RATE_INCREASE].high < 0.02);
-    evidence.side[SIDE_NEW].errors = 12; /* 2.4 %: above the limit, but not surely */
-    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
-    evidence.side[SIDE_NEW].errors = 50;
-    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_FAIL);
-    assert_true(report.gate[GATE_ERROR_RATE_INCREASE].low > 0.02);
-    assert_int_equal(report.verdict, VERDICT_FAIL);
-    assert_int_equal(report.decisive, GATE_ERROR_RATE_INCREASE);
-    evidence.side[SIDE_LEGACY].errors = 50; /* legacy is as bad: no increase, but not surely below the limit either */
-    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    for (int i = 0; i < 40; i++) {
+        add_both(250, 126 - (uint64_t)i % 3, 126 - (uint64_t)i % 4);
+        assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    }
+    add_both(200000, 0, 0); /* it is over */
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
 }
 
-static void p95_is_judged_by_its_interval(void **state)
+static void the_side_with_fewer_requests_decides(void **state)
 {
     (void)state;
-    gates.p95_increase = 0.20;
-    add(SIDE_NEW, 1900, 0, 1000);
-    add(SIDE_NEW, 100, 0, 5000);
-    add(SIDE_LEGACY, 1900, 0, 1000);
-    add(SIDE_LEGACY, 100, 0, 5000);
-    assert_int_equal(judge(GATE_P95_INCREASE), VERDICT_UNDECIDED); /* p95 lies on a cliff: 1 ms or 5 ms */
-    begin(NULL);
-    gates.p95_increase = 0.20;
-    add(SIDE_NEW, 2000, 0, 1000);
-    add(SIDE_LEGACY, 2000, 0, 1000);
-    assert_int_equal(judge(GATE_P95_INCREASE), VERDICT_PASS);
-    begin(NULL);
-    gates.p95_increase = 0.20;
-    add(SIDE_NEW, 2000, 0, 1500);
-    add(SIDE_LEGACY, 2000, 0, 1000);
-    assert_int_equal(judge(GATE_P95_INCREASE), VERDICT_FAIL);
-    begin(NULL);
-    gates.p95_increase = 0.20;
-    gates.min_requests = 10;
-    add(SIDE_NEW, 50, 0, 1000);
-    add(SIDE_LEGACY, 50, 0, 1000);
-    assert_int_equal(judge(GATE_P95_INCREASE), VERDICT_UNDECIDED); /* 50 values have no upper bound for p95 */
+    gates.error_rate_increase = 0.02;
+    add(SIDE_NEW, 100, 1, 1000);
+    add(SIDE_LEGACY, 100000, 1000, 1000);
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    assert_int_equal(report.gate[GATE_ERROR_RATE_INCREASE].evidence, 100);
+    assert_true(says(GATE_ERROR_RATE_INCREASE, "more on new and "));
+    add(SIDE_NEW, 3000, 30, 1000);
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
 }
 
-static void mismatches_are_judged_by_their_exact_interval(void **state)
+static void an_error_rate_is_judged_without_legacy(void **state)
+{
+    (void)state;
+    gates.error_rate = 0.02;
+    add(SIDE_NEW, 99, 0, 1000);
+    assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_UNDECIDED);
+    assert_false(report.gate[GATE_ERROR_RATE].measured);
+    add(SIDE_NEW, 901, 0, 1000);
+    assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_PASS);
+    evidence.side[SIDE_NEW].errors = 21;
+    assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_UNDECIDED);
+    assert_true(report.gate[GATE_ERROR_RATE].value == 0.021);
+    evidence.side[SIDE_NEW].errors = 50;
+    assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_FAIL);
+    assert_true(says(GATE_ERROR_RATE, "error rate of new 5.000 %: between "));
+    evidence.side[SIDE_NEW].errors = 1000;
+    assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_FAIL);
+    gates.error_rate = 1;
+    assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_PASS); /* no rate is above it */
+    evidence.side[SIDE_NEW].errors = 0;
+    gates.error_rate = 0;
+    assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_UNDECIDED); /* no number of requests shows that there is none */
+    assert_true(says(GATE_ERROR_RATE, "more like these will not decide it"));
+    traffic.percent = 0;
+    assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_PASS);
+    assert_false(report.gate[GATE_ERROR_RATE].applies);
+}
+
+static void availability_is_what_was_answered_with_any_status(void **state)
+{
+    (void)state;
+    gates.availability = 0.99;
+    add(SIDE_NEW, 99, 0, 1000);
+    assert_int_equal(judge(GATE_AVAILABILITY), VERDICT_UNDECIDED);
+    add(SIDE_NEW, 1901, 1000, 1000); /* half of it 500s, all of it answered */
+    assert_int_equal(judge(GATE_AVAILABILITY), VERDICT_PASS);
+    assert_true(report.gate[GATE_AVAILABILITY].value == 1 && report.gate[GATE_AVAILABILITY].high == 1);
+    evidence.side[SIDE_NEW].unanswered = 10;
+    assert_int_equal(judge(GATE_AVAILABILITY), VERDICT_UNDECIDED);
+    assert_true(says(GATE_AVAILABILITY, "new answered 99.5000 % of what it was asked"));
+    evidence.side[SIDE_NEW].unanswered = 60;
+    assert_int_equal(judge(GATE_AVAILABILITY), VERDICT_FAIL);
+    assert_true(report.gate[GATE_AVAILABILITY].high < 0.99 && report.gate[GATE_AVAILABILITY].low < 0.97);
+    traffic.percent = 0;
+    assert_int_equal(judge(GATE_AVAILABILITY), VERDICT_PASS);
+    assert_false(report.gate[GATE_AVAILABILITY].applies);
+}
+
+/* One client with a broken cookie, or one path that always fails, moves no plan. */
+static void errors_of_few_clients_or_paths_do_not_fail(void **state)
+{
+    (void)state;
+    static const enum gate_kind kinds[] = {GATE_ERROR_RATE_INCREASE, GATE_ERROR_RATE, GATE_AVAILABILITY};
+    gates.error_rate_increase = 0.02;
+    gates.error_rate = 0.02;
+    gates.availability = 0.99;
+    gates.min_distinct_keys = 5;
+    add_both(2000, 200, 0);
+    evidence.side[SIDE_NEW].unanswered = 200;
+    ask(&evidence.marks.keys, 300);
+    ask(&evidence.marks.paths, 3);
+    ask(&evidence.marks.error_keys, 1);
+    ask(&evidence.marks.error_paths, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(judge(kinds[i]), VERDICT_UNDECIDED);
+        assert_true(says(kinds[i], "all errors come from 1 client and 3 paths"));
+        assert_true(report.gate[kinds[i]].growth == 0);
+    }
+    assert_int_equal(report.verdict, VERDICT_UNDECIDED);
+    ask(&evidence.marks.error_keys, 5); /* three paths are all there are */
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(judge(kinds[i]), VERDICT_FAIL);
+    memset(&evidence.marks.error_paths, 0, sizeof(evidence.marks.error_paths));
+    ask(&evidence.marks.error_paths, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(judge(kinds[i]), VERDICT_UNDECIDED);
+        assert_true(says(kinds[i], "all errors come from 5 clients and 1 path:"));
+    }
+    gates.min_distinct_keys = 0; /* not asked for */
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(judge(kinds[i]), VERDICT_FAIL);
+}
+
+static void mismatches_are_judged_by_their_rate(void **state)
 {
     (void)state;
     gates.mismatch_rate = 0.001;
     evidence.pairs.compared = 99;
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_UNDECIDED);
-    evidence.pairs.compared = 5000; /* at most 0.106 % */
+    assert_true(says(GATE_MISMATCH_RATE, "not enough compared pairs yet: 99 of 100"));
+    evidence.pairs.compared = 5000;
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_UNDECIDED);
-    assert_non_null(strstr(report.gate[GATE_MISMATCH_RATE].sentence, "about 5296 pairs without a difference"));
-    evidence.pairs.compared = 5296;
+    assert_true(says(GATE_MISMATCH_RATE, "0 of 5,000 compared pairs differ"));
+    assert_true(says(GATE_MISMATCH_RATE, "pairs more if it goes on like this"));
+    evidence.pairs.compared = 8400;
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_PASS);
-    evidence.pairs.compared = 5295;
-    assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_UNDECIDED);
     evidence.pairs = (struct comparison_totals){500, 1}; /* 0.2 %, but one pair proves little */
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_UNDECIDED);
     evidence.pairs = (struct comparison_totals){5295, 30};
+    assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_FAIL);
+    traffic.percent = 0; /* pairs need no live traffic */
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_FAIL);
     traffic.shadow = 0;
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_PASS);
     assert_false(report.gate[GATE_MISMATCH_RATE].applies);
 }
 
+/* ---- latency ---- */
+
+static void latencies_are_judged_by_their_interval(void **state)
+{
+    (void)state;
+    static const struct {
+        enum gate_kind kind;
+        double *limit;
+        double value;
+        const char *name;
+    } kinds[] = {
+        {GATE_P50_INCREASE, &gates.p50_increase, 0.2, "p50 of new"},
+        {GATE_P95_INCREASE, &gates.p95_increase, 0.2, "p95 of new"},
+        {GATE_P99_INCREASE, &gates.p99_increase, 0.2, "p99 of new"},
+        {GATE_P95_RATIO, &gates.p95_ratio, 1.2, "p95 of new"},
+    };
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        const struct gate_result *gate = &report.gate[kinds[i].kind];
+        double unit = kinds[i].kind == GATE_P95_RATIO ? 1 : 0;
+        begin(NULL);
+        *kinds[i].limit = kinds[i].value;
+        assert_int_equal(judge(kinds[i].kind), VERDICT_UNDECIDED);
+        add_both(2000, 0, 0);
+        assert_int_equal(judge(kinds[i].kind), VERDICT_PASS);
+        assert_true(says(kinds[i].kind, kinds[i].name));
+        assert_true(fabs(gate->value - unit) < 0.001 && gate->high < unit + 0.07 && gate->low > unit - 0.07);
+        assert_int_equal(gate->evidence, 2000);
+        begin(NULL);
+        *kinds[i].limit = kinds[i].value;
+        add(SIDE_NEW, 2000, 0, 1500);
+        add(SIDE_LEGACY, 2000, 0, 1000);
+        assert_int_equal(judge(kinds[i].kind), VERDICT_FAIL);
+        assert_true(gate->low > 0.4 + unit);
+        begin(NULL);
+        *kinds[i].limit = kinds[i].value;
+        add(SIDE_NEW, 2000, 0, 1000); /* faster */
+        add(SIDE_LEGACY, 2000, 0, 1500);
+        assert_int_equal(judge(kinds[i].kind), VERDICT_PASS);
+        traffic.percent = 0;
+        assert_int_equal(judge(kinds[i].kind), VERDICT_PASS);
+        assert_false(gate->applies);
+    }
+}
+
+static void a_cliff_at_the_quantile_decides_nothing(void **state)
+{
+    (void)state;
+    gates.p95_increase = 0.20;
+    for (int side = 0; side < SIDES; side++) {
+        add((enum side)side, 1900, 0, 1000);
+        add((enum side)side, 100, 0, 5000);
+    }
+    assert_int_equal(judge(GATE_P95_INCREASE), VERDICT_UNDECIDED); /* p95 is 1 ms or 5 ms */
+}
+
+static void few_values_have_no_bound_above(void **state)
+{
+    (void)state;
+    gates.p95_increase = 0.20;
+    gates.min_requests = 10;
+    add_both(150, 0, 0);
+    assert_int_equal(judge(GATE_P95_INCREASE), VERDICT_UNDECIDED);
+    assert_true(isinf(report.gate[GATE_P95_INCREASE].high));
+    assert_true(says(GATE_P95_INCREASE, "too few requests for a bound above"));
+    assert_true(says(GATE_P95_INCREASE, "requests more on each side"));
+    begin(NULL);
+    gates.p95_increase = 0.20;
+    add(SIDE_NEW, 2000, 0, 0); /* less than a microsecond: no ratio of it is told */
+    add(SIDE_LEGACY, 2000, 0, 0);
+    assert_int_equal(judge(GATE_P95_INCREASE), VERDICT_UNDECIDED);
+}
+
+/* ---- others' word ---- */
+
+static void a_webhook_says_go_or_not_yet(void **state)
+{
+    (void)state;
+    gates.webhook.url = "http://127.0.0.1:9/go";
+    add_both(1000, 0, 0);
+    assert_int_equal(judge(GATE_WEBHOOK), VERDICT_UNDECIDED);
+    assert_int_equal(report.verdict, VERDICT_UNDECIDED);
+    assert_int_equal(report.decisive, GATE_WEBHOOK);
+    assert_true(report.gate[GATE_WEBHOOK].growth == 0);
+    world.approval = (struct approval_answer){APPROVAL_HOLD, "409 at 12:03"};
+    assert_int_equal(judge(GATE_WEBHOOK), VERDICT_UNDECIDED);
+    assert_true(says(GATE_WEBHOOK, "not yet: 409 at 12:03"));
+    world.approval = (struct approval_answer){APPROVAL_GO, "200 at 12:04"};
+    assert_int_equal(judge(GATE_WEBHOOK), VERDICT_PASS);
+    assert_true(report.gate[GATE_WEBHOOK].applies);
+    assert_int_equal(report.verdict, VERDICT_PASS);
+}
+
+static uint64_t utc(const char *text)
+{
+    struct tm parts = {0};
+    const char *end = strptime(text, "%Y-%m-%d %H:%M", &parts);
+    assert_true(end != NULL && *end == '\0');
+    return (uint64_t)timegm(&parts) * 1000;
+}
+
+static struct schedule *schedule(struct config_arena *arena, const char *first, const char *second)
+{
+    struct schedule *made = NULL;
+    const char *why = NULL;
+    if (!schedule_add(&made, arena, first, &why) || (second != NULL && !schedule_add(&made, arena, second, &why)))
+        fail_msg("%s", why != NULL ? why : "no memory");
+    return made;
+}
+
+static void a_window_opens_and_shuts(void **state)
+{
+    (void)state;
+    struct config_arena *arena = config_arena_new();
+    assert_non_null(arena);
+    add_both(1000, 0, 0);
+    gates.only = schedule(arena, "Mon-Thu 09:00-16:00 Europe/Berlin", NULL);
+    world.wall_ms = utc("2026-11-24 10:00"); /* a Tuesday */
+    assert_int_equal(judge(GATE_WINDOW), VERDICT_PASS);
+    assert_true(report.gate[GATE_WINDOW].applies);
+    world.wall_ms = utc("2026-11-26 15:00"); /* 16:00 in Berlin */
+    assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED);
+    assert_true(says(GATE_WINDOW, "not now, only Mon-Thu 09:00-16:00 Europe/Berlin; opens 2026-11-30 08:00 UTC"));
+    assert_int_equal(report.verdict, VERDICT_UNDECIDED);
+    assert_true(report.gate[GATE_WINDOW].growth == 0);
+    gates.only = schedule(arena, "Mon 09:00-16:00", "Fri 09:00-10:00");
+    assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED);
+    assert_true(says(GATE_WINDOW, "only at the times the stage names; opens 2026-11-27 09:00 UTC"));
+    config_arena_free(arena);
+}
+
+static void a_freeze_shuts_every_window(void **state)
+{
+    (void)state;
+    struct config_arena *arena = config_arena_new();
+    assert_non_null(arena);
+    add_both(1000, 0, 0);
+    world.freeze = schedule(arena, "2026-12-20 18:00 - 2027-01-07 08:00", NULL);
+    world.wall_ms = utc("2026-12-20 17:59");
+    assert_int_equal(judge(GATE_WINDOW), VERDICT_PASS);
+    assert_true(report.gate[GATE_WINDOW].applies);
+    world.wall_ms = utc("2026-12-20 18:00");
+    assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED);
+    assert_true(says(GATE_WINDOW, "changes are frozen; opens 2027-01-07 08:00 UTC"));
+    gates.only = schedule(arena, "Mon-Wed 09:00-16:00", NULL); /* the freeze ends on a Thursday */
+    assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED);
+    assert_true(says(GATE_WINDOW, "changes are frozen; opens 2027-01-11 09:00 UTC"));
+    world.wall_ms = utc("2026-12-19 12:00"); /* a Saturday: Monday is frozen */
+    assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED);
+    assert_true(says(GATE_WINDOW, "only Mon-Wed 09:00-16:00; opens 2027-01-11 09:00 UTC"));
+    gates.only = schedule(arena, "2026-01-01 - 2026-01-02", NULL);
+    assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED);
+    assert_true(says(GATE_WINDOW, "does not open within a year"));
+    config_arena_free(arena);
+}
+
+static void a_plan_waits_for_another(void **state)
+{
+    (void)state;
+    add_both(1000, 0, 0);
+    world.waits_for = "planner is in stage canary, and must be done";
+    assert_int_equal(judge(GATE_DEPENDENCY), VERDICT_UNDECIDED);
+    assert_true(says(GATE_DEPENDENCY, "planner is in stage canary, and must be done"));
+    assert_int_equal(report.decisive, GATE_DEPENDENCY);
+    world.waits_for = NULL;
+    assert_int_equal(judge(GATE_DEPENDENCY), VERDICT_PASS);
+    assert_false(report.gate[GATE_DEPENDENCY].applies);
+}
+
+/* ---- what more it takes ---- */
+
+static void scale(double factor)
+{
+    for (int side = 0; side < SIDES; side++) {
+        struct evidence_side *to = &evidence.side[side];
+        to->judged = (uint64_t)llround((double)to->judged * factor);
+        to->errors = (uint64_t)llround((double)to->errors * factor);
+        to->unanswered = (uint64_t)llround((double)to->unanswered * factor);
+        for (uint32_t b = 0; b < HISTOGRAM_BUCKETS; b++)
+            to->latency.count[b] = (uint64_t)llround((double)to->latency.count[b] * factor);
+    }
+    evidence.pairs.compared = (uint64_t)llround((double)evidence.pairs.compared * factor);
+    evidence.pairs.mismatched = (uint64_t)llround((double)evidence.pairs.mismatched * factor);
+}
+
+/* What was foretold comes true, and not much sooner. */
+static void the_growth_that_is_told_decides(void **state)
+{
+    (void)state;
+    static const enum gate_kind kinds[] = {GATE_MIN_REQUESTS, GATE_ERROR_RATE_INCREASE, GATE_ERROR_RATE,
+                                           GATE_AVAILABILITY, GATE_P95_INCREASE,        GATE_P95_RATIO,
+                                           GATE_MISMATCH_RATE};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        for (int early = 0; early < 2; early++) {
+            begin(NULL);
+            gates.min_requests = 2000;
+            gates.error_rate_increase = 0.02;
+            gates.error_rate = 0.02;
+            gates.availability = 0.99;
+            gates.p95_increase = 0.2;
+            gates.p95_ratio = 1.2;
+            gates.mismatch_rate = 0.001;
+            add(SIDE_NEW, 950, 10, 1000);
+            add(SIDE_NEW, 45, 0, 1300);
+            add(SIDE_NEW, 5, 0, 9000);
+            add(SIDE_LEGACY, 900, 9, 1000);
+            add(SIDE_LEGACY, 95, 0, 1300);
+            add(SIDE_LEGACY, 5, 0, 9000);
+            evidence.side[SIDE_NEW].unanswered = 3;
+            evidence.pairs.compared = 2000;
+            assert_int_equal(judge(kinds[i]), VERDICT_UNDECIDED);
+            double growth = report.gate[kinds[i]].growth;
+            assert_true(isfinite(growth) && growth > 1);
+            scale(early ? growth * 0.93 : growth * 1.01);
+            if (judge(kinds[i]) != (early ? VERDICT_UNDECIDED : VERDICT_PASS))
+                fail_msg("%s at %s growth %g: %s", gate_name(kinds[i]), early ? "less than" : "its", growth,
+                         report.gate[kinds[i]].sentence);
+        }
+    }
+}
+
+static void a_sentence_says_how_many_more(void **state)
+{
+    (void)state;
+    gates.error_rate_increase = 0.02;
+    add_both(400, 0, 0);
+    judge_all();
+    double more = (report.gate[GATE_ERROR_RATE_INCREASE].growth - 1) * 400;
+    assert_true(more > 40 && more < 80); /* 455 decide */
+    char words[80];
+    (void)snprintf(words, sizeof(words), "; about %.0f requests more on each side if it goes on like this", ceil(more));
+    assert_true(says(GATE_ERROR_RATE_INCREASE, words));
+    begin(NULL);
+    gates.error_rate_increase = 0.02;
+    add_both(100000, 3200, 1000); /* 2.2 points: it takes long */
+    judge_all();
+    more = (report.gate[GATE_ERROR_RATE_INCREASE].growth - 1) * 100000;
+    if (more < 100000 || more >= 990000)
+        fail_msg("%.0f", more);
+    (void)snprintf(words, sizeof(words), "about %d0,000 requests more on each side", (int)ceil(more / 10000));
+    assert_true(says(GATE_ERROR_RATE_INCREASE, words));
+    evidence.side[SIDE_NEW].errors = 3000; /* 2 points: exactly the limit */
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    assert_true(isinf(report.gate[GATE_ERROR_RATE_INCREASE].growth));
+    assert_true(says(GATE_ERROR_RATE_INCREASE, "more like these will not decide it"));
+}
+
+static void who_does_not_ask_for_growth_gets_the_same_verdicts(void **state)
+{
+    (void)state;
+    gates.error_rate_increase = 0.02;
+    gates.p95_increase = 0.2;
+    gates.mismatch_rate = 0.001;
+    evidence.pairs.compared = 20000;
+    for (int i = 0; i < 30; i++) {
+        add_both(40, 1, 1);
+        judge_all();
+        struct gate_report full = report;
+        world.verdicts_only = true;
+        judge_all();
+        world.verdicts_only = false;
+        for (int kind = 0; kind < GATES; kind++) {
+            assert_int_equal(report.gate[kind].verdict, full.gate[kind].verdict);
+            assert_true(report.gate[kind].growth == (full.gate[kind].verdict == VERDICT_UNDECIDED ? 0 : 1));
+        }
+    }
+}
+
+/* ---- all together ---- */
+
+static void each_gate_has_its_own_confidence(void **state)
+{
+    (void)state;
+    gates.error_rate_increase = 0.02;
+    gates.error_rate = 0.02;
+    add_both(400, 0, 0);
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    assert_true(report.gate[GATE_ERROR_RATE_INCREASE].confidence == 0.99);
+    gates.confidence_of.error_rate_increase = 0.9;
+    gates.confidence_of.error_rate = 0.999999;
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
+    assert_true(report.gate[GATE_ERROR_RATE_INCREASE].confidence == 0.9);
+    assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_UNDECIDED);
+    assert_true(report.gate[GATE_ERROR_RATE].confidence == 0.999999);
+}
+
 static void gates_not_asked_for_do_not_apply(void **state)
 {
     (void)state;
     gates.min_requests = 0;
-    gates_judge(&gates, &traffic, &evidence, &report);
+    judge_all();
     assert_int_equal(report.verdict, VERDICT_PASS);
-    for (int i = 0; i < GATES; i++)
+    for (int i = 0; i < GATES; i++) {
         assert_false(report.gate[i].applies);
+        for (int j = 0; j < i; j++)
+            assert_string_not_equal(gate_name((enum gate_kind)i), gate_name((enum gate_kind)j));
+    }
+    assert_string_equal(gate_name(GATES), "unknown");
 }
 
 static void a_failure_beats_undecided_beats_pass(void **state)
@@ -160,13 +620,12 @@ static void a_failure_beats_undecided_beats_pass(void **state)
     (void)state;
     gates.error_rate_increase = 0.02;
     gates.mismatch_rate = 0.01;
-    add(SIDE_NEW, 1000, 0, 1000);
-    add(SIDE_LEGACY, 1000, 0, 1000);
-    gates_judge(&gates, &traffic, &evidence, &report);
+    add_both(1000, 0, 0);
+    judge_all();
     assert_int_equal(report.verdict, VERDICT_UNDECIDED);
     assert_int_equal(report.decisive, GATE_MISMATCH_RATE);
     evidence.side[SIDE_NEW].errors = 200;
-    gates_judge(&gates, &traffic, &evidence, &report);
+    judge_all();
     assert_int_equal(report.verdict, VERDICT_FAIL);
     assert_int_equal(report.decisive, GATE_ERROR_RATE_INCREASE);
 }
@@ -176,15 +635,23 @@ static void counts_of_any_size_give_a_verdict(void **state)
 {
     (void)state;
     static const uint64_t sizes[] = {0, 1, 99, 100, 12345, 1000000000, INT64_MAX / 1024};
-    gates = (struct config_gates){100, 0.02, 0.2, 0.0001, 0.999};
+    gates.error_rate_increase = gates.error_rate = 0.02;
+    gates.availability = 0.99;
+    gates.p50_increase = gates.p95_increase = gates.p99_increase = 0.2;
+    gates.p95_ratio = 1.2;
+    gates.mismatch_rate = 0.0001;
+    gates.confidence = 0.999;
     for (size_t i = 0; i < 7; i++) {
         for (size_t j = 0; j < 7; j++) {
             memset(&evidence, 0, sizeof(evidence));
             add(SIDE_NEW, sizes[i], sizes[i] / 3, 900);
             add(SIDE_LEGACY, sizes[j], 0, 900);
+            evidence.side[SIDE_NEW].unanswered = sizes[i] / 5;
             evidence.pairs = (struct comparison_totals){sizes[j], sizes[j] / 2};
-            gates_judge(&gates, &traffic, &evidence, &report);
+            judge_all();
             assert_int_not_equal(report.verdict, VERDICT_PASS);
+            if (i > 2 && j > 2)
+                assert_int_equal(report.verdict, VERDICT_FAIL);
         }
     }
 }
@@ -195,9 +662,25 @@ int main(void)
         cmocka_unit_test_setup(enough_requests_are_wanted_on_every_side_with_traffic, begin),
         cmocka_unit_test_setup(a_stage_at_0_percent_wants_legacy_and_pairs, begin),
         cmocka_unit_test_setup(a_stage_at_100_percent_wants_new_only, begin),
-        cmocka_unit_test_setup(an_error_rate_passes_only_when_the_whole_interval_is_below, begin),
-        cmocka_unit_test_setup(p95_is_judged_by_its_interval, begin),
-        cmocka_unit_test_setup(mismatches_are_judged_by_their_exact_interval, begin),
+        cmocka_unit_test_setup(different_clients_are_counted, begin),
+        cmocka_unit_test_setup(an_increase_passes_only_when_the_whole_interval_is_below, begin),
+        cmocka_unit_test_setup(a_shared_outage_fails_nobody, begin),
+        cmocka_unit_test_setup(the_side_with_fewer_requests_decides, begin),
+        cmocka_unit_test_setup(an_error_rate_is_judged_without_legacy, begin),
+        cmocka_unit_test_setup(availability_is_what_was_answered_with_any_status, begin),
+        cmocka_unit_test_setup(errors_of_few_clients_or_paths_do_not_fail, begin),
+        cmocka_unit_test_setup(mismatches_are_judged_by_their_rate, begin),
+        cmocka_unit_test_setup(latencies_are_judged_by_their_interval, begin),
+        cmocka_unit_test_setup(a_cliff_at_the_quantile_decides_nothing, begin),
+        cmocka_unit_test_setup(few_values_have_no_bound_above, begin),
+        cmocka_unit_test_setup(a_webhook_says_go_or_not_yet, begin),
+        cmocka_unit_test_setup(a_window_opens_and_shuts, begin),
+        cmocka_unit_test_setup(a_freeze_shuts_every_window, begin),
+        cmocka_unit_test_setup(a_plan_waits_for_another, begin),
+        cmocka_unit_test_setup(the_growth_that_is_told_decides, begin),
+        cmocka_unit_test_setup(a_sentence_says_how_many_more, begin),
+        cmocka_unit_test_setup(who_does_not_ask_for_growth_gets_the_same_verdicts, begin),
+        cmocka_unit_test_setup(each_gate_has_its_own_confidence, begin),
         cmocka_unit_test_setup(gates_not_asked_for_do_not_apply, begin),
         cmocka_unit_test_setup(a_failure_beats_undecided_beats_pass, begin),
         cmocka_unit_test_setup(counts_of_any_size_give_a_verdict, begin),

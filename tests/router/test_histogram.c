@@ -14,7 +14,7 @@ static void every_value_lies_in_its_bucket(void **state)
         assert_true(end_us > floor_us);
         assert_int_equal(histogram_bucket(floor_us), b);
         assert_int_equal(histogram_bucket(end_us - 1), b);
-        assert_true(b < 16 || (double)(end_us - floor_us) / (double)floor_us <= 1.0 / 16);
+        assert_true(b < HISTOGRAM_STEPS || (double)(end_us - floor_us) / (double)floor_us <= 1.0 / HISTOGRAM_STEPS);
     }
     assert_int_equal(histogram_bucket_floor(HISTOGRAM_BUCKETS), 1ull << 32);
     assert_int_equal(histogram_bucket(UINT64_MAX), HISTOGRAM_BUCKETS - 1);
@@ -30,7 +30,7 @@ static void quantiles_are_within_a_bucket_of_the_truth(void **state)
     static const double quantiles[] = {0.01, 0.5, 0.9, 0.95, 0.99, 1};
     for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
         double truth = quantiles[i] * 100000;
-        assert_true(fabs(histogram_quantile(&h, quantiles[i]) - truth) <= truth / 16);
+        assert_true(fabs(histogram_quantile(&h, quantiles[i]) - truth) <= truth / HISTOGRAM_STEPS);
     }
     assert_int_equal(histogram_total(&h), 100000);
     assert_int_equal(h.sum_us, 100000ull * 100001 / 2);

@@ -64,100 +64,20 @@ static void rates_of_any_size_are_ordered_and_narrow(void **state)
 }
 
 /* Newcombe, Statistics in Medicine 17 (1998) 873, table II, method 10: (a) is 0.0524 to 0.3339. */
-static void differences_have_newcombes_interval(void **state)
-{
-    (void)state;
-    static const struct {
-        uint64_t a, m, b, n;
-        double confidence, low, high;
-    } rows[] = {
-        {56, 70, 48, 80, 0.95, 0.052431472402364926, 0.33387265403690586},
-        {9, 10, 3, 10, 0.95, 0.17052272393450307, 0.809017973535488},
-        {10, 10, 0, 20, 0.95, 0.6790860371419148, 1},
-        {0, 500, 0, 500, 0.99, -0.013096011833243775, 0.013096011833243775},
-        {0, 10, 0, 10, 0.95, -0.27753279986288915, 0.27753279986288915},
-        {0, 0, 0, 10, 0.95, -1, 1},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct interval d = interval_of_difference(rows[i].a, rows[i].m, rows[i].b, rows[i].n, rows[i].confidence);
-        near(d.low, rows[i].low);
-        near(d.high, rows[i].high);
-    }
-}
-
-/* One value per bucket, so that a rank can be read back from the value. */
-static uint32_t rank_of(double us)
-{
-    return histogram_bucket((uint64_t)us) + 1;
-}
-
-static void quantiles_have_exact_order_statistics(void **state)
-{
-    (void)state;
-    static const struct {
-        uint32_t n;
-        double confidence;
-        uint32_t low;
-        uint32_t high; /* n + 1: none */
-    } rows[] = {
-        {100, 0.95, 90, 100}, {100, 0.99, 89, 101}, {58, 0.95, 51, 59}, {72, 0.95, 64, 72},
-        {73, 0.95, 65, 73},   {73, 0.99, 64, 74},   {10, 0.95, 8, 11},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct histogram h = {0};
-        for (uint32_t b = 0; b < rows[i].n; b++)
-            histogram_add(&h, histogram_bucket_floor(b));
-        struct interval interval = interval_of_quantile(&h, 0.95, rows[i].confidence);
-        assert_int_equal(rank_of(interval.low), rows[i].low);
-        if (rows[i].high > rows[i].n)
-            assert_true(isinf(interval.high));
-        else
-            assert_int_equal(rank_of(interval.high), rows[i].high);
-    }
-    struct histogram empty = {0};
-    struct interval nothing = interval_of_quantile(&empty, 0.95, 0.95);
-    assert_true(nothing.low == 0 && isinf(nothing.high));
-}
-
-static void a_huge_sample_is_still_exact_and_quick(void **state)
-{
-    (void)state;
-    struct histogram h = {0};
-    for (uint32_t b = 0; b < 400; b++)
-        h.count[b] = 2500000;
-    struct interval interval = interval_of_quantile(&h, 0.95, 0.99);
-    double truth = (double)histogram_bucket_floor(380);
-    assert_true(interval.low < truth * 1.02 && interval.low > truth * 0.98);
-    assert_true(interval.high > interval.low && interval.high < truth * 1.02);
-}
-
 /* 95 % of intervals hold the truth: of 2,000 at least 92 % must, or the formula is wrong. */
 static void intervals_hold_the_truth_as_often_as_they_say(void **state)
 {
     (void)state;
     uint64_t random = 7;
-    uint32_t rate_held = 0;
-    uint32_t difference_held = 0;
-    uint32_t quantile_held = 0;
+    uint32_t held = 0;
     for (int run = 0; run < 2000; run++) {
-        uint64_t a = 0;
-        uint64_t b = 0;
-        struct histogram h = {0};
-        for (int i = 0; i < 300; i++) {
-            a += next_random(&random) % 100 < 8;
-            b += next_random(&random) % 100 < 5;
-            histogram_add(&h, 1000 + next_random(&random) % 100000); /* p95 is 96,000 */
-        }
-        struct interval rate = interval_of_rate(a, 300, 0.95);
-        struct interval difference = interval_of_difference(a, 300, b, 300, 0.95);
-        struct interval quantile = interval_of_quantile(&h, 0.95, 0.95);
-        rate_held += rate.low <= 0.08 && rate.high >= 0.08;
-        difference_held += difference.low <= 0.03 && difference.high >= 0.03;
-        quantile_held += quantile.low <= 96000 && quantile.high >= 96000;
+        uint64_t events = 0;
+        for (int i = 0; i < 300; i++)
+            events += next_random(&random) % 100 < 8;
+        struct interval rate = interval_of_rate(events, 300, 0.95);
+        held += rate.low <= 0.08 && rate.high >= 0.08;
     }
-    assert_in_range(rate_held, 1880, 2000);
-    assert_in_range(difference_held, 1840, 1990);
-    assert_in_range(quantile_held, 1840, 2000);
+    assert_in_range(held, 1880, 2000);
 }
 
 int main(void)
@@ -166,9 +86,6 @@ int main(void)
         cmocka_unit_test(z_has_the_tabled_values),
         cmocka_unit_test(rates_have_the_exact_interval),
         cmocka_unit_test(rates_of_any_size_are_ordered_and_narrow),
-        cmocka_unit_test(differences_have_newcombes_interval),
-        cmocka_unit_test(quantiles_have_exact_order_statistics),
-        cmocka_unit_test(a_huge_sample_is_still_exact_and_quick),
         cmocka_unit_test(intervals_hold_the_truth_as_often_as_they_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -218,6 +218,170 @@ static void restoring_after_the_first_configuration_is_refused(void **state)
     fixture_free(f);
 }
 
+/* ---- what version 2 added ---- */
+
+#define FALLING                                                                                                        \
+    YAML_HEAD                                                                                                          \
+    "  - name: orders\n"                                                                                               \
+    "    match: { path: /orders/** }\n"                                                                                \
+    "    sticky: [ { header: X-User-Id } ]\n"                                                                          \
+    "    promotion: auto\n"                                                                                            \
+    "    on_failure: { to: previous, ramp: 90s }\n"                                                                    \
+    "    gates: { min_requests: 10, error_rate_increase: off, p95_increase: off, mismatch_rate: 5% }\n"                \
+    "    breaker: { consecutive_errors: 5, error_rate: off, error_rate_increase: off, p95_ratio: off, cooldown: 1s, "  \
+    "trial_requests: 1, ramp: 100s }\n"                                                                                \
+    "    stages:\n"                                                                                                    \
+    "      - { name: canary, percent: 10, shadow: 100, hold: 60s, deadline: 1h, on_deadline: tell }\n"                 \
+    "      - { name: half, percent: 50, shadow: 100, hold: 60s }\n"
+
+static struct fixture *restarted_with(const struct fixture *before, const char *yaml, uint64_t away_ms)
+{
+    struct fixture *f = fixture_empty(1);
+    char *why = NULL;
+    json_t *state = saved(before);
+    f->wall_ms = before->wall_ms + away_ms;
+    f->last_sequence = before->last_sequence;
+    if (!router_restore(f->router, state, f->now_ms, f->wall_ms, &why))
+        fail_msg("%s", why);
+    json_decref(state);
+    fixture_configure(f, yaml);
+    return f;
+}
+
+static void a_way_down_goes_on_for_what_is_left(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, FALLING);
+    assert_int_equal(command_force(f, "orders"), 0);
+    traffic(f, 100, 200);
+    f->pairs = (struct comparison_totals){1000, 500};
+    fixture_wait(f, 1100);
+    assert_string_equal(last_event(f), "step_back");
+    assert_int_equal(state_of(f, "orders").percent, 1000);
+    assert_int_equal(state_of(f, "orders").steps_back, 1);
+    fixture_skip(f, 30000);
+    assert_int_equal(state_of(f, "orders").effective, 1000 + 4000 * 6 / 10);
+    struct fixture *g = restarted_with(f, FALLING, 20000); /* the time away counts: two steps more */
+    assert_int_equal(state_of(g, "orders").steps_back, 1);
+    assert_int_equal(state_of(g, "orders").effective, 1000 + 4000 * 4 / 10);
+    fixture_skip(g, 50000);
+    assert_int_equal(state_of(g, "orders").effective, 1000);
+    fixture_free(f);
+    fixture_free(g);
+}
+
+static void a_way_back_up_goes_on_where_it_was(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, FALLING);
+    assert_int_equal(command_force(f, "orders"), 0);
+    traffic(f, 100, 500);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(state_of(f, "orders").breaker, BREAKER_OPEN);
+    fixture_wait(f, 2000);
+    traffic(f, 20, 200);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(state_of(f, "orders").breaker, BREAKER_CLOSED);
+    fixture_skip(f, 35000);
+    uint32_t share = state_of(f, "orders").effective;
+    assert_true(share > 500 && share < 5000);
+    struct fixture *g = restarted_with(f, FALLING, 3600000); /* nobody has seen it hold meanwhile */
+    assert_int_equal(state_of(g, "orders").effective, share);
+    assert_int_equal(state_of(g, "orders").percent, 5000);
+    fixture_skip(g, 100000);
+    assert_int_equal(state_of(g, "orders").effective, 5000);
+    fixture_free(f);
+    fixture_free(g);
+}
+
+static void frozen_and_waiting_come_back_as_they_were(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, FALLING);
+    assert_int_equal(command(f, VERB_FREEZE, "orders"), 0);
+    struct fixture *g = restarted_with(f, FALLING, 1000);
+    assert_int_equal(state_of(g, "orders").phase, PLAN_FROZEN);
+    assert_int_equal(state_of(g, "orders").percent, 1000);
+    json_t *status = router_status(g->router, g->now_ms, g->wall_ms);
+    const json_t *route = json_array_get(json_object_get(status, "routes"), 0);
+    assert_non_null(strstr(json_string_value(json_object_get(route, "why_not")), "frozen until a person resumes it: "
+                                                                                 "freeze by operator:ann at "
+                                                                                 "2023-11-14 22:13 UTC (test)"));
+    json_decref(status);
+    fixture_free(f);
+    fixture_free(g);
+
+    f = fixture_new(1, YAML_HEAD "  - name: orders\n    match: { path: /o }\n    start: manual\n"
+                                 "    stages: [ { name: all, percent: 100, shadow: 100 } ]\n");
+    assert_int_equal(state_of(f, "orders").phase, PLAN_WAITING);
+    assert_int_equal(state_of(f, "orders").shadow, 0);
+    g = restarted_with(f, FALLING, 1000); /* without `start: manual` */
+    assert_int_equal(state_of(g, "orders").phase, PLAN_WAITING);
+    assert_int_equal(command(g, VERB_START, "orders"), 0);
+    assert_int_equal(state_of(g, "orders").percent, 1000);
+    fixture_free(f);
+    fixture_free(g);
+}
+
+static void a_deadline_is_told_once_however_often_it_starts(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, FALLING);
+    struct fixture *g = restarted_with(f, FALLING, 3599000); /* the wall clock counts, not the time it ran */
+    fixture_skip(g, 500);
+    assert_int_equal(count_events(g, "deadline"), 0);
+    fixture_skip(g, 500);
+    assert_int_equal(count_events(g, "deadline"), 1);
+    struct fixture *h = restarted_with(g, FALLING, 1000);
+    fixture_skip(h, 10000);
+    assert_int_equal(count_events(h, "deadline"), 0);
+    fixture_free(f);
+    fixture_free(g);
+    fixture_free(h);
+}
+
+/* As the first release wrote it. */
+static const char version_1[] =
+    "{\"version\": 1, \"sequence\": 17, \"passthrough\": [\"api\"], \"history\": [{\"sequence\": 17, \"at_ms\": "
+    "1699999999000, \"route\": \"orders\", \"what\": \"promote\", \"who\": \"plan\", \"why\": \"all gates passed for "
+    "the "
+    "whole hold\", \"from\": null, \"to\": null}], \"routes\": {\"orders\": {\"phase\": \"running\", \"stage\": "
+    "\"canary\", \"stage_index\": 1, \"stage_percent\": 5000, \"percent\": 5000, \"file_percent\": 0, "
+    "\"entered_wall_ms\": 1699999999000, \"held_ms\": 12345, \"saved_wall_ms\": 1700000000000, \"breaker\": "
+    "\"closed\", "
+    "\"trips\": 1, \"cooldown_left_ms\": 0, \"evidence\": {\"legacy\": {\"judged\": 400, \"errors\": 1, \"sum_us\": "
+    "400000, \"latency\": [[111, 400]]}, \"new\": {\"judged\": 300, \"errors\": 2, \"sum_us\": 300000, \"latency\": "
+    "[[111, 300]]}, \"compared\": 70, \"mismatched\": 1}}}}";
+
+static void the_first_release_s_state_is_read(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_empty(1);
+    char *why = NULL;
+    json_t *old = json_loads(version_1, 0, NULL);
+    assert_non_null(old);
+    if (!router_restore(f->router, old, f->now_ms, f->wall_ms, &why))
+        fail_msg("%s", why);
+    f->last_sequence = 17;
+    fixture_configure(f, ROUTES);
+    assert_int_equal(state_of(f, "orders").phase, PLAN_RUNNING);
+    assert_int_equal(state_of(f, "orders").stage, 1);
+    assert_int_equal(state_of(f, "orders").percent, 5000);
+    assert_int_equal(state_of(f, "orders").trips, 1);
+    assert_int_equal(count_events(f, "route_added"), 1); /* only of "rest" */
+    json_t *status = router_status(f->router, f->now_ms, f->wall_ms);
+    const json_t *evidence = json_object_get(json_array_get(json_object_get(status, "routes"), 0), "evidence");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(evidence, "new"), "judged")), 300);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(evidence, "legacy"), "errors")), 1);
+    assert_int_equal(json_integer_value(json_object_get(evidence, "compared")), 70);
+    json_decref(status);
+    json_t *now = saved(f);
+    assert_int_equal(json_integer_value(json_object_get(now, "version")), 2);
+    json_decref(now);
+    json_decref(old);
+    fixture_free(f);
+}
+
 /* ---- damage ---- */
 
 static json_t *rich_state(void)
@@ -376,9 +540,9 @@ static void damage_is_named_by_its_place(void **state)
     assert_string_equal(why, "state: routes: orders: phase, stage or one of their numbers is missing or out of range");
     free(why);
     why = NULL;
-    assert_int_equal(json_object_set_new(root, "version", json_integer(2)), 0);
+    assert_int_equal(json_object_set_new(root, "version", json_integer(3)), 0);
     assert_false(router_restore(f->router, root, f->now_ms, f->wall_ms, &why));
-    assert_string_equal(why, "state: version: expected 1");
+    assert_string_equal(why, "state: version: expected 1 to 2");
     free(why);
     json_decref(root);
     fixture_free(f);
@@ -460,6 +624,11 @@ int main(void)
         cmocka_unit_test(routes_not_in_the_file_are_kept_for_later),
         cmocka_unit_test(the_revision_grows_with_changes_only),
         cmocka_unit_test(restoring_after_the_first_configuration_is_refused),
+        cmocka_unit_test(a_way_down_goes_on_for_what_is_left),
+        cmocka_unit_test(a_way_back_up_goes_on_where_it_was),
+        cmocka_unit_test(frozen_and_waiting_come_back_as_they_were),
+        cmocka_unit_test(a_deadline_is_told_once_however_often_it_starts),
+        cmocka_unit_test(the_first_release_s_state_is_read),
         cmocka_unit_test(no_damaged_field_does_harm),
         cmocka_unit_test(what_is_not_an_object_is_refused),
         cmocka_unit_test(damage_is_named_by_its_place),

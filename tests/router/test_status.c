@@ -81,6 +81,22 @@ static void the_whole_form_is_there(void **state)
     number_is(r, "hold.left_ms", 45000);
     text_is(r, "gates.verdict", "undecided");
     text_is(r, "gates.gates.0.gate", "min_requests");
+    number_is(r, "gates.gates.0.evidence", json_number_value(at(r, "evidence.new.judged")));
+    assert_true(json_is_integer(at(r, "gates.gates.0.eta_ms")));
+    number_is(r, "share", 12.5);
+    assert_true(json_is_null(at(r, "ramp")) && json_is_null(at(r, "deadline")));
+    assert_int_equal(json_array_size(at(r, "depends_on")), 0);
+    text_is(r, "on_failure.to", "tell");
+    number_is(r, "on_failure.ramp_ms", 0);
+    number_is(r, "steps_back", 0);
+    text_is(r, "stages.0.promotion", "manual");
+    number_is(r, "stages.0.deadline_ms", 0);
+    assert_non_null(strstr(json_string_value(at(r, "why_not")), "gate min_requests is undecided: "));
+    number_is(r, "breaker.ramp_left_ms", 0);
+    number_is(r, "breaker.slow_rate", 0);
+    number_is(r, "breaker.distinct_keys", 0);
+    number_is(r, "evidence.gathered_ms", 15000);
+    assert_true(json_number_value(at(r, "evidence.distinct_keys")) > on_new * 0.9);
     assert_true(json_string_length(at(r, "gates.gates.3.sentence")) > 0);
     number_is(r, "evidence.new.judged", on_new);
     number_is(r, "evidence.new.errors", bad);
@@ -101,6 +117,7 @@ static void the_whole_form_is_there(void **state)
     r = at(s, "routes.1");
     text_is(r, "phase", "fixed");
     assert_null(json_object_get(r, "stage"));
+    assert_null(json_object_get(r, "why_not"));
     assert_true(json_is_null(at(r, "counters.new.latency")));
     json_decref(s);
     fixture_free(f);
@@ -120,11 +137,33 @@ static void what_holds_traffic_back_shows_in_the_effective_share(void **state)
     fixture_free(f);
 }
 
+static void one_route_is_shown_as_it_is_among_all(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTES);
+    json_t *all = router_status(f->router, f->now_ms, f->wall_ms);
+    json_t *one = router_status_of(f->router, "rest", f->now_ms, f->wall_ms);
+    assert_int_equal(json_array_size(at(one, "routes")), 1);
+    assert_true(json_equal(at(one, "routes.0"), at(all, "routes.1")));
+    assert_true(json_equal(at(one, "passthrough"), at(all, "passthrough")));
+    assert_true(json_equal(at(one, "unrouted"), at(all, "unrouted")));
+    json_decref(one);
+    static const char *const none[] = {NULL, "-", "nothing"};
+    for (int i = 0; i < 3; i++) {
+        one = router_status_of(f->router, none[i], f->now_ms, f->wall_ms);
+        assert_int_equal(json_array_size(at(one, "routes")), 0);
+        json_decref(one);
+    }
+    json_decref(all);
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_whole_form_is_there),
         cmocka_unit_test(what_holds_traffic_back_shows_in_the_effective_share),
+        cmocka_unit_test(one_route_is_shown_as_it_is_among_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -397,6 +397,40 @@ static void a_temporary_file_left_by_a_crash_does_not_matter(void **state)
     store_close(store);
 }
 
+static void events_behind_a_state_come_back_as_they_were_told(void **state)
+{
+    const struct fixture *f = *state;
+    struct store *store = opened(f->directory);
+    char *error = NULL;
+    for (uint64_t sequence = 1; sequence <= 5; sequence++) {
+        json_t *to = json_pack("{s:I}", "number", (json_int_t)sequence);
+        const struct router_event event = {sequence, 1700000000000 + sequence, "orders", "promote", "plan", "why", NULL,
+                                           to,       sequence == 5 ? to : NULL};
+        assert_true(store_audit(store, &event, &error));
+        json_decref(to);
+    }
+    store_close(store);
+    store = opened(f->directory);
+    json_t *events = store_events_after(store, 3);
+    json_t *wanted = json_pack(
+        "[{s:i, s:I, s:s, s:s, s:s, s:s, s:n, s:{s:i}, s:n}, {s:i, s:I, s:s, s:s, s:s, s:s, s:n, "
+        "s:{s:i}, s:{s:i}}]",
+        "sequence", 4, "at_ms", (json_int_t)1700000000004, "route", "orders", "what", "promote", "who", "plan", "why",
+        "why", "from", "to", "number", 4, "evidence", "sequence", 5, "at_ms", (json_int_t)1700000000005, "route",
+        "orders", "what", "promote", "who", "plan", "why", "why", "from", "to", "number", 5, "evidence", "number", 5);
+    assert_non_null(wanted);
+    assert_true(json_equal(events, wanted));
+    json_decref(wanted);
+    json_decref(events);
+    events = store_events_after(store, 5);
+    assert_int_equal(json_array_size(events), 0);
+    json_decref(events);
+    events = store_events_after(store, 0);
+    assert_int_equal(json_array_size(events), 5);
+    json_decref(events);
+    store_close(store);
+}
+
 static void the_passthrough_file_is_seen(void **state)
 {
     struct fixture *f = *state;
@@ -495,6 +529,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_was_submitted_is_finished_before_closing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_temporary_file_left_by_a_crash_does_not_matter, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(events_behind_a_state_come_back_as_they_were_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_passthrough_file_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(kill_9_at_any_instant_leaves_one_of_the_two_last_states, set_up, tear_down),
     };

@@ -24,7 +24,10 @@ static bool parse(struct options *options, char **error, const char *line)
     snprintf(text, sizeof(text), "%s", line);
     for (char *word; count < 32 && (word = strsep(&rest, "|")) != NULL;)
         words[count++] = word;
-    return options_parse(options, count, words, error);
+    if (!options_parse(options, count, words, error))
+        return false;
+    const struct command *command = options->word_count > 0 ? command_find(options->words[0]) : NULL;
+    return command == NULL || options_settle(options, command->groups, error);
 }
 
 static void assert_refused(const char *line, const char *part)
@@ -120,6 +123,32 @@ static void a_limit_is_a_share_or_a_count(void **state)
     assert_refused("verdict|r|--limit|-1%", "not a percentage");
     assert_refused("verdict|r|--wait|31d", "at most 30d");
     assert_refused("verdict|r|--wait|2 weeks", "such as 90s, 15m or 2h");
+    assert_refused("verdict|r|--limit|7", "not a percentage");
+    assert_refused("history|--limit|7%", "not a number");
+}
+
+static void a_wait_is_for_a_time_or_for_a_state(void **state)
+{
+    struct options options;
+    char *error = NULL;
+    (void)state;
+    assert_true(parse(&options, &error, "status|r|--wait|done|--timeout|2h"));
+    assert_string_equal(options.state, "done");
+    assert_int_equal(options.wait_most_ms, 2 * 3600 * 1000);
+    assert_int_equal(options.timeout_ms, 5000);
+    assert_int_equal(options.wait_ms, 0);
+    assert_null(options_stranger(&options, GROUP_STATE));
+    assert_true(parse(&options, &error, "status|r|-w|25%"));
+    assert_string_equal(options.state, "25%");
+    assert_true(parse(&options, &error, "history|--since|7d"));
+    assert_int_equal(options.since_ms, UINT64_C(7) * 86400 * 1000);
+    assert_refused("history|--since|yesterday", "such as 90s, 15m or 2h");
+    assert_refused("status|--timeout|soon", "not a time");
+    assert_refused("history|--timeout|2h", "expected seconds");
+    assert_true(parse(&options, &error, "history|--wait|done"));
+    assert_string_equal(options_stranger(&options, GROUP_LIMIT | GROUP_SINCE), "wait");
+    assert_refused("verdict|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s|-w1s",
+                   "too many options");
 }
 
 static void bad_values_are_refused(void **state)
@@ -236,6 +265,7 @@ int main(void)
         cmocka_unit_test(words_after_two_dashes_are_no_flags),
         cmocka_unit_test(defaults_come_from_the_environment),
         cmocka_unit_test(a_limit_is_a_share_or_a_count),
+        cmocka_unit_test(a_wait_is_for_a_time_or_for_a_state),
         cmocka_unit_test(bad_values_are_refused),
         cmocka_unit_test(durations_are_seconds),
         cmocka_unit_test(strangers_are_named),

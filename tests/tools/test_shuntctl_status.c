@@ -38,6 +38,7 @@ static json_t *status_with(const char *breaker, const char *gates)
              "   \"legacy\": {\"judged\": 1000, \"error_rate\": 0.001, \"latency\": {\"p95_ms\": 12.3}},"
              "   \"new\": {\"judged\": 0, \"error_rate\": 0, \"latency\": null}},"
              " \"counters\": {\"legacy\": {\"requests\": 5000}, \"new\": {\"requests\": 600}},"
+             " \"why_not\": \"gate min_requests is undecided: 312 of 500 on new; and 43 min of the hold are left\","
              " \"breaker\": %s, \"gates\": %s}]}",
              breaker, gates);
     return load(text);
@@ -79,7 +80,7 @@ static void overview_says_share_stage_and_evidence(void **state)
     (void)state;
     assert_shows(status, "shunt 0.1.0, up 2h 05m, 2 workers, ready");
     assert_shows(status, "orders  running  canary 2/3   10 %   100 %  closed   1,204,332  12 (0.001 %)\n");
-    assert_shows(status, "undecided: min_requests: 312 of 500 on new; 47m 00s of 2h 00m held\n");
+    assert_shows(status, "  gate min_requests is undecided: 312 of 500 on new; and 43 min of the hold are left\n");
     assert_shows(status, "orders   legacy  20.0/s        50 %     1,000   0.1 %    -  12.3 ms    -\n");
     json_decref(status);
 }

@@ -61,7 +61,7 @@ static void columns_are_aligned_and_empty_ones_left_out(void **state)
     assert_true(table_print(table, &canvas.screen, 2));
     assert_drawn(&canvas, "  NAME        COUNT  NOTE\n"
                           "  a       1,204,332  gr\303\274n\n"
-                          "  second          7  \n");
+                          "  second          7\n");
     table_free(table);
 }
 
@@ -76,6 +76,22 @@ static void notes_stand_below_their_row(void **state)
     fclose(canvas.screen.out);
     assert_non_null(strstr(canvas.text, "  one two\n  three\n"));
     free(canvas.text);
+    table_free(table);
+}
+
+static void more_notes_stand_below_each_other(void **state)
+{
+    struct canvas canvas;
+    struct table *table = table_new(columns, 1);
+    (void)state;
+    table_row(table);
+    table_cell(table, TONE_PLAIN, "a");
+    table_note(table, TONE_PLAIN, "first");
+    table_note(table, TONE_PLAIN, "");
+    table_note(table, TONE_PLAIN, "second, of 31.0 % and more");
+    canvas_open(&canvas, 18, false, false);
+    assert_true(table_print(table, &canvas.screen, 0));
+    assert_drawn(&canvas, "NAME\na\n  first\n  second, of\n  31.0 % and more\n");
     table_free(table);
 }
 
@@ -109,6 +125,27 @@ static void tones_are_codes_where_there_is_colour(void **state)
     assert_drawn(&canvas, "bad");
 }
 
+static bool draws_unicode(const char *all, const char *characters, const char *language)
+{
+    struct screen screen;
+    setenv("LC_ALL", all, 1);
+    setenv("LC_CTYPE", characters, 1);
+    setenv("LANG", language, 1);
+    screen_init(&screen, stdout, true);
+    return screen.unicode;
+}
+
+static void pictures_are_ascii_where_the_locale_is(void **state)
+{
+    (void)state;
+    assert_true(draws_unicode("", "", "C.UTF-8"));
+    assert_true(draws_unicode("", "de_DE.utf8", "C"));
+    assert_true(draws_unicode("en_US.UTF-8", "C", "C"));
+    assert_false(draws_unicode("C", "de_DE.utf8", "C.UTF-8"));
+    assert_false(draws_unicode("", "POSIX", "C.UTF-8"));
+    assert_false(draws_unicode("", "", ""));
+}
+
 static void control_characters_do_not_reach_the_terminal(void **state)
 {
     struct canvas canvas;
@@ -135,8 +172,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_are_aligned_and_empty_ones_left_out),
         cmocka_unit_test(notes_stand_below_their_row),
+        cmocka_unit_test(more_notes_stand_below_each_other),
         cmocka_unit_test(last_column_is_cut_on_a_terminal_only),
         cmocka_unit_test(tones_are_codes_where_there_is_colour),
+        cmocka_unit_test(pictures_are_ascii_where_the_locale_is),
         cmocka_unit_test(control_characters_do_not_reach_the_terminal),
         cmocka_unit_test(table_without_rows_prints_nothing),
     };

@@ -57,21 +57,27 @@ json_t *api_signature(const struct ctl *ctl)
     return signature;
 }
 
-/* Tells a refusal: {"error": {"message", "remedy", "errors"?}}. */
+/* What else is wrong, one per line, from the `first` on. */
+static void tell_more(const struct ctl *ctl, const json_t *lines, size_t first)
+{
+    for (size_t i = first; i < json_array_size(lines); i++) {
+        const char *line = json_string_value(json_array_get(lines, i));
+        fprintf(ctl->err, "  %s\n", line != NULL ? line : "");
+    }
+}
+
+/* Tells a refusal: {"error": {"message", "remedy", "errors"?, "obstacles"?}}; the message has the first obstacle. */
 static int tell_refusal(const struct ctl *ctl, int status, const json_t *answer)
 {
-    const json_t *error = json_object_get(answer, "error"), *line;
+    const json_t *error = json_object_get(answer, "error");
     const char *message = value_text(error, "message"), *remedy = value_text(error, "remedy");
-    size_t i;
     if (message[0] == '\0')
         return complain(ctl, EXIT_UNREACHABLE,
                         "%s:%s answered %d, and not like shunt; is admin.address right? (--admin)", ctl->client.host,
                         ctl->client.port, status);
     complain(ctl, EXIT_REFUSED, "%s%s%s", message, remedy[0] != '\0' ? "; " : "", remedy);
-    json_array_foreach(json_object_get(error, "errors"), i, line)
-    {
-        fprintf(ctl->err, "  %s\n", json_string_value(line) != NULL ? json_string_value(line) : "");
-    }
+    tell_more(ctl, json_object_get(error, "errors"), 0);
+    tell_more(ctl, json_object_get(error, "obstacles"), 1);
     return strcmp(value_text(error, "verdict"), "undecided") == 0 ? EXIT_UNDECIDED : EXIT_REFUSED;
 }
 

@@ -8,13 +8,23 @@
 #include <string.h>
 
 static const struct command commands[] = {
-    {"status", "[ROUTE]", 0, 1, 0, false, run_status, "which share goes where, and why",
+    {"status", "[ROUTE]", 0, 1, GROUP_STATE, false, run_status, "which share goes where, and why",
      "Shows the process, its backends, and for every route the phase of its plan, stage, share, breaker,\n"
-     "traffic, comparison and verdict. With ROUTE: everything about this one.\n"
+     "traffic, comparison and why it is not promoted yet. With ROUTE: everything about this one.\n"
+     "\n"
+     "With --wait it waits for a route. STATE is the name of a stage (it, or a later one, has been entered;\n"
+     "stage:NAME where a stage is named like another state), a phase (running, paused, frozen, waiting,\n"
+     "done, rolled_back), breaker-closed, breaker-open, or healthy: waiting, running, done or of a fixed\n"
+     "share, with no gate failed, the breaker closed, and all of its share in force. Exit code 0: reached;\n"
+     "1: it is not reached any more unless a person steps in, such as done after a rollback; 3: not within\n"
+     "--timeout; 2: no such route or state, or no access; 4: shunt cannot be reached. A shunt that restarts\n"
+     "meanwhile is waited for; one that was never there, only as long as --timeout says.\n"
      "\n"
      "Examples:\n"
      "  shuntctl status\n"
      "  shuntctl status orders-read\n"
+     "  shuntctl status --wait canary --timeout 30m orders-read && ./smoke-tests\n"
+     "  shuntctl status --wait done --timeout 7d orders-read || shuntctl history orders-read\n"
      "  shuntctl status --json | jq '.routes[] | {name, percent}'\n"},
     {"watch", "[ROUTE]", 0, 1, GROUP_WATCH, false, run_watch, "the same, again and again",
      "On a terminal the view is redrawn each second until Ctrl-C; elsewhere each view is one line per\n"
@@ -23,6 +33,17 @@ static const struct command commands[] = {
      "Examples:\n"
      "  shuntctl watch\n"
      "  shuntctl watch orders-read --interval 0.2 --count 50\n"},
+    {"plan", "[ROUTE]", 0, 1, 0, false, run_plan, "where a plan stands, and why it is not promoted yet",
+     "Says first, in one sentence, why the route is not promoted yet. Below: the stages with share, hold and\n"
+     "deadline, marked where the plan stands; each gate with its verdict, and the interval in which its\n"
+     "measure lies drawn against the limit (the line), how many requests or pairs that rests on, and when a\n"
+     "decision can be expected if things go on as they are; what the plan depends on; the breaker.\n"
+     "Without ROUTE: one line for each route.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl plan\n"
+     "  shuntctl plan orders-read\n"
+     "  shuntctl plan orders-read --json | jq -r .why_not\n"},
     {"report", "[ROUTE]", 0, 1, GROUP_RESET | GROUP_REPORT | GROUP_RULES, false, run_report,
      "what comparing found: differences, samples",
      "Shows pairs compared, matched and different, the fields that really differ with the reason, and\n"
@@ -69,15 +90,27 @@ static const struct command commands[] = {
      "\n"
      "Examples:\n"
      "  shuntctl gates orders-read && shuntctl promote orders-read -m 'gates pass'\n"},
+    {"start", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "begin a plan that waits for a person",
+     "For plans with `start: manual`, which stand at 0 % until then.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl start orders-read -m 'approved in CHG-4711'\n"},
     {"promote", "ROUTE", 1, 1, GROUP_CHANGE | GROUP_FORCE, false, run_verb, "go to the next stage",
-     "Refused while a gate fails (exit code 1) or is undecided (exit code 3), unless --force is given.\n"
+     "Refused while a gate fails (exit code 1) or is undecided (exit code 3), unless --force is given: then\n"
+     "it says what it went past (gates, change freezes and hours, webhooks, other plans, the breaker), and\n"
+     "the audit trail keeps that.\n"
      "\n"
      "Examples:\n"
      "  shuntctl promote orders-read -m 'dashboards are quiet'\n"
      "  shuntctl promote orders-read --force -m 'mismatches are known, TICKET-12'\n"},
     {"pause", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "keep the share, advance no further",
      "The breaker goes on watching.\n\nExamples:\n  shuntctl pause orders-read -m 'deploy of new at 14:00'\n"},
-    {"resume", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "go on after a pause or a rollback",
+    {"freeze", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "nothing moves the plan until a person resumes it",
+     "The share stays as it is: no gate, deadline or dependency changes it. The breaker goes on watching.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl freeze orders-read -m 'incident 4711: hands off'\n"},
+    {"resume", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "go on after a pause, a freeze or a rollback",
      "After a rollback the plan begins at its first stage.\n"
      "\n"
      "Examples:\n"
@@ -114,10 +147,22 @@ static const struct command commands[] = {
      "  shuntctl explain GET '/orders?page=2' -H 'Cookie: session=abc' --client 192.0.2.7\n"},
     {"routes", "", 0, 0, 0, false, run_routes, "names of the routes, one per line",
      "Examples:\n  for r in $(shuntctl routes); do shuntctl pause $r -m 'freeze'; done\n"},
-    {"history", "[ROUTE]", 0, 1, GROUP_LIMIT, false, run_history, "newest changes of state",
-     "Examples:\n  shuntctl history orders-read\n  shuntctl history -n 5\n"},
-    {"audit", "", 0, 0, GROUP_LIMIT, false, run_audit, "newest lines of the audit trail, as kept on disk",
-     "Examples:\n  shuntctl audit -n 1000 --json > audit.json\n"},
+    {"history", "[ROUTE]", 0, 1, GROUP_LIMIT | GROUP_SINCE, false, run_history, "who changed what, when and why",
+     "The newest changes of state, oldest first: from what to what, why, and on which evidence. shunt keeps\n"
+     "200 of them at hand; `shuntctl audit` has them all.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl history orders-read\n"
+     "  shuntctl history --since 2h\n"
+     "  shuntctl history -n 5 --json\n"},
+    {"audit", "[verify FILE|DIR]", 0, 2, GROUP_LIMIT, false, run_audit, "newest lines of the audit trail, as on disk",
+     "`verify` asks no shunt: it follows the checksums of an audit.jsonl, or of that in a state directory, and\n"
+     "prints the first line that does not fit. Exit code 0: all is as shunt wrote it; 1: something was changed,\n"
+     "removed, added or moved.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl audit -n 1000 --json > audit.json\n"
+     "  shuntctl audit verify /var/lib/shunt\n"},
     {"reload", "", 0, 0, GROUP_WHO, false, run_reload, "read the configuration file again",
      "A file with faults changes nothing; its faults are listed and the exit code is 1.\n"
      "\n"
@@ -130,6 +175,14 @@ static const struct command commands[] = {
      "\n"
      "Examples:\n"
      "  shuntctl check shunt.yaml\n"},
+    {"simulate", "", 0, 0, GROUP_SIMULATE, true, run_simulate, "what would this plan do with such traffic? asks no shunt",
+     "Runs the file's plan on traffic drawn by chance, with the router's own code, and says for each stage and\n"
+     "gate when it would pass, fail or stay undecided, who would decide, and how often wrongly. Nothing is\n"
+     "sent anywhere. docs/judgement.md explains what is behind it.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl simulate --config shunt.yaml --route orders-read --rate 20 --legacy-errors 0.5% --new-errors +0.5%\n"
+     "  shuntctl simulate --config shunt.yaml --rate 200 --new-latency x1.3 --mismatch 0.02% --runs 1000\n"},
 };
 
 enum {
@@ -271,6 +324,17 @@ static int check_words(const struct ctl *ctl, const struct command *command)
     return EXIT_DONE;
 }
 
+/* What the command makes of the flags that mean another thing with others. */
+static int settle(struct ctl *ctl, const struct command *command)
+{
+    char *error = NULL;
+    if (options_settle(&ctl->options, command->groups, &error))
+        return EXIT_DONE;
+    complain(ctl, EXIT_USAGE, "%s; try `shuntctl %s --help`", error != NULL ? error : "out of memory", command->name);
+    free(error);
+    return EXIT_USAGE;
+}
+
 static int run_named(struct ctl *ctl, const char *name)
 {
     const struct command *command = command_find(name);
@@ -284,7 +348,9 @@ static int run_named(struct ctl *ctl, const char *name)
         command_help(stdout, command);
         return EXIT_DONE;
     }
-    int code = check_words(ctl, command);
+    int code = settle(ctl, command);
+    if (code == EXIT_DONE)
+        code = check_words(ctl, command);
     if (code == EXIT_DONE && !command->local)
         code = set_up_client(ctl);
     return code != EXIT_DONE ? code : command->run(ctl, command, ctl->options.words + 1);

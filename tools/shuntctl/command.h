@@ -53,6 +53,7 @@ int shuntctl_run(int argc, char **argv);
 
 /* The commands. */
 int run_status(struct ctl *ctl, const struct command *command, const char *const *words);
+int run_plan(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_watch(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_routes(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_gates(struct ctl *ctl, const struct command *command, const char *const *words);
@@ -64,6 +65,7 @@ int run_set_percent(struct ctl *ctl, const struct command *command, const char *
 int run_passthrough(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_reload(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_explain(struct ctl *ctl, const struct command *command, const char *const *words);
+int run_simulate(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_check(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_history(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_audit(struct ctl *ctl, const struct command *command, const char *const *words);

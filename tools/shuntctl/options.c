@@ -70,6 +70,12 @@ static const struct flag {
      "how sure the verdict must be; default: the route's gate, else 99%"},
     {"wait", 'w', KIND_SPAN, GROUP_WAIT, offsetof(struct options, wait_ms), "TIME",
      "while it is undecided, for as long as this: 90s, 15m, 2h"},
+    {"wait", 'w', KIND_TEXT, GROUP_STATE, offsetof(struct options, state), "STATE",
+     "until the route is there: a stage, a phase, breaker-closed, breaker-open or healthy"},
+    {"timeout", 0, KIND_SPAN, GROUP_STATE, offsetof(struct options, wait_most_ms), "TIME",
+     "with --wait: for as long as this at most, such as 90s, 15m or 2h; default: as long as it takes"},
+    {"since", 0, KIND_SPAN, GROUP_SINCE, offsetof(struct options, since_ms), "TIME",
+     "what is not older than this: 90s, 15m, 2h, 7d"},
     {"legacy", 0, KIND_TEXT, GROUP_COMPARE, offsetof(struct options, legacy), "URL", "where the old backend is"},
     {"new", 0, KIND_TEXT, GROUP_COMPARE, offsetof(struct options, new), "URL", "where the new one is"},
     {"requests", 0, KIND_TEXT, GROUP_COMPARE, offsetof(struct options, requests), "FILE",
@@ -87,6 +93,30 @@ static const struct flag {
      "methods that may be sent; default GET,HEAD: writes only when named"},
     {"insecure", 0, KIND_SWITCH, GROUP_COMPARE, offsetof(struct options, insecure), NULL,
      "do not check the certificates of the two sides"},
+    {"config", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, config), "FILE",
+     "the file with the plan"},
+    {"route", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, route), "NAME",
+     "whose plan; not needed where only one route has stages"},
+    {"rate", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, traffic.rate), "N",
+     "requests a second of the route, both sides together"},
+    {"legacy-errors", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, traffic.legacy_errors), "PERCENT",
+     "error rate of legacy; default 0%"},
+    {"new-errors", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, traffic.new_errors), "PERCENT",
+     "of new: 1%, or +0.5% more than legacy's; default: as legacy"},
+    {"latency", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, traffic.latency), "TIME",
+     "median of legacy; default 20ms (log-normal, sigma 0.5)"},
+    {"new-latency", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, traffic.new_latency), "TIME",
+     "of new: 26ms, or x1.3 times legacy's; default: as legacy"},
+    {"mismatch", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, traffic.mismatch), "PERCENT",
+     "compared answers that differ; default 0%"},
+    {"daily", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, traffic.daily), "PERCENT",
+     "so much more traffic at noon, and less at midnight; default 0%"},
+    {"runs", 0, KIND_COUNT, GROUP_SIMULATE, offsetof(struct options, traffic.runs), "N",
+     "how often the plan is run; default 200, at most 2000"},
+    {"seed", 0, KIND_COUNT, GROUP_SIMULATE, offsetof(struct options, traffic.seed), "N",
+     "another one draws other traffic; default 1"},
+    {"for", 0, KIND_SPAN, GROUP_SIMULATE, offsetof(struct options, traffic.time_ms), "TIME",
+     "each run ends then; default: ten times the holds, at least a day"},
 };
 
 enum {
@@ -236,6 +266,25 @@ static bool take_value(struct options *options, const struct flag *flag, const c
     return false;
 }
 
+/* Has another flag this name, too? Then the command says which of them is meant. */
+static bool is_shared(const struct flag *flag)
+{
+    for (size_t i = 0; i < FLAGS; i++)
+        if (&flags[i] != flag && strcmp(flags[i].name, flag->name) == 0)
+            return true;
+    return false;
+}
+
+static bool keep_for_later(struct options *options, const struct flag *flag, const char *value, char **error)
+{
+    if (options->given_count == OPTIONS_GIVEN) {
+        say(error, "--%s: too many options", flag->name);
+        return false;
+    }
+    options->given[options->given_count++] = (struct option_given){flag->name, value};
+    return true;
+}
+
 /* Takes the flag at argv[*at], and its value, which may be the next argument. */
 static bool take_flag(struct options *options, int argc, char **argv, int *at, char **error)
 {
@@ -264,8 +313,8 @@ static bool take_flag(struct options *options, int argc, char **argv, int *at, c
         }
         value = argv[++*at];
     }
-    if (value != NULL)
-        flag = flag_for_value(flag, value);
+    if (is_shared(flag))
+        return keep_for_later(options, flag, value, error);
     options->seen |= (unsigned)flag->group;
     return take_value(options, flag, value, error);
 }
@@ -308,6 +357,35 @@ bool options_parse(struct options *options, int argc, char **argv, char **error)
         } else if (!(is_flag ? take_flag(options, argc, argv, &i, error) : take_word(options, argv[i], error))) {
             return false;
         }
+    }
+    return true;
+}
+
+/* The flag of that name that belongs to `groups`, else the one that all commands take. NULL: neither. */
+static const struct flag *flag_of_groups(const char *name, unsigned groups)
+{
+    const struct flag *global = NULL;
+    for (size_t i = 0; i < FLAGS; i++) {
+        if (strcmp(flags[i].name, name) != 0)
+            continue;
+        if (((unsigned)flags[i].group & groups) != 0)
+            return &flags[i];
+        global = flags[i].group == GROUP_GLOBAL ? &flags[i] : global;
+    }
+    return global;
+}
+
+bool options_settle(struct options *options, unsigned groups, char **error)
+{
+    *error = NULL;
+    for (size_t i = 0; i < options->given_count; i++) {
+        const struct option_given *given = &options->given[i];
+        const struct flag *flag = flag_of_groups(given->name, groups);
+        if (flag == NULL) /* a stranger: options_stranger() names it */
+            flag = flag_by_name(given->name, strlen(given->name));
+        else if (!take_value(options, flag, given->value, error))
+            return false;
+        options->seen |= (unsigned)flag->group;
     }
     return true;
 }

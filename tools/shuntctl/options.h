@@ -14,7 +14,8 @@
 
 enum {
     OPTIONS_WORDS = 8,
-    OPTIONS_HEADERS = 64
+    OPTIONS_HEADERS = 64,
+    OPTIONS_GIVEN = 16
 };
 
 /* Flags that belong to single commands; a command names those it takes. Global flags are taken by all. */
@@ -33,7 +34,21 @@ enum option_group {
     GROUP_VERDICT = 1 << 10, /* --limit as a share, --confidence */
     GROUP_WAIT = 1 << 11,
     GROUP_COMPARE = 1 << 12,
+    GROUP_STATE = 1 << 13, /* --wait for a state, --timeout of that */
+    GROUP_SINCE = 1 << 14,
+    GROUP_SIMULATE = 1 << 15,
     GROUP_CHANGE = GROUP_WHO | GROUP_REASON,
+};
+
+/* A flag that means another thing with another command; options_settle() knows which. */
+struct option_given {
+    const char *name, *value;
+};
+
+/* What simulate assumes, as written; NULL or 0 where not given. */
+struct option_traffic {
+    const char *rate, *legacy_errors, *new_errors, *latency, *new_latency, *mismatch, *daily;
+    uint64_t runs, seed, time_ms;
 };
 
 struct options { /* text is borrowed from argv and the environment */
@@ -56,9 +71,15 @@ struct options { /* text is borrowed from argv and the environment */
     uint64_t samples;               /* of each field; 0: as the format has it */
     uint64_t rate, concurrency;     /* requests a second, requests at once */
     uint64_t wait_ms;               /* 0: do not wait */
+    uint64_t wait_most_ms;          /* of status --wait; 0: for as long as it takes */
+    uint64_t since_ms;              /* how far back; 0: not asked for */
+    const char *state;              /* of status --wait; NULL: do not wait */
     double most, confidence, noise; /* fractions; negative: not given */
+    struct option_traffic traffic;  /* of simulate */
     bool json, no_color, help, version, force, reset, all, html, suggest_rules, insecure;
     unsigned seen; /* groups of the flags that were given */
+    struct option_given given[OPTIONS_GIVEN];
+    size_t given_count;
 };
 
 /*
@@ -67,7 +88,10 @@ struct options { /* text is borrowed from argv and the environment */
  */
 bool options_parse(struct options *options, int argc, char **argv, char **error);
 
-/* The name of a flag that was given and is in none of `groups`; NULL when there is none. */
+/* Takes the flags whose meaning hangs on the command, as one that takes `groups` means them. Same answer. */
+bool options_settle(struct options *options, unsigned groups, char **error);
+
+/* The name of a flag that was given and is in none of `groups`; NULL when there is none. After options_settle(). */
 const char *options_stranger(const struct options *options, unsigned groups);
 
 /* What a flag of this name takes with these groups, where it takes another thing with others; NULL: none of them has

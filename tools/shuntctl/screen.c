@@ -34,12 +34,23 @@ static unsigned width_of(FILE *out)
     return width < WIDTH_LEAST ? WIDTH_LEAST : width > WIDTH_MOST ? WIDTH_MOST : (unsigned)width;
 }
 
+/* By the variable that decides on characters, as setlocale() would read them; nothing is set. */
+static bool locale_is_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    const char *locale = NULL;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && (locale == NULL || locale[0] == '\0'); i++)
+        locale = getenv(names[i]);
+    return locale != NULL && (strcasestr(locale, "utf-8") != NULL || strcasestr(locale, "utf8") != NULL);
+}
+
 void screen_init(struct screen *screen, FILE *out, bool no_color)
 {
     const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
     screen->out = out;
     screen->terminal = isatty(fileno(out)) == 1;
     screen->width = width_of(out);
+    screen->unicode = locale_is_utf8();
     screen->color = screen->terminal && !no_color && (none == NULL || none[0] == '\0') &&
                     (term == NULL || strcmp(term, "dumb") != 0);
 }
@@ -100,13 +111,22 @@ unsigned screen_columns(const char *text)
     return columns;
 }
 
+/* Bytes up to the next blank; one before a per cent sign is none, as "31.0 %" is one word. */
+static size_t word_bytes(const char *at)
+{
+    size_t bytes = strcspn(at, " ");
+    while (strncmp(at + bytes, " %", 2) == 0)
+        bytes += 1 + strcspn(at + bytes + 1, " ");
+    return bytes;
+}
+
 /* Bytes of `text` that fit in `columns`, up to a blank where there is one; at least a word. */
 static size_t line_bytes(const char *text, unsigned columns)
 {
     size_t fits = 0;
     unsigned used = 0;
     for (const char *at = text; *at != '\0';) {
-        size_t blanks = strspn(at, " "), word = strcspn(at + blanks, " ");
+        size_t blanks = strspn(at, " "), word = word_bytes(at + blanks);
         for (size_t i = 0; i < blanks + word; i++)
             used += ((unsigned char)at[i] & 0xc0) != 0x80;
         if (used > columns && fits > 0)

@@ -21,9 +21,10 @@ struct screen {
     unsigned width; /* columns */
     bool color;
     bool terminal;
+    bool unicode; /* lines and blocks may be drawn */
 };
 
-/* Looks at `out`, NO_COLOR, TERM and COLUMNS. */
+/* Looks at `out`, NO_COLOR, TERM, COLUMNS and the locale's names. */
 void screen_init(struct screen *screen, FILE *out, bool no_color);
 
 /* Writes text in a tone. Control characters come out as "?", so that nobody's path or header speaks to the terminal. */

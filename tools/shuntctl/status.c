@@ -16,90 +16,12 @@
 #include "tools/shuntctl/number.h"
 #include "tools/shuntctl/table.h"
 #include "tools/shuntctl/value.h"
+#include "tools/shuntctl/word.h"
 
 static const char *const sides[] = {"legacy", "new"};
 enum {
     SIDE_COUNT = 2
 };
-
-/* ---- words ---- */
-
-static const struct {
-    const char *phase;
-    const char *word;
-    enum tone tone;
-} phases[] = {
-    {"fixed", "fixed", TONE_PLAIN}, {"running", "running", TONE_GOOD},        {"paused", "paused", TONE_WARN},
-    {"done", "done", TONE_GOOD},    {"rolled_back", "rolled back", TONE_BAD},
-};
-
-static void cell_phase(struct table *table, const char *phase)
-{
-    for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
-        if (strcmp(phases[i].phase, phase) == 0) {
-            table_cell(table, phases[i].tone, phases[i].word);
-            return;
-        }
-    }
-    table_cell(table, TONE_PLAIN, phase);
-}
-
-static enum tone verdict_tone(const char *verdict)
-{
-    if (strcmp(verdict, "pass") == 0)
-        return TONE_GOOD;
-    return strcmp(verdict, "fail") == 0 ? TONE_BAD : TONE_FAINT;
-}
-
-/* "canary 2/5"; empty for a fixed share. */
-static void stage_text(const json_t *route, char *out, size_t room)
-{
-    size_t stages = json_array_size(value_at(route, "stages"));
-    out[0] = '\0';
-    if (stages > 0)
-        snprintf(out, room, "%s %llu/%zu", value_text(route, "stage"),
-                 (unsigned long long)value_count(route, "stage_index") + 1, stages);
-}
-
-/* "10 %", or "10 %, now 0 %" while breaker or passthrough take some of it away. */
-static void share_text(const json_t *route, char *out, size_t room)
-{
-    char plan[NUMBER_ROOM], now[NUMBER_ROOM];
-    double percent = value_number(route, "percent"), effective = value_number(route, "effective_percent");
-    number_percent(percent / 100.0, plan);
-    number_percent(effective / 100.0, now);
-    if (percent == effective)
-        snprintf(out, room, "%s", plan);
-    else
-        snprintf(out, room, "%s, now %s", plan, now);
-}
-
-static void breaker_text(const json_t *route, char *out, size_t room)
-{
-    const char *state = value_text(route, "breaker.state");
-    uint64_t trips = value_count(route, "breaker.trips"), most = value_count(route, "breaker.max_trips");
-    if (!value_flag(route, "breaker.enabled"))
-        snprintf(out, room, "off");
-    else if (trips == 0)
-        snprintf(out, room, "%s", state);
-    else if (most == 0)
-        snprintf(out, room, "%s, %llu trip%s", state, (unsigned long long)trips, trips == 1 ? "" : "s");
-    else
-        snprintf(out, room, "%s, trip %llu/%llu", state, (unsigned long long)trips, (unsigned long long)most);
-    for (char *at = out; *at != '\0'; at++) /* half_open */
-        if (*at == '_')
-            *at = ' ';
-}
-
-static enum tone breaker_tone(const json_t *route)
-{
-    const char *state = value_text(route, "breaker.state");
-    if (!value_flag(route, "breaker.enabled"))
-        return TONE_FAINT;
-    if (strcmp(state, "open") == 0)
-        return TONE_BAD;
-    return strcmp(state, "closed") == 0 && value_count(route, "breaker.trips") == 0 ? TONE_GOOD : TONE_WARN;
-}
 
 /* ---- verdict of the gates ---- */
 
@@ -138,42 +60,21 @@ char *status_verdict(const json_t *route)
     return print("%s: %s: %s", verdict, value_text(gate, "gate"), value_text(gate, "sentence"));
 }
 
-/* What the plan waits for: "47m 12s of 2h 00m held"; empty where nothing is held. */
-static void hold_text(const json_t *route, char *out, size_t room)
-{
-    char held[NUMBER_ROOM], length[NUMBER_ROOM];
-    uint64_t length_ms = value_count(route, "hold.length_ms");
-    const char *phase = value_text(route, "phase");
-    out[0] = '\0';
-    if (length_ms == 0 || (strcmp(phase, "running") != 0 && strcmp(phase, "paused") != 0))
-        return;
-    uint64_t held_ms = value_count(route, "hold.elapsed_ms");
-    snprintf(out, room, "%s of %s held", number_duration(held_ms > length_ms ? length_ms : held_ms, held),
-             number_duration(length_ms, length));
-}
-
-/* The line below a route: verdict, hold, and why the breaker is not closed. */
+/* The line below a route: why it is not promoted yet, and when an open breaker tries again. */
 static void note_route(struct table *table, const json_t *route)
 {
-    char hold[96], cooldown[NUMBER_ROOM];
-    char *verdict = status_verdict(route), *note = NULL;
-    const char *state = value_text(route, "breaker.state");
-    const char *phase = value_text(route, "phase");
-    bool judged = strcmp(phase, "running") == 0 || strcmp(phase, "paused") == 0;
-    hold_text(route, hold, sizeof(hold));
-    if (value_flag(route, "breaker.enabled") && strcmp(state, "closed") != 0 && state[0] != '\0')
-        note =
-            print("breaker: %s%s%s", value_text(route, "breaker.why"),
-                  strcmp(state, "open") == 0 ? "; next trial in " : "; trying",
-                  strcmp(state, "open") == 0 ? number_duration(value_count(route, "breaker.cooldown_left_ms"), cooldown)
-                                             : "");
-    else if (judged && verdict != NULL && (verdict[0] != '\0' || hold[0] != '\0'))
-        note = print("%s%s%s", verdict, verdict[0] != '\0' && hold[0] != '\0' ? "; " : "", hold);
+    char cooldown[NUMBER_ROOM];
+    const char *state = value_text(route, "breaker.state"), *why = value_text(route, "why_not");
+    bool broken = value_flag(route, "breaker.enabled") && state[0] != '\0' && strcmp(state, "closed") != 0;
+    bool open = strcmp(state, "open") == 0;
+    table_note(table, broken ? TONE_BAD : word_verdict_tone(value_text(route, "gates.verdict")), why);
+    if (!broken)
+        return;
+    char *note = print("breaker: %s%s%s", value_text(route, "breaker.why"), open ? "; next trial in " : "; trying",
+                       open ? number_duration(value_count(route, "breaker.cooldown_left_ms"), cooldown) : "");
     if (note != NULL)
-        table_note(table, strcmp(state, "open") == 0 ? TONE_BAD : verdict_tone(value_text(route, "gates.verdict")),
-                   note);
+        table_note(table, TONE_BAD, note);
     free(note);
-    free(verdict);
 }
 
 /* ---- rates ---- */
@@ -249,16 +150,16 @@ static bool draw_plans(const struct screen *screen, const json_t *routes)
     json_array_foreach(routes, i, route)
     {
         char stage[128], share[96], breaker[96], shadow[NUMBER_ROOM];
-        stage_text(route, stage, sizeof(stage));
-        share_text(route, share, sizeof(share));
-        breaker_text(route, breaker, sizeof(breaker));
+        word_stage(route, stage, sizeof(stage));
+        word_share(route, share, sizeof(share));
+        word_breaker(route, breaker, sizeof(breaker));
         table_row(table);
         table_cell(table, TONE_STRONG, value_text(route, "name"));
-        cell_phase(table, value_text(route, "phase"));
+        table_cell(table, word_phase_tone(value_text(route, "phase")), word_phase(value_text(route, "phase")));
         table_cell(table, TONE_PLAIN, stage);
         table_cell(table, TONE_STRONG, share);
         table_cell(table, TONE_PLAIN, number_percent(value_number(route, "shadow_percent") / 100.0, shadow));
-        table_cell(table, breaker_tone(route), breaker);
+        table_cell(table, word_breaker_tone(route), breaker);
         cell_compared(table, route);
         note_route(table, route);
     }
@@ -440,9 +341,9 @@ void status_draw_lines(const struct screen *screen, const json_t *status, const 
     {
         double rates[SIDE_COUNT] = {status_rate(status, route, before, "legacy"),
                                     status_rate(status, route, before, "new")};
-        stage_text(route, stage, sizeof(stage));
-        share_text(route, share, sizeof(share));
-        breaker_text(route, breaker, sizeof(breaker));
+        word_stage(route, stage, sizeof(stage));
+        word_share(route, share, sizeof(share));
+        word_breaker(route, breaker, sizeof(breaker));
         screen_print(screen, TONE_PLAIN,
                      "%s %s %s%s%s, share %s, breaker %s, legacy %s, new %s, compared %s, differ %s%s\n", clock,
                      value_text(route, "name"), value_text(route, "phase"), stage[0] != '\0' ? " " : "", stage, share,
@@ -456,20 +357,31 @@ void status_draw_lines(const struct screen *screen, const json_t *status, const 
 
 /* ---- commands ---- */
 
-int run_status(struct ctl *ctl, const struct command *command, const char *const *words)
+static int show_status(struct ctl *ctl, const char *name)
 {
     json_t *answer = NULL;
-    char *path = words[0] != NULL ? api_path("/api/v1/routes/%s", words[0]) : strdup("/api/v1/status");
+    char *path = name != NULL ? api_path("/api/v1/routes/%s", name) : strdup("/api/v1/status");
     int code = api_ask(ctl, path, NULL, &answer);
-    (void)command;
     if (code == EXIT_DONE && ctl->options.json)
         code = api_print(answer);
     else if (code == EXIT_DONE &&
-             !(words[0] != NULL ? status_draw_route(&ctl->screen, answer) : status_draw(&ctl->screen, answer, NULL)))
+             !(name != NULL ? status_draw_route(&ctl->screen, answer) : status_draw(&ctl->screen, answer, NULL)))
         code = complain(ctl, EXIT_REFUSED, "out of memory");
     json_decref(answer);
     free(path);
     return code;
+}
+
+int run_status(struct ctl *ctl, const struct command *command, const char *const *words)
+{
+    if (ctl->options.state == NULL) {
+        if (ctl->options.wait_most_ms > 0) /* without a wait, --timeout is that of the answer, as everywhere */
+            ctl->client.timeout_ms = ctl->options.wait_most_ms;
+        return show_status(ctl, words[0]);
+    }
+    if (words[0] == NULL)
+        return complain(ctl, EXIT_USAGE, "%s --wait needs a route; `shuntctl routes` lists them", command->name);
+    return status_wait(ctl, words[0]);
 }
 
 int run_routes(struct ctl *ctl, const struct command *command, const char *const *words)
@@ -511,7 +423,7 @@ static int draw_verdicts(const struct ctl *ctl, const json_t *routes)
         undecided |= code == EXIT_UNDECIDED;
         if (!ctl->options.json) {
             screen_print(&ctl->screen, TONE_STRONG, "%s: ", value_text(route, "name"));
-            screen_print(&ctl->screen, verdict_tone(value_text(route, "gates.verdict")), "%s\n",
+            screen_print(&ctl->screen, word_verdict_tone(value_text(route, "gates.verdict")), "%s\n",
                          sentence != NULL && sentence[0] != '\0' ? sentence : "no gates: a fixed share");
         }
         free(sentence);

@@ -20,8 +20,13 @@ bool status_draw(const struct screen *screen, const json_t *status, const json_t
 /* The table of both sides' traffic alone. */
 bool status_draw_traffic(const struct screen *screen, const json_t *status, const json_t *before);
 
-/* One route with its stages, gates, breaker and counters; `route` is an element of status.routes. */
+/* One route: its plan as plan.h draws it, its traffic and counters; `route` is an element of status.routes. */
 bool status_draw_route(const struct screen *screen, const json_t *route);
+
+struct ctl;
+
+/* Waits for the state that the options name. Returns the exit code; all is told. */
+int status_wait(struct ctl *ctl, const char *route);
 
 /* One line for each route, for logs and pipes. */
 void status_draw_lines(const struct screen *screen, const json_t *status, const json_t *before);

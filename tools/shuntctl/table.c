@@ -76,11 +76,18 @@ static void take_cell(struct table *table, enum tone tone, char *text)
 
 void table_note(struct table *table, enum tone tone, const char *text)
 {
-    if (table->rows == 0)
+    if (table->rows == 0 || text[0] == '\0')
         return;
     struct cell *note = &table->cells[table->rows * (table->count + 1) - 1];
-    free(note->text);
-    *note = (struct cell){tone, strdup(text)};
+    char *whole = NULL;
+    if (note->text == NULL)
+        *note = (struct cell){tone, strdup(text)};
+    else if (asprintf(&whole, "%s\n%s", note->text, text) >= 0) {
+        free(note->text);
+        note->text = whole;
+    } else {
+        table->failed = true;
+    }
     table->failed |= note->text == NULL;
 }
 
@@ -141,23 +148,25 @@ static void cut(char *text, unsigned columns)
     memcpy(at, "...", 4);
 }
 
+/* Blanks are owed until text follows, so that no line ends in some. */
 static void print_padded(const struct screen *screen, enum tone tone, const char *text, unsigned width, bool right,
-                         bool last)
+                         unsigned *owed)
 {
     unsigned columns = screen_columns(text);
-    int padding = columns < width ? (int)(width - columns) : 0;
-    if (right)
-        fprintf(screen->out, "%*s", padding, "");
-    screen_write(screen, tone, text);
-    if (!right && !last)
-        fprintf(screen->out, "%*s", padding, "");
+    unsigned padding = columns < width ? width - columns : 0;
+    *owed += right ? padding : 0;
+    if (columns > 0) {
+        fprintf(screen->out, "%*s", (int)*owed, "");
+        screen_write(screen, tone, text);
+        *owed = 0;
+    }
+    *owed += right ? 0 : padding;
 }
 
 /* One line; `row` SIZE_MAX prints the titles. */
 static bool print_line(const struct table *table, const struct screen *screen, unsigned indent, size_t row)
 {
-    unsigned last = last_column(table), used = indent;
-    fprintf(screen->out, "%*s", (int)indent, "");
+    unsigned last = last_column(table), used = indent, owed = indent;
     for (unsigned column = 0; column <= last; column++) {
         unsigned width = column_width(table, column);
         if (width == 0)
@@ -169,11 +178,9 @@ static bool print_line(const struct table *table, const struct screen *screen, u
             return false;
         if (column == last && screen->terminal && screen->width > used)
             cut(text, screen->width - used);
-        print_padded(screen, cell == NULL ? TONE_FAINT : cell->tone, text, width, table->columns[column].right,
-                     column == last);
+        print_padded(screen, cell == NULL ? TONE_FAINT : cell->tone, text, width, table->columns[column].right, &owed);
         free(text);
-        if (column < last)
-            fprintf(screen->out, "%*s", GAP, "");
+        owed += GAP;
         used += width + GAP;
     }
     fputc('\n', screen->out);
@@ -188,6 +195,18 @@ static bool has_titles(const struct table *table)
     return false;
 }
 
+/* Each line of it wrapped by itself. */
+static bool print_note(const struct screen *screen, const struct cell *note, unsigned indent)
+{
+    char *lines = strdup(note->text), *rest = lines;
+    if (lines == NULL)
+        return false;
+    for (char *line; (line = strsep(&rest, "\n")) != NULL;)
+        screen_wrap(screen, note->tone, indent, line);
+    free(lines);
+    return true;
+}
+
 bool table_print(const struct table *table, const struct screen *screen, unsigned indent)
 {
     bool whole = !table->failed;
@@ -199,7 +218,7 @@ bool table_print(const struct table *table, const struct screen *screen, unsigne
         const struct cell *note = cell_at(table, row, table->count);
         whole &= print_line(table, screen, indent, row);
         if (note->text != NULL)
-            screen_wrap(screen, note->tone, indent + GAP, note->text);
+            whole &= print_note(screen, note, indent + GAP);
     }
     return whole;
 }

@@ -24,7 +24,8 @@ void table_row(struct table *table);
 void table_cell(struct table *table, enum tone tone, const char *text);
 void table_cellf(struct table *table, enum tone tone, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* A line of text below the current row, indented and wrapped. Counts for no column. */
+/* A line of text below the current row, indented and wrapped. Counts for no column. More of them stand below each
+ * other, in the tone of the first. */
 void table_note(struct table *table, enum tone tone, const char *text);
 
 /* Prints it, below a line of titles where there are any. Columns in which no row has text are left out; the last column

@@ -1,5 +1,5 @@
 /*
- * The verbs of a plan: promote, pause, resume, rollback, restart, set-percent, reset-breaker.
+ * The verbs of a plan: start, promote, pause, freeze, resume, rollback, restart, set-percent, reset-breaker.
  *
  * Each is one POST, signed with who and why; what is printed is the route as it is afterwards.
  */
@@ -9,21 +9,24 @@
 
 #include "tools/shuntctl/api.h"
 #include "tools/shuntctl/command.h"
-#include "tools/shuntctl/number.h"
+#include "tools/shuntctl/plan.h"
 #include "tools/shuntctl/value.h"
 
-/* "orders-read: running, stage canary, 10 % to new, breaker closed" */
+/* The route as it is now, and what a promotion by force went past. */
 static void tell_route(const struct ctl *ctl, const json_t *route)
 {
-    char percent[NUMBER_ROOM], now[NUMBER_ROOM];
-    double plan = value_number(route, "percent"), effective = value_number(route, "effective_percent");
-    const char *stage = value_text(route, "stage");
-    screen_print(&ctl->screen, TONE_STRONG, "%s", value_text(route, "name"));
-    screen_print(&ctl->screen, TONE_PLAIN, ": %s%s%s, %s to new", value_text(route, "phase"),
-                 stage[0] != '\0' ? ", stage " : "", stage, number_percent(plan / 100.0, percent));
-    if (plan != effective)
-        screen_print(&ctl->screen, TONE_BAD, " (now %s)", number_percent(effective / 100.0, now));
-    screen_print(&ctl->screen, TONE_PLAIN, ", breaker %s\n", value_text(route, "breaker.state"));
+    const json_t *past;
+    size_t i;
+    plan_draw_line(&ctl->screen, route);
+    json_array_foreach(value_at(route, "past"), i, past)
+    {
+        const char *text = json_string_value(past);
+        char *line = NULL;
+        if (text == NULL || asprintf(&line, "past %s", text) < 0)
+            continue;
+        screen_wrap(&ctl->screen, TONE_WARN, 2, line);
+        free(line);
+    }
 }
 
 /* Posts to /api/v1/routes/ROUTE/VERB. Steals `body`; NULL: no memory. */

@@ -5,21 +5,15 @@
  * rule (shadow/verdict.h). With --wait it asks each second until there is a pass or a fail; a shunt that is restarted
  * meanwhile, and therefore away, is waited for as well.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "shadow/verdict.h"
 #include "tools/shuntctl/api.h"
 #include "tools/shuntctl/command.h"
 #include "tools/shuntctl/number.h"
 #include "tools/shuntctl/value.h"
-
-enum {
-    ASK_EVERY_MS = 1000
-};
+#include "tools/shuntctl/wait.h"
 
 static const struct {
     const char *result;
@@ -62,95 +56,50 @@ static bool judge_again(const struct ctl *ctl, const char *route, json_t *answer
     return done;
 }
 
-/* One question. What is complained about goes to `err`, so that a wait may keep it to itself. */
-static int ask(struct ctl *ctl, const char *path, const char *route, FILE *err, json_t **answer)
-{
-    FILE *usual = ctl->err;
-    ctl->err = err;
-    int code = api_ask(ctl, path, NULL, answer);
-    if (code == EXIT_DONE && (ctl->options.most >= 0 || ctl->options.confidence >= 0) &&
-        !judge_again(ctl, route, *answer))
-        code = complain(ctl, EXIT_USAGE, "out of memory");
-    ctl->err = usual;
-    /* "there is no such route" must not read as "the answers differ" */
-    return code == EXIT_REFUSED ? EXIT_USAGE : code;
-}
+struct verdict_wait {
+    const char *route;
+    bool failed; /* no memory to judge with */
+    char progress[96];
+};
 
-static uint64_t now_ms(void)
+/* Judged anew where the command line asks for that; no memory for it ends the wait. */
+static bool is_decided(void *context, struct ctl *ctl, json_t *answer)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static void sleep_ms(uint64_t ms)
-{
-    struct timespec left = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-    while (nanosleep(&left, &left) < 0 && errno == EINTR)
-        ;
-}
-
-/* One line of a terminal that is written again and again. */
-static void show_progress(const struct ctl *ctl, int code, const json_t *answer, uint64_t left_ms)
-{
-    char left[NUMBER_ROOM], compared[NUMBER_ROOM];
-    if (isatty(fileno(ctl->err)) != 1)
-        return;
-    number_duration(left_ms, left);
-    if (code == EXIT_DONE)
-        fprintf(ctl->err, "\r\033[Kundecided, %s compared; %s left",
-                number_count(value_count(answer, "compared"), compared), left);
-    else
-        fprintf(ctl->err, "\r\033[Kshunt cannot be reached; %s left", left);
-    fflush(ctl->err);
-}
-
-static void end_progress(const struct ctl *ctl)
-{
-    if (isatty(fileno(ctl->err)) == 1)
-        fputs("\r\033[K", ctl->err);
-}
-
-/* Asks until it is decided or the time is over. The last answer in *answer, the last complaint in *complaint. */
-static int ask_until_decided(struct ctl *ctl, const char *path, const char *route, json_t **answer, char **complaint)
-{
-    uint64_t end_ms = now_ms() + ctl->options.wait_ms;
-    for (;;) {
-        size_t length = 0;
-        json_decref(*answer);
-        free(*complaint);
-        *answer = NULL;
-        *complaint = NULL;
-        FILE *err = open_memstream(complaint, &length);
-        if (err == NULL)
-            return complain(ctl, EXIT_USAGE, "out of memory");
-        int code = ask(ctl, path, route, err, answer);
-        fclose(err);
-        bool waits =
-            code == EXIT_UNREACHABLE || (code == EXIT_DONE && results[result_index(*answer)].code == EXIT_UNDECIDED);
-        uint64_t now = now_ms();
-        if (!waits || now >= end_ms) {
-            end_progress(ctl);
-            return code;
-        }
-        show_progress(ctl, code, *answer, end_ms - now);
-        sleep_ms(end_ms - now < ASK_EVERY_MS ? end_ms - now : ASK_EVERY_MS);
+    struct verdict_wait *wait = context;
+    if ((ctl->options.most >= 0 || ctl->options.confidence >= 0) && !judge_again(ctl, wait->route, answer)) {
+        wait->failed = true;
+        return true;
     }
+    return results[result_index(answer)].code != EXIT_UNDECIDED;
+}
+
+static const char *tell_progress(void *context, const json_t *answer)
+{
+    struct verdict_wait *wait = context;
+    char compared[NUMBER_ROOM];
+    snprintf(wait->progress, sizeof(wait->progress), "undecided, %s compared",
+             number_count(value_count(answer, "compared"), compared));
+    return wait->progress;
 }
 
 int run_verdict(struct ctl *ctl, const struct command *command, const char *const *words)
 {
     json_t *answer = NULL;
+    bool answered = false;
     char *complaint = NULL, *path = api_path("/api/v1/verdict?route=%s", words[0]);
     (void)command;
     if (ctl->options.confidence >= 0 && (ctl->options.confidence < 0.5 || ctl->options.confidence > 0.999999)) {
         free(path);
         return complain(ctl, EXIT_USAGE, "--confidence: expected a percentage from 50%% to 99.9999%%");
     }
-    int code = path == NULL ? complain(ctl, EXIT_USAGE, "out of memory")
-                            : ask_until_decided(ctl, path, words[0], &answer, &complaint);
-    if (code == EXIT_DONE) {
+    struct verdict_wait context = {.route = words[0]};
+    const struct wait wait = {path, ctl->options.wait_ms, false, &context, is_decided, tell_progress};
+    int code = path == NULL ? complain(ctl, EXIT_USAGE, "out of memory") : wait_for(ctl, &wait, &answer, &complaint);
+    if (context.failed) {
+        code = complain(ctl, EXIT_USAGE, "out of memory");
+    } else if (code == EXIT_DONE) {
         unsigned result = result_index(answer);
+        answered = true;
         code = results[result].code;
         if (ctl->options.json)
             api_print(answer);
@@ -162,5 +111,6 @@ int run_verdict(struct ctl *ctl, const struct command *command, const char *cons
     json_decref(answer);
     free(complaint);
     free(path);
-    return code;
+    /* "there is no such route" must not read as "the answers differ" */
+    return answered || code != EXIT_REFUSED ? code : EXIT_USAGE;
 }

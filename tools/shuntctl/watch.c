@@ -4,19 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "tools/shuntctl/api.h"
 #include "tools/shuntctl/command.h"
 #include "tools/shuntctl/status.h"
 #include "tools/shuntctl/value.h"
-
-static void sleep_ms(uint64_t ms)
-{
-    struct timespec left = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-    while (nanosleep(&left, &left) < 0 && errno == EINTR)
-        ;
-}
+#include "tools/shuntctl/wait.h"
 
 /* Leaves only the route asked for in status.routes. False when it is not there. */
 static bool keep_route(json_t *status, const char *name)
@@ -81,7 +74,7 @@ int run_watch(struct ctl *ctl, const struct command *command, const char *const 
         bool away = code == EXIT_UNREACHABLE && before != NULL; /* never seen: wrong address */
         if ((code != EXIT_DONE && !away) || view == ctl->options.count)
             break;
-        sleep_ms(ctl->options.interval_ms);
+        wait_sleep_ms(ctl->options.interval_ms);
     }
     json_decref(before);
     return code;

@@ -1,0 +1,373 @@
+"""shuntctl and the admin API on plans: started, frozen, promoted past what stands in the way, drawn, waited for, remembered."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+
+from harness import DEADLINE, Case, config, environment, main, wait_until
+
+ROUTES = """\
+freeze: 2020-01-01 00:00 - 2099-01-01 00:00 Europe/Berlin
+routes:
+  - name: planner
+    match: { path: /planner/** }
+    start: manual
+    stages: [ { name: shadow, percent: 0, shadow: 100, hold: 1h }, { name: canary, percent: 10, hold: 1h },
+              { percent: 100, hold: 1h } ]
+    breaker: off
+  - name: executor
+    match: { path: /executor/** }
+    sticky: [ random ]
+    depends_on: [ { route: planner, stage: canary } ]
+    stages: [ { name: shadow, percent: 0, shadow: 100, hold: 1h, deadline: 9h, on_deadline: rollback },
+              { name: canary, percent: 10, hold: 1h }, { percent: 50, hold: 1h }, { percent: 100, hold: 0s } ]
+    gates: { min_requests: 20, error_rate_increase: 5%, mismatch_rate: off }
+    on_failure: { to: previous, ramp: 10m }
+  - name: rest
+    match: { path: /** }
+    percent: 25
+"""
+
+# What an answer of shunt must have for whoever reads it.
+PLAN_MEMBERS = {"share", "ramp", "depends_on", "at_ms", "passthrough", "stage", "stage_index", "stages", "hold", "gates", "why_not",
+                "deadline", "on_failure", "steps_back", "breaker", "evidence", "counters", "phase", "percent"}
+GATE_MEMBERS = {"gate", "applies", "verdict", "sentence", "evidence", "eta_ms"}
+BREAKER_MEMBERS = {"slow_rate", "distinct_keys", "ramp_left_ms", "trips", "state"}
+
+
+class Relay:
+    """A door to shunt's admin server that stays where it is when shunt starts again on another port."""
+
+    def __init__(self, shunt):
+        self.shunt = shunt
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.answered = self.refused = 0
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        with client:
+            try:
+                with socket.create_connection(self.shunt.admin, timeout=DEADLINE) as server:
+                    asked = b""
+                    while b"\r\n\r\n" not in asked:  # shuntctl's questions of this test have no body
+                        asked += client.recv(65536)
+                    server.sendall(asked)
+                    while piece := server.recv(65536):
+                        client.sendall(piece)
+                    self.answered += 1
+            except OSError:
+                self.refused += 1
+
+    def stop(self):
+        self.listener.close()
+
+
+class PlanCase(Case):
+    def begin(self, token=None):
+        self.legacy, self.new = self.fast("legacy"), self.fast("new")
+        admin = ""
+        if token:
+            path = os.path.join(self.directory, "token")
+            with open(path, "w", encoding="ascii") as f:
+                f.write(token + "\n")
+            admin = f"token_file: {path}"
+        text = config(self.legacy, self.new, state=os.path.join(self.directory, "state"), admin=admin)
+        return self.shunt(text + ROUTES, token=token)
+
+    def refused(self, shunt, path, body, status, code):
+        reply = shunt.admin_reply("POST", path, body)
+        self.assertEqual(reply.status, status, reply)
+        error = reply.json()["error"]
+        self.assertEqual(error["code"], code, error)
+        self.assertTrue(error["message"] and error["remedy"], error)
+        return error
+
+    def waiter(self, shunt, *arguments):
+        """`shuntctl status ...` beside the test."""
+        command = [os.path.join(shunt.build, "shuntctl"), "--admin", f"{shunt.admin[0]}:{shunt.admin[1]}", "status", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+        self.addCleanup(self.end, process)
+        return process
+
+    @staticmethod
+    def end(process):
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def assert_ends(self, process, code, said=""):
+        out, err = process.communicate(timeout=DEADLINE)
+        self.assertEqual(process.returncode, code, (out, err))
+        self.assertIn(said, out + err)
+
+
+class Verbs(PlanCase):
+    def test_a_waiting_plan_is_started_by_a_person_once(self):
+        shunt = self.begin()
+        self.assertEqual(shunt.route("planner")["phase"], "waiting")
+        shunt.ctl("start", "planner", "--reason", "CHG-4711", "--who", "anna")
+        route = shunt.route("planner")
+        self.assertEqual((route["phase"], route["stage"], route["percent"]), ("running", "shadow", 0))
+        self.refused(shunt, "/api/v1/routes/planner/start", {}, 409, "already_so")
+        self.refused(shunt, "/api/v1/routes/rest/start", {}, 409, "not_possible_now")
+        self.refused(shunt, "/api/v1/routes/nowhere/start", {}, 404, "no_such_route")
+        line = [e for e in shunt.audit() if e["what"] == "start"]
+        self.assertEqual([(e["who"], e["why"], e["from"]["phase"], e["to"]["phase"]) for e in line],
+                         [("operator:anna", "CHG-4711", "waiting", "running")])
+
+    def test_a_frozen_plan_stays_until_it_is_resumed(self):
+        shunt = self.begin()
+        reply = shunt.admin_reply("POST", "/api/v1/routes/executor/freeze", {"who": "anna", "reason": "hands off"})
+        self.assertEqual((reply.status, reply.json()["phase"]), (200, "frozen"))
+        self.refused(shunt, "/api/v1/routes/executor/freeze", {}, 409, "already_so")
+        self.refused(shunt, "/api/v1/routes/executor/promote", {"force": True}, 409, "not_possible_now")
+        self.refused(shunt, "/api/v1/routes/planner/freeze", {}, 409, "not_possible_now")
+        shunt.restart()
+        self.assertEqual(shunt.route("executor")["phase"], "frozen")
+        self.assertIn("frozen until a person resumes it", shunt.ctl("plan", "executor"))
+        shunt.ctl("resume", "executor", "-m", "it is over")
+        self.assertEqual(shunt.route("executor")["phase"], "running")
+        line = [e for e in shunt.audit() if e["what"] in ("freeze", "resume")]
+        self.assertEqual([(e["what"], e["why"]) for e in line], [("freeze", "hands off"), ("resume", "it is over")])
+
+    def test_new_verbs_need_the_token_the_method_and_known_members(self):
+        shunt = self.begin(token="s3cret-token")
+        for verb in ("start", "freeze"):
+            path = f"/api/v1/routes/planner/{verb}"
+            self.assertEqual(shunt.admin_reply("POST", path, {}, headers=["Authorization: Bearer wrong"], token="").status, 401)
+            for body in ({"force": True}, {"who": 7}, {"reason": "a\nb"}, [], b"{"):
+                reply = shunt.admin_reply("POST", path, body)
+                self.assertEqual((reply.status, reply.json()["error"]["code"]), (400, "bad_body"), (verb, body))
+            reply = shunt.admin_reply("GET", path)
+            self.assertEqual((reply.status, reply.get("allow")), (405, "POST"))
+        self.assertEqual(shunt.route("planner")["phase"], "waiting")
+
+    def test_promote_says_all_that_stands_in_the_way(self):
+        shunt = self.begin()
+        error = self.refused(shunt, "/api/v1/routes/executor/promote", {}, 409, "gate_undecided")
+        self.assertEqual(error["verdict"], "undecided")
+        self.assertIn(error["obstacles"][0], error["message"])
+        self.assertEqual([re.match(r"gate (\w+): undecided: .", o).group(1) for o in error["obstacles"]],
+                         ["min_requests", "window", "dependency"])
+        done = shunt.ctl("promote", "executor", code=None)
+        self.assertEqual(done.returncode, 3)
+        for obstacle in error["obstacles"]:
+            self.assertIn(obstacle.split(":")[0], done.stderr)
+        self.assertEqual(shunt.route("executor")["stage"], "shadow")
+
+    def test_force_says_what_it_went_past_and_the_audit_trail_keeps_it(self):
+        shunt = self.begin()
+        told = shunt.ctl("promote", "executor", "--force", "-m", "TICKET-12")
+        for gate in ("min_requests", "window", "dependency"):
+            self.assertRegex(told, rf"past gate {gate} \(undecided\): ")
+        promoted = [e for e in shunt.audit() if e["what"] == "promote"][-1]
+        self.assertEqual((promoted["why"], promoted["from"]["stage"], promoted["to"]["stage"]), ("TICKET-12", "shadow", "canary"))
+        self.assertTrue(promoted["evidence"]["forced"])
+        self.assertEqual([p.split()[1] for p in promoted["evidence"]["past"]], ["min_requests", "window", "dependency"])
+        reply = shunt.verb("planner", "start") and shunt.verb("planner", "promote", {"force": True})
+        self.assertEqual(reply["past"], [e for e in shunt.audit() if e["what"] == "promote"][-1]["evidence"]["past"])
+        self.assertIn("past gate window", " ".join(shunt.ctl("history", "executor").split()))
+
+
+    def test_an_open_breaker_stands_in_the_way_as_well(self):
+        shunt = self.begin()
+        shunt.ctl("promote", "executor", "--force")
+        shunt.ctl("promote", "executor", "--force")
+        opens = self.waiter(shunt, "executor", "--wait", "breaker-open", "--timeout", "1m")
+        self.new.tell("status 500")
+        load = self.load(shunt.address, connections=8, users=400, path="/executor/x", rate=1000)
+        self.assert_ends(opens, 0, "breaker open, trip 1/")
+        load.finish()
+        self.assertEqual(shunt.ctl("status", "executor", "--wait", "healthy", "--timeout", "10ms", code=None).returncode, 3)
+        error = shunt.admin_reply("POST", "/api/v1/routes/executor/promote", {}).json()["error"]
+        self.assertRegex(error["obstacles"][-1], "^the breaker is open: .")
+        told = " ".join(shunt.ctl("promote", "executor", "--force").split())
+        self.assertRegex(told, r"past the breaker \(open\): .")
+        self.assertEqual(shunt.route("executor")["share"], 0, "force moves the plan, not the breaker")
+
+
+class Looks(PlanCase):
+    def test_a_route_tells_what_the_view_of_a_plan_needs(self):
+        shunt = self.begin()
+        for name in ("planner", "executor"):
+            route = shunt.route(name)
+            self.assertLessEqual(PLAN_MEMBERS, set(route), PLAN_MEMBERS - set(route))
+            self.assertLessEqual(BREAKER_MEMBERS, set(route["breaker"]))
+            for gate in route["gates"]["gates"]:
+                self.assertLessEqual(GATE_MEMBERS, set(gate), gate)
+        self.assertIsNone(shunt.route("planner")["deadline"])
+        self.assertEqual(shunt.route("executor")["deadline"]["action"], "rollback")
+        self.assertEqual(shunt.route("executor")["depends_on"], [{"route": "planner", "stage": "canary", "met": False}])
+        self.assertLess(abs(shunt.route("rest")["at_ms"] / 1000 - time.time()), 60)
+
+    def test_a_plan_is_drawn_in_80_columns_and_every_phase(self):
+        shunt = self.begin()
+        steps = (((), "waiting"), (("start", "planner"), "running"), (("pause", "planner"), "paused"),
+                 (("freeze", "planner"), "frozen"), (("rollback", "planner"), "rolled back"))
+        for step, word in steps:
+            if step:
+                shunt.ctl(*step)
+            for locale, mark in (("C.UTF-8", "\u2591"), ("C", "..")):
+                drawn = shunt.ctl("plan", "planner", env={"COLUMNS": "80", "LC_ALL": locale})
+                head, why = drawn.split("\n")[:2]
+                self.assertIn(f"planner: {word}, stage shadow 1/3", head)
+                self.assertTrue(why.startswith("Why not promoted yet: "), why)
+                self.assertIn(mark, drawn)
+                self.assertNotIn("\x1b", drawn)
+                self.assertLessEqual(max(len(line) for line in drawn.split("\n")), 80, drawn)
+        shunt.passthrough(True)
+        self.assertIn("PASSTHROUGH IS ON", shunt.ctl("plan", "executor"))
+        self.assertIn("A fixed share", shunt.ctl("plan", "rest"))
+
+    def test_gates_are_drawn_against_their_limits_once_there_is_evidence(self):
+        shunt = self.begin()
+        shunt.ctl("promote", "executor", "--force")
+        shunt.ctl("promote", "executor", "--force")
+        self.assertEqual(shunt.route("executor")["percent"], 50)
+        self.load(shunt.address, requests=800, connections=8, users=400, path="/executor/x").wait()
+        wait_until(lambda: "value" in [g for g in shunt.route("executor")["gates"]["gates"]
+                                       if g["gate"] == "error_rate_increase"][0], "the gate to have measured")
+        row = [line for line in shunt.ctl("plan", "executor", env={"LC_ALL": "C"}).split("\n") if "error_rate_increase" in line][0]
+        self.assertRegex(row, r"error_rate_increase +(pass|undecided) .* [-o.]*\|[-o.]* +\+5 % ")
+
+    def test_all_plans_in_one_line_each_and_as_json(self):
+        shunt = self.begin()
+        lines = shunt.ctl("plan").rstrip().split("\n")
+        self.assertEqual([line.split()[0] for line in lines], ["ROUTE", "planner", "executor", "rest"])
+        self.assertIn("a person has to start the plan", lines[1])
+        self.assertEqual([r["name"] for r in json.loads(shunt.ctl("plan", "--json"))], ["planner", "executor", "rest"])
+        self.assertEqual(json.loads(shunt.ctl("--json", "plan", "executor"))["stage"], "shadow")
+        done = shunt.ctl("plan", "nowhere", code=None)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("routes are: planner, executor, rest", done.stderr)
+
+    def test_status_of_a_route_shows_its_plan_as_well(self):
+        shunt = self.begin()
+        told = shunt.ctl("status", "executor")
+        for part in ("Why not promoted yet: ", "STAGE", "GATE", "TRAFFIC", "outcomes on new"):
+            self.assertIn(part, told)
+        self.assertIn("a person has to start the plan", shunt.ctl("status"))
+
+
+class Past(PlanCase):
+    def test_history_tells_who_what_why_from_where_to_where(self):
+        shunt = self.begin()
+        shunt.ctl("set-percent", "rest", "30", "-m", "more of it", "--who", "anna")
+        told = shunt.ctl("history", "rest")
+        self.assertIn("set_percent", told)
+        self.assertIn("operator:anna", told)
+        self.assertIn("  25 % -> 30 %\n  more of it\n", told)
+        self.assertEqual(shunt.ctl("history", "--limit", "1", "--json"), shunt.ctl("history", "rest", "-n", "1", "--json"))
+
+    def test_history_since(self):
+        shunt = self.begin()
+        shunt.ctl("start", "planner")
+        self.assertIn("start", shunt.ctl("history", "--since", "30d"))
+        wait_until(lambda: shunt.ctl("history", "--since", "1ms", "--json").strip() == "[]", "the last change to be older")
+        self.assertEqual(shunt.ctl("history", "--since", "1ms"), "nothing has changed\n")
+        sequences = [e["sequence"] for e in shunt.api("GET", "/api/v1/history?since_ms=3600000&limit=2")["history"]]
+        self.assertEqual(sequences, sorted(sequences))
+        self.assertEqual(len(sequences), 2)
+
+    def test_wrong_questions_are_told_place_fault_and_remedy(self):
+        shunt = self.begin()
+        for query in ("since_ms=x", "since_ms=0", "since_ms=-1", "since_ms=", "since_ms=99999999999999", "limit=0", "limit=7x"):
+            reply = shunt.admin_reply("GET", f"/api/v1/history?{query}")
+            self.assertEqual((reply.status, reply.json()["error"]["code"]), (400, "bad_query"), query)
+            self.assertIn(query.split("=")[0], reply.json()["error"]["message"])
+        for arguments in (("history", "--since", "yesterday"), ("plan", "a", "b"), ("plan", "--force"), ("start",), ("freeze",),
+                          ("start", "planner", "--force"), ("status", "--wait"), ("status", "--wait", "done"),
+                          ("status", "executor", "--wait", "done", "--timeout", "soon"), ("plan", "--wait", "done"),
+                          ("history", "--limit", "5%"), ("history", "--timeout", "2h")):
+            done = shunt.ctl(*arguments, code=None)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertTrue(done.stderr.startswith("shuntctl: "), arguments)
+        for command in ("plan", "start", "freeze", "history", "status", "promote"):
+            self.assertIn("Examples:", shunt.ctl(command, "--help"))
+
+
+class Waiting(PlanCase):
+    def test_it_ends_when_the_stage_is_reached_or_passed(self):
+        shunt = self.begin()
+        waiter = self.waiter(shunt, "--wait", "canary", "executor")
+        later = self.waiter(shunt, "executor", "--wait", "stage:50%", "--timeout", "1h")
+        shunt.ctl("promote", "executor", "--force")
+        self.assert_ends(waiter, 0, "executor: running, stage canary 2/4")
+        self.assertIsNone(later.poll())
+        shunt.ctl("promote", "executor", "--force")
+        self.assert_ends(later, 0)
+        shunt.ctl("status", "--wait", "canary", "executor")
+        self.assertEqual(json.loads(shunt.ctl("status", "--wait", "running", "executor", "--json"))["stage"], "50%")
+
+    def test_a_rollback_ends_a_wait_for_more(self):
+        shunt = self.begin()
+        waiters = [self.waiter(shunt, "executor", "--wait", state) for state in ("done", "canary", "healthy")]
+        fallen = self.waiter(shunt, "executor", "--wait", "rolled_back")
+        # `healthy` is reached at once, the others wait
+        self.assert_ends(waiters.pop(), 0)
+        shunt.ctl("rollback", "executor", "-m", "wrong totals")
+        for waiter in waiters:
+            self.assert_ends(waiter, 1, "any more unless a person steps in: the plan is rolled back")
+        self.assert_ends(fallen, 0)
+
+    def test_phases_and_breaker(self):
+        shunt = self.begin()
+        codes = lambda *a: shunt.ctl("status", *a, "--timeout", "10ms", code=None).returncode
+        for state, route, code in (("waiting", "planner", 0), ("running", "planner", 3), ("done", "planner", 3),
+                                   ("breaker-closed", "planner", 1), ("breaker-closed", "executor", 0),
+                                   ("breaker-open", "executor", 3), ("healthy", "rest", 0), ("done", "rest", 1),
+                                   ("paused", "executor", 3), ("frozen", "executor", 3)):
+            self.assertEqual(codes("--wait", state, route), code, (state, route))
+        shunt.ctl("freeze", "executor")
+        self.assertEqual(codes("--wait", "frozen", "executor"), 0)
+        self.assertEqual(codes("--wait", "healthy", "executor"), 3)
+
+    def test_what_does_not_exist_is_a_wrong_question(self):
+        shunt = self.begin(token="s3cret-token")
+        told = shunt.ctl("status", "--wait", "canry", "executor", code=None)
+        self.assertEqual(told.returncode, 2)
+        self.assertIn("expected shadow, canary, 50%, 100%, running, ", told.stderr)
+        self.assertEqual(shunt.ctl("status", "--wait", "canary", "nowhere", code=None).returncode, 2)
+        self.assertEqual(shunt.ctl("status", "--wait", "canary", "executor", env={"SHUNT_TOKEN": "x"}, code=None).returncode, 2)
+
+    def test_time_over_and_nobody_there(self):
+        shunt = self.begin()
+        told = shunt.ctl("status", "--wait", "done", "--timeout", "20ms", "executor", code=None)
+        self.assertEqual(told.returncode, 3)
+        self.assertIn('executor is not at "done" within 20ms: it depends on another route', told.stderr)
+        for more in ((), ("--timeout", "20ms")):
+            self.assertEqual(shunt.ctl("status", "--wait", "done", *more, "executor", "--admin", "127.0.0.1:1",
+                                       code=None).returncode, 4)
+
+    def test_it_outlives_a_restart_of_shunt(self):
+        shunt = self.begin()
+        relay = Relay(shunt)
+        self.addCleanup(relay.stop)
+        command = [os.path.join(shunt.build, "shuntctl"), "--admin", relay.address, "status", "--wait", "canary", "executor"]
+        waiter = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+        self.addCleanup(self.end, waiter)
+        wait_until(lambda: relay.answered > 0, "the first question to be answered")
+        shunt.signal(15)
+        self.assertEqual(shunt.wait_exit(), 0)
+        wait_until(lambda: relay.refused > 0, "a question that nobody answers")
+        self.assertIsNone(waiter.poll())
+        shunt.start()
+        shunt.ctl("promote", "executor", "--force")
+        self.assert_ends(waiter, 0, "executor: running, stage canary 2/4")
+
+
+if __name__ == "__main__":
+    main()
