@@ -243,8 +243,7 @@ static bool take_value(struct options *options, const struct flag *flag, const c
     case KIND_COUNT:
         if (read_count(value, target))
             return true;
-        say(error, "--%s: \"%s\" is not a number from 1 to %d%s", flag->name, value, COUNT_MOST,
-            flag_for_value(flag, "%") != flag ? ", nor a percentage such as 0.01%" : "");
+        say(error, "--%s: \"%s\" is not a number from 1 to %d", flag->name, value, COUNT_MOST);
         return false;
     case KIND_DURATION:
         if (read_duration(value, target))
