@@ -480,10 +480,10 @@ static enum breaker_change tick_closed(struct breaker *breaker, const struct con
     return BREAKER_UNCHANGED;
 }
 
-static void renew_permits(struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)
+/* The wait begins anew while there are permits to be had: where requests are few, it takes long to have them all. */
+static void wait_for_trials(struct breaker *breaker, uint64_t now_ms)
 {
-    uint64_t patience_ms = limits->cooldown_ms > RENEW_MIN_MS ? limits->cooldown_ms : RENEW_MIN_MS;
-    breaker->renew_at_ms = now_ms + patience_ms;
+    breaker->renew_at_ms = now_ms + breaker->patience_ms;
 }
 
 static enum breaker_change tick_open(struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)
@@ -492,7 +492,8 @@ static enum breaker_change tick_open(struct breaker *breaker, const struct confi
         return BREAKER_UNCHANGED;
     (void)snprintf(breaker->why, sizeof(breaker->why), "cooldown over: %u trial requests decide",
                    limits->trial_requests);
-    renew_permits(breaker, limits, now_ms);
+    breaker->patience_ms = limits->cooldown_ms > RENEW_MIN_MS ? limits->cooldown_ms : RENEW_MIN_MS;
+    wait_for_trials(breaker, now_ms);
     enter(breaker, BREAKER_HALF_OPEN, now_ms);
     return BREAKER_HALF_OPENED;
 }
@@ -516,12 +517,17 @@ static enum breaker_change tick_half_open(struct breaker *breaker, const struct 
         begin_ramp(breaker, limits, now_ms);
         return BREAKER_RECOVERED;
     }
-    if (now_ms >= breaker->renew_at_ms && trials->taken >= limits->trial_requests) {
-        renew_permits(breaker, limits, now_ms);
-        breaker->epoch++;
-        return BREAKER_RENEWED;
+    if (trials->taken < limits->trial_requests) {
+        wait_for_trials(breaker, now_ms);
+        return BREAKER_UNCHANGED;
     }
-    return BREAKER_UNCHANGED;
+    if (now_ms < breaker->renew_at_ms)
+        return BREAKER_UNCHANGED;
+    if (breaker->patience_ms < COOLDOWN_MAX_MS) /* else new would never be heard where it answers later than that */
+        breaker->patience_ms *= 2;
+    wait_for_trials(breaker, now_ms);
+    breaker->epoch++;
+    return BREAKER_RENEWED;
 }
 
 enum breaker_change breaker_tick(struct breaker *breaker, const struct config_breaker *limits,

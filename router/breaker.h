@@ -31,6 +31,7 @@ struct breaker {
     uint64_t since_ms;                 /* entered the state */
     uint64_t half_open_at_ms;          /* OPEN: end of the cooldown */
     uint64_t renew_at_ms;              /* HALF_OPEN: when lost permits are given out again */
+    uint64_t patience_ms;              /* HALF_OPEN: how long they are waited for the next time */
     bool ramping;                      /* CLOSED: since_ms is when it recovered, and the share is not back yet */
     uint32_t ramp_step;                /* of BREAKER_RAMP_STEPS, at the last look */
     bool seeded;                       /* the cooldown is jittered */

@@ -598,6 +598,54 @@ static void lost_trials_are_replaced_after_a_while(void **state)
     fixture_free(f);
 }
 
+/* One request of new every ten seconds, each of which takes a tenth of a second. */
+static void trials_may_come_slowly(void **state)
+{
+    (void)state;
+    struct fixture *f = half_open(1, ROUTE(RATE_ONLY));
+    struct request r;
+    char id[16];
+    struct decision d = {0};
+    for (uint32_t user = 0; !d.trial; user++) {
+        (void)snprintf(id, sizeof(id), "u%u", user);
+        request_init(&r, "GET", "/orders");
+        request_add(&r, "X-User-Id", id);
+        d = decide_on(f, 0, &r);
+    }
+    for (int i = 0; i < 5; i++) {
+        assert_true(d.trial);
+        fixture_wait(f, 100);
+        assert_int_equal(breaker_of(f), BREAKER_HALF_OPEN);
+        observe(f, 0, &d, OUTCOME_OK, 200, 100000);
+        fixture_wait(f, 10000);
+        if (i < 4)
+            d = decide_on(f, 0, &r);
+    }
+    assert_int_equal(breaker_of(f), BREAKER_CLOSED);
+    fixture_free(f);
+}
+
+static void trials_may_take_longer_than_the_cooldown(void **state)
+{
+    (void)state;
+    struct fixture *f = half_open(1, ROUTE(RATE_ONLY));
+    struct trials trials;
+    take_trials(f, &trials);
+    fixture_wait(f, 40000);
+    for (uint32_t i = 0; i < trials.count; i++)
+        end_trial(f, &trials, i, OUTCOME_OK, 200);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(breaker_of(f), BREAKER_HALF_OPEN); /* they came too late ... */
+    take_trials(f, &trials);
+    assert_int_equal(trials.count, 5);
+    fixture_wait(f, 40000);
+    for (uint32_t i = 0; i < trials.count; i++)
+        end_trial(f, &trials, i, OUTCOME_OK, 200);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(breaker_of(f), BREAKER_CLOSED); /* ... and were waited for twice as long then */
+    fixture_free(f);
+}
+
 static void testers_use_permits_too(void **state)
 {
     (void)state;
@@ -905,6 +953,8 @@ int main(void)
         cmocka_unit_test(one_failed_trial_opens_it_again_for_twice_as_long),
         cmocka_unit_test(a_trial_that_says_nothing_gives_its_permit_back),
         cmocka_unit_test(lost_trials_are_replaced_after_a_while),
+        cmocka_unit_test(trials_may_come_slowly),
+        cmocka_unit_test(trials_may_take_longer_than_the_cooldown),
         cmocka_unit_test(testers_use_permits_too),
         cmocka_unit_test(after_max_trips_it_is_rolled_back_until_a_person_resumes),
         cmocka_unit_test(ten_healthy_windows_end_the_row_of_trips),

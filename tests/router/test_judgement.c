@@ -444,7 +444,7 @@ static void finer_steps_change_nothing(void **state)
                          steps[i].growth, count, answers.wrong, median);
         assert_true(answers.wrong <= count / 100.0 + 2);
     }
-    assert_true(most <= least * (is_long() ? 1.12 : 1.8));
+    assert_true(most <= least * (is_long() ? 1.2 : 1.8));
 }
 
 /* ---- Flagger and Kayenta ---- */
