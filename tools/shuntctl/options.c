@@ -217,17 +217,6 @@ static bool add_header(struct options *options, const char *text, char **error)
     return true;
 }
 
-/* Some names mean a count with one command and a share with another: the value tells which. */
-static const struct flag *flag_for_value(const struct flag *flag, const char *value)
-{
-    size_t length = strlen(value);
-    for (size_t i = 0; i < FLAGS; i++)
-        if (strcmp(flags[i].name, flag->name) == 0 &&
-            (flags[i].kind == KIND_SHARE) == (length > 0 && value[length - 1] == '%'))
-            return &flags[i];
-    return flag;
-}
-
 static bool take_value(struct options *options, const struct flag *flag, const char *value, char **error)
 {
     void *target = (char *)options + flag->at;
