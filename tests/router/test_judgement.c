@@ -654,7 +654,7 @@ static void plans_of_equal_backends_are_done(void **state)
             struct said said = {0};
             if (!is_wanted(e * 3 + r) || (!is_long() && (e % 2 == 0 || r == 1)))
                 continue;
-            run_plans(&t, false, rollouts(2, 1), 0.1, &said);
+            run_plans(&t, false, rollouts(1, 1), is_long() ? 0.1 : 0.4, &said);
             run_others(&t, rollouts(1, 10), &said);
             print_said("plan_equal", &t, false, &said);
             assert_true(said.failed <= said.count / 100.0);
@@ -671,7 +671,7 @@ static void plans_of_equal_backends_are_done_with_latency(void **state)
         struct said said = {0};
         if (!is_wanted(r))
             continue;
-        run_plans(&t, true, rollouts(1, 5), 0.1, &said);
+        run_plans(&t, true, rollouts(1, 5), is_long() ? 0.1 : 0.4, &said);
         print_said("plan_equal", &t, true, &said);
         assert_true(said.failed <= said.count / 100.0 && said.done >= said.count * 0.99);
     }
@@ -699,7 +699,7 @@ static void plans_of_worse_backends_are_not_promoted(void **state)
         struct said said = {0};
         if (!is_wanted(i))
             continue;
-        run_plans(t, true, rollouts(1, 10), 0.1, &said);
+        run_plans(t, true, rollouts(1, 10), is_long() ? 0.1 : 0.4, &said);
         run_others(t, rollouts(1, 10), &said);
         print_said(cases[i].holds ? "plan_within" : "plan_beyond", t, true, &said);
         if (cases[i].holds)
