@@ -379,7 +379,7 @@ class Compare(Offline):
                                     (["--legacy", self.legacy.url, "--new", self.new.url, "--requests", requests,
                                       "-H", "Connection: close"], "cannot be sent"),
                                     (["--legacy", self.legacy.url, "--new", self.new.url, "--requests", requests,
-                                      "--limit", "5"], "--limit: compare takes a percentage, such as 0.01%"),
+                                      "--limit", "5"], '"5" is not a percentage; expected one from 0% to 100%, such as 0.01%'),
                                     (["--legacy", self.legacy.url, "--new", self.new.url, "--requests", self.directory],
                                      "cannot be read: Is a directory"),
                                     (["--legacy", self.legacy.url, "--new", self.new.url, "--requests", requests,

@@ -308,12 +308,9 @@ static int check_words(const struct ctl *ctl, const struct command *command)
 {
     size_t words = ctl->options.word_count - 1;
     const char *stranger = options_stranger(&ctl->options, command->groups);
-    const char *wanted = stranger != NULL ? options_wanted(stranger, command->groups) : NULL;
     if (stranger != NULL)
-        return wanted != NULL ? complain(ctl, EXIT_USAGE, "--%s: %s takes %s; try `shuntctl %s --help`", stranger,
-                                         command->name, wanted, command->name)
-                              : complain(ctl, EXIT_USAGE, "%s takes no --%s; try `shuntctl %s --help`", command->name,
-                                         stranger, command->name);
+        return complain(ctl, EXIT_USAGE, "%s takes no --%s; try `shuntctl %s --help`", command->name, stranger,
+                        command->name);
     if (words < command->least)
         return complain(ctl, EXIT_USAGE, "%s needs %s; try `shuntctl %s --help`", command->name, command->arguments,
                         command->name);

@@ -387,14 +387,6 @@ const char *options_stranger(const struct options *options, unsigned groups)
     return NULL;
 }
 
-const char *options_wanted(const char *name, unsigned groups)
-{
-    for (size_t i = 0; i < FLAGS; i++)
-        if (strcmp(flags[i].name, name) == 0 && ((unsigned)flags[i].group & groups) != 0)
-            return flags[i].kind == KIND_SHARE ? "a percentage, such as 0.01%" : "a number";
-    return NULL;
-}
-
 void options_help(FILE *out, unsigned groups)
 {
     for (size_t i = 0; i < FLAGS; i++) {

@@ -94,10 +94,6 @@ bool options_settle(struct options *options, unsigned groups, char **error);
 /* The name of a flag that was given and is in none of `groups`; NULL when there is none. After options_settle(). */
 const char *options_stranger(const struct options *options, unsigned groups);
 
-/* What a flag of this name takes with these groups, where it takes another thing with others; NULL: none of them has
- * it. */
-const char *options_wanted(const char *name, unsigned groups);
-
 /* Help lines of the flags in these groups; global ones when `groups` is GROUP_GLOBAL. */
 void options_help(FILE *out, unsigned groups);
 
