@@ -191,7 +191,7 @@ def add_profile(path, calls):
             if line.startswith(("fn=", "cfn=")):
                 number, _, name = line.split("=", 1)[1].strip().partition(" ")
                 if name:
-                    names[number] = name.split("'")[0]
+                    names[number] = name.split("'")[0].split(".")[0]  # the linker's copies are called worker_main.lto_priv.0
                 if line.startswith("cfn="):
                     called = names.get(number)
             elif line.startswith("calls=") and called is not None:
