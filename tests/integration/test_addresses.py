@@ -47,6 +47,9 @@ class SeveralAddresses(Case):
         shunt = self.begin(", eject_after: 3, eject_for: 1s")
         wait_until(lambda: request(shunt.address).status == 200, "the name to be resolved")
         self.second.tell("refuse")
+        self.first.tell("kill")
+        # A POST that is already on a kept connection as it ends cannot be sent again.
+        wait_until(lambda: shunt.metric("shunt_upstream_idle") == 0, "no kept connection")
         result = self.load(shunt.address, requests=300, connections=4, fresh=True, method="POST", body=10,
                            verify=False).wait()
         self.assertEqual((result["failed"], result["ok"]), (0, 300), result)
