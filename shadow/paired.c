@@ -10,9 +10,11 @@
 
 enum {
     PACK_VERSION = 1,
-    SIDE_EXACT = 16,     /* steps of a side below this hold one value each */
-    MAGNITUDE_EXACT = 8, /* ... of a difference */
-    RATIO_STEPS = 16     /* to each doubling */
+    SIDE_BITS = 4,
+    SIDE_EXACT = 1 << SIDE_BITS, /* steps of a side below this hold one value each */
+    MAGNITUDE_BITS = 3,
+    MAGNITUDE_EXACT = 1 << MAGNITUDE_BITS, /* ... of a difference */
+    RATIO_STEPS = 16                       /* to each doubling */
 };
 
 #define WEIGHT_MAX UINT32_MAX
@@ -23,21 +25,35 @@ struct span {
     double low, high;
 };
 
+/* The step of a log-linear scale: up to 2^bits exactly, then 2^bits to each doubling; of `steps` the last takes the
+ * rest. */
+static inline uint32_t scale_step(uint64_t us, uint32_t bits, uint32_t steps)
+{
+    uint64_t exact = UINT64_C(1) << bits;
+    if (us < exact)
+        return (uint32_t)us;
+    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(us);
+    uint64_t step = exact + (exponent - bits) * exact + ((us >> (exponent - bits)) & (exact - 1));
+    return step < steps ? (uint32_t)step : steps - 1;
+}
+
+static double scale_floor(uint32_t step, uint32_t bits)
+{
+    uint32_t exact = 1u << bits;
+    if (step < exact)
+        return step;
+    return ldexp(exact + (step - exact) % exact, (int)((step - exact) / exact));
+}
+
 /* Coarser than router/histogram.h, as there are many of these, and saved: their layout has stayed what it was. */
 static uint32_t side_step(uint64_t us)
 {
-    if (us < SIDE_EXACT)
-        return (uint32_t)us;
-    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(us);
-    uint64_t step = SIDE_EXACT + (exponent - 4u) * 16u + ((us >> (exponent - 4u)) & 15u);
-    return step < PAIRED_SIDES ? (uint32_t)step : PAIRED_SIDES - 1;
+    return scale_step(us, SIDE_BITS, PAIRED_SIDES);
 }
 
 static double side_floor(uint32_t step)
 {
-    if (step < SIDE_EXACT)
-        return step;
-    return ldexp(16 + (step - SIDE_EXACT) % 16, (int)((step - SIDE_EXACT) / 16));
+    return scale_floor(step, SIDE_BITS);
 }
 
 static struct span side_span(uint32_t step)
@@ -48,18 +64,12 @@ static struct span side_span(uint32_t step)
 
 static uint32_t magnitude_step(uint64_t us)
 {
-    if (us < MAGNITUDE_EXACT)
-        return (uint32_t)us;
-    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(us);
-    uint64_t step = MAGNITUDE_EXACT + (exponent - 3u) * 8u + ((us >> (exponent - 3u)) & 7u);
-    return step < PAIRED_MAGNITUDES ? (uint32_t)step : PAIRED_MAGNITUDES - 1;
+    return scale_step(us, MAGNITUDE_BITS, PAIRED_MAGNITUDES);
 }
 
 static double magnitude_floor(uint32_t step)
 {
-    if (step < MAGNITUDE_EXACT)
-        return step;
-    return ldexp(8 + (step - MAGNITUDE_EXACT) % 8, (int)((step - MAGNITUDE_EXACT) / 8));
+    return scale_floor(step, MAGNITUDE_BITS);
 }
 
 static uint32_t difference_step(uint64_t primary_us, uint64_t shadow_us)
