@@ -30,7 +30,6 @@ static const struct phrase {
     {"restart", "was started anew"},
     {"set_percent", "was given another share"},
     {"reset_breaker", "had its breaker reset"},
-    {"hold_passed", "passed all gates for the whole hold"},
     {"waiting_for_promote", "waits for a person to promote it"},
     {"gate_failed", "failed a gate"},
     {"step_back", "was put back a stage"},
