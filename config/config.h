@@ -46,8 +46,40 @@ struct config_address {
     uint16_t port;         /* 0 lets the kernel choose (admin and listeners) */
 };
 
+/* The versions of HTTP somebody speaks. */
+enum config_protocol {
+    PROTOCOL_HTTP1 = 1,
+    PROTOCOL_HTTP2 = 2,
+    PROTOCOL_AUTO = PROTOCOL_HTTP1 | PROTOCOL_HTTP2, /* by ALPN; in clear a listener knows by the preface, and a backend
+                                                        is asked in HTTP/1.1 */
+};
+
+/* Files of PEM; read, and read again when they change, by proxy/. Paths are as the loader resolved them. */
+struct config_certificate {
+    const char *certificate; /* the chain, leaf first */
+    const char *key;
+};
+
+enum config_client_certificate {
+    CLIENT_CERTIFICATE_OFF,
+    CLIENT_CERTIFICATE_OPTIONAL,
+    CLIENT_CERTIFICATE_REQUIRED
+};
+
+struct config_listener_tls {
+    struct config_certificate *certificates; /* at least one; the first is shown where no name fits */
+    uint32_t certificate_count;
+    const char *client_ca; /* NULL unless clients are asked for a certificate */
+    enum config_client_certificate client_certificate;
+    bool tls13_only;             /* min_version: 1.3; the default is 1.2 */
+    bool early_data;             /* safe methods may come in early data; others are answered 425 (RFC 8470) */
+    uint64_t ticket_lifetime_ms; /* a ticket's key lives twice as long; 0: no tickets */
+};
+
 struct config_listener {
     struct config_address address;
+    const struct config_listener_tls *tls; /* NULL: in clear */
+    enum config_protocol protocols;
 };
 
 struct config_admin {
@@ -66,15 +98,20 @@ struct config_timeouts {        /* all in milliseconds */
     uint64_t stream_idle_ms;    /* without a byte either way while a response streams */
     uint64_t tunnel_idle_ms;    /* without a byte either way after an upgrade, and in passthrough */
     uint64_t drain_ms;          /* SIGTERM: in-flight exchanges may take this long */
+    uint64_t tls_handshake_ms;  /* either side, from the connection's beginning (ours: from being connected) */
+    uint64_t http2_ping_ms; /* HTTP/2 connections that carry streams and are silent so long are asked with a PING; who
+                               does not answer within as long again is gone. 0: never */
 };
 
 struct config_limits {
-    size_t header_bytes;   /* a whole head, request or response: 431 / 502 */
-    uint32_t header_count; /* fields of a head: 431 / 502 */
-    size_t uri_bytes;      /* request target: 414 */
-    uint32_t connections;  /* client connections of the whole process; over it new ones wait in the kernel's queue */
-    size_t shadow_memory;  /* of the whole process, for copies under way, captured answers and pairs that wait; over it
-                              copies are not made, or given up */
+    size_t header_bytes;    /* a whole head, request or response: 431 / 502 */
+    uint32_t header_count;  /* fields of a head: 431 / 502 */
+    size_t uri_bytes;       /* request target: 414 */
+    uint32_t connections;   /* client connections of the whole process; over it new ones wait in the kernel's queue */
+    uint32_t http2_streams; /* at once on one client's HTTP/2 connection */
+    size_t http2_window;    /* bytes a peer may send ahead on one stream; a connection has four times as much */
+    size_t shadow_memory;   /* of the whole process, for copies under way, captured answers and pairs that wait; over it
+                               copies are not made, or given up */
 };
 
 enum config_header_rule {
@@ -84,26 +121,55 @@ enum config_header_rule {
     HEADER_OFF,    /* leave exactly as it came */
 };
 
-struct config_headers {                        /* what shunt writes into requests and responses it forwards */
-    bool via;                                  /* RFC 9110 section 7.6.3, both directions */
-    enum config_header_rule x_forwarded_for;   /* append | set | off */
-    enum config_header_rule x_forwarded_proto; /* set | keep | off */
-    enum config_header_rule x_forwarded_host;  /* set | keep | off */
-    enum config_header_rule x_request_id;      /* set | keep | off */
+struct config_headers {                              /* what shunt writes into requests and responses it forwards */
+    bool via;                                        /* RFC 9110 section 7.6.3, both directions */
+    enum config_header_rule x_forwarded_for;         /* append | set | off */
+    enum config_header_rule x_forwarded_proto;       /* set | keep | off */
+    enum config_header_rule x_forwarded_host;        /* set | keep | off */
+    enum config_header_rule x_request_id;            /* set | keep | off */
+    enum config_header_rule x_forwarded_client_cert; /* set | append | keep | off; what a client sent by itself is
+                                                        removed unless it is `keep` or `off` */
+};
+
+struct config_backend_tls {  /* of a backend whose url is https:// */
+    const char *ca;          /* file of PEM; NULL: the system's */
+    const char *server_name; /* SNI and the name the certificate must have; default: the host of the url */
+    const char *certificate; /* what we show when asked; NULL: nothing */
+    const char *key;
+    bool insecure_skip_verify;
+};
+
+enum config_health_kind {
+    HEALTH_HTTP,
+    HEALTH_GRPC
+};
+
+struct config_health { /* active checks of each address of a backend */
+    enum config_health_kind kind;
+    const char *path;     /* HTTP: 2xx and 3xx are healthy */
+    const char *host;     /* Host of the checks; NULL: the backend's */
+    const char *service;  /* gRPC: grpc.health.v1.HealthCheckRequest.service; "" is the whole server */
+    uint64_t interval_ms; /* up to a tenth more or less, by chance */
+    uint64_t timeout_ms;
+    uint32_t unhealthy_after; /* failures in a row */
+    uint32_t healthy_after;   /* successes in a row */
 };
 
 struct config_backend {
     const char *name;
     const char *url; /* as written */
     struct config_address address;
-    uint32_t index;            /* position in config.backends */
-    uint32_t max_connections;  /* of the whole process; each worker may hold its part */
-    uint32_t queue;            /* exchanges that may wait for a connection, whole process */
-    uint64_t queue_timeout_ms; /* 503 after it */
-    uint64_t idle_timeout_ms;  /* kept upstream connection without an exchange */
-    uint64_t dns_refresh_ms;   /* how often a name is looked up again */
-    uint32_t eject_after;      /* consecutive failures that eject one address of several; 0 never */
-    uint64_t eject_ms;         /* for how long */
+    uint32_t index;                       /* position in config.backends */
+    uint32_t max_connections;             /* of the whole process; each worker may hold its part */
+    uint32_t queue;                       /* exchanges that may wait for a connection, whole process */
+    uint64_t queue_timeout_ms;            /* 503 after it */
+    uint64_t idle_timeout_ms;             /* kept upstream connection without an exchange */
+    uint64_t dns_refresh_ms;              /* how often a name is looked up again */
+    uint32_t eject_after;                 /* consecutive failures that eject one address of several; 0 never */
+    uint64_t eject_ms;                    /* for how long */
+    const struct config_backend_tls *tls; /* NULL: in clear */
+    enum config_protocol protocol;
+    const struct config_health *health; /* NULL: no active checks */
 };
 
 /* NAME: VALUE or NAME: [VALUE, ...]; no values means "present". */
@@ -249,14 +315,22 @@ enum config_error_kind {
     ERROR_BAD_RESPONSE = 8,
 };
 
-struct config_errors_of { /* routes[].errors; default: 5xx and all four kinds */
+struct config_errors_of { /* routes[].errors; default: 5xx, all four kinds, and the gRPC statuses below */
     unsigned kinds;       /* of enum config_error_kind */
     uint64_t status[10];  /* one bit for each status 0..639 */
+    uint32_t grpc;        /* one bit for each gRPC status 0..16; default UNKNOWN (2), DEADLINE_EXCEEDED (4),
+                             RESOURCE_EXHAUSTED (8), INTERNAL (13), UNAVAILABLE (14), DATA_LOSS (15). One beyond 16 is
+                             an error as UNKNOWN is */
 };
 
 static inline bool config_status_is_error(const struct config_errors_of *errors, unsigned status)
 {
     return status < 640 && (errors->status[status / 64] >> (status % 64) & 1) != 0;
+}
+
+static inline bool config_grpc_is_error(const struct config_errors_of *errors, unsigned status)
+{
+    return (errors->grpc >> (status <= 16 ? status : 2) & 1) != 0;
 }
 
 struct config_breaker {
@@ -324,6 +398,8 @@ struct config_compare {
     uint32_t replace_count;
     bool xml_whitespace; /* blanks around text and blank text between elements count; default: they do not */
     struct config_noise noise;
+    const char *descriptor_set; /* file of a serialized google.protobuf.FileDescriptorSet: fields of protobuf messages
+                                   have their names then; NULL: their numbers */
 };
 
 enum config_sample_values {
