@@ -45,6 +45,21 @@ bool fallback_is_set(const void *base);
 void route_check(struct loader *loader, const struct node *node, void *base);
 void file_check(struct loader *loader, const struct node *node, void *base);
 
+/* check_peers.c: TLS on both sides, and active checks. */
+
+/* The section listeners[].tls: the configuration's struct first, then what the file may say in two ways. */
+struct listener_tls_keys {
+    struct config_listener_tls tls; /* config_listener.tls points here */
+    struct config_certificate own;  /* `certificate` and `key` */
+    struct config_certificate *list;
+    uint32_t list_count; /* `certificates` */
+};
+
+void listener_tls_check(struct loader *loader, const struct node *node, void *base);
+void backend_tls_check(struct loader *loader, const struct node *node, void *base);
+void backend_check(struct loader *loader, const struct node *node, void *base);
+void health_check(struct loader *loader, const struct node *node, void *base);
+
 /* check_plan.c, by route_check(): stages with what they have of their route, and what a failure does. */
 void plan_check(struct loader *loader, const struct node *node, struct config_route *route);
 

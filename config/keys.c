@@ -48,6 +48,12 @@ static const double YEAR = 365.0 * DAY;
      .flag_at = offsetof(struct record, all_methods), .fallback = (by_default), .help = (text)}
 #define SECTION(key, record, field, table, text)                                                                       \
     {ROW(key, type_section, record, field), .section = &(table), .help = (text)}
+#define OWN_SECTION(key, record, field, table, text)                                                                   \
+    {ROW(key, type_own_section, record, field), .section = &(table), .help = (text)}
+#define PATH(key, record, field, text) {ROW(key, type_file, record, field), .help = (text)}
+#define TIMER(key, record, field, by_default, least, most, text)                                                       \
+    {ROW(key, type_timer, record, field), .fallback = (by_default), .min = (least), .max = (most), .flags = KEY_OFF,   \
+     .help = (text)}
 #define SECTIONS(key, record, field, count_field, table, least, most, text)                                            \
     {ROW(key, type_sections, record, field), .count_at = offsetof(struct record, count_field), .section = &(table),    \
      .min = (least), .max = (most), .help = (text)}
@@ -60,6 +66,16 @@ static const struct config_choice append_set_off[] = {
     {"append", HEADER_APPEND}, {"set", HEADER_SET}, {"off", HEADER_OFF}, {NULL, 0}};
 static const struct config_choice set_keep_off[] = {
     {"set", HEADER_SET}, {"keep", HEADER_KEEP}, {"off", HEADER_OFF}, {NULL, 0}};
+static const struct config_choice set_append_keep_off[] = {
+    {"set", HEADER_SET}, {"append", HEADER_APPEND}, {"keep", HEADER_KEEP}, {"off", HEADER_OFF}, {NULL, 0}};
+static const struct config_choice client_certificates[] = {{"off", CLIENT_CERTIFICATE_OFF},
+                                                           {"optional", CLIENT_CERTIFICATE_OPTIONAL},
+                                                           {"required", CLIENT_CERTIFICATE_REQUIRED},
+                                                           {NULL, 0}};
+static const struct config_choice tls_versions[] = {{"1.2", 0}, {"1.3", 1}, {NULL, 0}};
+static const struct config_choice backend_protocols[] = {
+    {"auto", PROTOCOL_AUTO}, {"http1", PROTOCOL_HTTP1}, {"http2", PROTOCOL_HTTP2}, {NULL, 0}};
+static const struct config_choice health_kinds[] = {{"http", HEALTH_HTTP}, {"grpc", HEALTH_GRPC}, {NULL, 0}};
 static const struct config_choice promotions[] = {
     {"manual", PROMOTION_MANUAL}, {"auto", PROMOTION_AUTO}, {NULL, 0}};
 static const struct config_choice starts[] = {{"auto", 0}, {"manual", 1}, {NULL, 0}};
@@ -83,12 +99,54 @@ static const struct config_choice samplings[] = {{"request", 0}, {"cohort", 1}, 
 
 /* ---- listeners[] ---- */
 
+static const struct config_key certificate_keys[] = {
+    {ROW("certificate", type_file, config_certificate, certificate), .flags = KEY_REQUIRED,
+     .help = "A file of PEM: the chain, the server's own certificate first."},
+    {ROW("key", type_file, config_certificate, key), .flags = KEY_REQUIRED, .help = "A file of PEM: its private key."},
+    END_OF_KEYS,
+};
+static const struct config_section certificate_section = {
+    .heading = "listeners[].tls.certificates[]",
+    .intro = "Which one a client gets follows the name it asks for (SNI) and what it can verify, so that RSA and ECDSA may "
+             "stand side by side; the first is shown where no name fits.",
+    .keys = certificate_keys,
+    .size = sizeof(struct config_certificate),
+};
+
+static const struct config_key listener_tls_keys[] = {
+    PATH("certificate", listener_tls_keys, own.certificate,
+         "A file of PEM: the chain, the server's own certificate first. With `key`, or `certificates` in place of both."),
+    PATH("key", listener_tls_keys, own.key, "A file of PEM: its private key."),
+    SECTIONS("certificates", listener_tls_keys, list, list_count, certificate_section, 1, 256, "Several of them."),
+    PATH("client_ca", listener_tls_keys, tls.client_ca, "A file of PEM: who may sign the certificates of clients."),
+    {ROW("client_certificate", type_choice, listener_tls_keys, tls.client_certificate),
+     .fallback = "required with client_ca, else off", .choices = client_certificates, .flags = KEY_DEFERRED,
+     .help = "`required` ends the handshake of a client without one, `optional` only that of a client with a bad one."},
+    WORD("min_version", type_words, listener_tls_keys, tls.tls13_only, "1.2", tls_versions, "The oldest TLS that is spoken."),
+    WORD("early_data", type_flag, listener_tls_keys, tls.early_data, "false", yes_no,
+         "Takes requests with safe methods in TLS 1.3's early data, which somebody else can send again; others get 425."),
+    TIMER("session_tickets", listener_tls_keys, tls.ticket_lifetime_ms, "12h", SECOND, 7.0 * DAY,
+          "How long a client may resume a session with its ticket. The keys of tickets change as often, and live twice as "
+          "long."),
+    END_OF_KEYS,
+};
+static const struct config_section listener_tls_section = {
+    .heading = "listeners[].tls",
+    .intro = "Without this section the listener is in clear. Paths start at the folder of this file. Each file is read "
+             "again when it changes, and the new certificate is for new connections; one that is no good leaves the old "
+             "one in place, and is logged and counted.",
+    .keys = listener_tls_keys,
+    .size = sizeof(struct listener_tls_keys),
+    .check = listener_tls_check,
+};
+
 static const struct config_key listener_keys[] = {
     {ROW("address", type_address, config_listener, address), .flags = KEY_REQUIRED,
      .help = "Where clients connect: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`. Port 0 lets the kernel choose one."},
-    {.name = "protocols", .type = &type_protocols, .fallback = "[http/1.1]", .flags = KEY_RESTART,
-     .help = "What clients may speak; HTTP/1.1 includes 1.0."},
-    LATER("tls", "TLS"),
+    OWN_SECTION("tls", config_listener, tls, listener_tls_section, "What the listener shows and asks for; absent: in clear."),
+    {ROW("protocols", type_protocols, config_listener, protocols), .fallback = "[h2, http/1.1]",
+     .help = "What clients may speak: with TLS they choose by ALPN, in clear HTTP/2 is known by its preface. HTTP/1.1 "
+             "includes 1.0."},
     END_OF_KEYS,
 };
 static const struct config_section listener_section = {
@@ -142,6 +200,12 @@ static const struct config_key timeout_keys[] = {
              "Without a byte in either direction after an upgrade (WebSocket), and in passthrough."),
     DURATION("drain", config_timeouts, drain_ms, "30s", 0, DAY,
              "How long exchanges in flight may take to end after SIGTERM."),
+    DURATION("tls_handshake", config_timeouts, tls_handshake_ms, "5s", 1, HOUR,
+             "A client's TLS handshake from its connection on, and a backend's from being connected; over it the "
+             "connection is closed, and an exchange that waited for it gets 504."),
+    TIMER("http2_ping", config_timeouts, http2_ping_ms, "30s", 100, DAY,
+          "An HTTP/2 connection that carries streams and is silent so long is asked with a PING, and closed when no answer "
+          "comes within as long again."),
     END_OF_KEYS,
 };
 static const struct config_section timeout_section = {.heading = "timeouts", .keys = timeout_keys};
@@ -154,6 +218,11 @@ static const struct config_key limit_keys[] = {
     SIZE("uri_bytes", config_limits, uri_bytes, "8KiB", 64, MIB, "The request target; a longer one gets 414."),
     {ROW("connections", type_count, config_limits, connections), .fallback = "10000", .min = 1, .max = 1000000,
      .help = "Client connections of the process; more wait in the kernel's queue."},
+    COUNT("http2_streams", config_limits, http2_streams, "128", 1, 10000,
+          "Requests at a time on one HTTP/2 connection of a client; more are refused, for the client to try again."),
+    SIZE("http2_window", config_limits, http2_window, "64KiB", 64 * KIB, 16.0 * MIB,
+         "Bytes a peer may send ahead on one HTTP/2 stream, of what nobody has taken yet; a connection has four times as "
+         "much."),
     SIZE("shadow_memory", config_limits, shadow_memory, "64MiB", MIB, 64.0 * 1024 * MIB,
          "All that mirroring may hold at one time: copies under way, captured answers and pairs that wait to be "
          "compared. Over it copies are not made, or given up, and counted."),
@@ -171,6 +240,10 @@ static const struct config_key header_keys[] = {
     WORD("x_forwarded_host", type_choice, config_headers, x_forwarded_host, "set", set_keep_off, "As above."),
     WORD("x_request_id", type_choice, config_headers, x_request_id, "keep", set_keep_off,
          "As above; both sides of a mirrored request get the same."),
+    WORD("x_forwarded_client_cert", type_choice, config_headers, x_forwarded_client_cert, "set", set_append_keep_off,
+         "Of a client's verified certificate: `set` replaces what the client sent, `append` adds behind it what the "
+         "certificate says, `keep` only adds where it sent none, `off` leaves it as it came. With `set` and `append` "
+         "a client without a verified certificate has none."),
     END_OF_KEYS,
 };
 static const struct config_section header_section = {
@@ -178,10 +251,60 @@ static const struct config_section header_section = {
 
 /* ---- backends.NAME ---- */
 
+static const struct config_key backend_tls_keys[] = {
+    PATH("ca", config_backend_tls, ca, "A file of PEM: who may sign the backend's certificate; absent: the system's."),
+    {ROW("server_name", type_server_name, config_backend_tls, server_name), .fallback = "the host of url",
+     .flags = KEY_DEFERRED,
+     .help = "The name asked for (SNI), which the certificate must have. An IP address is not asked for, but must be in the "
+             "certificate."},
+    PATH("certificate", config_backend_tls, certificate, "A file of PEM: what shunt shows when it is asked. With `key`."),
+    PATH("key", config_backend_tls, key, "A file of PEM: its private key."),
+    WORD("insecure_skip_verify", type_flag, config_backend_tls, insecure_skip_verify, "false", yes_no,
+         "`true` takes any certificate, so that anybody in between can be the backend: never outside of a test."),
+    END_OF_KEYS,
+};
+static const struct config_section backend_tls_section = {
+    .heading = "backends.NAME.tls",
+    .intro = "Of a backend whose `url` begins with `https://`, which has these defaults without this section too. Files are "
+             "read again when they change.",
+    .keys = backend_tls_keys,
+    .size = sizeof(struct config_backend_tls),
+    .check = backend_tls_check,
+};
+
+static const struct config_key health_keys[] = {
+    WORD("type", type_choice, config_health, kind, "http", health_kinds,
+         "`http` asks with GET, and 2xx and 3xx are healthy; `grpc` asks grpc.health.v1, and SERVING is."),
+    {ROW("path", type_health_path, config_health, path), .fallback = "/healthz", .flags = KEY_DEFERRED,
+     .help = "What `http` asks for."},
+    {ROW("host", type_host_port, config_health, host), .help = "The `Host` of the checks; absent: the backend's own."},
+    {ROW("service", type_health_service, config_health, service), .fallback = "\"\"", .flags = KEY_DEFERRED,
+     .help = "The service `grpc` asks after; the empty one is the whole server."},
+    DURATION("interval", config_health, interval_ms, "10s", 10, DAY,
+             "From one check to the next, up to a tenth more or less by chance."),
+    {ROW("timeout", type_duration, config_health, timeout_ms), .fallback = "2s, or the interval where that is shorter",
+     .min = 1, .max = HOUR, .flags = KEY_DEFERRED, .help = "No answer in this time is a failure; at most `interval`."},
+    COUNT("unhealthy_after", config_health, unhealthy_after, "3", 1, 1000, "Failures in a row that leave out an address."),
+    COUNT("healthy_after", config_health, healthy_after, "2", 1, 1000, "Successes in a row that bring it back."),
+    END_OF_KEYS,
+};
+static const struct config_section health_section = {
+    .heading = "backends.NAME.health",
+    .intro = "Active checks of each address of the backend. Without this section only live traffic tells how it does.",
+    .keys = health_keys,
+    .size = sizeof(struct config_health),
+    .check = health_check,
+};
+
 static const struct config_key backend_keys[] = {
     {ROW("url", type_url, config_backend, url), .flags = KEY_REQUIRED,
-     .help = "`http://HOST:PORT`, `http://[IPV6]:PORT` or `unix:/PATH`; port 80 when none is given. No path, query or "
-             "user: requests keep their own."},
+     .help = "`http://HOST:PORT`, `https://HOST:PORT` (an IPv6 address between `[` and `]`) or `unix:/PATH`; port 80 or 443 "
+             "when none is given. No path, query or user: requests keep their own."},
+    OWN_SECTION("tls", config_backend, tls, backend_tls_section, "How an `https://` backend is verified."),
+    WORD("protocol", type_choice, config_backend, protocol, "auto", backend_protocols,
+         "`auto` lets the backend choose by ALPN, and asks in HTTP/1.1 in clear; `http2` in clear takes for granted that "
+         "the backend speaks it."),
+    OWN_SECTION("health", config_backend, health, health_section, "Active checks; absent: none."),
     COUNT("max_connections", config_backend, max_connections, "1024", 1, 1000000,
           "Connections of the whole process to this backend."),
     COUNT("queue", config_backend, queue, "1024", 0, 1000000,
@@ -195,7 +318,6 @@ static const struct config_key backend_keys[] = {
     COUNT("eject_after", config_backend, eject_after, "5", 0, 1000000,
           "Failures in a row that leave out one of several addresses of a name; 0 never does."),
     DURATION("eject_for", config_backend, eject_ms, "10s", 1, DAY, "How long such an address is left out."),
-    LATER("tls", "TLS to backends"),
     END_OF_KEYS,
 };
 static const struct config_section backend_section = {
@@ -204,6 +326,7 @@ static const struct config_section backend_section = {
              "passthrough. Routes use `legacy` and `new` unless they name others.",
     .keys = backend_keys,
     .size = sizeof(struct config_backend),
+    .check = backend_check,
 };
 
 /* ---- routes[] ---- */
@@ -498,6 +621,9 @@ static const struct config_key compare_keys[] = {
     WORD("xml_whitespace", type_words, config_compare, xml_whitespace, "ignore", blank_rules,
          "`ignore` leaves out blanks around text of XML and between elements, `exact` compares them."),
     SECTION("noise", config_compare, noise, noise_section, "How noise is learnt."),
+    PATH("descriptor_set", config_compare, descriptor_set,
+         "A file with a `FileDescriptorSet` (`protoc --include_imports --descriptor_set_out=FILE`): fields of gRPC messages "
+         "then have their names. Without it they have their numbers."),
     END_OF_KEYS,
 };
 static const struct config_section compare_section = {
@@ -629,7 +755,10 @@ static const struct config_key route_keys[] = {
          "planner, stage: canary }` that stage or a later one must have begun."),
     {ROW("errors", type_errors, config_route, errors), .fallback = "[5xx, connect, timeout, reset, bad_response]",
      .help = "What speaks against a backend, for gates and breaker and both sides alike: statuses (`5xx`, `429`, `502-504`), "
-             "`connect`, `timeout`, `reset`, and `bad_response` for an answer that is no HTTP."},
+             "`connect`, `timeout`, `reset`, and `bad_response` for an answer that is no HTTP. Of gRPC `{ grpc: [STATUS, ...] "
+             "}`, in the list or alone, by name or number: without it UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, "
+             "INTERNAL, UNAVAILABLE and DATA_LOSS; an empty list is none. A list with nothing but `grpc` leaves the "
+             "rest as it is by default."},
     SECTION("breaker", config_route, breaker, breaker_section, "When live traffic is taken back."),
     SECTION("shadow", config_route, shadow, shadow_section, "How requests are mirrored and compared."),
     SECTION("fallback", config_route, fallback, fallback_section, "Answers from legacy when new fails."),

@@ -7,14 +7,11 @@
  */
 #include "config/loader.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "config/file.h"
 #include "config/names.h"
 #include "config/secret.h"
 #include "config/types.h"
@@ -54,60 +51,6 @@ const char *loader_lower(struct loader *loader, const struct node *scalar)
 
 /* ---- files ---- */
 
-/* The words of an errno, without strerror()'s shared buffer. */
-static const char *errno_text(int error)
-{
-    const char *text = strerrordesc_np(error);
-    return text != NULL ? text : "unknown error";
-}
-
-/* Reads at most `room` bytes and closes. Returns the length, or -1 with *why. */
-static ssize_t read_all(int fd, char *out, size_t room, const char **why)
-{
-    size_t len = 0;
-    while (len < room) {
-        ssize_t got = read(fd, out + len, room - len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            *why = errno_text(errno);
-            (void)close(fd);
-            return -1;
-        }
-        if (got == 0)
-            break;
-        len += (size_t)got;
-    }
-    (void)close(fd);
-    return (ssize_t)len;
-}
-
-/* Room for one byte more than is allowed shows a file that is too large. */
-static ssize_t read_file(const char *path, char *out, size_t room, const char **why)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0)
-        return read_all(fd, out, room, why);
-    *why = errno_text(errno);
-    return -1;
-}
-
-/* The same of a regular file only: a pipe in the place of a secret would stop a reload for ever. */
-static ssize_t read_regular_file(const char *path, char *out, size_t room, const char **why)
-{
-    struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
-        *why = errno_text(errno);
-        return -1;
-    }
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-        return read_all(fd, out, room, why);
-    *why = "it is no regular file";
-    (void)close(fd);
-    return -1;
-}
-
 const char *loader_resolve(struct loader *loader, const char *path)
 {
     const char *folder = path[0] == '/' ? "" : loader->folder;
@@ -133,7 +76,7 @@ const char *loader_secret(struct loader *loader, const char *path, struct place 
     const char *full = loader_resolve(loader, path);
     if (full == NULL)
         return NULL;
-    ssize_t got = read_regular_file(full, content, sizeof(content), &why);
+    ssize_t got = file_read_regular(full, content, sizeof(content), &why);
     if (got < 0) {
         loader_fault(loader, place, "the file %s cannot be read: %s; expected a file with one line",
                      text_shown(loader->faults, full), why);
@@ -157,6 +100,33 @@ const char *loader_secret(struct loader *loader, const char *path, struct place 
     }
     explicit_bzero(content, sizeof(content));
     return text;
+}
+
+const char *loader_file(struct loader *loader, const struct node *scalar)
+{
+    const char *why = NULL;
+    const char *full = loader_resolve(loader, scalar->text);
+    if (full == NULL)
+        return NULL;
+    if (!file_is_readable(full, &why)) {
+        loader_fault(loader, scalar->place, "the file %s cannot be read: %s; expected a file that shunt may read",
+                     text_shown(loader->faults, full), why);
+        return NULL;
+    }
+    return loader_keep_path(loader, full, scalar) ? full : NULL;
+}
+
+bool loader_keep_path(struct loader *loader, const char *full, const struct node *scalar)
+{
+    const char *origin = scalar->origin;
+    if (origin == NULL && scalar->text[0] != '/')
+        origin = config_yaml_quote(loader->faults->arena, scalar->raw);
+    else if (origin == NULL)
+        return true;
+    if (origin != NULL && config_secret_add(loader->config, full, origin))
+        return true;
+    faults_no_memory(loader->faults);
+    return false;
 }
 
 /* ---- nodes of the kind that is needed ---- */
@@ -477,7 +447,7 @@ struct config *config_load(const char *path, struct config_errors *errors)
         return NULL;
     }
     struct config *config = NULL;
-    ssize_t len = read_file(path, text, TREE_FILE_BYTES + 1, &why);
+    ssize_t len = file_read(path, text, TREE_FILE_BYTES + 1, &why);
     if (len < 0)
         tell_unreadable(path, why, errors);
     else

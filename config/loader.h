@@ -61,6 +61,12 @@ const char *loader_keep(struct loader *loader, const char *text, const struct no
 const char *loader_secret(struct loader *loader, const char *path, struct place place);
 /* The path that loader_secret() opens; NULL after noting that there is no memory. */
 const char *loader_resolve(struct loader *loader, const char *path);
+/* The path of a file that others open later, resolved the same way. NULL after a fault where it cannot be opened for
+ * reading now. */
+const char *loader_file(struct loader *loader, const struct node *scalar);
+/* Lets --dump write `full`, resolved from `scalar`, as the file says it: it is read again from the same folder. False
+ * after noting that there is no memory. */
+bool loader_keep_path(struct loader *loader, const char *full, const struct node *scalar);
 
 #define loader_fault(loader, where, ...) faults_add((loader)->faults, (where), __VA_ARGS__)
 

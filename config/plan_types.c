@@ -1,6 +1,5 @@
 /*
- * Types of plans: how sure a gate must be, when a stage may be left, who waits for whom, what counts as an error, and
- * who is told.
+ * Types of plans: how sure a gate must be, when a stage may be left, who waits for whom, and who is told.
  *
  * Called through the table of keys only. What depends on other routes, or on keys that are read later, is only kept
  * here and settled in check_plan.c.
@@ -279,103 +278,6 @@ static void write_depends_on(struct writer *writer, const struct config_key *key
 
 const struct config_type type_depends_on = {
     .name = "a list of routes", .read = read_depends_on, .write = write_depends_on, .is_set = has_items};
-
-/* ---- routes[].errors ---- */
-
-enum {
-    ERROR_STATUS_LEAST = 300, /* a 2xx is what everybody hopes for */
-    STATUSES = 640
-};
-
-static const struct config_choice error_words[] = {{"connect", ERROR_CONNECT},
-                                                   {"timeout", ERROR_TIMEOUT},
-                                                   {"reset", ERROR_RESET},
-                                                   {"bad_response", ERROR_BAD_RESPONSE},
-                                                   {NULL, 0}};
-
-static const struct config_choice *find_error_word(const char *word)
-{
-    const struct config_choice *choice = error_words;
-    while (choice->word != NULL && strcmp(choice->word, word) != 0)
-        choice++;
-    return choice->word != NULL ? choice : NULL;
-}
-
-static const char *error_fault(const char *text)
-{
-    uint16_t from;
-    uint16_t to;
-    if (find_error_word(text) != NULL)
-        return NULL;
-    if (!scalar_statuses(text, &from, &to))
-        return "is no known error";
-    return from < ERROR_STATUS_LEAST ? "has statuses of answers that are fine" : NULL;
-}
-
-static void add_error(struct config_errors_of *errors, const char *text)
-{
-    const struct config_choice *choice = find_error_word(text);
-    uint16_t from = 1;
-    uint16_t to = 0;
-    if (choice != NULL)
-        errors->kinds |= (unsigned)choice->value;
-    else
-        (void)scalar_statuses(text, &from, &to);
-    for (unsigned status = from; status <= to; status++)
-        errors->status[status / 64] |= UINT64_C(1) << (status % 64);
-}
-
-static void read_errors(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
-{
-    static const struct texts_rule rule = {.expected = "a list of errors such as [5xx, 429, connect, timeout]",
-                                           .item_expected = "connect, timeout, reset, bad_response, or statuses from "
-                                                            "300 to 599 such as 5xx, 429 or 502-504",
-                                           .fault = error_fault};
-    struct config_errors_of errors = {0};
-    struct texts texts = {0};
-    if (!texts_read(loader, node, &rule, &texts))
-        return;
-    if (texts.count == 0)
-        loader_fault(loader, node->place, "the list is empty, so nothing would speak against new; expected %s",
-                     rule.expected);
-    for (uint32_t i = 0; i < texts.count; i++)
-        add_error(&errors, texts.items[i]);
-    *KEY_FIELD(struct config_errors_of, key, base) = errors;
-}
-
-/* Rows of statuses that follow each other, whole hundreds by themselves. */
-static void write_error_statuses(struct writer *writer, const struct config_errors_of *errors, const char **between)
-{
-    unsigned status = 0;
-    while (status < STATUSES) {
-        unsigned from = status++;
-        if (!config_status_is_error(errors, from))
-            continue;
-        while (config_status_is_error(errors, status) && status % 100 != 0)
-            status++;
-        char text[SCALAR_TEXT_BYTES];
-        scalar_print_statuses(from, status - 1, text);
-        writer_print(writer, "%s%s", *between, text);
-        *between = ", ";
-    }
-}
-
-static void write_errors(struct writer *writer, const struct config_key *key, const void *base)
-{
-    const struct config_errors_of *errors = KEY_CONST_FIELD(struct config_errors_of, key, base);
-    const char *between = "";
-    writer_raw(writer, " [");
-    write_error_statuses(writer, errors, &between);
-    for (const struct config_choice *choice = error_words; choice->word != NULL; choice++) {
-        if ((errors->kinds & (unsigned)choice->value) == 0)
-            continue;
-        writer_print(writer, "%s%s", between, choice->word);
-        between = ", ";
-    }
-    writer_raw(writer, "]\n");
-}
-
-const struct config_type type_errors = {.name = "a list of errors", .read = read_errors, .write = write_errors};
 
 /* ---- notify[].events ---- */
 

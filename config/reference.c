@@ -276,7 +276,5 @@ char *config_reference(void)
     writer_raw(&writer, full_file);
     writer_raw(&writer, ending);
     later_keys(&writer, &config_file_section);
-    writer_raw(&writer,
-               "- `h2` in `listeners[].protocols`: HTTP/2\n- `https://` in `backends.NAME.url`: TLS to backends\n");
     return writer_take(&writer);
 }

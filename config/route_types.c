@@ -11,7 +11,6 @@
 #include "config/loader.h"
 #include "config/names.h"
 #include "config/scalar.h"
-#include "config/secret.h"
 #include "config/texts.h"
 #include "config/writer.h"
 
@@ -35,35 +34,6 @@ static bool text_is_set(const struct config_key *key, const void *base)
     return *KEY_CONST_FIELD(char *, key, base) != NULL;
 }
 
-/* ---- listeners[].protocols: nothing to keep, as there is one ---- */
-
-static const char *protocol_fault(const char *text)
-{
-    if (strcmp(text, "h2") == 0)
-        return "(HTTP/2) is not in this version";
-    return strcmp(text, "http/1.1") == 0 ? NULL : "is no known protocol";
-}
-
-static void read_protocols(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
-{
-    static const struct texts_rule rule = {
-        .expected = "[http/1.1]", .item_expected = "http/1.1", .fault = protocol_fault};
-    struct texts texts = {0};
-    (void)key, (void)base;
-    if (texts_read(loader, node, &rule, &texts) && texts.count == 0)
-        loader_fault(loader, node->place, "the list is empty; expected [http/1.1]");
-}
-
-static void write_protocols(struct writer *writer, const struct config_key *key, const void *base)
-{
-    static const char *const only[] = {"http/1.1"};
-    (void)key, (void)base;
-    writer_texts(writer, only, 1);
-}
-
-const struct config_type type_protocols = {
-    .name = "a list of protocols", .read = read_protocols, .write = write_protocols};
-
 /* ---- admin.token_file, notify[].token_file ---- */
 
 /* The token travels in an Authorization field: visible ASCII without blanks. */
@@ -74,14 +44,6 @@ static bool is_bearer_token(const char *token)
             return false;
     }
     return true;
-}
-
-static const char *quoted(struct loader *loader, const char *text)
-{
-    const char *out = config_yaml_quote(loader->faults->arena, text);
-    if (out == NULL)
-        faults_no_memory(loader->faults);
-    return out;
 }
 
 /* The path as it is opened, and the token in the file. False after a fault. */
@@ -100,13 +62,8 @@ static bool read_token(struct loader *loader, const struct node *node, const cha
         return false;
     }
     const char *full = loader_resolve(loader, scalar->text);
-    const char *origin = scalar->origin != NULL ? scalar->origin : quoted(loader, scalar->raw);
-    if (full == NULL || origin == NULL)
+    if (full == NULL || !loader_keep_path(loader, full, scalar))
         return false;
-    if (!config_secret_add(loader->config, full, origin)) {
-        faults_no_memory(loader->faults);
-        return false;
-    }
     *path = full;
     *token = content;
     return true;
@@ -137,7 +94,8 @@ static const char *url_shown(struct faults *faults, const struct node *scalar)
 
 static void read_url(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
 {
-    static const char expected[] = "http://HOST:PORT, http://[IPV6]:PORT or unix:/PATH";
+    static const char expected[] = "http://HOST:PORT, https://HOST:PORT (an IPv6 address between [ and ]) or "
+                                   "unix:/PATH";
     struct config_backend *backend = base;
     const struct node *scalar = loader_scalar(loader, node, expected);
     const char *why = NULL;

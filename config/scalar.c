@@ -465,6 +465,15 @@ bool scalar_host(struct config_arena *arena, const char *text, const char **why)
     return read.port != 0;
 }
 
+bool scalar_server_name(const char *text, const char **why)
+{
+    unsigned char bytes[16];
+    if (strchr(text, ':') == NULL)
+        return is_host(text, false, why);
+    *why = "it has a colon and is no IPv6 address";
+    return inet_pton(AF_INET6, text, bytes) == 1;
+}
+
 bool scalar_web_url(struct config_arena *arena, const char *text, const char **why)
 {
     static const char *const schemes[] = {"http://", "https://"};
@@ -506,7 +515,7 @@ static const char *beyond_authority(const char *rest)
     return NULL;
 }
 
-static bool http_authority(struct config_arena *arena, const char *rest, struct config_address *address,
+static bool http_authority(struct config_arena *arena, const char *rest, uint16_t port, struct config_address *address,
                            const char **why)
 {
     *why = beyond_authority(rest);
@@ -515,7 +524,7 @@ static bool http_authority(struct config_arena *arena, const char *rest, struct 
     char *authority = config_arena_text(arena, rest, strcspn(rest, "/"));
     if (authority == NULL)
         return false;
-    address->port = 80;
+    address->port = port;
     if (!host_and_port(arena, authority, false, address, why))
         return false;
     if (address->port == 0) {
@@ -523,6 +532,11 @@ static bool http_authority(struct config_arena *arena, const char *rest, struct 
         return false;
     }
     return true;
+}
+
+bool scalar_is_https(const char *url)
+{
+    return strncmp(url, "https://", 8) == 0;
 }
 
 bool scalar_backend_url(struct config_arena *arena, const char *text, struct config_address *address, const char **why)
@@ -534,12 +548,12 @@ bool scalar_backend_url(struct config_arena *arena, const char *text, struct con
     if (read.text == NULL)
         return false;
     if (strncmp(text, "http://", 7) == 0) {
-        good = http_authority(arena, text + 7, &read, why);
+        good = http_authority(arena, text + 7, 80, &read, why);
+    } else if (scalar_is_https(text)) {
+        good = http_authority(arena, text + 8, 443, &read, why);
     } else if (strncmp(text, "unix:", 5) == 0 || strncmp(text, "http+unix:", 10) == 0) {
         read.unix_path = strchr(read.text, ':') + 1;
         good = is_unix_path(read.unix_path, why);
-    } else if (strncmp(text, "https://", 8) == 0) {
-        *why = "TLS to backends is not in this version";
     } else {
         *why = "the scheme is missing or unknown";
     }

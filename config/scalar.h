@@ -58,9 +58,15 @@ void scalar_print_statuses(unsigned from, unsigned to, char out[SCALAR_TEXT_BYTE
  */
 bool scalar_address(struct config_arena *arena, const char *text, struct config_address *address, const char **why);
 
-/* "http://HOST[:PORT]", "http://[V6][:PORT]", "unix:/PATH" or "http+unix:/PATH"; port 80 when there is none. As above.
- */
+/* "http://HOST[:PORT]" or https, with [V6] too, "unix:/PATH" or "http+unix:/PATH"; port 80 or 443 when there is none.
+ * As above. */
 bool scalar_backend_url(struct config_arena *arena, const char *text, struct config_address *address, const char **why);
+
+/* Is that backend spoken to over TLS? */
+bool scalar_is_https(const char *url);
+
+/* A host's name, an IPv4 address or an IPv6 address without brackets: what a certificate is made out to. */
+bool scalar_server_name(const char *text, const char **why);
 
 /* "HOST", "HOST:PORT", "[V6]" or "[V6]:PORT", as a Host field has it. `*why` as above; takes scratch memory of the
  * arena. */

@@ -22,8 +22,7 @@ static bool is_in(const struct texts *texts, const char *text)
     return false;
 }
 
-static bool read_item(struct loader *loader, const struct node *node, const struct texts_rule *rule,
-                      struct texts *texts)
+bool texts_read_item(struct loader *loader, const struct node *node, const struct texts_rule *rule, struct texts *texts)
 {
     const struct node *scalar = loader_scalar(loader, node, rule->item_expected);
     if (scalar == NULL)
@@ -66,7 +65,7 @@ bool texts_read(struct loader *loader, const struct node *node, const struct tex
     size_t index = 0;
     for (const struct node_item *item = list->items; item != NULL && read.items != NULL; item = item->next, index++) {
         size_t mark = faults_enter_item(loader->faults, index);
-        good = read_item(loader, item->value, rule, &read) && good;
+        good = texts_read_item(loader, item->value, rule, &read) && good;
         faults_leave(loader->faults, mark);
     }
     if (good)

@@ -30,4 +30,8 @@ struct texts {
 /* Reads a list of different texts; false after a fault, and *texts is as it was. */
 bool texts_read(struct loader *loader, const struct node *node, const struct texts_rule *rule, struct texts *texts);
 
+/* Reads one item of a list that may hold more than texts; `texts` has room for it. False after a fault. */
+bool texts_read_item(struct loader *loader, const struct node *node, const struct texts_rule *rule,
+                     struct texts *texts);
+
 #endif

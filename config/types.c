@@ -38,6 +38,32 @@ static void write_section(struct writer *writer, const struct config_key *key, c
 
 const struct config_type type_section = {.name = "a mapping of keys", .read = read_section, .write = write_section};
 
+/* The struct is made for a mapping that is there; a pointer that stays NULL says it is not. */
+static void read_own_section(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
+{
+    void *inner = loader_take(loader, 1, key->section->size);
+    if (inner == NULL)
+        return;
+    *KEY_FIELD(void *, key, base) = inner;
+    loader_read_section(loader, key->section, node, inner);
+}
+
+static void write_own_section(struct writer *writer, const struct config_key *key, const void *base)
+{
+    writer_raw(writer, "\n");
+    writer->indent++;
+    writer_section(writer, key->section, *KEY_CONST_FIELD(void *, key, base));
+    writer->indent--;
+}
+
+static bool has_own_section(const struct config_key *key, const void *base)
+{
+    return *KEY_CONST_FIELD(void *, key, base) != NULL;
+}
+
+const struct config_type type_own_section = {
+    .name = "a mapping of keys", .read = read_own_section, .write = write_own_section, .is_set = has_own_section};
+
 static void read_sections(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
 {
     const struct node *list = loader_list(loader, node, "a list");
@@ -385,6 +411,25 @@ static void write_limit(struct writer *writer, const struct config_key *key, con
 
 const struct config_type type_limit = {
     .name = "a number", .read = read_limit, .write = write_limit, .write_range = write_range_of_count};
+
+static void read_timer(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
+{
+    if (is_off_word(key, node))
+        *KEY_FIELD(uint64_t, key, base) = 0;
+    else
+        read_duration(loader, key, node, base);
+}
+
+static void write_timer(struct writer *writer, const struct config_key *key, const void *base)
+{
+    if (*KEY_CONST_FIELD(uint64_t, key, base) == 0)
+        writer_raw(writer, " off\n");
+    else
+        write_duration(writer, key, base);
+}
+
+const struct config_type type_timer = {
+    .name = "a duration", .read = read_timer, .write = write_timer, .write_range = write_range_of_duration};
 
 static void read_real(struct loader *loader, const struct config_key *key, const struct number_form *form,
                       const struct node *node, void *base)

@@ -194,34 +194,20 @@ static const struct bad_file bad_files[] = {
       "backends:\n"
       "  legacy: { url: \"http://127.0.0.1:3001\" }\n",
      "listeners[1].address: \"127.0.0.1:8080\" is the address of an earlier listener too; expected another"},
-    {"listener_tls", 3, 5,
-     "listeners:\n"
-      "  - address: 127.0.0.1:8080\n"
-      "    tls: { certificate: tls.crt, key: tls.key }\n"
-      "backends:\n"
-      "  legacy: { url: \"http://127.0.0.1:3001\" }\n",
-     "listeners[0].tls: TLS is not in this version; expected a file without this key"},
-    {"listener_h2", 3, 17,
-     "listeners:\n"
-      "  - address: 127.0.0.1:8080\n"
-      "    protocols: [h2, http/1.1]\n"
-      "backends:\n"
-      "  legacy: { url: \"http://127.0.0.1:3001\" }\n",
-     "listeners[0].protocols[0]: \"h2\" (HTTP/2) is not in this version; expected http/1.1"},
     {"listener_unknown_protocol", 3, 17,
      "listeners:\n"
       "  - address: 127.0.0.1:8080\n"
       "    protocols: [spdy]\n"
       "backends:\n"
       "  legacy: { url: \"http://127.0.0.1:3001\" }\n",
-     "listeners[0].protocols[0]: \"spdy\" is no known protocol; expected http/1.1"},
+     "listeners[0].protocols[0]: \"spdy\" is no known protocol; expected h2 or http/1.1"},
     {"listener_no_protocol", 3, 16,
      "listeners:\n"
       "  - address: 127.0.0.1:8080\n"
       "    protocols: []\n"
       "backends:\n"
       "  legacy: { url: \"http://127.0.0.1:3001\" }\n",
-     "listeners[0].protocols: the list is empty; expected [http/1.1]"},
+     "listeners[0].protocols: the list is empty; expected [h2, http/1.1], or one of them"},
     {"address_without_port", 2, 14,
      LISTENER("127.0.0.1"),
      "listeners[0].address: 127.0.0.1: the port is missing; expected HOST:PORT, [IPV6]:PORT or unix:/PATH"},
@@ -449,12 +435,6 @@ static const struct bad_file bad_files[] = {
       "  legacy: { url: \"http://127.0.0.1:1\" }\n"
       "  \"-\": { url: \"http://127.0.0.1:2\" }\n",
      "backends.-: \"-\" is no name for a backend; expected 1 to 64 letters, digits, \"_\", \".\" and \"-\", but"},
-    {"backend_tls", 4, 40,
-     BACKEND("\"http://127.0.0.1:1\", tls: {}"),
-     "backends.legacy.tls: TLS to backends is not in this version; expected a file without this key"},
-    {"url_https", 4, 18,
-     BACKEND("\"https://127.0.0.1:3001\""),
-     "backends.legacy.url: \"https://127.0.0.1:3001\": TLS to backends is not in this version; expected"},
     {"url_without_scheme", 4, 18,
      BACKEND("127.0.0.1:3001"),
      "backends.legacy.url: \"127.0.0.1:3001\": the scheme is missing or unknown; expected http://HOST:PORT,"},
@@ -1587,7 +1567,7 @@ static void all_faults_are_told_in_the_order_of_their_place(void **state)
                                "workers: 0\n"
                                "timeouts: { idle: 60, drain: 1y }\n"
                                "backends:\n"
-                               "  legacy: { url: \"https://127.0.0.1\" }\n"
+                               "  legacy: { url: \"htps://127.0.0.1\" }\n"
                                "rotues: []\n";
     static const char *const places[] = {
         "b.yaml:1:12: ", "b.yaml:2:10: ", "b.yaml:3:19: ", "b.yaml:3:30: ", "b.yaml:5:18: ", "b.yaml:6:1: "};

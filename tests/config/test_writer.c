@@ -59,11 +59,12 @@ static void smallest_file_dumps_every_default(void **state)
     char *dump = stable_dump("a.yaml", BASE);
     (void)state;
     is_in(dump, "# The effective configuration of a.yaml: every default filled in.\n");
-    is_in(dump, "listeners:\n  - address: \"127.0.0.1:8080\"\n    protocols: [http/1.1]\n");
+    is_in(dump, "listeners:\n  - address: \"127.0.0.1:8080\"\n    protocols: [h2, http/1.1]\n");
     is_in(dump, "access_log:\n  sample: 100%\n");
     is_in(dump, "timeouts:\n  request_header: 10s\n");
     is_in(dump, "  x_forwarded_for: append\n");
-    is_in(dump, "backends:\n  legacy:\n    url: \"http://127.0.0.1:3001\"\n    max_connections: 1024\n");
+    is_in(dump,
+          "backends:\n  legacy:\n    url: \"http://127.0.0.1:3001\"\n    protocol: auto\n    max_connections: 1024\n");
     assert_null(strstr(dump, "admin:"));
     assert_null(strstr(dump, "state:"));
     assert_null(strstr(dump, "***"));
