@@ -1273,11 +1273,13 @@ def main():
 
 
 def config(legacy, new=None, routes="", top="", listeners=1, backend_extra="", state=None, admin="", timeouts="",
-           workers=2):
-    """A file with the given backends (urls or peers with .url)."""
+           workers=2, listener=()):
+    """A file with the given backends (urls or peers with .url, whose .keys are more keys of the backend). `listener`: more
+    lines of each listener."""
     url = lambda peer: peer if isinstance(peer, str) else peer.url
+    keys = lambda peer: backend_extra + getattr(peer, "keys", "")
     lines = ["listeners:"]
-    lines += ["  - address: 127.0.0.1:0"] * listeners
+    lines += ["  - address: 127.0.0.1:0", *(f"    {line}" for line in listener)] * listeners
     lines += ["admin:", "  address: 127.0.0.1:0"]
     if admin:
         lines.append(f"  {admin}")
@@ -1285,9 +1287,9 @@ def config(legacy, new=None, routes="", top="", listeners=1, backend_extra="", s
     if timeouts:
         lines.append(f"timeouts: {{ {timeouts} }}")
     lines.append("backends:")
-    lines.append(f'  legacy: {{ url: "{url(legacy)}"{backend_extra} }}')
+    lines.append(f'  legacy: {{ url: "{url(legacy)}"{keys(legacy)} }}')
     if new is not None:
-        lines.append(f'  new: {{ url: "{url(new)}"{backend_extra} }}')
+        lines.append(f'  new: {{ url: "{url(new)}"{keys(new)} }}')
     if state:
         lines += ["state:", f"  directory: {state}"]
     if top:

@@ -1,9 +1,15 @@
 """The harness itself, without shunt: peers do what their script says, the client refuses what is not HTTP, counts are true."""
 
 import socket
+import ssl
 import threading
 
+import http2
+from certificates import DAY, authority, client_context, server_context, stranger
+from grpc_peer import GrpcBackend, GrpcClient
 from harness import Case, Client, Ended, Load, Metrics, ProtocolError, Script, blackhole, http_reply, load, main, wait_until
+from http2 import Answer, H2Backend, H2Client, frame
+from tls_peer import TlsBackend, TlsClient, handshake
 
 
 class ScriptTest(Case):
@@ -128,6 +134,110 @@ class MetricsTest(Case):
         for bad in ("a 1\n", "# HELP a b\n# TYPE a counter\na{x=1} 2\n", "# HELP a b\n# TYPE a counter\na 1\na 1\n"):
             with self.assertRaises(AssertionError):
                 Metrics(bad)
+
+
+class Http2Test(Case):
+    def test_both_ends_understand_each_other(self):
+        answer = Answer([b"x" * 100000, b"y" * 100000], headers=[("x-a", "1")], trailers=[("x-end", "2")],
+                        interim=[(103, [("link", "</a>")])])
+        peer = self.peer(H2Backend(lambda request_: answer))
+        with H2Client(peer.address) as client:
+            reply = client.get("/p", ["X-B: 2"], "POST", b"z" * 200000, [("x-t", "3")])
+            self.assertEqual((reply.status, reply.get("x-a"), reply.trailers), (200, "1", [(b"x-end", b"2")]))
+            self.assertEqual(reply.body, b"x" * 100000 + b"y" * 100000)
+            self.assertEqual(reply.interim, [[(b":status", b"103"), (b"link", b"</a>")]])
+            self.assertTrue(client.is_alive())
+        seen = peer.requests[0]
+        self.assertEqual((seen.method, seen.target, seen.get("x-b"), seen.trailers), ("POST", "/p", "2", [(b"x-t", b"3")]))
+        self.assertEqual(seen.body, b"z" * 200000)
+
+    def test_a_reset_is_told(self):
+        peer = self.peer(H2Backend(lambda request_: Answer(b"abc", code=http2.INTERNAL_ERROR)))
+        with H2Client(peer.address) as client:
+            reply = client.get()
+            self.assertEqual((reply.truncated, reply.reset, reply.body), (True, http2.INTERNAL_ERROR, b"abc"))
+
+    def heard(self, data):
+        """What a client makes of these bytes behind the SETTINGS of a server, on stream 1."""
+        def play(conn):
+            conn.next_request()
+            conn.send(data)
+            conn.until(lambda: False)
+
+        with H2Client(self.peer(H2Backend(play=play)).address) as client:
+            return client.reply(client.open())
+
+    def test_what_is_not_http2_is_refused(self):
+        ok = http2.headers(1, [(":status", "200")], end=False)
+        cases = {"DATA before a head": frame(http2.DATA, 1, 1, b"x"),
+                 "an unknown stream": http2.headers(3, [(":status", "200")]),
+                 "upper case": http2.headers(1, [(":status", "200"), ("X-A", "1")]),
+                 "a pseudo-header behind a field": http2.headers(1, [("x-a", "1"), (":status", "200")]),
+                 "connection-specific": http2.headers(1, [(":status", "200"), ("connection", "close")]),
+                 "no status": http2.headers(1, [("x-a", "1")]),
+                 "trailers that are no end": ok + http2.headers(1, [("x-a", "1")], end=False),
+                 "a frame too large": ok + frame(http2.DATA, 1, 1, b"x" * 16385),
+                 "more than the window": ok + b"".join(frame(http2.DATA, 0, 1, b"x" * 16384) for _ in range(5)),
+                 "CONTINUATION alone": frame(http2.CONTINUATION, 4, 1, b""),
+                 "a push": frame(http2.PUSH_PROMISE, 4, 1, b"\0\0\0\2")}
+        for name, data in cases.items():
+            with self.subTest(name), self.assertRaises(ProtocolError):
+                if name == "more than the window":
+                    with H2Client(self.flooding(data).address) as client:
+                        client.credits = False
+                        client.reply(client.open())
+                else:
+                    self.heard(data)
+
+    def flooding(self, data):
+        def play(conn):
+            conn.next_request()
+            conn.send(data)
+            conn.until(lambda: False)
+
+        return self.peer(H2Backend(play=play))
+
+
+class TlsTest(Case):
+    def test_certificates_are_what_was_asked_for(self):
+        with TlsClient(self.peer(TlsBackend()).address) as client:
+            self.assertEqual(client.get().status, 200)
+        bad = {"expired": authority().issue(begins=-5 * DAY, ends=-DAY), "wrong name": authority().issue("other", ("other",), ()),
+               "unknown": stranger().issue()}
+        for name, pair in bad.items():
+            with self.subTest(name), self.assertRaises(ssl.SSLCertVerificationError):
+                handshake(self.peer(TlsBackend(context=server_context(pair))).address)
+
+    def test_client_certificates(self):
+        peer = self.peer(TlsBackend(context=server_context(client_ca=authority().certificate)))
+        with TlsClient(peer.address, client_context(pair=authority().issue("alice"))) as client:
+            self.assertEqual(client.get().status, 200)
+        with self.assertRaises((ssl.SSLError, OSError, Ended)), TlsClient(peer.address) as client:
+            client.get()
+
+    def test_a_close_without_notice_is_noticed(self):
+        for is_polite in (True, False):
+            def play(conn, is_polite=is_polite):
+                conn.read_head()
+                conn.send(b"HTTP/1.1 200 OK\r\n\r\nabc")
+                if is_polite:
+                    conn.bye()
+
+            with TlsClient(self.peer(TlsBackend(play=play)).address) as client:
+                self.assertEqual(client.get().body, b"abc")
+                self.assertEqual(client.truncated, not is_polite)
+
+
+class GrpcTest(Case):
+    def test_all_four_kinds_in_clear_and_over_tls(self):
+        for pair in (None, authority().issue()):
+            peer = self.peer(GrpcBackend(tls=pair))
+            with GrpcClient(peer.address, authority().certificate if pair else None) as client:
+                self.assertEqual(client.unary(b"x"), b"x")
+                self.assertEqual(client.up(iter([b"a", b"b"])), b"a,b")
+                self.assertEqual(list(client.down(b"2 z")), [b"0 z", b"1 z"])
+                self.assertEqual(list(client.both(iter([b"a", b"b"]))), [b"a", b"b"])
+                self.assertEqual((client.check(b""), client.status(b"fail 9"), client.side()), (b"\x08\x01", 9, "legacy"))
 
 
 if __name__ == "__main__":
