@@ -473,7 +473,8 @@ static const struct bad_file bad_files[] = {
      "backends.legacy.url: \"unix:backend.sock\": the path of a unix socket must start with /; expected"},
     {"url_list", 4, 18,
      BACKEND("[ \"http://127.0.0.1:3001\" ]"),
-     "backends.legacy.url: this is a list; expected http://HOST:PORT, http://[IPV6]:PORT or unix:/PATH"},
+     "backends.legacy.url: this is a list; expected http://HOST:PORT, https://HOST:PORT (an IPv6 address "
+     "between [ and ]) or unix:/PATH"},
     {"variable_not_set", 6, 21,
      BASE("state: { directory: \"${SHUNT_TEST_NOT_SET}\" }\n"),
      "state.directory: the environment variable \"SHUNT_TEST_NOT_SET\" is not set; expected it in the"},

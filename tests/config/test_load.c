@@ -45,6 +45,8 @@ static void smallest_file_has_every_default(void **state)
     assert_int_equal(config->listener_count, 1);
     assert_string_equal(config->listeners[0].address.host, "127.0.0.1");
     assert_int_equal(config->listeners[0].address.port, 8080);
+    assert_null(config->listeners[0].tls);
+    assert_int_equal(config->listeners[0].protocols, PROTOCOL_AUTO);
     assert_false(config->admin.enabled);
     assert_null(config->admin.token);
     assert_in_range(config->workers, 1, 256);
@@ -57,16 +59,21 @@ static void smallest_file_has_every_default(void **state)
     assert_int_equal(config->timeouts.stream_idle_ms, 300000);
     assert_int_equal(config->timeouts.tunnel_idle_ms, 3600000);
     assert_int_equal(config->timeouts.drain_ms, 30000);
+    assert_int_equal(config->timeouts.tls_handshake_ms, 5000);
+    assert_int_equal(config->timeouts.http2_ping_ms, 30000);
     assert_int_equal(config->limits.header_bytes, 32768);
     assert_int_equal(config->limits.header_count, 100);
     assert_int_equal(config->limits.uri_bytes, 8192);
     assert_int_equal(config->limits.connections, 10000);
+    assert_int_equal(config->limits.http2_streams, 128);
+    assert_int_equal(config->limits.http2_window, 65536);
     assert_int_equal(config->limits.shadow_memory, 64 << 20);
     assert_true(config->headers.via);
     assert_int_equal(config->headers.x_forwarded_for, HEADER_APPEND);
     assert_int_equal(config->headers.x_forwarded_proto, HEADER_SET);
     assert_int_equal(config->headers.x_forwarded_host, HEADER_SET);
     assert_int_equal(config->headers.x_request_id, HEADER_KEEP);
+    assert_int_equal(config->headers.x_forwarded_client_cert, HEADER_SET);
     assert_int_equal(config->backend_count, 2);
     assert_ptr_equal(config->legacy, &config->backends[0]);
     assert_int_equal(config->backends[1].index, 1);
@@ -78,6 +85,9 @@ static void smallest_file_has_every_default(void **state)
     assert_int_equal(config->backends[0].dns_refresh_ms, 30000);
     assert_int_equal(config->backends[0].eject_after, 5);
     assert_int_equal(config->backends[0].eject_ms, 10000);
+    assert_null(config->backends[0].tls);
+    assert_int_equal(config->backends[0].protocol, PROTOCOL_AUTO);
+    assert_null(config->backends[0].health);
     assert_int_equal(config->route_count, 0);
     assert_null(config->state.directory);
     config_free(config);
@@ -148,6 +158,8 @@ static void bare_route_has_every_default(void **state)
     assert_int_equal(route->shadow.compare.keyed_count, 0);
     assert_int_equal(route->shadow.compare.present_only_count, 0);
     assert_int_equal(route->shadow.compare.replace_count, 0);
+    assert_null(route->shadow.compare.descriptor_set);
+    assert_int_equal(route->errors.grpc, 1 << 2 | 1 << 4 | 1 << 8 | 1 << 13 | 1 << 14 | 1 << 15);
     assert_false(route->shadow.compare.xml_whitespace);
     assert_int_equal(route->shadow.compare.noise.percent, 0);
     assert_true(route->shadow.compare.noise.relative == 0.2);
@@ -406,11 +418,11 @@ static void top_level_keys_land_in_their_fields(void **state)
                    "workers: 3\n"
                    "access_log: { sample: 0.5% }\n"
                    "timeouts: { request_header: 1s, request_body: 2s, idle: 3s, connect: 4s, response: 5s,\n"
-                   "            stream_idle: 6s, tunnel_idle: 7s, drain: 8s }\n"
+                   "            stream_idle: 6s, tunnel_idle: 7s, drain: 8s, tls_handshake: 9s, http2_ping: 10s }\n"
                    "limits: { header_bytes: 16KiB, header_count: 50, uri_bytes: 4KiB, connections: 9,\n"
-                   "          shadow_memory: 64GiB }\n"
+                   "          http2_streams: 10, http2_window: 1MiB, shadow_memory: 64GiB }\n"
                    "headers: { via: off, x_forwarded_for: set, x_forwarded_proto: keep,\n"
-                   "           x_forwarded_host: off, x_request_id: set }\n"
+                   "           x_forwarded_host: off, x_request_id: set, x_forwarded_client_cert: append }\n"
                    "state: { directory: /var/lib/shunt }\n");
     (void)state;
     assert_true(config->admin.enabled);
@@ -425,16 +437,21 @@ static void top_level_keys_land_in_their_fields(void **state)
     assert_int_equal(config->timeouts.stream_idle_ms, 6000);
     assert_int_equal(config->timeouts.tunnel_idle_ms, 7000);
     assert_int_equal(config->timeouts.drain_ms, 8000);
+    assert_int_equal(config->timeouts.tls_handshake_ms, 9000);
+    assert_int_equal(config->timeouts.http2_ping_ms, 10000);
     assert_int_equal(config->limits.header_bytes, 16384);
     assert_int_equal(config->limits.header_count, 50);
     assert_int_equal(config->limits.uri_bytes, 4096);
     assert_int_equal(config->limits.connections, 9);
+    assert_int_equal(config->limits.http2_streams, 10);
+    assert_int_equal(config->limits.http2_window, 1 << 20);
     assert_int_equal(config->limits.shadow_memory, UINT64_C(64) << 30);
     assert_false(config->headers.via);
     assert_int_equal(config->headers.x_forwarded_for, HEADER_SET);
     assert_int_equal(config->headers.x_forwarded_proto, HEADER_KEEP);
     assert_int_equal(config->headers.x_forwarded_host, HEADER_OFF);
     assert_int_equal(config->headers.x_request_id, HEADER_SET);
+    assert_int_equal(config->headers.x_forwarded_client_cert, HEADER_APPEND);
     assert_string_equal(config->state.directory, "/var/lib/shunt");
     config_free(config);
 }
@@ -443,10 +460,12 @@ static void off_turns_sections_off(void **state)
 {
     struct config *config =
         parse(BASE "access_log: off\n"
+                   "timeouts: { http2_ping: off }\n"
                    "routes: [ { name: r, breaker: off, fallback: off, match: { methods: [\"*\"] },\n"
                    "            shadow: { breaker: off, max_rate: off, read_only: off, host: backend } } ]\n");
     (void)state;
     assert_int_equal(config->access_log.sample, 0);
+    assert_int_equal(config->timeouts.http2_ping_ms, 0);
     assert_false(config->routes[0].breaker.enabled);
     assert_int_equal(config->routes[0].breaker.window_ms, 60000);
     assert_int_equal(config->routes[0].fallback.on, 0);

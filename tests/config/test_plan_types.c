@@ -206,27 +206,6 @@ static void what_a_failure_does_follows_the_promotion(void **state)
     dumps(ROUTE("stages: [ { percent: 1 } ]"), "    on_failure:\n      to: tell\n    errors:");
 }
 
-#define GRPC_DEFAULT ", { grpc: [UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE, DATA_LOSS] }"
-
-static void errors_are_statuses_and_kinds(void **state)
-{
-    struct config *config = parse(ROUTE("errors: [ timeout, 429, 502-504, 3xx ]"));
-    const struct config_errors_of *errors = &config->routes[0].errors;
-    (void)state;
-    assert_int_equal(errors->kinds, ERROR_TIMEOUT);
-    for (unsigned status = 0; status < 700; status++) {
-        bool is_listed = (status >= 300 && status < 400) || status == 429 || (status >= 502 && status <= 504);
-        assert_int_equal(config_status_is_error(errors, status), is_listed);
-    }
-    config_free(config);
-    dumps(ROUTE("errors: [ timeout, 429, 502-504, 3xx ]"),
-          "    errors: [3xx, 429, 502-504, timeout" GRPC_DEFAULT "]\n");
-    dumps(ROUTE("errors: [ 399-501, 503, 504, 599 ]"),
-          "    errors: [399, 4xx, 500-501, 503-504, 599" GRPC_DEFAULT "]\n");
-    dumps(ROUTE("errors: [ bad_response, connect ]"), "    errors: [connect, bad_response" GRPC_DEFAULT "]\n");
-    dumps(ROUTE("percent: 1"), "    errors: [5xx, connect, timeout, reset, bad_response" GRPC_DEFAULT "]\n");
-}
-
 static void who_is_told_lands_in_its_fields(void **state)
 {
     struct config *config =
@@ -327,7 +306,6 @@ int main(void)
         cmocka_unit_test(confidence_is_one_for_all_or_one_for_each),
         cmocka_unit_test(schedules_are_one_line_or_several),
         cmocka_unit_test(what_a_failure_does_follows_the_promotion),
-        cmocka_unit_test(errors_are_statuses_and_kinds),
         cmocka_unit_test(who_is_told_lands_in_its_fields),
         cmocka_unit_test(every_event_can_be_asked_for),
         cmocka_unit_test(urls_of_webhooks_are_shown_without_their_paths),

@@ -246,11 +246,44 @@ static void backend_urls_are_taken_apart(void **state)
     assert_true(scalar_backend_url(arena, "http://[fe80::1]:3001/", &address, &why));
     assert_string_equal(address.host, "fe80::1");
     assert_int_equal(address.port, 3001);
+    assert_true(scalar_backend_url(arena, "https://backend/", &address, &why));
+    assert_string_equal(address.host, "backend");
+    assert_int_equal(address.port, 443);
+    assert_true(scalar_backend_url(arena, "https://[::1]:8443", &address, &why));
+    assert_int_equal(address.port, 8443);
+    assert_true(scalar_is_https("https://[::1]:8443"));
+    assert_false(scalar_is_https("http://https://"));
+    assert_false(scalar_is_https("unix:/https://"));
     assert_true(scalar_backend_url(arena, "http+unix:/run/b.sock", &address, &why));
     assert_string_equal(address.unix_path, "/run/b.sock");
     assert_true(scalar_backend_url(arena, "unix:/run/b.sock", &address, &why));
     assert_string_equal(address.unix_path, "/run/b.sock");
     config_arena_free(arena);
+}
+
+static void server_names_are_hosts_without_a_port(void **state)
+{
+    static const char *const good[] = {"a", "api.example.com", "api.example.com.", "127.0.0.1", "::1", "fe80::1:2"};
+    static const struct {
+        const char *text;
+        const char *why;
+    } bad[] = {
+        {"", "the host is missing"},
+        {"a:443", "it has a colon and is no IPv6 address"},
+        {"[::1]", "it has a colon and is no IPv6 address"},
+        {"300.1.1.1", "the host is no IPv4 address"},
+        {"*.example.com", "the host is neither a name nor an address"},
+        {"a b", "the host is neither a name nor an address"},
+        {".", "the host is no IPv4 address"},
+    };
+    const char *why = NULL;
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_true(scalar_server_name(good[i], &why));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(scalar_server_name(bad[i].text, &why));
+        assert_string_equal(why, bad[i].why);
+    }
 }
 
 static void loopback_is_what_only_this_machine_reaches(void **state)
@@ -354,6 +387,7 @@ int main(void)
         cmocka_unit_test(backend_urls_are_taken_apart),
         cmocka_unit_test(statuses_are_classes_single_ones_and_ranges),
         cmocka_unit_test(web_urls_may_have_a_path_and_no_user),
+        cmocka_unit_test(server_names_are_hosts_without_a_port),
         cmocka_unit_test(loopback_is_what_only_this_machine_reaches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
