@@ -17,7 +17,7 @@
 
 struct attempt;
 struct conn;
-struct outq;
+struct conn_events;
 struct exchange;
 struct server_stream;
 
@@ -49,9 +49,13 @@ struct server_codec {
     struct conn *(*raw_conn)(struct server_stream *stream);
     /* `sent` body bytes went by raw_conn(). */
     void (*sent_raw)(struct server_stream *stream, uint64_t sent);
-    /* The stream turns into a tunnel: gives up its socket, without waiting. *early gets what was read beyond the request (chunk NULL:
-     * nothing; else with a reference), *queued what is not yet written. The stream is gone afterwards. */
-    int (*detach)(struct server_stream *stream, struct slice *early, struct outq *queued);
+    /* After a 101 was sent: from here on the connection's bytes are the tunnel's, both ways. *to, zeroed, becomes the connection
+     * (conn_move()), *early what was read beyond the request (chunk NULL: nothing; else with a reference). The stream is gone
+     * afterwards. NULL in codecs whose streams share a connection. */
+    void (*detach)(struct server_stream *stream, struct conn *to, const struct conn_events *on, struct slice *early);
+    /* The same where the other side has no detach(): the stream stays, and carries whatever comes as the request's and the response's
+     * body, neither of known length. False: no memory. */
+    bool (*become_tunnel)(struct server_stream *stream);
 };
 
 /* The client's side of an exchange; part of the codec's own struct. */
@@ -61,7 +65,7 @@ struct server_stream {
 };
 
 struct client_codec {
-    /* Sends the request head (ready-made bytes in the codec's own form). */
+    /* Sends the request head: the bytes that h1_write_request() made, whatever the codec makes of them. Trailers, too, are lines. */
     bool (*send_head)(struct attempt *attempt, struct slice head);
     bool (*send_body)(struct attempt *attempt, struct slice slice);
     bool (*send_end)(struct attempt *attempt, struct text trailers);
@@ -73,8 +77,9 @@ struct client_codec {
     uint64_t (*raw_remaining)(const struct attempt *attempt);
     /* `moved` of them were; at the last one the response has ended and on_end follows. */
     void (*moved_raw)(struct attempt *attempt, uint64_t moved);
-    /* Likewise; may be called from on_head only. */
-    int (*detach)(struct attempt *attempt, struct slice *early, struct outq *queued);
+    /* Likewise; both may be called from on_head only. */
+    void (*detach)(struct attempt *attempt, struct conn *to, const struct conn_events *on, struct slice *early);
+    bool (*become_tunnel)(struct attempt *attempt);
     /* The attempt is given up; the connection closes unless the exchange was complete on it. */
     void (*cancel)(struct attempt *attempt);
 };

@@ -7,6 +7,7 @@
 #include "proxy/conn.h"
 
 #include <errno.h>
+#include <event2/event_struct.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,6 +21,11 @@ enum {
     COPY_LIMIT = 1024,     /* smaller pieces are copied behind what is queued, to go out as one piece */
     KEEP_SMALL = 2048,     /* unsent rests below this do not hold a large chunk */
     PARTS = 16,            /* segments in one write */
+};
+
+struct conn_watch {
+    struct event event;
+    struct conn *conn;
 };
 
 /* ---- queue ---- */
@@ -321,6 +327,11 @@ static void drained(struct conn *conn)
 
 static void write_out(struct conn *conn)
 {
+    /* What is filled in makes the connection dirty again: there is another round until the owner has nothing more to say. */
+    if (conn->on->on_fill != NULL && !conn->blocked)
+        conn->on->on_fill(conn);
+    if (conn->closed)
+        return;
     if (conn_flush(conn))
         drained(conn);
     else
@@ -355,13 +366,15 @@ void conn_settle(struct worker *worker)
 static void on_event(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
-    struct conn *conn = context;
+    struct conn *conn = ((struct conn_watch *)context)->conn;
     struct worker *worker = conn->worker;
     worker_clock(worker);
     if (what & EV_CLOSED)
         conn->peer_closed = true;
-    if (what & (EV_READ | EV_CLOSED))
+    if (what & (EV_READ | EV_CLOSED)) {
         conn->readable = true;
+        conn->dry = false;
+    }
     if (what & EV_WRITE) {
         if (conn->on->on_writable != NULL) {
             conn->on->on_writable(conn);
@@ -385,18 +398,26 @@ static void on_timer(struct timer *timer)
 
 bool conn_open(struct conn *conn, struct worker *worker, int fd, const struct conn_events *on)
 {
+    struct conn_watch *watch = malloc(sizeof(*watch));
+    if (watch == NULL) {
+        errno = ENOMEM;
+        return false;
+    }
+    if (event_assign(&watch->event, worker->base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event,
+                     watch) < 0 ||
+        event_add(&watch->event, NULL) < 0) {
+        int error = errno != 0 ? errno : ENOMEM;
+        free(watch);
+        errno = error;
+        return false;
+    }
+    watch->conn = conn;
+    conn->watch = watch;
     conn->worker = worker;
     conn->transport = &transport_plain;
     conn->on = on;
     conn->fd = fd;
     conn->timer.fire = on_timer;
-    if (event_assign(&conn->event, worker->base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event,
-                     conn) < 0 ||
-        event_add(&conn->event, NULL) < 0) {
-        if (errno == 0)
-            errno = ENOMEM;
-        return false;
-    }
     return true;
 }
 
@@ -410,10 +431,10 @@ static void leave_list(struct conn **list, const struct conn *conn, bool dirty)
     }
 }
 
-int conn_detach(struct conn *conn)
+/* No callback comes any more. */
+static void retire(struct conn *conn)
 {
     struct worker *worker = conn->worker;
-    int fd = conn->fd;
     conn->closed = true;
     if (conn->in_dirty)
         leave_list(&worker->dirty, conn, true);
@@ -422,18 +443,50 @@ int conn_detach(struct conn *conn)
         leave_list(&worker->later, conn, false);
     }
     conn->in_dirty = conn->in_ready = false;
-    event_del(&conn->event);
     wheel_cancel(&worker->wheel, &conn->timer);
-    outq_clear(worker, &conn->out);
-    conn->fd = -1;
-    return fd;
+}
+
+void conn_move(struct conn *to, struct conn *from, const struct conn_events *on)
+{
+    to->watch = from->watch;
+    to->watch->conn = to;
+    to->worker = from->worker;
+    to->transport = from->transport;
+    to->tls = from->tls;
+    to->on = on;
+    to->out = from->out;
+    to->fd = from->fd;
+    to->readable = from->readable;
+    to->dry = from->dry;
+    to->peer_closed = from->peer_closed;
+    to->blocked = from->blocked;
+    to->shut_when_sent = from->shut_when_sent;
+    to->write_shut = from->write_shut;
+    to->timer.fire = on_timer;
+    retire(from);
+    from->watch = NULL;
+    from->tls = NULL;
+    from->fd = -1;
+    memset(&from->out, 0, sizeof(from->out));
+    if (to->out.bytes > 0)
+        conn_dirty(to);
+    if (to->readable)
+        conn_wake(to); /* the edge is gone: nobody else will tell the new owner */
 }
 
 void conn_close(struct conn *conn)
 {
     if (conn->closed)
         return;
-    close(conn_detach(conn));
+    retire(conn);
+    if (conn->transport->close != NULL)
+        conn->transport->close(conn);
+    event_del(&conn->watch->event);
+    free(conn->watch);
+    conn->watch = NULL;
+    outq_clear(conn->worker, &conn->out);
+    close(conn->fd);
+    conn->fd = -1;
 }
 
 void conn_reset(struct conn *conn)

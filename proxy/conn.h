@@ -10,7 +10,6 @@
 #define SHUNT_PROXY_CONN_H
 
 #include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,6 +19,8 @@
 
 struct worker;
 struct conn;
+struct conn_watch; /* the loop's event for one socket; an allocation of its own, so that a connection can move */
+struct tls;
 
 struct segment {
     struct segment *next;
@@ -35,22 +36,25 @@ struct outq {
 struct conn_events {
     void (*on_readable)(struct conn *conn);        /* read until conn_read() says stop */
     void (*on_writable)(struct conn *conn);        /* connected, or blocked output may go on (NULL: conn_flush does it) */
+    void (*on_fill)(struct conn *conn);            /* output is about to be written: the last moment to queue more (NULL: nothing) */
     void (*on_drained)(struct conn *conn);         /* queue empty, asked for with conn->want_drained */
     void (*on_failed)(struct conn *conn, int error); /* writing failed */
     void (*on_timeout)(struct conn *conn);
 };
 
 struct conn {
-    struct event event;
+    struct conn_watch *watch;
     struct timer timer;
     struct worker *worker;
     const struct transport *transport;
+    struct tls *tls;          /* the transport's; NULL in clear */
     const struct conn_events *on;
     struct outq out;
     struct conn *next_dirty;  /* output to write when the callback has returned */
     struct conn *next_ready;  /* input to look at when the callback has returned */
     int fd;
     bool readable;            /* there may be unread bytes, or the end */
+    bool dry;                 /* for transports that read ahead: the socket is empty until the next edge, which clears this */
     bool peer_closed;         /* the peer has said it sends no more: read until 0 */
     bool blocked;             /* the kernel took no more: wait for the writable edge */
     bool in_dirty, in_ready;
@@ -67,8 +71,10 @@ bool conn_open(struct conn *conn, struct worker *worker, int fd, const struct co
 void conn_close(struct conn *conn);
 /* Like conn_close(), but the peer sees a reset instead of an end. */
 void conn_reset(struct conn *conn);
-/* Gives the socket to somebody else: unregisters, returns the descriptor. Output must be empty. */
-int conn_detach(struct conn *conn);
+/* The connection becomes *to, a new owner's: socket, transport, unsent output and what is known of its input go along, without a
+ * system call; the timer does not. *from is closed in the sense that no callback comes any more; its memory must be retired. `to`
+ * must be zeroed but for its timer. */
+void conn_move(struct conn *to, struct conn *from, const struct conn_events *on);
 
 /*
  * Reads once into the worker's read chunk. Returns the bytes as a slice without a reference of its own (take one to keep it).

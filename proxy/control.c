@@ -80,8 +80,14 @@ static struct snapshot *make_snapshot(struct control *control)
     struct router_view *view = router_publish(control->router);
     if (view == NULL)
         return NULL;
-    struct snapshot *snapshot = snapshot_new(control->generation + 1, control->holder, view,
-                                             resolver_endpoints(control->resolver), resolver_count(control->resolver));
+    const struct snapshot_parts parts = {
+        .generation = control->generation + 1,
+        .holder = control->holder,
+        .view = view,
+        .endpoints = resolver_endpoints(control->resolver),
+        .listener_ids = control->listeners.ids,
+    };
+    struct snapshot *snapshot = snapshot_new(&parts);
     router_view_unref(view);
     return snapshot;
 }
@@ -480,6 +486,8 @@ static void tell_start(struct control *control)
 static void open_doors(struct control *control, struct listeners_plan *plan)
 {
     tell_start(control);
+    listeners_number(&control->listeners, plan);
+    (void)control_publish(control); /* without memory the tick tries again, and until then nothing is accepted */
     listeners_adopt(&control->listeners, plan, control->workers, control->worker_count, control_tell_opened,
                     control_tell_closed, control);
     control_tell_admin(control, control->admin, &control->holder->config->admin);

@@ -84,13 +84,16 @@ bool listeners_prepare(const struct listeners *listeners, const struct config *c
     *plan = (struct listeners_plan){.last_id = listeners->last_id};
     plan->at = calloc(config->listener_count + 1, sizeof(plan->at[0]));
     plan->is_new = calloc(config->listener_count + 1, sizeof(plan->is_new[0]));
+    plan->ids = calloc(config->listener_count + 1, sizeof(plan->ids[0]));
     bool *used = calloc(listeners->count + 1, sizeof(used[0]));
-    bool done = plan->at != NULL && plan->is_new != NULL && used != NULL;
+    bool done = plan->at != NULL && plan->is_new != NULL && plan->ids != NULL && used != NULL;
     if (!done)
         fault_set(error, "listeners: no memory");
     for (uint32_t i = 0; i < config->listener_count && done; i++)
         done = prepare_one(listeners, &config->listeners[i].address, workers, plan, used, error);
     free(used);
+    for (uint32_t i = 0; i < plan->count; i++)
+        plan->ids[i] = plan->at[i].id;
     if (!done)
         listeners_discard(plan);
     return done;
@@ -106,10 +109,18 @@ void listeners_discard(struct listeners_plan *plan)
     }
     free(plan->at);
     free(plan->is_new);
+    free(plan->ids);
     *plan = (struct listeners_plan){0};
 }
 
 /* ---- adopting ---- */
+
+void listeners_number(struct listeners *listeners, struct listeners_plan *plan)
+{
+    free(listeners->ids);
+    listeners->ids = plan->ids;
+    plan->ids = NULL;
+}
 
 static void hand_over(struct open_listener *listener, struct worker **workers, uint32_t count)
 {
@@ -150,7 +161,10 @@ void listeners_adopt(struct listeners *listeners, struct listeners_plan *plan, s
     }
     free(listeners->at);
     free(plan->is_new);
-    *listeners = (struct listeners){.at = plan->at, .count = plan->count, .last_id = plan->last_id};
+    if (plan->ids != NULL)
+        listeners_number(listeners, plan);
+    *listeners = (struct listeners){
+        .at = plan->at, .count = plan->count, .last_id = plan->last_id, .ids = listeners->ids};
     *plan = (struct listeners_plan){0};
 }
 
@@ -166,6 +180,7 @@ void listeners_done(struct listeners *listeners)
     for (uint32_t i = 0; i < listeners->count; i++)
         close_one(&listeners->at[i]);
     free(listeners->at);
+    free(listeners->ids);
     *listeners = (struct listeners){0};
 }
 

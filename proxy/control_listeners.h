@@ -26,6 +26,7 @@ struct listeners {
     struct open_listener *at; /* in the file's order */
     uint32_t count;
     uint32_t last_id;
+    uint32_t *ids; /* of the newest file's listeners, in its order; NULL: none yet */
 };
 
 struct listeners_plan {
@@ -33,6 +34,7 @@ struct listeners_plan {
     uint32_t count;
     bool *is_new; /* else it is one of the listeners' own */
     uint32_t last_id;
+    uint32_t *ids;
 };
 
 /*
@@ -43,6 +45,10 @@ struct listeners_plan {
 bool listeners_prepare(const struct listeners *listeners, const struct config *config, uint32_t workers,
                        struct listeners_plan *plan, char **error);
 void listeners_discard(struct listeners_plan *plan);
+
+/* The plan's file is about to be published: listeners->ids are of its listeners from now on, so that workers know them before they
+ * accept on them. */
+void listeners_number(struct listeners *listeners, struct listeners_plan *plan);
 
 /* Gives new sockets to the workers, takes those the file does not name any more from them, and says each new address to
  * `opened` and each former one to `closed`. */

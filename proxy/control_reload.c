@@ -168,6 +168,7 @@ static void adopt(struct control *control, struct adoption *adoption)
     control->holder = adoption->holder;
     resolver_adopt(control->resolver, adoption->resolver);
     notify_adopt(control->notify, adoption->targets);
+    listeners_number(&control->listeners, &adoption->listeners);
     control_hold_for_names(control);
     control_publish(control);
     listeners_adopt(&control->listeners, &adoption->listeners, control->workers, control->worker_count,

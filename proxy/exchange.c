@@ -173,7 +173,8 @@ static void write_access_log(struct exchange *ex, uint64_t now_us)
 static void conclude(struct exchange *ex)
 {
     struct worker *worker = ex->worker;
-    uint64_t latency_us = worker->now_us - ex->started_us;
+    /* A tunnel lasts as long as people like it to: what counts is how soon it stood. */
+    uint64_t latency_us = (ex->tunnel ? ex->answered_us : worker->now_us) - ex->started_us;
     for (int i = 0; i < EXCHANGE_MIRRORS; i++) {
         if (ex->mirror[i] != NULL)
             mirror_primary_end(ex->mirror[i], ex->fell_back ? OUTCOME_RESET : ex->outcome, latency_us);
@@ -317,9 +318,10 @@ static void on_ready(struct attempt *attempt)
 static void on_failed(struct attempt *attempt)
 {
     struct exchange *ex = exchange_of(attempt);
-    /* A kept connection that died before it said anything: once more on a fresh one, where RFC 9110 section 9.2.2 allows it. */
-    if (attempt->reused && !attempt->answered && attempt->failure == OUTCOME_RESET && !ex->retried &&
-        ex->is_idempotent && ex->replayable) {
+    /* A kept connection that died before it said anything: once more on a fresh one, where RFC 9110 section 9.2.2 allows it. And
+     * where the backend says that it has not even looked at the request, RFC 9113 section 8.7 always does. */
+    bool lost = attempt->reused && !attempt->answered && attempt->failure == OUTCOME_RESET && ex->is_idempotent;
+    if ((lost || attempt->unprocessed) && !ex->retried && ex->replayable) {
         ex->retried = true;
         count_add(&ex->worker->counters.upstream_retries, 1);
         ask(ex, ex->side, true);
@@ -512,7 +514,8 @@ void exchange_start(struct worker *worker, struct server_stream *stream, const s
         end_without_response(ex, OUTCOME_OVERLOADED, 503, "out of memory");
         return;
     }
-    ex->replayable = !ex->has_body || ex->may_fall_back || ex->is_idempotent;
+    bool may_be_refused = (ex->decision.backend->protocol & PROTOCOL_HTTP2) != 0;
+    ex->replayable = !ex->has_body || ex->may_fall_back || ex->is_idempotent || may_be_refused;
     if (ex->decision.mirror == MIRROR_SENT)
         mirror_start(ex, request->head);
     ask(ex, ex->side, false);
@@ -585,27 +588,47 @@ static struct text assign_cookie(const struct exchange *ex, char *room, size_t s
     return (struct text){ room, (uint32_t)len };
 }
 
-static void become_tunnel(struct exchange *ex, const struct head *head)
+/* Both connections turn into one tunnel, and the exchange is over. */
+static void hand_over_to_tunnel(struct exchange *ex)
 {
     struct worker *worker = ex->worker;
-    struct server_stream *stream = ex->stream;
-    struct response_plan plan = { .close = false };
-    if (!stream->codec->send_head(stream, head, &plan)) {
+    struct server_stream *stream = let_go_of_stream(ex);
+    if (tunnel_join(worker, stream, &ex->attempt))
+        count_add(&worker->counters.tunnels, 1);
+    conclude(ex);
+}
+
+/* A side shares its connection with others: the exchange goes on, with bodies that end when a side does. */
+static void stay_as_tunnel(struct exchange *ex)
+{
+    ex->tunnel = true;
+    ex->answered_us = ex->worker->now_us;
+    ex->has_body = true;
+    ex->body_ended = ex->body_paused = false;
+    ex->framing = FRAMING_UNTIL_CLOSE;
+    ex->replayable = false;
+    replay_drop(ex, 1);
+    if (!ex->attempt.codec->become_tunnel(&ex->attempt) || !ex->stream->codec->become_tunnel(ex->stream)) {
         end_without_response(ex, OUTCOME_OVERLOADED, 503, "out of memory");
         return;
     }
-    struct slice from_client, from_backend;
-    struct outq to_client, to_backend;
-    (void)let_go_of_stream(ex);
-    int backend_fd = ex->attempt.codec->detach(&ex->attempt, &from_backend, &to_backend);
-    int client_fd = stream->codec->detach(stream, &from_client, &to_client);
-    ex->responded = true;
-    ex->status = ex->client_status = 101;
-    conclude(ex);
-    count_add(&worker->counters.tunnels, 1);
-    tunnel_join(worker, client_fd, to_client, from_backend, backend_fd, to_backend, from_client);
+    count_add(&ex->worker->counters.tunnels, 1);
 }
 
+static void become_tunnel(struct exchange *ex, const struct head *head)
+{
+    struct response_plan plan = { .close = false };
+    if (!ex->stream->codec->send_head(ex->stream, head, &plan)) {
+        end_without_response(ex, OUTCOME_OVERLOADED, 503, "out of memory");
+        return;
+    }
+    ex->responded = true;
+    ex->status = ex->client_status = 101;
+    if (ex->stream->codec->detach != NULL && ex->attempt.codec->detach != NULL)
+        hand_over_to_tunnel(ex);
+    else
+        stay_as_tunnel(ex);
+}
 
 static void hold_response_back(struct exchange *ex)
 {
@@ -799,8 +822,10 @@ uint64_t exchange_patience(struct exchange *ex, unsigned *status, enum outcome_k
     if (ex->drain_wanted)
         note_progress(ex);
     /* The client owes us the body, unless we are the ones who have stopped reading it. */
-    bool client_owes = !ex->body_ended && !ex->body_paused;
-    uint64_t limit = client_owes ? timeouts->request_body_ms : timeouts->stream_idle_ms;
+    bool client_owes = !ex->body_ended && !ex->body_paused && !ex->tunnel;
+    uint64_t limit = ex->tunnel    ? timeouts->tunnel_idle_ms
+                     : client_owes ? timeouts->request_body_ms
+                                   : timeouts->stream_idle_ms;
     uint64_t quiet = worker_now_ms(ex->worker) - ex->activity_ms;
     *status = 0;
     *blame = client_owes || ex->drain_wanted ? OUTCOME_CLIENT_GONE : OUTCOME_TIMEOUT;

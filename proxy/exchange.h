@@ -38,6 +38,7 @@ struct exchange {
     enum framing framing;         /* of the request's body */
     bool has_body, body_ended, body_paused;
     bool is_head, is_idempotent, upgrade, close;
+    bool tunnel;                  /* after a 101 that this exchange relays itself: both bodies are the tunnel's bytes */
     bool responded;               /* a final head has gone to the client */
     bool drain_wanted;
     size_t held_bytes;            /* unsent when the response was held back, or last looked at */

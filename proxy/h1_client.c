@@ -7,14 +7,10 @@
  */
 #include "proxy/h1_client.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "proxy/dial.h"
 #include "proxy/h1_chunk.h"
 
 enum {
@@ -28,6 +24,11 @@ static const struct conn_events h1_client_events;
 static struct h1_client *client_of(struct conn *conn)
 {
     return (struct h1_client *)((char *)conn - offsetof(struct h1_client, conn));
+}
+
+static struct h1_client *client_of_attempt(const struct attempt *attempt)
+{
+    return attempt->link;
 }
 
 /* ---- idle list ---- */
@@ -62,7 +63,7 @@ static void idle_remove(struct h1_client *client)
 static void activate(struct h1_client *client, struct attempt *attempt)
 {
     client->attempt = attempt;
-    attempt->client = client;
+    attempt->link = client;
     client->endpoint->active++;
     count_add(&client->conn.worker->counters.upstream_active, 1);
     memcpy(attempt->endpoint, client->endpoint->address.text, sizeof(attempt->endpoint));
@@ -72,7 +73,7 @@ static void deactivate(struct h1_client *client)
 {
     if (client->attempt == NULL)
         return;
-    client->attempt->client = NULL;
+    client->attempt->link = NULL;
     client->attempt = NULL;
     client->endpoint->active--;
     count_add(&client->conn.worker->counters.upstream_active, (uint64_t)-1);
@@ -125,16 +126,11 @@ void h1_client_close(struct h1_client *client)
 static void fail(struct h1_client *client, enum outcome_kind kind, const char *text)
 {
     struct attempt *attempt = client->attempt;
-    bool connecting = client->state == H1_CLIENT_CONNECTING;
-    bool backend_removed = client->endpoint->upstream == NULL; /* with it the other addresses */
-    if (connecting || kind == OUTCOME_TIMEOUT || (kind == OUTCOME_RESET && !attempt->reused))
+    if (kind == OUTCOME_TIMEOUT || (kind == OUTCOME_RESET && !attempt->reused))
         endpoint_failed(client->endpoint);
     deactivate(client);
     h1_client_close(client);
-    if (connecting && !backend_removed)
-        attempt_connect_failed(attempt, kind, text);
-    else
-        attempt_fail(attempt, kind, text);
+    attempt_fail(attempt, kind, text);
 }
 
 static void become_idle(struct h1_client *client)
@@ -353,8 +349,6 @@ static bool wants_raw(const struct h1_client *client)
 static void on_readable(struct conn *conn)
 {
     struct h1_client *client = client_of(conn);
-    if (client->state == H1_CLIENT_CONNECTING)
-        return;
     if (client->state == H1_CLIENT_IDLE) {
         on_stray(client);
         return;
@@ -394,32 +388,7 @@ static void on_readable(struct conn *conn)
     }
 }
 
-/* ---- connecting and writing ---- */
-
-static void on_connected(struct h1_client *client)
-{
-    struct attempt *attempt = client->attempt;
-    if (conn_is_broken(&client->conn)) {
-        count_add(&client->conn.worker->counters.upstream_connect_failures, 1);
-        fail(client, OUTCOME_CONNECT_FAILED, "the backend does not accept connections");
-        return;
-    }
-    client->state = H1_CLIENT_BUSY;
-    conn_timeout_off(&client->conn);
-    attempt->state = ATTEMPT_READY;
-    attempt->events->on_ready(attempt);
-}
-
-static void on_writable(struct conn *conn)
-{
-    struct h1_client *client = client_of(conn);
-    if (client->state == H1_CLIENT_CONNECTING) {
-        on_connected(client);
-    } else if (conn->blocked) {
-        conn->blocked = false;
-        conn_dirty(conn);
-    }
-}
+/* ---- writing ---- */
 
 static void on_drained(struct conn *conn)
 {
@@ -447,10 +416,6 @@ static void on_timeout(struct conn *conn)
 {
     struct h1_client *client = client_of(conn);
     switch (client->state) {
-    case H1_CLIENT_CONNECTING:
-        count_add(&conn->worker->counters.upstream_connect_failures, 1);
-        fail(client, OUTCOME_TIMEOUT, "connecting to the backend took too long");
-        break;
     case H1_CLIENT_BUSY:
         fail(client, OUTCOME_TIMEOUT, "the backend did not answer in time");
         break;
@@ -462,59 +427,25 @@ static void on_timeout(struct conn *conn)
 
 static const struct conn_events h1_client_events = {
     .on_readable = on_readable,
-    .on_writable = on_writable,
     .on_drained = on_drained,
     .on_failed = on_write_failed,
     .on_timeout = on_timeout,
 };
 
-static int open_socket(const struct endpoint_address *address)
+bool h1_client_adopt(struct dial *dial)
 {
-    int fd = socket(address->to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    int one = 1;
-    if (address->to.any.sa_family != AF_UNIX)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* a hint: slower without */
-    return fd;
-}
-
-bool h1_client_connect(struct endpoint *endpoint, struct attempt *attempt)
-{
-    struct upstream *upstream = endpoint->upstream;
-    struct worker *worker = upstream->worker;
     struct h1_client *client = calloc(1, sizeof(*client));
-    if (client == NULL) {
-        errno = ENOMEM;
+    if (client == NULL)
         return false;
-    }
-    int fd = open_socket(&endpoint->address);
-    if (fd < 0)
-        goto fail_memory;
-    bool refused = connect(fd, &endpoint->address.to.any, endpoint->address.length) < 0 && errno != EINPROGRESS;
-    if (!conn_open(&client->conn, worker, fd, &h1_client_events))
-        goto fail_socket;
-    client->endpoint = endpoint;
-    client->state = H1_CLIENT_CONNECTING;
-    endpoint->open++;
-    upstream->open++;
-    count_add(&worker->counters.upstream_connections, 1);
-    attempt->state = ATTEMPT_CONNECTING;
-    attempt->reused = false;
+    struct attempt *attempt = dial_take(dial);
+    conn_move(&client->conn, &dial->conn, &h1_client_events);
+    client->endpoint = dial->endpoint;
+    client->state = H1_CLIENT_BUSY;
+    attempt->codec = &h1_client_codec;
+    attempt->state = ATTEMPT_READY;
     activate(client, attempt);
-    worker_busy(worker);
-    if (refused) {
-        count_add(&worker->counters.upstream_connect_failures, 1);
-        fail(client, OUTCOME_CONNECT_FAILED, "the backend does not accept connections");
-        return true;
-    }
-    conn_timeout_in(&client->conn, worker->view->config->timeouts.connect_ms);
+    attempt->events->on_ready(attempt);
     return true;
-fail_socket:
-    close(fd);
-fail_memory:
-    free(client);
-    return false;
 }
 
 void h1_client_reuse(struct h1_client *client, struct attempt *attempt)
@@ -524,6 +455,7 @@ void h1_client_reuse(struct h1_client *client, struct attempt *attempt)
     conn_timeout_off(&client->conn);
     count_add(&client->conn.worker->counters.upstream_reused, 1);
     attempt->reused = true;
+    attempt->codec = &h1_client_codec;
     attempt->state = ATTEMPT_READY;
     activate(client, attempt);
     attempt->events->on_ready(attempt);
@@ -533,22 +465,26 @@ void h1_client_reuse(struct h1_client *client, struct attempt *attempt)
 
 static bool send_head(struct attempt *attempt, struct slice head)
 {
-    return attempt->client->write_failed || conn_send(&attempt->client->conn, head);
+    return client_of_attempt(attempt)->write_failed || conn_send(&client_of_attempt(attempt)->conn, head);
 }
 
 static bool send_body(struct attempt *attempt, struct slice slice)
 {
-    struct conn *conn = &attempt->client->conn;
-    if (attempt->client->write_failed || slice.len == 0)
+    struct conn *conn = &client_of_attempt(attempt)->conn;
+    if (client_of_attempt(attempt)->write_failed || slice.len == 0)
         return true;
     return attempt->framing == FRAMING_CHUNKED ? h1_send_chunk(conn, slice) : conn_send(conn, slice);
 }
 
 static bool send_end(struct attempt *attempt, struct text trailers)
 {
-    struct h1_client *client = attempt->client;
+    struct h1_client *client = attempt->link;
     struct conn *conn = &client->conn;
     attempt->request_done = true;
+    if (client->tunnel) {
+        conn_shutdown_when_sent(conn);
+        return true;
+    }
     if (!client->write_failed && attempt->framing == FRAMING_CHUNKED && !h1_send_last_chunk(conn, trailers))
         return false;
     if (attempt->state == ATTEMPT_READY)
@@ -558,7 +494,7 @@ static bool send_end(struct attempt *attempt, struct text trailers)
 
 static void pause_reading(struct attempt *attempt, bool on)
 {
-    struct h1_client *client = attempt->client;
+    struct h1_client *client = attempt->link;
     if (client->paused == on)
         return;
     client->paused = on;
@@ -568,50 +504,59 @@ static void pause_reading(struct attempt *attempt, bool on)
 
 static size_t unsent(const struct attempt *attempt)
 {
-    return attempt->client->conn.out.bytes;
+    return client_of_attempt(attempt)->conn.out.bytes;
 }
 
 static void want_drained(struct attempt *attempt)
 {
-    attempt->client->conn.want_drained = true;
+    client_of_attempt(attempt)->conn.want_drained = true;
 }
 
 static struct conn *raw_conn(struct attempt *attempt)
 {
-    return attempt->client->conn.transport->raw ? &attempt->client->conn : NULL;
+    return client_of_attempt(attempt)->conn.transport->raw ? &client_of_attempt(attempt)->conn : NULL;
 }
 
 static uint64_t raw_remaining(const struct attempt *attempt)
 {
-    const struct h1_client *client = attempt->client;
+    const struct h1_client *client = attempt->link;
     return client->reading_body && client->body.framing == FRAMING_LENGTH ? client->body.remaining : 0;
 }
 
 static void moved_raw(struct attempt *attempt, uint64_t moved)
 {
-    struct h1_client *client = attempt->client;
+    struct h1_client *client = attempt->link;
     client->body.remaining -= moved;
     client->raw_started = true;
     if (client->body.remaining == 0)
         finish(client, true);
 }
 
-static int detach(struct attempt *attempt, struct slice *early, struct outq *queued)
+static void detach(struct attempt *attempt, struct conn *to, const struct conn_events *on, struct slice *early)
 {
-    struct h1_client *client = attempt->client;
+    struct h1_client *client = attempt->link;
     attempt->state = ATTEMPT_DONE;
     *early = client->unread;
     chunk_ref(early->chunk);
-    *queued = client->conn.out;
-    memset(&client->conn.out, 0, sizeof(client->conn.out));
-    int fd = conn_detach(&client->conn);
+    conn_move(to, &client->conn, on);
     forget(client);
-    return fd;
+}
+
+static bool become_tunnel(struct attempt *attempt)
+{
+    struct h1_client *client = attempt->link;
+    client->tunnel = true;
+    client->keep = false;
+    client->no_raw = true;
+    client->body.framing = FRAMING_UNTIL_CLOSE;
+    attempt->framing = FRAMING_UNTIL_CLOSE;
+    attempt->request_done = false;
+    return true;
 }
 
 static void cancel(struct attempt *attempt)
 {
-    struct h1_client *client = attempt->client;
+    struct h1_client *client = attempt->link;
     if (client == NULL)
         return;
     deactivate(client);
@@ -629,5 +574,6 @@ const struct client_codec h1_client_codec = {
     .raw_remaining = raw_remaining,
     .moved_raw = moved_raw,
     .detach = detach,
+    .become_tunnel = become_tunnel,
     .cancel = cancel,
 };

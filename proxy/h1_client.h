@@ -10,9 +10,11 @@
 #include "proxy/worker_inside.h"
 
 /*
- *   CONNECTING --> BUSY <--> IDLE --> closed
+ *   BUSY <--> IDLE --> closed
  */
-enum h1_client_state { H1_CLIENT_CONNECTING, H1_CLIENT_BUSY, H1_CLIENT_IDLE };
+enum h1_client_state { H1_CLIENT_BUSY, H1_CLIENT_IDLE };
+
+struct dial;
 
 struct h1_client {
     struct conn conn;
@@ -26,6 +28,7 @@ struct h1_client {
     bool paused;
     bool raw_started;               /* some of the body went raw: so does the rest, however small */
     bool no_raw;                    /* the attempt does not want the body raw */
+    bool tunnel;                    /* the attempt's bytes are the connection's, both ways, until one side ends */
     bool write_failed;              /* nothing more can be sent; a response may still be there to read */
     uint32_t head_len;              /* bytes in `head` */
     struct h1_parser *parser;       /* while a head is incomplete */
@@ -36,8 +39,9 @@ struct h1_client {
 
 extern const struct client_codec h1_client_codec;
 
-/* Opens a connection for the attempt; on_ready follows, or attempt_fail(). False with errno when not even a socket could be had. */
-bool h1_client_connect(struct endpoint *endpoint, struct attempt *attempt);
+/* The dial's connection stands, and is ours from here on, with its first attempt, whose on_ready follows. False without memory:
+ * nothing has changed. */
+bool h1_client_adopt(struct dial *dial);
 /* Puts the attempt on a kept connection. */
 void h1_client_reuse(struct h1_client *client, struct attempt *attempt);
 void h1_client_close(struct h1_client *client);

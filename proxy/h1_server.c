@@ -15,6 +15,8 @@
 
 #include "proxy/exchange.h"
 #include "proxy/h1_chunk.h"
+#include "proxy/h2_server.h"
+#include "proxy/tunnel.h"
 
 enum {
     READS_PER_EVENT = 4,
@@ -29,32 +31,32 @@ enum {
 static const struct conn_events h1_server_events;
 static const struct server_codec h1_server_codec;
 
-static struct downstream *down_of_conn(struct conn *conn)
+static struct h1_server *down_of_conn(struct conn *conn)
 {
-    return (struct downstream *)((char *)conn - offsetof(struct downstream, conn));
+    return (struct h1_server *)((char *)conn - offsetof(struct h1_server, base.conn));
 }
 
-static struct downstream *down_of(struct server_stream *stream)
+static struct h1_server *down_of(struct server_stream *stream)
 {
-    return (struct downstream *)((char *)stream - offsetof(struct downstream, stream));
+    return (struct h1_server *)((char *)stream - offsetof(struct h1_server, stream));
 }
 
-static const struct config *config_of(const struct downstream *down)
+static const struct config *config_of(const struct h1_server *down)
 {
-    return down->conn.worker->view->config;
+    return down->base.conn.worker->view->config;
 }
 
 /* ---- life ---- */
 
-static void drop_parser(struct downstream *down)
+static void drop_parser(struct h1_server *down)
 {
     if (down->parser != NULL) {
-        worker_give_parser(down->conn.worker, down->parser);
+        worker_give_parser(down->base.conn.worker, down->parser);
         down->parser = NULL;
     }
 }
 
-static void drop_input(struct downstream *down)
+static void drop_input(struct h1_server *down)
 {
     if (down->in != NULL)
         chunk_unref(down->in);
@@ -65,50 +67,40 @@ static void drop_input(struct downstream *down)
 static void down_free(struct worker *worker, struct retired *retired)
 {
     (void)worker;
-    free((char *)retired - offsetof(struct downstream, retired));
+    free((char *)retired - offsetof(struct h1_server, base.retired));
 }
 
 /* The socket is closed or given away. */
-static void forget(struct downstream *down)
+static void forget(struct h1_server *down)
 {
-    struct worker *worker = down->conn.worker;
     drop_parser(down);
     drop_input(down);
     h1_body_done(&down->body);
-    if (down->prev != NULL)
-        down->prev->next = down->next;
-    else
-        worker->downstreams = down->next;
-    if (down->next != NULL)
-        down->next->prev = down->prev;
-    count_add(&worker->counters.downstream_active, (uint64_t)-1);
-    down->retired.free = down_free;
-    worker_retire(worker, &down->retired);
-    worker_downstream_ended(worker);
+    downstream_forget(&down->base, down_free);
 }
 
-static void down_close(struct downstream *down)
+static void down_close(struct h1_server *down)
 {
-    if (down->conn.closed)
+    if (down->base.conn.closed)
         return;
-    conn_close(&down->conn);
+    conn_close(&down->base.conn);
     forget(down);
 }
 
-static void down_reset(struct downstream *down)
+static void down_reset(struct h1_server *down)
 {
-    if (down->conn.closed)
+    if (down->base.conn.closed)
         return;
-    conn_reset(&down->conn);
+    conn_reset(&down->base.conn);
     forget(down);
 }
 
 /* The client has left, or cannot be written to. */
-static void client_gone(struct downstream *down)
+static void client_gone(struct h1_server *down)
 {
     struct exchange *ex = down->stream.exchange;
     if (ex != NULL) {
-        count_add(&down->conn.worker->counters.client_gone, 1);
+        count_add(&down->base.conn.worker->counters.client_gone, 1);
         exchange_abandon(ex, OUTCOME_CLIENT_GONE);
     }
     down_close(down);
@@ -116,29 +108,29 @@ static void client_gone(struct downstream *down)
 
 /* The last response is queued: say that it was the last, and stay until the client has had time to read it. Closing with
  * unread input would make the kernel send a reset, which can destroy the response on its way (RFC 9112 section 9.6). */
-static void linger(struct downstream *down)
+static void linger(struct h1_server *down)
 {
     down->phase = H1_SERVER_LINGER;
     down->body.remaining = LINGER_BYTES; /* what we put up with */
     drop_input(down);
     drop_parser(down);
-    conn_shutdown_when_sent(&down->conn);
-    (void)conn_flush(&down->conn); /* a fault comes back when the callback ends */
-    down->unsent = down->conn.out.bytes;
-    down->progress_ms = worker_now_ms(down->conn.worker);
-    conn_timeout_in(&down->conn, LINGER_MS);
-    conn_wake(&down->conn);
+    conn_shutdown_when_sent(&down->base.conn);
+    (void)conn_flush(&down->base.conn); /* a fault comes back when the callback ends */
+    down->unsent = down->base.conn.out.bytes;
+    down->progress_ms = worker_now_ms(down->base.conn.worker);
+    conn_timeout_in(&down->base.conn, LINGER_MS);
+    conn_wake(&down->base.conn);
 }
 
-static void become_idle(struct downstream *down)
+static void become_idle(struct h1_server *down)
 {
     down->phase = H1_SERVER_IDLE;
     down->is_head = false;
-    conn_timeout_in(&down->conn, config_of(down)->timeouts.idle_ms);
+    conn_timeout_in(&down->base.conn, config_of(down)->timeouts.idle_ms);
     if (down->in_len > 0)
-        conn_wake(&down->conn);
+        conn_wake(&down->base.conn);
     else
-        conn_resume(&down->conn);
+        conn_resume(&down->base.conn);
 }
 
 /* ---- answers of our own ---- */
@@ -152,14 +144,14 @@ static size_t print_date(char *to, size_t room)
 
 static void answer(struct server_stream *stream, unsigned status, const char *text, bool close)
 {
-    struct downstream *down = down_of(stream);
-    if (down->conn.closed)
+    struct h1_server *down = down_of(stream);
+    if (down->base.conn.closed)
         return;
     if (status == 0) {
         down_reset(down);
         return;
     }
-    close = close || down->close || !down->body_ended || down->conn.worker->draining;
+    close = close || down->close || !down->body_ended || down->base.conn.worker->draining;
     char date[40] = "";
     (void)print_date(date, sizeof(date));
     char head[512];
@@ -168,7 +160,7 @@ static void answer(struct server_stream *stream, unsigned status, const char *te
                        "Content-Length: %zu\r\n%s\r\n%s%s",
                        status, h1_reason(status), date, strlen(text) + 1, close ? "Connection: close\r\n" : "",
                        down->is_head ? "" : text, down->is_head ? "" : "\n");
-    if (len < 0 || (size_t)len >= sizeof(head) || !conn_send_copy(&down->conn, head, (size_t)len)) {
+    if (len < 0 || (size_t)len >= sizeof(head) || !conn_send_copy(&down->base.conn, head, (size_t)len)) {
         down_reset(down);
         return;
     }
@@ -181,9 +173,9 @@ static void answer(struct server_stream *stream, unsigned status, const char *te
 /* ---- reading ---- */
 
 /* Keeps what cannot be used now; what was kept before is in front of it, or is it. */
-static bool keep_input(struct downstream *down, struct slice bytes)
+static bool keep_input(struct h1_server *down, struct slice bytes)
 {
-    struct worker *worker = down->conn.worker;
+    struct worker *worker = down->base.conn.worker;
     if (bytes.len == 0)
         return true;
     if (down->in != NULL && down->in->size - down->in_len >= bytes.len) {
@@ -205,9 +197,9 @@ static bool keep_input(struct downstream *down, struct slice bytes)
     return true;
 }
 
-static void bad_request(struct downstream *down, unsigned status, const char *what)
+static void bad_request(struct h1_server *down, unsigned status, const char *what)
 {
-    count_add(&down->conn.worker->counters.bad_requests, 1);
+    count_add(&down->base.conn.worker->counters.bad_requests, 1);
     down->close = true;
     struct exchange *ex = down->stream.exchange;
     bool responded = false;
@@ -221,7 +213,7 @@ static void bad_request(struct downstream *down, unsigned status, const char *wh
         answer(&down->stream, status, what, true);
 }
 
-static void no_memory(struct downstream *down)
+static void no_memory(struct h1_server *down)
 {
     down->close = true;
     struct exchange *ex = down->stream.exchange;
@@ -238,14 +230,14 @@ static void no_memory(struct downstream *down)
  * A reset that came together with the request leaves no edge behind, since nothing is read while the exchange is under way: now and
  * then somebody has to look.
  */
-static void wait_for_exchange(struct downstream *down, uint64_t ms)
+static void wait_for_exchange(struct h1_server *down, uint64_t ms)
 {
-    conn_timeout_in(&down->conn, ms < LOOK_FOR_RESET_MS ? ms : LOOK_FOR_RESET_MS);
+    conn_timeout_in(&down->base.conn, ms < LOOK_FOR_RESET_MS ? ms : LOOK_FOR_RESET_MS);
 }
 
-static void start_exchange(struct downstream *down)
+static void start_exchange(struct h1_server *down)
 {
-    struct worker *worker = down->conn.worker;
+    struct worker *worker = down->base.conn.worker;
     const struct head *head = h1_parser_head(down->parser);
     down->phase = H1_SERVER_EXCHANGE;
     down->fresh = false;
@@ -261,17 +253,54 @@ static void start_exchange(struct downstream *down)
     const struct config_timeouts *timeouts = &config_of(down)->timeouts;
     wait_for_exchange(down, timeouts->request_body_ms < timeouts->stream_idle_ms ? timeouts->request_body_ms
                                                                                  : timeouts->stream_idle_ms);
-    struct exchange_request request = { .head = head, .client = down->client, .draining = worker->draining };
+    struct exchange_request request = { .head = head, .client = down->base.client, .draining = worker->draining };
     struct h1_parser *parser = down->parser;
     down->parser = NULL;
     exchange_start(worker, &down->stream, &request);
     worker_give_parser(worker, parser);
 }
 
-/* Takes head bytes from *bytes. False: wait for more, or this connection is done. */
-static bool read_head(struct downstream *down, struct slice *bytes)
+/* The connection has been given to another owner, *base with it. */
+static void let_go(struct h1_server *down)
 {
-    struct worker *worker = down->conn.worker;
+    drop_parser(down);
+    drop_input(down);
+    downstream_retire(&down->base, down_free);
+}
+
+/*
+ * A listener that speaks HTTP/2 in clear knows by the first bytes whom it has (RFC 9113 section 3.4), and in passthrough only then
+ * whether legacy understands the client. True: nothing of this is for us now, because of another owner or of bytes still missing.
+ */
+static bool is_not_ours(struct h1_server *down, struct slice *bytes)
+{
+    uint32_t common = bytes->len < H2_PREFACE_BYTES ? bytes->len : H2_PREFACE_BYTES;
+    if (memcmp(bytes->at, H2_PREFACE, common) == 0) {
+        if (common < H2_PREFACE_BYTES)
+            return true;
+        struct slice all = *bytes;
+        if (!h2_server_adopt(&down->base, all)) {
+            down_reset(down);
+            return true;
+        }
+        let_go(down);
+        return true;
+    }
+    if (!down->base.conn.worker->view->snapshot->relay_raw)
+        return false;
+    if (!tunnel_take_over(&down->base.conn, *bytes))
+        return false; /* without memory for a tunnel it is served like any other */
+    forget(down);
+    return true;
+}
+
+/* Takes head bytes from *bytes. False: wait for more, or this connection is done. */
+static bool read_head(struct h1_server *down, struct slice *bytes)
+{
+    struct worker *worker = down->base.conn.worker;
+    if (down->parser == NULL && down->fresh && down->base.conn.tls == NULL &&
+        (down->base.protocols & PROTOCOL_HTTP2) != 0 && is_not_ours(down, bytes))
+        return false;
     if (down->parser == NULL) {
         down->parser = worker_take_parser(worker);
         if (down->parser == NULL) {
@@ -281,7 +310,7 @@ static bool read_head(struct downstream *down, struct slice *bytes)
         h1_parser_start_request(down->parser, &config_of(down)->limits);
         if (down->phase == H1_SERVER_IDLE) {
             down->phase = H1_SERVER_HEAD;
-            conn_timeout_in(&down->conn, config_of(down)->timeouts.request_header_ms);
+            conn_timeout_in(&down->base.conn, config_of(down)->timeouts.request_header_ms);
         }
     }
     size_t head_bytes = 0;
@@ -306,7 +335,7 @@ static bool read_head(struct downstream *down, struct slice *bytes)
 }
 
 /* Takes body bytes from *bytes. False: everything taken, or this connection is done. */
-static bool read_body_bytes(struct downstream *down, struct slice *bytes)
+static bool read_body_bytes(struct h1_server *down, struct slice *bytes)
 {
     size_t consumed = 0;
     struct text data = { NULL, 0 };
@@ -332,17 +361,17 @@ static bool read_body_bytes(struct downstream *down, struct slice *bytes)
 }
 
 /* A pause does not hold back the end of a body whose length is used up: no byte will come that could bring it later. */
-static bool body_must_wait(const struct downstream *down)
+static bool body_must_wait(const struct h1_server *down)
 {
     return down->body_paused && !(down->body.framing == FRAMING_LENGTH && down->body.remaining == 0);
 }
 
 /* Works through `bytes`, which are all there is unread in memory. */
-static void take_bytes(struct downstream *down, struct slice bytes)
+static void take_bytes(struct h1_server *down, struct slice bytes)
 {
     struct chunk *held = chunk_ref(bytes.chunk); /* the bytes stay where they are while callbacks run */
     for (;;) {
-        if (down->conn.closed || down->phase == H1_SERVER_LINGER)
+        if (down->base.conn.closed || down->phase == H1_SERVER_LINGER)
             break;
         bool reading_head = down->phase != H1_SERVER_EXCHANGE;
         if (reading_head && bytes.len == 0)
@@ -350,7 +379,7 @@ static void take_bytes(struct downstream *down, struct slice bytes)
         bool wanted = reading_head || (!down->body_ended && !body_must_wait(down) && down->stream.exchange != NULL);
         if (wanted && (reading_head ? read_head(down, &bytes) : read_body_bytes(down, &bytes)))
             continue;
-        if (!down->conn.closed && down->phase != H1_SERVER_LINGER && !keep_input(down, bytes))
+        if (!down->base.conn.closed && down->phase != H1_SERVER_LINGER && !keep_input(down, bytes))
             no_memory(down);
         break;
     }
@@ -358,7 +387,7 @@ static void take_bytes(struct downstream *down, struct slice bytes)
 }
 
 /* What was kept, as a slice that holds the chunk. */
-static struct slice take_kept(struct downstream *down)
+static struct slice take_kept(struct h1_server *down)
 {
     struct slice bytes = { down->in, down->in->data, down->in_len };
     down->in = NULL;
@@ -367,7 +396,7 @@ static struct slice take_kept(struct downstream *down)
 }
 
 /* New bytes behind what was kept: a head has to be contiguous. */
-static void take_new_bytes(struct downstream *down, struct slice bytes)
+static void take_new_bytes(struct h1_server *down, struct slice bytes)
 {
     if (down->in_len == 0) {
         take_bytes(down, bytes);
@@ -382,14 +411,14 @@ static void take_new_bytes(struct downstream *down, struct slice bytes)
     chunk_unref(all.chunk);
 }
 
-static bool may_read(const struct downstream *down)
+static bool may_read(const struct h1_server *down)
 {
     return down->phase != H1_SERVER_EXCHANGE || (!down->body_ended && !down->body_paused);
 }
 
-static void discard(struct downstream *down)
+static void discard(struct h1_server *down)
 {
-    struct conn *conn = &down->conn;
+    struct conn *conn = &down->base.conn;
     if (down->body.remaining == 0) {
         if (conn_is_broken(conn))
             down_close(down);
@@ -421,16 +450,21 @@ static void discard(struct downstream *down)
     conn_later(conn);
 }
 
-static void on_end_of_stream(struct downstream *down)
+static void on_end_of_stream(struct h1_server *down)
 {
+    if (down->tunnel && down->stream.exchange != NULL) {
+        down->body_ended = true; /* it may still be sent something */
+        exchange_body_end(down->stream.exchange, (struct text){ NULL, 0 });
+        return;
+    }
     if (down->phase == H1_SERVER_HEAD)
-        count_add(&down->conn.worker->counters.bad_requests, 1);
+        count_add(&down->base.conn.worker->counters.bad_requests, 1);
     client_gone(down);
 }
 
 static void on_readable(struct conn *conn)
 {
-    struct downstream *down = down_of_conn(conn);
+    struct h1_server *down = down_of_conn(conn);
     if (down->phase == H1_SERVER_LINGER) {
         discard(down);
         return;
@@ -474,7 +508,7 @@ static void on_readable(struct conn *conn)
 
 static void on_drained(struct conn *conn)
 {
-    struct downstream *down = down_of_conn(conn);
+    struct h1_server *down = down_of_conn(conn);
     if (down->stream.exchange != NULL)
         exchange_drained(down->stream.exchange);
 }
@@ -485,13 +519,13 @@ static void on_failed(struct conn *conn, int error)
     client_gone(down_of_conn(conn));
 }
 
-static void on_exchange_timeout(struct downstream *down)
+static void on_exchange_timeout(struct h1_server *down)
 {
     struct exchange *ex = down->stream.exchange;
     unsigned status = 0;
     enum outcome_kind blame;
     uint64_t patience = exchange_patience(ex, &status, &blame);
-    if (conn_is_broken(&down->conn)) {
+    if (conn_is_broken(&down->base.conn)) {
         client_gone(down);
         return;
     }
@@ -499,7 +533,7 @@ static void on_exchange_timeout(struct downstream *down)
         wait_for_exchange(down, patience);
         return;
     }
-    count_add(&down->conn.worker->counters.request_timeouts, 1);
+    count_add(&down->base.conn.worker->counters.request_timeouts, 1);
     down->close = true;
     if (status == 0) {
         exchange_abandon(ex, blame);
@@ -512,22 +546,22 @@ static void on_exchange_timeout(struct downstream *down)
 }
 
 /* The time for a goodbye runs from the last byte handed to the kernel; until then a client only has to keep reading. */
-static void on_linger_timeout(struct downstream *down)
+static void on_linger_timeout(struct h1_server *down)
 {
-    uint64_t now_ms = worker_now_ms(down->conn.worker);
-    if (down->conn.out.bytes < down->unsent)
+    uint64_t now_ms = worker_now_ms(down->base.conn.worker);
+    if (down->base.conn.out.bytes < down->unsent)
         down->progress_ms = now_ms;
     bool wait = down->unsent > 0 && now_ms - down->progress_ms < config_of(down)->timeouts.stream_idle_ms;
-    down->unsent = down->conn.out.bytes;
+    down->unsent = down->base.conn.out.bytes;
     if (wait)
-        conn_timeout_in(&down->conn, LINGER_MS);
+        conn_timeout_in(&down->base.conn, LINGER_MS);
     else
         down_close(down);
 }
 
 static void on_timeout(struct conn *conn)
 {
-    struct downstream *down = down_of_conn(conn);
+    struct h1_server *down = down_of_conn(conn);
     switch (down->phase) {
     case H1_SERVER_IDLE:
         down_close(down);
@@ -557,7 +591,7 @@ static const struct conn_events h1_server_events = {
 
 /* ---- what an exchange asks for ---- */
 
-static enum framing framing_for(const struct downstream *down, const struct head *head)
+static enum framing framing_for(const struct h1_server *down, const struct head *head)
 {
     if (head->framing == FRAMING_NONE || head->framing == FRAMING_LENGTH)
         return head->framing;
@@ -566,7 +600,7 @@ static enum framing framing_for(const struct downstream *down, const struct head
 
 static bool send_head(struct server_stream *stream, const struct head *head, const struct response_plan *plan)
 {
-    struct downstream *down = down_of(stream);
+    struct h1_server *down = down_of(stream);
     bool interim = head->status < 200 && head->status != 101;
     if (interim && down->minor == 0)
         return true; /* HTTP/1.0 knows no interim responses: RFC 9110 section 15.2 */
@@ -584,17 +618,17 @@ static bool send_head(struct server_stream *stream, const struct head *head, con
         reply.close = down->close;
         reply.keep_alive_10 = down->keep_alive_10 && !down->close;
     }
-    char *to = conn_send_reserve(&down->conn, h1_response_bound(head, &reply));
+    char *to = conn_send_reserve(&down->base.conn, h1_response_bound(head, &reply));
     if (to == NULL)
         return false;
-    conn_send_commit(&down->conn, h1_write_response(to, head, &reply));
+    conn_send_commit(&down->base.conn, h1_write_response(to, head, &reply));
     return true;
 }
 
 static bool send_body(struct server_stream *stream, struct slice slice)
 {
-    struct downstream *down = down_of(stream);
-    struct conn *conn = &down->conn;
+    struct h1_server *down = down_of(stream);
+    struct conn *conn = &down->base.conn;
     if (slice.len == 0)
         return true;
     count_add(&conn->worker->counters.downstream_bytes_out, slice.len);
@@ -607,8 +641,8 @@ static bool send_body(struct server_stream *stream, struct slice slice)
 
 static void send_end(struct server_stream *stream, struct text trailers)
 {
-    struct downstream *down = down_of(stream);
-    struct conn *conn = &down->conn;
+    struct h1_server *down = down_of(stream);
+    struct conn *conn = &down->base.conn;
     if (conn->closed)
         return;
     if (down->reply_framing == FRAMING_CHUNKED && !h1_send_last_chunk(conn, trailers)) {
@@ -629,11 +663,11 @@ static void send_end(struct server_stream *stream, struct text trailers)
 
 static void abort_response(struct server_stream *stream)
 {
-    struct downstream *down = down_of(stream);
-    if (down->conn.closed)
+    struct h1_server *down = down_of(stream);
+    if (down->base.conn.closed)
         return;
     /* A reset is the only sign that a client of a close-delimited body cannot mistake for the end. What is queued goes first. */
-    (void)conn_flush(&down->conn);
+    (void)conn_flush(&down->base.conn);
     if (down->reply_framing == FRAMING_UNTIL_CLOSE)
         down_reset(down);
     else
@@ -642,50 +676,61 @@ static void abort_response(struct server_stream *stream)
 
 static void read_body(struct server_stream *stream, bool on)
 {
-    struct downstream *down = down_of(stream);
+    struct h1_server *down = down_of(stream);
     down->body_paused = !on;
     if (!on)
         return;
     if (down->in_len > 0)
-        conn_wake(&down->conn);
+        conn_wake(&down->base.conn);
     else
-        conn_resume(&down->conn);
+        conn_resume(&down->base.conn);
 }
 
 static size_t unsent(const struct server_stream *stream)
 {
-    return ((const struct downstream *)((const char *)stream - offsetof(struct downstream, stream)))->conn.out.bytes;
+    return ((const struct h1_server *)((const char *)stream - offsetof(struct h1_server, stream)))->base.conn.out.bytes;
 }
 
 static void want_drained(struct server_stream *stream)
 {
-    down_of(stream)->conn.want_drained = true;
+    down_of(stream)->base.conn.want_drained = true;
 }
 
 static struct conn *raw_conn(struct server_stream *stream)
 {
-    struct downstream *down = down_of(stream);
-    bool raw = down->conn.transport->raw && down->reply_framing != FRAMING_CHUNKED;
-    return raw ? &down->conn : NULL;
+    struct h1_server *down = down_of(stream);
+    bool raw = down->base.conn.transport->raw && down->reply_framing != FRAMING_CHUNKED;
+    return raw ? &down->base.conn : NULL;
 }
 
 static void sent_raw(struct server_stream *stream, uint64_t sent)
 {
-    count_add(&down_of(stream)->conn.worker->counters.downstream_bytes_out, sent);
+    count_add(&down_of(stream)->base.conn.worker->counters.downstream_bytes_out, sent);
 }
 
-static int detach(struct server_stream *stream, struct slice *early, struct outq *queued)
+static void detach(struct server_stream *stream, struct conn *to, const struct conn_events *on, struct slice *early)
 {
-    struct downstream *down = down_of(stream);
-    struct conn *conn = &down->conn;
+    struct h1_server *down = down_of(stream);
     *early = (struct slice){ NULL, NULL, 0 };
     if (down->in_len > 0)
         *early = take_kept(down);
-    *queued = conn->out;
-    memset(&conn->out, 0, sizeof(conn->out));
-    int fd = conn_detach(conn);
+    conn_move(to, &down->base.conn, on);
     forget(down);
-    return fd;
+}
+
+static bool become_tunnel(struct server_stream *stream)
+{
+    struct h1_server *down = down_of(stream);
+    down->tunnel = true;
+    down->close = true;
+    down->reply_framing = FRAMING_UNTIL_CLOSE;
+    down->body.framing = FRAMING_UNTIL_CLOSE;
+    down->body_ended = down->body_paused = false;
+    if (down->in_len > 0)
+        conn_wake(&down->base.conn);
+    else
+        conn_resume(&down->base.conn);
+    return true;
 }
 
 static const struct server_codec h1_server_codec = {
@@ -700,35 +745,51 @@ static const struct server_codec h1_server_codec = {
     .raw_conn = raw_conn,
     .sent_raw = sent_raw,
     .detach = detach,
+    .become_tunnel = become_tunnel,
 };
 
 /* ---- beginning and draining ---- */
 
-void h1_server_accept(struct worker *worker, int fd, const struct client_address *client)
+static const struct downstream_ops h1_server_ops;
+
+static void begin(struct h1_server *down)
 {
-    struct downstream *down = calloc(1, sizeof(*down));
-    if (down == NULL || !conn_open(&down->conn, worker, fd, &h1_server_events)) {
+    down->stream.codec = &h1_server_codec;
+    down->fresh = true;
+    /* A client that says nothing is given as long as one that says little. */
+    conn_timeout_in(&down->base.conn, config_of(down)->timeouts.request_header_ms);
+    worker_busy(down->base.conn.worker);
+}
+
+void h1_server_accept(struct worker *worker, const struct listener_facts *listener, int fd,
+                      const struct client_address *client)
+{
+    struct h1_server *down = calloc(1, sizeof(*down));
+    if (down == NULL || !downstream_open(&down->base, worker, fd, &h1_server_events, &h1_server_ops)) {
         count_add(&worker->counters.connections_refused, 1);
         free(down);
         close(fd);
         return;
     }
-    down->stream.codec = &h1_server_codec;
-    down->client = *client;
-    down->fresh = true;
-    down->next = worker->downstreams;
-    if (down->next != NULL)
-        down->next->prev = down;
-    worker->downstreams = down;
-    count_add(&worker->counters.downstream_connections, 1);
-    count_add(&worker->counters.downstream_active, 1);
-    /* A client that says nothing is given as long as one that says little. */
-    conn_timeout_in(&down->conn, config_of(down)->timeouts.request_header_ms);
-    worker_busy(worker);
+    down->base.client = *client;
+    down->base.protocols = listener->protocols;
+    begin(down);
 }
 
-void h1_server_drain(struct downstream *down, bool now)
+bool h1_server_adopt(struct downstream *from)
 {
+    struct h1_server *down = calloc(1, sizeof(*down));
+    if (down == NULL)
+        return false;
+    downstream_move(&down->base, from, &h1_server_events, &h1_server_ops);
+    begin(down);
+    conn_resume(&down->base.conn);
+    return true;
+}
+
+static void drain(struct downstream *base, bool now)
+{
+    struct h1_server *down = (struct h1_server *)((char *)base - offsetof(struct h1_server, base));
     if (now) {
         client_gone(down);
         return;
@@ -736,12 +797,14 @@ void h1_server_drain(struct downstream *down, bool now)
     if (down->phase != H1_SERVER_IDLE || down->in_len > 0)
         return; /* its response will say Connection: close */
     /* A request may have arrived that we have not seen: it is served. */
-    down->conn.readable = true;
-    on_readable(&down->conn);
-    if (down->conn.closed || down->phase != H1_SERVER_IDLE)
+    down->base.conn.readable = true;
+    on_readable(&down->base.conn);
+    if (down->base.conn.closed || down->phase != H1_SERVER_IDLE)
         return;
     if (down->fresh)
-        conn_timeout_in(&down->conn, DRAIN_FRESH_MS);
+        conn_timeout_in(&down->base.conn, DRAIN_FRESH_MS);
     else
         down_close(down);
 }
+
+static const struct downstream_ops h1_server_ops = { .drain = drain };

@@ -11,8 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "proxy/h1_server.h"
-#include "proxy/tunnel.h"
+#include "proxy/downstream.h"
 #include "proxy/worker_inside.h"
 
 enum { ACCEPTS_PER_EVENT = 64 };
@@ -24,7 +23,28 @@ struct listener {
     uint32_t id;
     int fd;
     bool listening; /* the event is registered */
+    bool known;     /* a snapshot has named it: the facts below are those of the newest that did */
+    uint64_t seen;  /* generation of the snapshot that was looked at last */
+    struct listener_facts facts;
 };
+
+/* What the file says of the listener now. One that it does not name any more, and which is about to close, keeps what it was told. */
+static void look_up(struct listener *listener)
+{
+    const struct snapshot *snapshot = listener->worker->view->snapshot;
+    if (listener->seen == snapshot->generation)
+        return;
+    listener->seen = snapshot->generation;
+    for (uint32_t i = 0; i < snapshot->listener_count; i++) {
+        if (snapshot->listener_ids[i] != listener->id)
+            continue;
+        tls_context_unref(listener->facts.tls);
+        listener->facts.tls = tls_context_ref(snapshot->listener_tls[i]);
+        listener->facts.protocols = snapshot->config->listeners[i].protocols;
+        listener->known = true;
+        return;
+    }
+}
 
 static void client_address_from(struct client_address *to, const struct sockaddr_storage *from)
 {
@@ -77,10 +97,7 @@ static bool accept_one(struct listener *listener)
     }
     struct client_address client;
     client_address_from(&client, &from);
-    if (worker->view->snapshot->relay_raw)
-        tunnel_passthrough(worker, fd);
-    else
-        h1_server_accept(worker, fd, &client);
+    downstream_accept(worker, &listener->facts, fd, &client);
     return true;
 }
 
@@ -91,6 +108,14 @@ static void on_accept(evutil_socket_t fd, short what, void *context)
     struct listener *listener = context;
     struct worker *worker = listener->worker;
     worker_clock(worker);
+    look_up(listener);
+    if (!listener->known) { /* its snapshot is still to come */
+        event_del(&listener->event);
+        listener->listening = false;
+        worker->accept_paused = true;
+        worker_busy(worker);
+        return;
+    }
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         if (is_full(worker)) {
             count_add(&worker->counters.connections_refused, 1);
@@ -125,11 +150,13 @@ static void listener_close(struct listener *listener)
 {
     struct worker *worker = listener->worker;
     /* Clients whose handshake the kernel has finished for us are ours: closing now would reset them. */
-    while (!is_full(worker) && accept_one(listener))
+    look_up(listener);
+    while (listener->known && !is_full(worker) && accept_one(listener))
         ;
     if (listener->listening)
         event_del(&listener->event);
     close(listener->fd);
+    tls_context_unref(listener->facts.tls);
     free(listener);
 }
 

@@ -20,30 +20,66 @@ static bool count_down(uint32_t *refs)
     return __atomic_sub_fetch(refs, 1, __ATOMIC_ACQ_REL) == 0;
 }
 
-struct snapshot *snapshot_new(uint64_t generation, struct config_holder *holder, struct router_view *view,
-                              struct endpoint_list **endpoints, uint32_t backend_count)
+static void free_lists(struct snapshot *snapshot)
+{
+    for (uint32_t i = 0; snapshot->endpoints != NULL && i < snapshot->backend_count; i++)
+        endpoint_list_unref(snapshot->endpoints[i]);
+    for (uint32_t i = 0; snapshot->backend_tls != NULL && i < snapshot->backend_count; i++)
+        tls_context_unref(snapshot->backend_tls[i]);
+    for (uint32_t i = 0; snapshot->listener_tls != NULL && i < snapshot->listener_count; i++)
+        tls_context_unref(snapshot->listener_tls[i]);
+    free(snapshot->endpoints);
+    free(snapshot->backend_tls);
+    free(snapshot->listener_tls);
+    free(snapshot->listener_ids);
+}
+
+static bool copy_lists(struct snapshot *snapshot, const struct snapshot_parts *parts)
+{
+    size_t backends = snapshot->backend_count + 1;
+    size_t listeners = snapshot->listener_count + 1;
+    snapshot->endpoints = calloc(backends, sizeof(snapshot->endpoints[0]));
+    snapshot->backend_tls = calloc(backends, sizeof(struct tls_context *));
+    snapshot->listener_ids = calloc(listeners, sizeof(snapshot->listener_ids[0]));
+    snapshot->listener_tls = calloc(listeners, sizeof(struct tls_context *));
+    if (snapshot->endpoints == NULL || snapshot->backend_tls == NULL || snapshot->listener_ids == NULL ||
+        snapshot->listener_tls == NULL)
+        return false;
+    for (uint32_t i = 0; i < snapshot->backend_count; i++) {
+        snapshot->endpoints[i] = parts->endpoints[i];
+        endpoint_list_ref(parts->endpoints[i]);
+        if (parts->backend_tls != NULL)
+            snapshot->backend_tls[i] = tls_context_ref(parts->backend_tls[i]);
+    }
+    for (uint32_t i = 0; i < snapshot->listener_count; i++) {
+        if (parts->listener_ids != NULL)
+            snapshot->listener_ids[i] = parts->listener_ids[i];
+        if (parts->listener_tls != NULL)
+            snapshot->listener_tls[i] = tls_context_ref(parts->listener_tls[i]);
+    }
+    return true;
+}
+
+struct snapshot *snapshot_new(const struct snapshot_parts *parts)
 {
     struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
     if (snapshot == NULL)
         return NULL;
-    snapshot->endpoints = calloc(backend_count > 0 ? backend_count : 1, sizeof(*snapshot->endpoints));
-    if (snapshot->endpoints == NULL) {
+    snapshot->refs = 1;
+    snapshot->generation = parts->generation;
+    snapshot->holder = parts->holder;
+    snapshot->config = parts->holder->config;
+    snapshot->view = parts->view;
+    snapshot->relay_raw = router_view_passthrough(parts->view) && router_view_passthrough_raw(parts->view);
+    snapshot->backend_count = snapshot->config->backend_count;
+    snapshot->listener_count = snapshot->config->listener_count;
+    if (!copy_lists(snapshot, parts)) {
+        free_lists(snapshot);
         free(snapshot);
         return NULL;
     }
-    snapshot->refs = 1;
-    snapshot->generation = generation;
-    snapshot->holder = holder;
-    snapshot->config = holder->config;
-    snapshot->view = view;
-    snapshot->relay_raw = router_view_passthrough(view) && router_view_passthrough_raw(view);
-    snapshot->backend_count = backend_count;
-    config_holder_ref(holder);
-    router_view_ref(view);
-    for (uint32_t i = 0; i < backend_count; i++) {
-        snapshot->endpoints[i] = endpoints[i];
-        endpoint_list_ref(endpoints[i]);
-    }
+    config_holder_ref(parts->holder);
+    router_view_ref(parts->view);
     return snapshot;
 }
 
@@ -57,9 +93,7 @@ void snapshot_unref(struct snapshot *snapshot)
 {
     if (snapshot == NULL || !count_down(&snapshot->refs))
         return;
-    for (uint32_t i = 0; i < snapshot->backend_count; i++)
-        endpoint_list_unref(snapshot->endpoints[i]);
-    free(snapshot->endpoints);
+    free_lists(snapshot);
     router_view_unref(snapshot->view); /* before the file it points into */
     config_holder_unref(snapshot->holder);
     free(snapshot);

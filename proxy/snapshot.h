@@ -14,6 +14,7 @@
 #include <sys/un.h>
 
 #include "config/config.h"
+#include "proxy/tls_context.h"
 #include "router/router.h"
 
 /* One address of a backend. */
@@ -51,11 +52,25 @@ struct snapshot {
     bool relay_raw; /* passthrough, and legacy is the same backend for all: new connections need no parsing */
     uint32_t backend_count;
     struct endpoint_list **endpoints; /* counted; indexed by config_backend.index */
+    struct tls_context **backend_tls; /* likewise; NULL: in clear */
+    uint32_t listener_count;
+    uint32_t *listener_ids; /* as in worker_listen(), in the order of config.listeners */
+    struct tls_context **listener_tls; /* likewise, counted; NULL: in clear */
 };
 
-/* Takes its own references to everything given. NULL without memory. */
-struct snapshot *snapshot_new(uint64_t generation, struct config_holder *holder, struct router_view *view,
-                              struct endpoint_list **endpoints, uint32_t backend_count);
+/* What a snapshot is made of; it takes its own references. The numbers are those of the holder's configuration. */
+struct snapshot_parts {
+    uint64_t generation;
+    struct config_holder *holder;
+    struct router_view *view;
+    struct endpoint_list **endpoints;
+    struct tls_context **backend_tls; /* NULL: none has any */
+    const uint32_t *listener_ids; /* NULL: none is open yet */
+    struct tls_context **listener_tls; /* NULL: none has any */
+};
+
+/* NULL without memory. */
+struct snapshot *snapshot_new(const struct snapshot_parts *parts);
 /* Any thread. */
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot); /* NULL is fine; the last one frees */

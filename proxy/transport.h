@@ -19,6 +19,8 @@ struct transport {
     ssize_t (*write)(struct conn *conn, const struct iovec *parts, int count);
     /* Says that nothing more will be written; reading goes on. */
     void (*shutdown_write)(struct conn *conn);
+    /* The socket is about to be closed: lets go of what the transport keeps. NULL: nothing. */
+    void (*close)(struct conn *conn);
 };
 
 extern const struct transport transport_plain;

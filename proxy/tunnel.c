@@ -34,6 +34,7 @@ struct tunnel {
     struct retired retired;
     struct worker *worker;
     struct tunnel_end client, backend;
+    struct slice early;       /* from the client, for the backend once it is connected; counted, chunk NULL: none */
     uint64_t activity_ms;
     uint8_t connects_left;
     bool connecting;
@@ -71,11 +72,19 @@ static void close_end(struct tunnel *tunnel, struct tunnel_end *end, bool reset)
         conn_close(&end->conn);
 }
 
+static void drop_early(struct tunnel *tunnel)
+{
+    if (tunnel->early.chunk != NULL)
+        chunk_unref(tunnel->early.chunk);
+    tunnel->early.chunk = NULL;
+}
+
 static void tunnel_close(struct tunnel *tunnel, bool reset)
 {
     struct worker *worker = tunnel->worker;
     close_end(tunnel, &tunnel->client, reset);
     close_end(tunnel, &tunnel->backend, reset);
+    drop_early(tunnel);
     if (tunnel->prev != NULL)
         tunnel->prev->next = tunnel->next;
     else
@@ -182,7 +191,7 @@ static void relay(struct tunnel *tunnel, struct tunnel_end *from, struct tunnel_
                 return;
             }
             from->conn.readable = true; /* a reset that came together with these bytes makes no edge of its own */
-            if (bytes.len >= BULK)
+            if (bytes.len >= BULK && from->conn.transport->raw && to->conn.transport->raw)
                 (void)pump_open(tunnel->worker, &from->pump); /* without a pipe it goes on as before */
             break;
         case CONN_READ_AGAIN:
@@ -260,6 +269,11 @@ static void on_idle(struct conn *conn)
 static void start(struct tunnel *tunnel)
 {
     tunnel->connecting = false;
+    if (tunnel->early.chunk != NULL && !conn_send(&tunnel->backend.conn, tunnel->early)) {
+        tunnel_close(tunnel, true);
+        return;
+    }
+    drop_early(tunnel);
     conn_timeout_in(&tunnel->client.conn, tunnel->worker->view->config->timeouts.tunnel_idle_ms);
     /* Input may have been there before we were asked. */
     tunnel->client.conn.readable = true;
@@ -270,47 +284,36 @@ static void start(struct tunnel *tunnel)
 
 /* ---- after an upgrade ---- */
 
-static bool adopt(struct tunnel *tunnel, struct tunnel_end *end, int fd, const struct conn_events *events,
-                  struct outq first, struct slice then)
+/* Input that was read before comes first; `early` has a reference. */
+static bool send_early(struct conn *to, struct slice early)
 {
-    end->conn.out = first;
-    if (!conn_open(&end->conn, tunnel->worker, fd, events))
-        return false;
-    end->open = true;
-    bool queued = then.chunk == NULL || then.len == 0 || conn_send(&end->conn, then);
-    conn_dirty(&end->conn);
+    if (early.chunk == NULL)
+        return true;
+    bool queued = early.len == 0 || conn_send(to, early);
+    chunk_unref(early.chunk);
     return queued;
 }
 
-void tunnel_join(struct worker *worker, int client_fd, struct outq to_client, struct slice from_backend, int backend_fd,
-                 struct outq to_backend, struct slice from_client)
+bool tunnel_join(struct worker *worker, struct server_stream *stream, struct attempt *attempt)
 {
     struct tunnel *tunnel = tunnel_new(worker);
     if (tunnel == NULL) {
-        outq_clear(worker, &to_client);
-        outq_clear(worker, &to_backend);
-        close(client_fd);
-        close(backend_fd);
-    } else {
-        bool client = adopt(tunnel, &tunnel->client, client_fd, &client_events, to_client, from_backend);
-        bool backend = adopt(tunnel, &tunnel->backend, backend_fd, &backend_events, to_backend, from_client);
-        if (!tunnel->client.open) {
-            outq_clear(worker, &tunnel->client.conn.out);
-            close(client_fd);
-        }
-        if (!tunnel->backend.open) {
-            outq_clear(worker, &tunnel->backend.conn.out);
-            close(backend_fd);
-        }
-        if (client && backend)
-            start(tunnel);
-        else
-            tunnel_close(tunnel, true);
+        attempt_cancel(attempt);
+        stream->codec->abort(stream);
+        return false;
     }
-    if (from_backend.chunk != NULL)
-        chunk_unref(from_backend.chunk);
-    if (from_client.chunk != NULL)
-        chunk_unref(from_client.chunk);
+    struct slice from_backend, from_client;
+    attempt->codec->detach(attempt, &tunnel->backend.conn, &backend_events, &from_backend);
+    stream->codec->detach(stream, &tunnel->client.conn, &client_events, &from_client);
+    tunnel->client.open = tunnel->backend.open = true;
+    bool to_client = send_early(&tunnel->client.conn, from_backend);
+    bool to_backend = send_early(&tunnel->backend.conn, from_client);
+    if (!to_client || !to_backend) {
+        tunnel_close(tunnel, true);
+        return false;
+    }
+    start(tunnel);
+    return true;
 }
 
 /* ---- passthrough ---- */
@@ -401,24 +404,38 @@ static const struct conn_events backend_events = {
     .on_timeout = on_backend_timeout,
 };
 
+static void begin_passthrough(struct tunnel *tunnel)
+{
+    count_add(&tunnel->worker->counters.passthrough_connections, 1);
+    tunnel->client.open = true;
+    tunnel->connecting = true;
+    tunnel->connects_left = CONNECTS;
+    if (!connect_next(tunnel))
+        tunnel_close(tunnel, true);
+}
+
 void tunnel_passthrough(struct worker *worker, int client_fd)
 {
     struct tunnel *tunnel = tunnel_new(worker);
-    if (tunnel == NULL) {
+    if (tunnel == NULL || !conn_open(&tunnel->client.conn, worker, client_fd, &client_events)) {
+        if (tunnel != NULL)
+            tunnel_close(tunnel, true);
         close(client_fd);
         return;
     }
-    count_add(&worker->counters.passthrough_connections, 1);
-    tunnel->connecting = true;
-    tunnel->connects_left = CONNECTS;
-    if (!conn_open(&tunnel->client.conn, worker, client_fd, &client_events)) {
-        close(client_fd);
-        tunnel_close(tunnel, true);
-        return;
-    }
-    tunnel->client.open = true;
-    if (!connect_next(tunnel))
-        tunnel_close(tunnel, true);
+    begin_passthrough(tunnel);
+}
+
+bool tunnel_take_over(struct conn *client, struct slice early)
+{
+    struct tunnel *tunnel = tunnel_new(client->worker);
+    if (tunnel == NULL)
+        return false;
+    conn_move(&tunnel->client.conn, client, &client_events);
+    tunnel->early = early;
+    chunk_ref(early.chunk);
+    begin_passthrough(tunnel);
+    return true;
 }
 
 void tunnels_close(struct worker *worker)

@@ -6,16 +6,18 @@
 
 #include "proxy/conn.h"
 #include "proxy/snapshot.h"
+#include "proxy/codec.h"
 #include "proxy/worker_inside.h"
 
 /*
- * Joins a client's and a backend's socket, both owned from here on. `to_client`/`to_backend`: bytes to be written first (queue
- * and slice are taken over; a slice's chunk may be NULL).
+ * After an upgrade: joins the connections of a stream and an attempt whose codecs both have detach(). Takes them over; without
+ * memory both are closed. True when there is a tunnel.
  */
-void tunnel_join(struct worker *worker, int client_fd, struct outq to_client, struct slice from_backend, int backend_fd,
-                 struct outq to_backend, struct slice from_client);
+bool tunnel_join(struct worker *worker, struct server_stream *stream, struct attempt *attempt);
 /* Passthrough: a new client connection goes raw to legacy, connected first. Owns `client_fd`. */
 void tunnel_passthrough(struct worker *worker, int client_fd);
+/* The same for a connection from which `early` has been read already. False without memory: *client is as it was. */
+bool tunnel_take_over(struct conn *client, struct slice early);
 /* Draining has taken too long. */
 void tunnels_close(struct worker *worker);
 

@@ -1,6 +1,7 @@
 /*
  * Backends of one worker: see upstream.h. Chooses addresses, keeps the waiting line, and ejects an address that keeps failing
- * while others work. Opens no socket itself: connections are h1_client.c's.
+ * while others work. Opens no socket itself: that is dial.c's, and
+ * connections are their codecs'.
  */
 #include "proxy/upstream.h"
 
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/dial.h"
 #include "proxy/h1_client.h"
 #include "proxy/worker_inside.h"
 
@@ -171,10 +173,10 @@ static bool place(struct attempt *attempt)
     }
     if (upstream->open >= upstream->limit && !(attempt->fresh && close_one_idle(upstream)))
         return false;
-    if (h1_client_connect(endpoint, attempt))
+    if (dial_start(endpoint, attempt))
         return true;
     if ((errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) &&
-        upstream->use == USE_LIVE && worker_shed_shadow(worker) && h1_client_connect(endpoint, attempt))
+        upstream->use == USE_LIVE && worker_shed_shadow(worker) && dial_start(endpoint, attempt))
         return true;
     attempt_fail(attempt, OUTCOME_OVERLOADED, "no socket to be had");
     return true;
@@ -182,9 +184,8 @@ static bool place(struct attempt *attempt)
 
 void attempt_start(struct attempt *attempt, struct upstream *upstream)
 {
-    attempt->codec = &h1_client_codec;
     attempt->upstream = upstream;
-    attempt->client = NULL;
+    attempt->link = NULL;
     attempt->connects_left = upstream->endpoint_count > 1 ? 2 : 0;
     if (upstream->waiting == 0 && place(attempt))
         return;
@@ -204,6 +205,11 @@ void attempt_connect_failed(struct attempt *attempt, enum outcome_kind kind, con
         return;
     }
     attempt->connects_left--;
+    attempt_again(attempt);
+}
+
+void attempt_again(struct attempt *attempt)
+{
     if (!place(attempt))
         waiting_add(attempt);
 }

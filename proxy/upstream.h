@@ -14,7 +14,9 @@
 #include "proxy/snapshot.h"
 #include "router/counters.h"
 
+struct dial;
 struct h1_client;
+struct h2_client;
 struct upstream_set;
 struct view;
 struct worker;
@@ -27,6 +29,9 @@ struct endpoint {
     struct endpoint_address address;
     struct h1_client *idle;   /* last in, first out */
     uint32_t idle_count;
+    struct h2_client *shared; /* HTTP/2 connections, those with room for another stream first */
+    struct dial *dials;       /* connections being made */
+    enum config_protocol speaks; /* what the last connection turned out to speak; 0: none has stood yet */
     uint32_t open;            /* connections, idle ones included; keeps the endpoint alive */
     uint32_t active;          /* with an attempt */
     uint32_t failures;        /* in a row */
@@ -63,7 +68,7 @@ struct attempt {
     const struct attempt_events *events;
     const struct client_codec *codec;
     struct upstream *upstream;
-    struct h1_client *client;     /* borrowed while a connection is ours */
+    void *link;                   /* the codec's: our connection, or our stream on one; borrowed while it is ours */
     struct attempt *next_waiting, *prev_waiting;
     uint64_t waiting_since_ms;
     uint64_t response_timeout_ms; /* from the request's end to the response's head */
@@ -74,6 +79,7 @@ struct attempt {
     bool to_head;                 /* the request is HEAD */
     bool fresh;                   /* never on a kept connection */
     bool reused;                  /* is on one */
+    bool unprocessed;             /* failed, and the backend says that it has not begun with it: RFC 9113 section 8.7 */
     bool answered;                /* a byte of the response has come */
     bool request_done, response_done;
     uint8_t connects_left;        /* other addresses that may be tried when connecting fails */
@@ -94,10 +100,12 @@ static inline bool attempt_is_ready(const struct attempt *attempt)
     return attempt->state == ATTEMPT_READY || attempt->state == ATTEMPT_RESPONDING;
 }
 
-/* For connections (h1_client.c): this attempt's connection could not be made or broke. */
+/* For codecs: this attempt's connection could not be made or broke. */
 void attempt_fail(struct attempt *attempt, enum outcome_kind kind, const char *text);
-/* Connecting failed, nothing has been sent: tries another address where there is one. */
+/* For dials: connecting failed, nothing has been sent: tries another address where there is one. */
 void attempt_connect_failed(struct attempt *attempt, enum outcome_kind kind, const char *text);
+/* For dials: the connection it waited for has no room for it. */
+void attempt_again(struct attempt *attempt);
 
 struct upstream_set *upstream_set_new(struct worker *worker);
 void upstream_set_free(struct upstream_set *set);

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "proxy/h1.h"
-#include "proxy/h1_server.h"
+#include "proxy/downstream.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/mirror.h"
@@ -148,7 +148,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     bool clients_left = worker->downstreams != NULL || worker->tunnels_open > 0; /* copies are not waited for */
     if (worker->draining && (!clients_left || worker_now_ms(worker) >= worker->drain_until_ms)) {
         while (worker->downstreams != NULL)
-            h1_server_drain(worker->downstreams, true);
+            worker->downstreams->ops->drain(worker->downstreams, true);
         tunnels_close(worker);
         (void)mirrors_cancel(worker, MIRROR_TIMEOUT);
     }
@@ -219,7 +219,7 @@ static void begin_drain(struct worker *worker, uint64_t ms)
     struct downstream *next;
     for (struct downstream *down = worker->downstreams; down != NULL; down = next) {
         next = down->next; /* draining one closes only itself */
-        h1_server_drain(down, false);
+        down->ops->drain(down, false);
     }
     set_tick(worker, true);
 }

@@ -53,7 +53,9 @@ static struct snapshot *publish(struct fixture *f, uint64_t generation)
 {
     struct router_view *view = router_publish(f->router);
     assert_non_null(view);
-    struct snapshot *snapshot = snapshot_new(generation, f->holder, view, f->endpoints, 2);
+    const struct snapshot_parts parts = {
+        .generation = generation, .holder = f->holder, .view = view, .endpoints = f->endpoints};
+    struct snapshot *snapshot = snapshot_new(&parts);
     assert_non_null(snapshot);
     router_view_unref(view);
     return snapshot;

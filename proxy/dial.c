@@ -1,0 +1,245 @@
+/*
+ * Dialling backends: see dial.h. Worker thread. Knows which codec a connection gets, and nothing of what is sent on it.
+ */
+#include "proxy/dial.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/h1_client.h"
+
+enum {
+    SHARE_MOST = 100, /* attempts that wait for one connection: what most servers take at once (RFC 9113 section 6.5.2) */
+};
+
+static struct dial *dial_of(struct conn *conn)
+{
+    return (struct dial *)((char *)conn - offsetof(struct dial, conn));
+}
+
+/* ---- who waits ---- */
+
+static void add_attempt(struct dial *dial, struct attempt *attempt)
+{
+    attempt->next_waiting = NULL;
+    attempt->prev_waiting = dial->last;
+    *(dial->last != NULL ? &dial->last->next_waiting : &dial->first) = attempt;
+    dial->last = attempt;
+    dial->attempts++;
+    attempt->link = dial;
+    attempt->codec = &dial_codec;
+    attempt->state = ATTEMPT_CONNECTING;
+    attempt->reused = false;
+    memcpy(attempt->endpoint, dial->endpoint->address.text, sizeof(attempt->endpoint));
+}
+
+static void remove_attempt(struct dial *dial, struct attempt *attempt)
+{
+    *(attempt->prev_waiting != NULL ? &attempt->prev_waiting->next_waiting : &dial->first) = attempt->next_waiting;
+    *(attempt->next_waiting != NULL ? &attempt->next_waiting->prev_waiting : &dial->last) = attempt->prev_waiting;
+    attempt->next_waiting = attempt->prev_waiting = NULL;
+    attempt->link = NULL;
+    dial->attempts--;
+}
+
+struct attempt *dial_take(struct dial *dial)
+{
+    struct attempt *attempt = dial->first;
+    if (attempt != NULL)
+        remove_attempt(dial, attempt);
+    return attempt;
+}
+
+/* ---- life ---- */
+
+static void dial_free(struct worker *worker, struct retired *retired)
+{
+    (void)worker;
+    free((char *)retired - offsetof(struct dial, retired));
+}
+
+static void leave_endpoint(struct dial *dial)
+{
+    if (dial->prev != NULL)
+        dial->prev->next = dial->next;
+    else
+        dial->endpoint->dials = dial->next;
+    if (dial->next != NULL)
+        dial->next->prev = dial->prev;
+}
+
+static void retire(struct dial *dial)
+{
+    leave_endpoint(dial);
+    dial->retired.free = dial_free;
+    worker_retire(dial->conn.worker, &dial->retired);
+}
+
+static void abandon(struct dial *dial)
+{
+    conn_close(&dial->conn);
+    retire(dial);
+    endpoint_closed(dial->endpoint);
+}
+
+/* The connection goes first, then the attempts hear of it, one by one: each may ask for another. */
+static void fail(struct dial *dial, enum outcome_kind kind, const char *text)
+{
+    struct worker *worker = dial->conn.worker;
+    bool backend_removed = dial->endpoint->upstream == NULL; /* with it the other addresses */
+    count_add(&worker->counters.upstream_connect_failures, 1);
+    endpoint_failed(dial->endpoint);
+    struct attempt *waiting = dial->first;
+    dial->first = dial->last = NULL;
+    abandon(dial);
+    dial->first = waiting; /* still ours, until the round is over: a cancelled one takes itself out */
+    for (struct attempt *attempt; (attempt = dial_take(dial)) != NULL;) {
+        if (backend_removed)
+            attempt_fail(attempt, kind, text);
+        else
+            attempt_connect_failed(attempt, kind, text);
+    }
+}
+
+/* ---- it stands ---- */
+
+/* Those for whom there is no room on the new connection look for another. */
+static void place_rest(struct dial *dial)
+{
+    for (struct attempt *attempt; (attempt = dial_take(dial)) != NULL;) {
+        if (dial->endpoint->upstream != NULL)
+            attempt_again(attempt);
+        else
+            attempt_fail(attempt, OUTCOME_CONNECT_FAILED, "the backend has been removed");
+    }
+}
+
+static void established(struct dial *dial)
+{
+    struct endpoint *endpoint = dial->endpoint;
+    endpoint->speaks = PROTOCOL_HTTP1;
+    if (!h1_client_adopt(dial)) {
+        fail(dial, OUTCOME_OVERLOADED, "no memory for a connection to the backend");
+        return;
+    }
+    retire(dial);
+    place_rest(dial);
+}
+
+static void on_connected(struct dial *dial)
+{
+    if (conn_is_broken(&dial->conn)) {
+        fail(dial, OUTCOME_CONNECT_FAILED, "the backend does not accept connections");
+        return;
+    }
+    conn_timeout_off(&dial->conn);
+    established(dial);
+}
+
+static void on_readable(struct conn *conn)
+{
+    (void)conn; /* until it is connected there is nothing to read */
+}
+
+static void on_writable(struct conn *conn)
+{
+    on_connected(dial_of(conn));
+}
+
+static void on_timeout(struct conn *conn)
+{
+    fail(dial_of(conn), OUTCOME_TIMEOUT, "connecting to the backend took too long");
+}
+
+static void on_failed(struct conn *conn, int error)
+{
+    (void)error;
+    fail(dial_of(conn), OUTCOME_CONNECT_FAILED, "the backend closed the connection before it stood");
+}
+
+static const struct conn_events dial_events = {
+    .on_readable = on_readable,
+    .on_writable = on_writable,
+    .on_failed = on_failed,
+    .on_timeout = on_timeout,
+};
+
+/* ---- beginning ---- */
+
+static int open_socket(const struct endpoint_address *address)
+{
+    int fd = socket(address->to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    int one = 1;
+    if (address->to.any.sa_family != AF_UNIX)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* a hint: slower without */
+    return fd;
+}
+
+static void enter_endpoint(struct dial *dial, struct endpoint *endpoint)
+{
+    dial->endpoint = endpoint;
+    dial->next = endpoint->dials;
+    if (dial->next != NULL)
+        dial->next->prev = dial;
+    endpoint->dials = dial;
+    endpoint->open++;
+    endpoint->upstream->open++;
+}
+
+bool dial_start(struct endpoint *endpoint, struct attempt *attempt)
+{
+    struct worker *worker = endpoint->upstream->worker;
+    struct dial *dial = calloc(1, sizeof(*dial));
+    if (dial == NULL) {
+        errno = ENOMEM;
+        return false;
+    }
+    int fd = open_socket(&endpoint->address);
+    if (fd < 0)
+        goto fail_memory;
+    bool refused = connect(fd, &endpoint->address.to.any, endpoint->address.length) < 0 && errno != EINPROGRESS;
+    if (!conn_open(&dial->conn, worker, fd, &dial_events))
+        goto fail_socket;
+    enter_endpoint(dial, endpoint);
+    add_attempt(dial, attempt);
+    count_add(&worker->counters.upstream_connections, 1);
+    worker_busy(worker);
+    if (refused)
+        fail(dial, OUTCOME_CONNECT_FAILED, "the backend does not accept connections");
+    else
+        conn_timeout_in(&dial->conn, worker->view->config->timeouts.connect_ms);
+    return true;
+fail_socket:
+    close(fd);
+fail_memory:
+    free(dial);
+    return false;
+}
+
+bool dial_join(struct endpoint *endpoint, struct attempt *attempt)
+{
+    for (struct dial *dial = endpoint->dials; dial != NULL; dial = dial->next) {
+        if (dial->attempts < SHARE_MOST) {
+            add_attempt(dial, attempt);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void cancel(struct attempt *attempt)
+{
+    struct dial *dial = attempt->link;
+    remove_attempt(dial, attempt);
+    if (dial->attempts == 0 && !dial->conn.closed)
+        abandon(dial);
+}
+
+const struct client_codec dial_codec = { .cancel = cancel };

@@ -1,0 +1,51 @@
+/*
+ * A client's connection, whatever it speaks: what every codec's own struct begins with.
+ */
+#ifndef SHUNT_PROXY_DOWNSTREAM_H
+#define SHUNT_PROXY_DOWNSTREAM_H
+
+#include <stdbool.h>
+
+#include "config/config.h"
+#include "proxy/conn.h"
+#include "proxy/worker_inside.h"
+#include "router/request.h"
+
+struct downstream;
+
+struct downstream_ops {
+    /* Draining: an idle connection closes, another one after what is under way. `now`: at once. May close only itself. */
+    void (*drain)(struct downstream *down, bool now);
+};
+
+struct downstream {
+    struct conn conn;
+    struct retired retired;
+    const struct downstream_ops *ops;
+    struct downstream *next, *prev; /* of the worker's */
+    struct client_address client;
+    enum config_protocol protocols; /* what its listener speaks */
+};
+
+/* What the configuration says of a listener. */
+struct listener_facts {
+    enum config_protocol protocols;
+    struct tls_context *tls; /* counted; NULL: in clear */
+};
+
+/* A connection has been accepted. Owns `fd`; closes it where there is no memory. */
+void downstream_accept(struct worker *worker, const struct listener_facts *listener, int fd,
+                       const struct client_address *client);
+
+/* Registers `fd` and enters the worker's list. False with errno: the descriptor is still the caller's. */
+bool downstream_open(struct downstream *down, struct worker *worker, int fd, const struct conn_events *on,
+                     const struct downstream_ops *ops);
+/* *to, zeroed, takes the place of *from: another codec goes on with the connection. The owner of *from lets go of what else it has
+ * and calls downstream_retire(). */
+void downstream_move(struct downstream *to, struct downstream *from, const struct conn_events *on,
+                     const struct downstream_ops *ops);
+void downstream_retire(struct downstream *down, void (*free)(struct worker *worker, struct retired *retired));
+/* The connection is closed, or is no client's any more: leaves the list and retires the memory through `free`. */
+void downstream_forget(struct downstream *down, void (*free)(struct worker *worker, struct retired *retired));
+
+#endif
