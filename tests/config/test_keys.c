@@ -37,8 +37,10 @@ static void check_row(const struct config_section *section, const struct config_
         fail_msg("%s %s is not in lower case", section->heading, key->name);
     for (const struct config_key *other = section->keys; other != key; other++)
         assert_string_not_equal(other->name, key->name);
-    if (key->type == &type_section || key->type == &type_sections)
+    if (key->type == &type_section || key->type == &type_own_section || key->type == &type_sections)
         assert_non_null(key->section);
+    if (key->type == &type_own_section)
+        assert_true(key->section->size > 0);
     if (key->type == &type_sections)
         assert_true(key->section->size > 0 && key->count_at > 0);
     if (key->type == &type_choice || key->type == &type_flag || key->type == &type_words)

@@ -64,6 +64,24 @@ static void plans_gates_and_who_is_told_are_reloaded(void **state)
               "");
 }
 
+/* Connections that are there go on; new ones find the new certificates, protocols and checks. */
+static void tls_protocols_and_checks_are_reloaded(void **state)
+{
+    (void)state;
+    names_are(LISTEN BACKENDS "workers: 1\n",
+              "listeners: [ { address: 127.0.0.1:8080, protocols: [h2], tls: { certificate: /proc/self/exe,\n"
+              "               key: /proc/self/exe, client_ca: /proc/self/exe, early_data: true } } ]\n"
+              "backends: { legacy: { url: \"https://a\", protocol: http2, health: { interval: 1s } },\n"
+              "            new: { url: \"https://b\", tls: { insecure_skip_verify: true } } }\n"
+              "workers: 1\n"
+              "timeouts: { tls_handshake: 1s, http2_ping: off }\n"
+              "limits: { http2_streams: 1, http2_window: 1MiB }\n"
+              "headers: { x_forwarded_client_cert: off }\n"
+              "routes: [ { name: a, errors: { grpc: [UNKNOWN] },\n"
+              "            shadow: { compare: { descriptor_set: /proc/self/exe } } } ]\n",
+              "");
+}
+
 static void threads_the_admin_address_and_state_need_a_restart(void **state)
 {
     (void)state;
@@ -95,6 +113,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes_and_timeouts_are_reloaded),
         cmocka_unit_test(plans_gates_and_who_is_told_are_reloaded),
+        cmocka_unit_test(tls_protocols_and_checks_are_reloaded),
         cmocka_unit_test(threads_the_admin_address_and_state_need_a_restart),
         cmocka_unit_test(names_are_cut_where_the_room_ends),
     };

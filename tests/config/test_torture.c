@@ -152,7 +152,7 @@ static const char good[] =
 static const char bad[] =
     "listeners: [ { address: nowhere } ]\n"
     "workerss: 3\n"
-    "backends: { legacy: { url: \"https://a\", queue: many }, new: { url: \"http://${SHUNT_TEST_NONE}\" } }\n"
+    "backends: { legacy: { url: \"htps://a\", queue: many }, new: { url: \"http://${SHUNT_TEST_NONE}\" } }\n"
     "routes: [ { name: a }, { name: a, sticky: [ body ], match: { path: a }, new: nwe } ]\n"
     "headers: { via: maybe }\n";
 
@@ -206,6 +206,31 @@ static const char bad_ring[] = "listeners: [ { address: 127.0.0.1:8080 } ]\n"
                                "  - { name: b, match: { path: /b }, stages: [ { percent: 1 } ], depends_on: [ c ] }\n"
                                "  - { name: c, match: { path: /c }, stages: [ { percent: 1 } ], depends_on: [ a ] }\n";
 
+static const char good_peers[] =
+    "listeners:\n"
+    "  - { address: 127.0.0.1:8080, protocols: [h2], tls: { certificate: \"${SHUNT_TEST_TOKEN}\",\n"
+    "      key: \"${SHUNT_TEST_TOKEN}\", client_ca: /proc/self/exe } }\n"
+    "  - { address: 127.0.0.1:8081, tls: { certificates: [ { certificate: /proc/self/exe, key: /proc/self/exe } ] } }\n"
+    "backends:\n"
+    "  legacy: { url: \"https://a.\", protocol: http2, tls: { ca: LICENSE },\n"
+    "            health: { type: grpc } }\n"
+    "  new: { url: \"https://b\", tls: { server_name: \"${SHUNT_TEST_HOST}\" }, health: { host: c.d, path: /e } }\n"
+    "  other: { url: \"https://c\", health: {} }\n"
+    "routes: [ { name: a, errors: [ 5xx, { grpc: [UNKNOWN, 14] } ], shadow: { compare: { descriptor_set: "
+    "/proc/self/exe } } } ]\n";
+
+static const char bad_peers[] =
+    "listeners:\n"
+    "  - { address: 127.0.0.1:8080, protocols: [h3], tls: { certificate: /nonexistent, client_certificate: required } "
+    "}\n"
+    "  - { address: 127.0.0.1:8081, tls: { client_ca: /proc/self/exe, client_certificate: off, early_data: true,\n"
+    "      session_tickets: off } }\n"
+    "backends:\n"
+    "  legacy: { url: \"http://a\", protocol: http1, tls: { key: /proc/self/exe, server_name: \"b:1\" },\n"
+    "            health: { type: grpc, path: / } }\n"
+    "  new: { url: \"https://b/c\", health: { service: a b, host: a b, path: b, interval: 1s, timeout: 2s } }\n"
+    "routes: [ { name: a, errors: [ 5xx, { grpc: [OK, 17] }, { http: [] } ] } ]\n";
+
 /* True once no allocation was left to fail. */
 static bool parse_with_failure(const char *text, unsigned at)
 {
@@ -254,7 +279,7 @@ static void every_allocation_of_loading_may_fail(void **state)
     while (!parse_with_failure(good, at))
         at++;
     assert_true(at > 300);
-    static const char *const others[] = {bad, bad_shadow, good_plan, bad_plan, bad_ring};
+    static const char *const others[] = {bad, bad_shadow, good_plan, bad_plan, bad_ring, good_peers, bad_peers};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         at = 1;
         while (!parse_with_failure(others[i], at))
@@ -288,6 +313,7 @@ static void every_allocation_of_dumping_may_fail(void **state)
     (void)state;
     dump_with_failures(good);
     dump_with_failures(good_plan);
+    dump_with_failures(good_peers);
 }
 
 static void comparing_without_memory_counts_as_different(void **state)
