@@ -194,6 +194,7 @@ class Connection:
         self.streams = {}
         self.frames = []  # all that came; payloads of DATA left out
         self.keep_frames = True
+        self.strict_streams = True  # what comes on a stream that nobody said he uses is an error
         self.theirs = {}  # their SETTINGS
         self.settings_seen = self.settings_acked = 0
         self.pongs = []
@@ -350,6 +351,8 @@ class Connection:
         stream = self.streams.get(number)
         if stream is None and self.is_server:
             stream = self._accept_stream(number)
+        elif stream is None and not self.strict_streams:
+            stream = self.new_stream(number)
         elif stream is None or stream.over:
             raise ProtocolError(f"a head on stream {number}, which is not open")
         is_trailer = stream.fields is not None
@@ -401,9 +404,9 @@ class Connection:
 
     def _hear_reset(self, one):
         stream = self.streams.get(one.stream)
-        if stream is None:
+        if stream is None and self.strict_streams:
             raise ProtocolError(f"{one} on an idle stream")
-        if stream.reset is None:
+        if stream is not None and stream.reset is None:
             stream.reset = int.from_bytes(one.payload, "big")
 
     def _hear_settings(self, one):
@@ -526,6 +529,13 @@ class H2Client(Connection):
         """Both sides' SETTINGS are in force."""
         self.until(lambda: self.settings_seen and self.settings_acked, "SETTINGS")
         return self
+
+    def use(self, *numbers):
+        """Streams that are opened by frames made by hand: what comes on them is kept."""
+        for number in numbers:
+            if number not in self.streams:
+                self.new_stream(number)
+        self.next = max(self.next, max(self.streams) + 2)
 
     def number(self):
         """A stream nobody used yet."""
