@@ -26,7 +26,10 @@
 #define HTTPS(keys) BACKEND("https://a.local", keys)
 
 /* Beside the configuration; what they hold is not looked at. */
-static const char *const file_names[] = {"tls.crt", "tls.key", "rsa.crt", "rsa.key", "ca.crt", "set.pb"};
+static const char *const file_names[] = {"tls.crt", "tls.key", "rsa.crt", "rsa.key", "ca.crt", "set.pb",
+                                         /* and those of config/examples/tls-grpc.yaml */
+                                         "orders.pb", "tls/ecdsa.crt", "tls/ecdsa.key", "tls/rsa.crt", "tls/rsa.key",
+                                         "tls/clients.crt", "tls/backends.crt", "tls/shunt.crt", "tls/shunt.key"};
 
 enum {
     FILES = sizeof(file_names) / sizeof(file_names[0])
@@ -48,12 +51,14 @@ static int make_files(void **state)
     if (mkdtemp(folder) == NULL)
         return -1;
     (void)snprintf(config_name, sizeof(config_name), "%s/a.yaml", folder);
+    if (mkdir(in_folder("tls"), 0700) != 0)
+        return -1;
     for (size_t i = 0; i < FILES; i++) {
         FILE *file = fopen(in_folder(file_names[i]), "w");
         if (file == NULL || fclose(file) != 0)
             return -1;
     }
-    return mkdir(in_folder("folder"), 0700);
+    return 0;
 }
 
 static int remove_files(void **state)
@@ -63,7 +68,7 @@ static int remove_files(void **state)
         if (unlink(in_folder(file_names[i])) != 0)
             return -1;
     }
-    return rmdir(in_folder("folder")) == 0 ? rmdir(folder) : -1;
+    return rmdir(in_folder("tls")) == 0 ? rmdir(folder) : -1;
 }
 
 static struct config *parse(const char *text)
@@ -265,14 +270,14 @@ static void files_that_cannot_be_opened_are_refused(void **state)
 
 static void a_relative_path_is_told_where_it_was_looked_for(void **state)
 {
-    static const char text[] = LISTENER("tls: { certificate: folder, key: tls.key }");
+    static const char text[] = LISTENER("tls: { certificate: tls, key: tls.key }");
     char said[512];
     (void)state;
     (void)snprintf(
         said, sizeof(said),
         "listeners[0].tls.certificate: the file \"%s\" cannot be read: it is no regular file; expected a file "
         "that shunt may read",
-        in_folder("folder"));
+        in_folder("tls"));
     is_refused(text, 2, 52, said);
 }
 
@@ -482,6 +487,26 @@ static void bounds_of_http2_are_kept(void **state)
     dumps(HTTP("queue: 1") "timeouts: { http2_ping: off }\n", "  http2_ping: off\n");
 }
 
+static void the_example_is_good_where_its_files_are(void **state)
+{
+    static char text[16 * 1024];
+    FILE *file = fopen("config/examples/tls-grpc.yaml", "r");
+    (void)state;
+    assert_non_null(file);
+    size_t len = fread(text, 1, sizeof(text) - 1, file);
+    assert_true(len > 0 && feof(file));
+    assert_int_equal(fclose(file), 0);
+    struct config *config = parse(text);
+    assert_int_equal(config->listeners[0].tls->certificate_count, 2);
+    assert_int_equal(config->listeners[0].tls->client_certificate, CLIENT_CERTIFICATE_OPTIONAL);
+    assert_null(config->listeners[1].tls);
+    assert_string_equal(config->backends[1].tls->server_name, "orders.internal");
+    assert_int_equal(config->routes[0].errors.grpc, 1 << 2 | 1 << 13 | 1 << 14 | 1 << 15);
+    assert_true(is_file(config->routes[0].shadow.compare.descriptor_set, "orders.pb"));
+    config_free(config);
+    dumps(text, "        - certificate: \"tls/ecdsa.crt\"\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -500,6 +525,7 @@ int main(void)
         cmocka_unit_test(bad_active_checks_are_refused),
         cmocka_unit_test(a_descriptor_set_is_a_file),
         cmocka_unit_test(bounds_of_http2_are_kept),
+        cmocka_unit_test(the_example_is_good_where_its_files_are),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }
