@@ -2,8 +2,9 @@
  * Loader: a file's text, through its tree, into one `struct config`.
  *
  * Called by whoever starts or reloads, on any thread; it reads the file, the files of secrets and the environment, and
- * opens nothing else. It walks the table of keys (keys.c) and knows no key itself. A fault never ends the walk, so that
- * all of them are told at once; the tree of a file with faults is thrown away.
+ * only opens and closes what others read later, such as certificates. It walks the table of keys (keys.c) and knows no
+ * key itself. A fault never ends the walk, so that all of them are told at once; the tree of a file with faults is
+ * thrown away.
  */
 #include "config/loader.h"
 
