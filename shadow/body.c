@@ -1,59 +1,23 @@
 /*
  * Bodies: see body.h. Compressed ones are decoded first. What a body is, its Content-Type says (media.c); where the
- * sides say different things, what says more. JSON, lines of JSON, XML and forms all become documents for the JSON
- * differ, so that one language of paths and one set of rules serves them all; the rest is compared by lines or by
- * bytes. Runs on the compare thread; the buffers in struct body_judge are its own.
+ * sides say different things, what says more. JSON, lines of JSON, XML, forms and protobuf (body_messages.c) all become
+ * documents for the JSON differ, so that one language of paths and one set of rules serves them all; the rest is
+ * compared by lines or by bytes. Runs on the compare thread; the buffers in struct body_judge are its own.
  */
-#include "shadow/body.h"
+#include "shadow/body_inside.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "shadow/coding.h"
-#include "shadow/doc_builder.h"
 #include "shadow/form_tree.h"
 #include "shadow/headers.h"
-#include "shadow/json_diff.h"
-#include "shadow/json_doc.h"
-#include "shadow/media.h"
 #include "shadow/ndjson_doc.h"
 #include "shadow/redact.h"
-#include "shadow/text_diff.h"
-#include "shadow/tree.h"
-#include "shadow/tree_doc.h"
 #include "shadow/xml_tree.h"
 
-static const char body_field[] = "body";
-
-/* Bodies that come out of a compressed one may be this many times as large as what is kept of a response. */
-enum {
-    DECODED_TIMES_KEPT = 8
-};
-
-enum {
-    CODINGS_ROOM = 96
-};
-
-/* A body with what its header fields say of it. */
-struct body {
-    struct span type; /* Content-Type's value */
-    struct span bytes;
-    uint64_t len; /* of the whole body; `bytes` may be only its beginning */
-    bool truncated;
-    char codings[CODINGS_ROOM]; /* Content-Encoding: all its lines as one list */
-};
-
-struct body_judge {
-    struct json_doc primary, shadow;
-    struct coding_output primary_output, shadow_output;
-    struct doc_builder primary_built, shadow_built;
-    struct tree primary_tree, shadow_tree;
-    struct tree_doc *trees; /* owned */
-    struct json_diff *json; /* owned */
-    struct text_diff *text; /* owned */
-};
+static const char body_path[] = "body";
 
 struct body_judge *body_judge_new(void)
 {
@@ -63,7 +27,8 @@ struct body_judge *body_judge_new(void)
     judge->json = json_diff_new();
     judge->text = text_diff_new();
     judge->trees = tree_doc_new();
-    if (judge->json == NULL || judge->text == NULL || judge->trees == NULL) {
+    judge->messages = protobuf_tree_new();
+    if (judge->json == NULL || judge->text == NULL || judge->trees == NULL || judge->messages == NULL) {
         body_judge_free(judge);
         return NULL;
     }
@@ -83,6 +48,9 @@ void body_judge_free(struct body_judge *judge)
     tree_done(&judge->primary_tree);
     tree_done(&judge->shadow_tree);
     tree_doc_free(judge->trees);
+    grpc_stream_done(&judge->streams[0]);
+    grpc_stream_done(&judge->streams[1]);
+    protobuf_tree_free(judge->messages);
     json_diff_free(judge->json);
     text_diff_free(judge->text);
     free(judge);
@@ -99,6 +67,8 @@ static void give_back_large_buffers(struct body_judge *judge)
     doc_builder_trim(&judge->shadow_built);
     tree_trim(&judge->primary_tree);
     tree_trim(&judge->shadow_tree);
+    grpc_stream_trim(&judge->streams[0]);
+    grpc_stream_trim(&judge->streams[1]);
 }
 
 /* ---- bytes ---- */
@@ -130,7 +100,7 @@ static uint64_t first_difference(struct span a, struct span b)
  * excuse what differs. */
 static bool is_excusable(const struct rules *rules, enum media_kind kind)
 {
-    return (rules->replaces_body && kind != MEDIA_BYTES) || (media_has_paths(kind) && rules->rule_count > 0);
+    return (rules->replaces_body && media_is_text(kind)) || (media_has_paths(kind) && rules->rule_count > 0);
 }
 
 static void show_length(char *to, uint64_t len)
@@ -146,7 +116,7 @@ static void compare_bytes(const struct body *primary, const struct body *shadow,
         kind = DIFFERENCE_MISSING;
     else if (primary->len == 0)
         kind = DIFFERENCE_EXTRA;
-    struct difference *d = difference_note(list, kind, false, body_field);
+    struct difference *d = difference_note(list, kind, false, body_path);
     if (d == NULL)
         return;
     snprintf(d->path, sizeof(d->path), "body, byte %" PRIu64, first_difference(primary->bytes, shadow->bytes));
@@ -156,13 +126,13 @@ static void compare_bytes(const struct body *primary, const struct body *shadow,
         show_length(d->shadow, shadow->len);
 }
 
-static enum obstacle compare_beyond(const struct rules *rules, enum media_kind kind, const struct body *primary,
-                                    const struct body *shadow, struct difference_list *list)
+enum obstacle body_compare_beyond(const struct rules *rules, enum media_kind kind, const struct body *primary,
+                                  const struct body *shadow, struct difference_list *list)
 {
     if (is_excusable(rules, kind))
         return OBSTACLE_TRUNCATED;
     enum difference_kind how = primary->len != shadow->len ? DIFFERENCE_LENGTH : DIFFERENCE_VALUE;
-    struct difference *d = difference_note(list, how, false, body_field);
+    struct difference *d = difference_note(list, how, false, body_path);
     if (d == NULL)
         return OBSTACLE_NONE;
     snprintf(d->path, sizeof(d->path), "body (differs, too large to show)");
@@ -184,7 +154,7 @@ static void note_text(const struct text_difference *t, struct difference_list *l
     enum difference_kind kind = t->added == 0     ? DIFFERENCE_MISSING
                                 : t->removed == 0 ? DIFFERENCE_EXTRA
                                                   : DIFFERENCE_VALUE;
-    struct difference *d = difference_note(list, kind, false, body_field);
+    struct difference *d = difference_note(list, kind, false, body_path);
     if (d == NULL)
         return;
     snprintf(d->path, sizeof(d->path), "body, line %u", t->line);
@@ -220,12 +190,12 @@ static void skip_marks(struct span *a, struct span *b)
     *b = (struct span){b->at + 3, b->len - 3};
 }
 
-static void note_invalid(struct difference_list *list, const char *primary, const char *shadow)
+void body_note_invalid(struct difference_list *list, const char *primary, const char *shadow)
 {
-    struct difference *d = difference_note(list, DIFFERENCE_INVALID, false, body_field);
+    struct difference *d = difference_note(list, DIFFERENCE_INVALID, false, body_path);
     if (d == NULL)
         return;
-    snprintf(d->path, sizeof(d->path), "%s", body_field);
+    snprintf(d->path, sizeof(d->path), "%s", body_path);
     snprintf(d->primary, sizeof(d->primary), "%s", primary);
     snprintf(d->shadow, sizeof(d->shadow), "%s", shadow);
 }
@@ -243,7 +213,7 @@ static void note_invalid_json(const struct body_judge *judge, struct difference_
     char primary[VALUE_ROOM], shadow[VALUE_ROOM];
     show_json(primary, &judge->primary);
     show_json(shadow, &judge->shadow);
-    note_invalid(list, primary, shadow);
+    body_note_invalid(list, primary, shadow);
 }
 
 static enum obstacle diff_documents(struct body_judge *judge, const struct rules *rules, const struct json_doc *primary,
@@ -267,8 +237,8 @@ static enum obstacle obstacle_of_fault(enum json_fault fault)
     return fault == JSON_FAULT_MEMORY ? OBSTACLE_MEMORY : OBSTACLE_TOO_COMPLEX;
 }
 
-static enum obstacle compare_json(struct body_judge *judge, const struct rules *rules, const struct body *primary,
-                                  const struct body *shadow, struct difference_list *list)
+enum obstacle body_compare_json(struct body_judge *judge, const struct rules *rules, const struct body *primary,
+                                const struct body *shadow, struct difference_list *list)
 {
     struct span a = primary->bytes, b = shadow->bytes;
     skip_marks(&a, &b);
@@ -288,8 +258,8 @@ static enum obstacle compare_json(struct body_judge *judge, const struct rules *
 
 /* ---- what becomes a document ---- */
 
-static enum obstacle diff_built(struct body_judge *judge, const struct rules *rules, enum json_fault fault,
-                                struct difference_list *list)
+enum obstacle body_diff_built(struct body_judge *judge, const struct rules *rules, enum json_fault fault,
+                              struct difference_list *list)
 {
     if (fault != JSON_FAULT_NONE)
         return obstacle_of_fault(fault);
@@ -304,7 +274,7 @@ static enum obstacle compare_pieces(struct body_judge *judge, const struct rules
     enum json_fault fault = ndjson_doc_make(&judge->primary_built, &judge->primary, a, separator);
     if (fault == JSON_FAULT_NONE)
         fault = ndjson_doc_make(&judge->shadow_built, &judge->shadow, b, separator);
-    return diff_built(judge, rules, fault, list);
+    return body_diff_built(judge, rules, fault, list);
 }
 
 static enum obstacle compare_json_lines(struct body_judge *judge, const struct rules *rules, const struct body *primary,
@@ -325,7 +295,7 @@ static enum obstacle diff_trees(struct body_judge *judge, const struct rules *ru
 {
     enum json_fault fault = tree_doc_make(judge->trees, &judge->primary_tree, &judge->shadow_tree, ordered,
                                           &judge->primary_built, &judge->shadow_built);
-    return diff_built(judge, rules, fault, list);
+    return body_diff_built(judge, rules, fault, list);
 }
 
 static enum obstacle compare_forms(struct body_judge *judge, const struct rules *rules, const struct body *primary,
@@ -350,7 +320,7 @@ static void note_invalid_xml(const struct xml_result *a, const struct xml_result
     char primary[VALUE_ROOM], shadow[VALUE_ROOM];
     show_xml(primary, a);
     show_xml(shadow, b);
-    note_invalid(list, primary, shadow);
+    body_note_invalid(list, primary, shadow);
 }
 
 static enum obstacle obstacle_of_xml(const struct xml_result *result)
@@ -387,8 +357,8 @@ static enum obstacle compare_xml(struct body_judge *judge, const struct rules *r
 
 /* ---- by kind ---- */
 
-static enum obstacle compare_as_bytes(struct body_judge *judge, const struct rules *rules, const struct body *primary,
-                                      const struct body *shadow, struct difference_list *list)
+enum obstacle body_compare_bytes(struct body_judge *judge, const struct rules *rules, const struct body *primary,
+                                 const struct body *shadow, struct difference_list *list)
 {
     (void)judge;
     (void)rules;
@@ -399,13 +369,15 @@ static enum obstacle compare_as_bytes(struct body_judge *judge, const struct rul
 static enum obstacle (*const compare_by_kind[])(struct body_judge *judge, const struct rules *rules,
                                                 const struct body *primary, const struct body *shadow,
                                                 struct difference_list *list) = {
-    [MEDIA_BYTES] = compare_as_bytes,
+    [MEDIA_BYTES] = body_compare_bytes,
     [MEDIA_TEXT] = compare_text,
     [MEDIA_FORM] = compare_forms,
     [MEDIA_JSON_SEQUENCE] = compare_json_sequence,
     [MEDIA_JSON_LINES] = compare_json_lines,
     [MEDIA_XML] = compare_xml,
-    [MEDIA_JSON] = compare_json,
+    [MEDIA_JSON] = body_compare_json,
+    [MEDIA_PROTOBUF] = body_compare_protobuf,
+    [MEDIA_GRPC] = body_compare_grpc,
 };
 
 /* Where the sides say different things, what tells more: a lost Content-Type is a difference of its own. */
@@ -437,7 +409,7 @@ static enum obstacle compare_replaced(struct body_judge *judge, const struct rul
     if (!span_equal(primary->bytes, shadow->bytes))
         obstacle = compare_by_kind[kind](judge, rules, primary, shadow, list);
     if (obstacle == OBSTACLE_NONE && changed && list->count == before)
-        difference_note(list, DIFFERENCE_VALUE, true, body_field);
+        difference_note(list, DIFFERENCE_VALUE, true, body_path);
     return obstacle;
 }
 
@@ -445,11 +417,13 @@ static enum obstacle compare_decoded(struct body_judge *judge, const struct rule
                                      struct body *shadow, struct difference_list *list)
 {
     enum media_kind kind = kind_of_pair(primary, shadow);
+    if (kind == MEDIA_GRPC)
+        return body_compare_grpc(judge, rules, primary, shadow, list);
     if (primary->len == 0 || shadow->len == 0)
-        return compare_as_bytes(judge, rules, primary, shadow, list);
+        return body_compare_bytes(judge, rules, primary, shadow, list);
     if (primary->truncated || shadow->truncated)
-        return compare_beyond(rules, kind, primary, shadow, list);
-    if (rules->replaces_body && kind != MEDIA_BYTES)
+        return body_compare_beyond(rules, kind, primary, shadow, list);
+    if (rules->replaces_body && media_is_text(kind))
         return compare_replaced(judge, rules, kind, primary, shadow, list);
     return compare_by_kind[kind](judge, rules, primary, shadow, list);
 }
@@ -484,6 +458,11 @@ static const enum obstacle obstacles_by_coding[] = {
     [CODING_NO_MEMORY] = OBSTACLE_MEMORY,
 };
 
+enum obstacle body_obstacle_of_coding(enum coding_result result)
+{
+    return obstacles_by_coding[result];
+}
+
 static void show_coding(char *to, const struct body *body, enum coding_result result)
 {
     char name[32];
@@ -497,13 +476,13 @@ static void note_broken_coding(const struct body *primary, enum coding_result a,
     char value[VALUE_ROOM], other[VALUE_ROOM];
     show_coding(value, primary, a);
     show_coding(other, shadow, b);
-    note_invalid(list, value, other);
+    body_note_invalid(list, value, other);
 }
 
 static enum obstacle compare_encoded(struct body_judge *judge, const struct rules *rules, struct body *primary,
                                      struct body *shadow, size_t max_body, struct difference_list *list)
 {
-    size_t limit = max_body > SIZE_MAX / DECODED_TIMES_KEPT ? SIZE_MAX : max_body * DECODED_TIMES_KEPT;
+    size_t limit = max_body > SIZE_MAX / BODY_DECODED_TIMES ? SIZE_MAX : max_body * BODY_DECODED_TIMES;
     if (primary->truncated || shadow->truncated)
         return OBSTACLE_TRUNCATED;
     enum coding_result a = decode(primary, limit, &judge->primary_output),
@@ -520,7 +499,7 @@ static enum obstacle compare_encoded(struct body_judge *judge, const struct rule
 
 /* ---- a pair ---- */
 
-static struct span header_value(struct span head, const char *name)
+struct span body_field(struct span head, const char *name)
 {
     struct span value = {"", 0};
     size_t from = 0;
@@ -550,17 +529,22 @@ static void read_codings(struct body *body, struct span head)
 static struct body body_of(const struct capture *capture)
 {
     struct span head = headers_of(capture);
-    struct body body = {.type = header_value(head, "content-type"),
+    struct body body = {.type = body_field(head, "content-type"),
+                        .head = head,
+                        .trailers = trailers_of(capture),
                         .bytes = kept_body(capture),
                         .len = capture->body_len,
-                        .truncated = capture->truncated};
+                        .truncated = capture->truncated,
+                        .max_body = capture->max_body};
     read_codings(&body, head);
     return body;
 }
 
-enum obstacle body_compare(struct body_judge *judge, const struct rules *rules, const struct capture *primary,
-                           const struct capture *shadow, struct difference_list *list)
+enum obstacle body_compare(struct body_judge *judge, const struct rules *rules, const struct pair *pair,
+                           struct difference_list *list)
 {
+    const struct capture *primary = &pair->primary_capture, *shadow = &pair->shadow_capture;
+    judge->target = (struct span){pair->target, strlen(pair->target)};
     struct body a = body_of(primary), b = body_of(shadow);
     bool nothing_to_decode = (a.len == 0 && b.truncated) || (b.len == 0 && a.truncated);
     enum obstacle obstacle = (is_encoded(&a) || is_encoded(&b)) && !nothing_to_decode

@@ -1,6 +1,6 @@
 /*
- * The bodies of a pair, compared by what they are: JSON, XML and forms by structure, text by lines, anything else by
- * bytes.
+ * The bodies of a pair, compared by what they are: JSON, XML, forms and protobuf by structure, text by lines, anything
+ * else by bytes.
  */
 #ifndef SHUNT_SHADOW_BODY_H
 #define SHUNT_SHADOW_BODY_H
@@ -17,7 +17,7 @@ void body_judge_free(struct body_judge *judge);
 bool body_is_same(const struct capture *primary, const struct capture *shadow);
 
 /* Notes how two bodies that are not the same bytes differ. Returns what stood in the way, or OBSTACLE_NONE. */
-enum obstacle body_compare(struct body_judge *judge, const struct rules *rules, const struct capture *primary,
-                           const struct capture *shadow, struct difference_list *list);
+enum obstacle body_compare(struct body_judge *judge, const struct rules *rules, const struct pair *pair,
+                           struct difference_list *list);
 
 #endif

@@ -44,7 +44,7 @@ void capture_trim(struct capture *capture)
         return;
     free(capture->at);
     capture->at = NULL;
-    capture->room = capture->len = capture->head_len = 0;
+    capture->room = capture->len = capture->head_len = capture->trailers_len = 0;
 }
 
 void capture_reset(struct capture *capture, size_t max_body)
@@ -106,6 +106,7 @@ void capture_head(struct capture *capture, unsigned status, const char *lines, s
     capture->truncated = false;
     capture->status = (uint16_t)status;
     capture->body_len = 0;
+    capture->trailers_len = 0;
     capture->len = 0; /* a later head replaces an earlier one: 103, then 200 */
     capture->head_len = 0;
     if (len > UINT32_MAX) {
@@ -160,6 +161,29 @@ void capture_beginning(struct capture *capture, const char *at, size_t len)
     size_t fits = capture->max_body - (capture->len - capture->head_len);
     capture->truncated |= len > fits;
     keep(capture, at, len < fits ? len : fits);
+}
+
+/* Whole lines only. */
+static size_t trailers_kept(const char *lines, size_t len)
+{
+    if (len <= CAPTURE_TRAILERS)
+        return len;
+    const char *end = memrchr(lines, '\n', CAPTURE_TRAILERS);
+    return end == NULL ? 0 : (size_t)(end + 1 - lines);
+}
+
+void capture_trailers(struct capture *capture, const char *lines, size_t len)
+{
+    size_t kept = trailers_kept(lines, len);
+    capture->trailers_len = 0;
+    if (capture->failed || kept == 0)
+        return;
+    if (!make_room(capture, kept)) {
+        capture->failed = true;
+        return;
+    }
+    memcpy(capture->at + capture->len, lines, kept);
+    capture->trailers_len = (uint32_t)kept;
 }
 
 size_t capture_growth(const struct capture *capture, size_t len)

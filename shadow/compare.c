@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "shadow/body.h"
+#include "shadow/grpc_outcome.h"
+#include "shadow/grpc_stream.h"
 #include "shadow/headers.h"
 #include "shadow/rules.h"
 
@@ -189,15 +191,14 @@ static void compare_status(const struct rules *rules, unsigned primary, unsigned
 static enum obstacle compare_bodies(struct compare *compare, const struct rules *rules, const struct pair *pair,
                                     struct difference_list *list)
 {
-    const struct capture *primary = &pair->primary_capture, *shadow = &pair->shadow_capture;
-    if (body_is_same(primary, shadow))
+    if (body_is_same(&pair->primary_capture, &pair->shadow_capture))
         return OBSTACLE_NONE;
     if (rules->ignore_body) {
         difference_rule_hit(list, rules->body_text);
         difference_note(list, DIFFERENCE_VALUE, true, "body");
         return OBSTACLE_NONE;
     }
-    return body_compare(compare->body, rules, primary, shadow, list);
+    return body_compare(compare->body, rules, pair, list);
 }
 
 static const enum obstacle obstacles_by_replacing[] = {
@@ -206,6 +207,38 @@ static const enum obstacle obstacles_by_replacing[] = {
     [REPLACE_TOO_LARGE] = OBSTACLE_TOO_COMPLEX,
     [REPLACE_NO_MEMORY] = OBSTACLE_MEMORY,
 };
+
+static struct span content_type(const struct capture *capture)
+{
+    struct span value = {"", 0};
+    size_t from = 0;
+    headers_find(headers_of(capture), "content-type", strlen("content-type"), &from, &value);
+    return value;
+}
+
+static bool is_grpc(const struct pair *pair)
+{
+    return grpc_type_of(content_type(&pair->primary_capture)).is_grpc ||
+           grpc_type_of(content_type(&pair->shadow_capture)).is_grpc;
+}
+
+/*
+ * gRPC: what the trailers, or a head without anything behind it, say of the call. Where a side says it in its body
+ * (gRPC-Web), it is compared there.
+ */
+static enum obstacle compare_outcomes(const struct rules *rules, const struct pair *pair, bool *apart,
+                                      struct difference_list *list)
+{
+    const struct capture *primary = &pair->primary_capture, *shadow = &pair->shadow_capture;
+    const struct span nothing = {"", 0};
+    struct grpc_outcome a = grpc_outcome_of(nothing, trailers_of(primary), headers_of(primary));
+    struct grpc_outcome b = grpc_outcome_of(nothing, trailers_of(shadow), headers_of(shadow));
+    bool in_body = grpc_type_of(content_type(primary)).web || grpc_type_of(content_type(shadow)).web;
+    *apart = false;
+    if (in_body && !(a.told && b.told))
+        return OBSTACLE_NONE;
+    return obstacles_by_replacing[grpc_outcome_compare(rules, &a, &b, apart, list)];
+}
 
 static enum obstacle look_closer(struct compare *compare, const struct rules *rules, const struct pair *pair,
                                  struct difference_list *list)
@@ -217,8 +250,11 @@ static enum obstacle look_closer(struct compare *compare, const struct rules *ru
     /* An error page differs from an answer in everything: one cause, one difference. */
     if (list->real > 0 && primary->status / 100 != shadow->status / 100)
         return OBSTACLE_NONE;
-    enum obstacle obstacle =
-        obstacles_by_replacing[headers_compare(rules, headers_of(primary), headers_of(shadow), list)];
+    bool apart = false;
+    enum obstacle obstacle = is_grpc(pair) ? compare_outcomes(rules, pair, &apart, list) : OBSTACLE_NONE;
+    if (obstacle != OBSTACLE_NONE || apart)
+        return obstacle;
+    obstacle = obstacles_by_replacing[headers_compare(rules, headers_of(primary), headers_of(shadow), list)];
     return obstacle != OBSTACLE_NONE ? obstacle : compare_bodies(compare, rules, pair, list);
 }
 
@@ -250,7 +286,8 @@ const struct comparison *compare_pair(struct compare *compare, const struct pair
     enum obstacle obstacle = obstacle_of(pair);
     if (obstacle != OBSTACLE_NONE)
         return conclude(result, JUDGEMENT_NOT_COMPARABLE, obstacle);
-    if (primary->status == shadow->status && heads_are_same(primary, shadow) && body_is_same(primary, shadow))
+    if (primary->status == shadow->status && heads_are_same(primary, shadow) && body_is_same(primary, shadow) &&
+        (span_equal(trailers_of(primary), trailers_of(shadow)) || !is_grpc(pair)))
         return conclude(result, JUDGEMENT_MATCHED, OBSTACLE_NONE);
 
     result->rules = rules_of(compare, pair->route);

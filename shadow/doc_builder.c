@@ -1,7 +1,7 @@
 /*
- * Documents that were not JSON: see doc_builder.h. XML, forms and lines of JSON come to the differ this way. It checks
- * the bounds that json_doc_parse() checks, remembers the first that was reached and takes nothing more. Runs on the
- * compare thread.
+ * Documents that were not JSON: see doc_builder.h. XML, forms, lines of JSON and protobuf come to the differ this way.
+ * It checks the bounds that json_doc_parse() checks, remembers the first that was reached and takes nothing more. Runs
+ * on the compare thread.
  */
 #include "shadow/doc_builder.h"
 
@@ -169,18 +169,45 @@ void doc_builder_name(struct doc_builder *b, const char *at, size_t len)
     add_string(b, 'n', at, len);
 }
 
+void doc_builder_field(struct doc_builder *b, const char *at, size_t len)
+{
+    struct json_node *node = add_string(b, 'n', at, len);
+    if (node != NULL)
+        node->schema = true;
+}
+
 void doc_builder_string(struct doc_builder *b, const char *at, size_t len)
 {
     count_in_container(b);
     add_string(b, 's', at, len);
 }
 
-void doc_builder_broken(struct doc_builder *b, const char *at, size_t len)
+static void add_literal(struct doc_builder *b, enum node_type type, const char *at, size_t len)
 {
     count_in_container(b);
-    struct json_node *node = add_string(b, 'x', at, len);
+    struct json_node *node = put_tag(b, 'l', len, len) ? add_node(b, type) : NULL;
+    if (node == NULL)
+        return;
+    put_inside(b, at, len);
+    node->end = (uint32_t)b->len;
+}
+
+void doc_builder_number(struct doc_builder *b, const char *at, size_t len)
+{
+    add_literal(b, NODE_NUMBER, at, len);
+}
+
+void doc_builder_boolean(struct doc_builder *b, bool value)
+{
+    add_literal(b, NODE_BOOLEAN, value ? "true" : "false", value ? 4 : 5);
+}
+
+void doc_builder_broken(struct doc_builder *b, enum node_fault fault, const char *at, size_t len)
+{
+    count_in_container(b);
+    struct json_node *node = add_string(b, (char)('0' + fault), at, len);
     if (node != NULL)
-        node->broken = true;
+        node->broken = (uint8_t)fault;
 }
 
 void doc_builder_document(struct doc_builder *b, const struct json_doc *doc)

@@ -33,9 +33,15 @@ void doc_builder_open_object(struct doc_builder *builder, const struct doc_order
 void doc_builder_close(struct doc_builder *builder);
 /* The name of the member whose value comes next. */
 void doc_builder_name(struct doc_builder *builder, const char *at, size_t len);
+/* The same for a name that is no data, such as the number or the name of a field in a schema. */
+void doc_builder_field(struct doc_builder *builder, const char *at, size_t len);
 void doc_builder_string(struct doc_builder *builder, const char *at, size_t len);
-/* A text that should have been JSON and is not: differs from every string and from every other such text. */
-void doc_builder_broken(struct doc_builder *builder, const char *at, size_t len);
+/* `at` is a number as JSON writes it. */
+void doc_builder_number(struct doc_builder *builder, const char *at, size_t len);
+void doc_builder_boolean(struct doc_builder *builder, bool value);
+/* What should have been something else, a line of JSON perhaps: differs from every string and from every other such
+ * text. Not NODE_SOUND. */
+void doc_builder_broken(struct doc_builder *builder, enum node_fault fault, const char *at, size_t len);
 /* A document as a value of this one; it is copied. */
 void doc_builder_document(struct doc_builder *builder, const struct json_doc *doc);
 

@@ -20,6 +20,7 @@
 enum {
     MEDIA_TYPE_LONGEST = 60,
     SET_MAX = 256, /* elements of a set; longer ones are compared in order */
+    GRPC_STATUS_LONGEST = 3,
 };
 
 /* The value of one field on one side. */
@@ -27,6 +28,7 @@ struct field {
     const char *name;
     size_t len;
     bool is_set, is_cookies, is_media_type;
+    bool is_outcome; /* of a gRPC call: shown by its name alone, the status as it is */
 };
 
 /* Fields whose elements have no order and no letter case. */
@@ -51,16 +53,43 @@ static const char *const sets[] = {
 
 /*
  * What `*` leaves out: fields of one hop (RFC 9110 section 7.6.1), the framing of the body, which is compared itself,
- * and fields that tell two answers of the same backend apart. Named under `headers`, each of them is compared.
+ * fields that tell two answers of the same backend apart, and those by which a gRPC call says how it ended, which are
+ * compared by themselves. Named under `headers`, each of them is compared.
  */
 static const char *const never_the_same[] = {
-    "age",         "cf-ray",           "connection",       "content-length",    "date",
-    "keep-alive",  "proxy-connection", "server",           "server-timing",     "te",
-    "traceparent", "tracestate",       "trailer",          "transfer-encoding", "upgrade",
-    "via",         "x-amz-cf-id",      "x-amz-request-id", "x-amzn-requestid",  "x-amzn-trace-id",
-    "x-b3-spanid", "x-b3-traceid",     "x-correlation-id", "x-request-id",      "x-response-time",
-    "x-runtime",   "x-trace-id",
+    "age",
+    "cf-ray",
+    "connection",
+    "content-length",
+    "date",
+    "grpc-status",
+    "grpc-message",
+    "keep-alive",
+    "proxy-connection",
+    "server",
+    "server-timing",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-amz-cf-id",
+    "x-amz-request-id",
+    "x-amzn-requestid",
+    "x-amzn-trace-id",
+    "x-b3-spanid",
+    "x-b3-traceid",
+    "x-correlation-id",
+    "x-request-id",
+    "x-response-time",
+    "x-runtime",
+    "x-trace-id",
 };
+
+/* How a gRPC call ended. */
+static const char *const outcome_names[] = {"grpc-status", "grpc-message"};
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -105,6 +134,12 @@ static struct span trim(struct span text)
 struct span headers_of(const struct capture *capture)
 {
     return (struct span){.at = capture->head_len == 0 ? "" : capture->at, .len = capture->head_len};
+}
+
+struct span trailers_of(const struct capture *capture)
+{
+    return capture->trailers_len == 0 ? (struct span){"", 0}
+                                      : (struct span){capture->at + capture->len, capture->trailers_len};
 }
 
 bool headers_find(struct span head, const char *name, size_t name_len, size_t *from, struct span *value)
@@ -306,9 +341,23 @@ static bool show_media_type(char *to, struct span value)
     return true;
 }
 
+/* What went wrong is no secret: "14". */
+static bool show_status(char *to, struct span value)
+{
+    for (size_t i = 0; i < value.len; i++)
+        if (value.at[i] < '0' || value.at[i] > '9')
+            return false;
+    if (value.len == 0 || value.len > GRPC_STATUS_LONGEST)
+        return false;
+    redact_clean(to, VALUE_ROOM, value.at, value.len);
+    return true;
+}
+
 static void show(char *to, const struct field *field, const struct difference_list *list, struct span value)
 {
     if (veil_hides(&list->veil) && field->is_media_type && show_media_type(to, value))
+        return;
+    if (field->is_outcome && is_name(field->name, field->len, outcome_names[0]) && show_status(to, value))
         return;
     bool secret = redact_is_secret_header(&list->veil, field->name, field->len);
     redact_value(to, VALUE_ROOM, &list->veil, secret, "string", (int64_t)value.len, value.at, value.len);
@@ -336,7 +385,7 @@ static void note(const struct field *field, struct span primary, struct span sha
     struct difference *d = difference_note(list, kind, ignored, name);
     if (d == NULL)
         return;
-    snprintf(d->path, sizeof(d->path), "%s", d->field);
+    snprintf(d->path, sizeof(d->path), "%s", field->is_outcome ? field->name : d->field);
     if (has_a)
         show(d->primary, field, list, a);
     if (has_b)
@@ -560,6 +609,18 @@ static enum replace_result compare_all(const struct rules *rules, struct span pr
     lines_done(&a);
     lines_done(&b);
     return result;
+}
+
+enum replace_result headers_compare_outcome(const struct rules *rules, struct span primary, struct span shadow,
+                                            struct difference_list *list)
+{
+    for (size_t i = 0; i < COUNT(outcome_names); i++) {
+        struct field field = field_named(outcome_names[i], strlen(outcome_names[i]));
+        field.is_outcome = true;
+        if (fields_differ(&field, primary, shadow))
+            return compare_field(rules, &field, primary, shadow, list);
+    }
+    return REPLACE_DONE;
 }
 
 enum replace_result headers_compare(const struct rules *rules, struct span primary, struct span shadow,

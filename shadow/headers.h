@@ -12,8 +12,9 @@
 #include "shadow/rules.h"
 #include "shadow/span.h"
 
-/* The field lines of a captured head; empty, but never at NULL, when none came. */
+/* The field lines of a captured head, or of the trailers; empty, but never at NULL, when none came. */
 struct span headers_of(const struct capture *capture);
+struct span trailers_of(const struct capture *capture);
 
 /*
  * The next line with this name at or after *from (start with 0; moves behind it), any letter case. Its value without
@@ -28,5 +29,10 @@ bool headers_find(struct span head, const char *name, size_t name_len, size_t *f
  */
 enum replace_result headers_compare(const struct rules *rules, struct span primary, struct span shadow,
                                     struct difference_list *list);
+
+/* The same for how a gRPC call ended: grpc-status, and where that is the same, grpc-message. Noted at
+ * "header:grpc-status", with the path "grpc-status". */
+enum replace_result headers_compare_outcome(const struct rules *rules, struct span primary, struct span shadow,
+                                            struct difference_list *list);
 
 #endif

@@ -308,9 +308,9 @@ static void write_quoted_name(struct path_writer *w, struct span name)
     write_text(w, "']", 2);
 }
 
-static void write_name(struct path_writer *w, struct span name)
+static void write_name(struct path_writer *w, struct span name, bool schema)
 {
-    if (is_plain_name(name)) {
+    if (schema || is_plain_name(name)) {
         write_text(w, ".", 1);
         write_text(w, name.at, name.len);
     } else {
@@ -377,13 +377,14 @@ static void write_trail(struct json_diff *d, char *to, size_t room, bool as_fiel
         }
         struct span name = string_text(d, step->doc, step->name);
         (void)spend(d, 1 + (name.len < NAME_READ ? name.len : NAME_READ) / READ_PER_UNIT);
-        bool data = redact_is_data_name(name.at, name.len);
+        bool schema = step->doc->nodes[step->name].schema;
+        bool data = !schema && redact_is_data_name(name.at, name.len);
         if (data && as_field)
             write_text(&w, ".*", 2);
         else if (data && veil_hides(&d->list->veil))
             write_name_hint(&w, name.len);
         else
-            write_name(&w, name);
+            write_name(&w, name, schema);
     }
 }
 
@@ -404,7 +405,7 @@ static void show_value(struct json_diff *d, int side, uint32_t node, char *to)
 {
     const struct json_node *n = node_at(d, side, node);
     if (n->broken)
-        snprintf(to, VALUE_ROOM, "<not JSON, %u bytes>", n->count);
+        snprintf(to, VALUE_ROOM, "<%s, %u bytes>", node_fault_name((enum node_fault)n->broken), n->count);
     else if (n->type == NODE_ARRAY || n->type == NODE_OBJECT)
         snprintf(to, VALUE_ROOM, "<%s %u>", node_type_name(n->type), n->count);
     else
@@ -491,7 +492,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Beside the types of values: of a text that is no JSON, which equals no string. */
+/* Beside the types of values: of a text that is not what it should be, which equals no string. */
 static const uint64_t broken_type = 16;
 
 /* Of a value that need only be there. */
@@ -625,7 +626,7 @@ static uint64_t hash_value(struct json_diff *d, int side, uint32_t node)
         hash = hash_object(d, side, node, here.unordered != NULL);
         break;
     }
-    return mix(hash, n->broken ? broken_type : n->type + 1u) | 1; /* never hash_ignored */
+    return mix(hash, n->broken ? broken_type + n->broken : n->type + 1u) | 1; /* never hash_ignored */
 }
 
 /* ---- children, side by side ---- */

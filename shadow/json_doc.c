@@ -43,6 +43,19 @@ const char *node_type_name(enum node_type type)
     return type_names[type];
 }
 
+static const char *const node_fault_names[NODE_FAULTS] = {
+    [NODE_SOUND] = "sound",
+    [NODE_NOT_JSON] = "not JSON",
+    [NODE_NOT_PROTOBUF] = "not protobuf",
+    [NODE_CUT_OFF] = "cut off",
+    [NODE_NOT_DECODED] = "not as it is compressed",
+};
+
+const char *node_fault_name(enum node_fault fault)
+{
+    return (unsigned)fault < NODE_FAULTS ? node_fault_names[fault] : "unknown";
+}
+
 const char *json_fault_name(enum json_fault fault)
 {
     return (unsigned)fault < JSON_FAULTS ? fault_names[fault] : "unknown";

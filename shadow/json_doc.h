@@ -45,6 +45,19 @@ const char *json_fault_name(enum json_fault fault);
 /* Does the fault speak about our limits rather than about the text? */
 bool json_fault_is_ours(enum json_fault fault);
 
+/* Why a string stands for something that is not what it should be; see doc_builder.h. */
+enum node_fault {
+    NODE_SOUND,
+    NODE_NOT_JSON,
+    NODE_NOT_PROTOBUF,
+    NODE_CUT_OFF,     /* it ends before its length says */
+    NODE_NOT_DECODED, /* it says it is compressed, and is not, or with what is not said */
+    NODE_FAULTS,
+};
+
+/* "not JSON", "cut off", ... */
+const char *node_fault_name(enum node_fault fault);
+
 enum {
     JSON_DEPTH = 256,
     JSON_NODES = 1024 * 1024, /* a body that is kept has half of that at most; a compressed one may unfold to more */
@@ -56,10 +69,11 @@ struct json_node {
     uint32_t next;       /* index of the first node that is not inside this one */
     uint32_t count;      /* elements or members; of a string its length in bytes as written, without the quotes */
     uint8_t type;        /* enum node_type */
-    bool escaped;        /* a string with a backslash in it */
+    bool escaped : 1;    /* a string with a backslash in it */
     /* Never set by json_doc_parse(); see doc_builder.h: */
-    bool ordered; /* an object with NODE_ORDER_BYTES behind its bracket that tell the order of its members */
-    bool broken;  /* a string that stands for a text that is no JSON */
+    bool ordered : 1; /* an object with NODE_ORDER_BYTES behind its bracket that tell the order of its members */
+    bool schema : 1;  /* a name that a schema gives: no data, whatever it looks like */
+    uint8_t broken;   /* enum node_fault: of a string that stands for something that is not what it should be */
 };
 
 struct json_doc {

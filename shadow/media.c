@@ -10,6 +10,11 @@ static const struct {
     const char *start, *end;
     enum media_kind kind;
 } kinds[] = {
+    {"application/grpc", "", MEDIA_GRPC},
+    {"application/x-protobuf", "", MEDIA_PROTOBUF},
+    {"application/protobuf", "", MEDIA_PROTOBUF},
+    {"application/x-google-protobuf", "", MEDIA_PROTOBUF},
+    {"application/vnd.google.protobuf", "", MEDIA_PROTOBUF},
     {"application/json-seq", "", MEDIA_JSON_SEQUENCE},
     {"", "+json-seq", MEDIA_JSON_SEQUENCE},
     {"application/x-ndjson", "", MEDIA_JSON_LINES},

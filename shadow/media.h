@@ -15,6 +15,8 @@ enum media_kind {
     MEDIA_JSON_LINES,
     MEDIA_XML,
     MEDIA_JSON,
+    MEDIA_PROTOBUF,
+    MEDIA_GRPC, /* messages with their lengths, see grpc_stream.h */
 };
 
 /* Of a Content-Type's value; where it is empty, by the first bytes of the body. */
@@ -24,6 +26,12 @@ enum media_kind media_kind_of(struct span content_type, struct span body);
 static inline bool media_has_paths(enum media_kind kind)
 {
     return kind >= MEDIA_FORM;
+}
+
+/* Is it a text, in which patterns may be replaced? */
+static inline bool media_is_text(enum media_kind kind)
+{
+    return kind >= MEDIA_TEXT && kind <= MEDIA_JSON;
 }
 
 #endif

@@ -19,7 +19,7 @@ static void add_line(struct doc_builder *builder, struct json_doc *parsed, struc
     if (json_doc_parse(parsed, line.at, line.len))
         doc_builder_document(builder, parsed);
     else if (!json_fault_is_ours(parsed->fault))
-        doc_builder_broken(builder, line.at, line.len);
+        doc_builder_broken(builder, NODE_NOT_JSON, line.at, line.len);
     else if (builder->fault == JSON_FAULT_NONE)
         builder->fault = parsed->fault;
 }

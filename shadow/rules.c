@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 static const char header_prefix[] = "header:";
 
@@ -84,6 +85,23 @@ static void source_tolerances(struct source *s, const struct config_compare *com
     }
 }
 
+/* A file that is written anew is another one. */
+static void source_file(struct source *s, const char *path)
+{
+    struct stat facts;
+    int64_t state[4] = {0};
+    if (path == NULL)
+        return;
+    if (stat(path, &facts) == 0) {
+        state[0] = (int64_t)facts.st_mtim.tv_sec;
+        state[1] = (int64_t)facts.st_mtim.tv_nsec;
+        state[2] = (int64_t)facts.st_size;
+        state[3] = (int64_t)facts.st_ino;
+    }
+    source_text(s, path);
+    source_bytes(s, state, sizeof(state));
+}
+
 static void source_route(struct source *s, const struct config_route *route)
 {
     const struct config_compare *compare = &route->shadow.compare;
@@ -100,6 +118,7 @@ static void source_route(struct source *s, const struct config_route *route)
         source_text(s, compare->keyed[i].path);
         source_text(s, compare->keyed[i].by);
     }
+    source_file(s, compare->descriptor_set);
     source_bytes(s, &compare->replace_count, sizeof(compare->replace_count));
     for (uint32_t i = 0; i < compare->replace_count; i++) {
         source_text(s, compare->replace[i].in);
@@ -130,16 +149,32 @@ static bool keep_source(struct rules *rules, const struct config_route *route)
 
 /* ---- compiling ---- */
 
+/* Takes over `text`, which may be NULL: without memory. */
+static bool add_refused(struct rules *rules, char *text)
+{
+    char **refused = text == NULL ? NULL : realloc(rules->refused, (rules->refused_count + 1) * sizeof(*refused));
+    if (refused == NULL) {
+        free(text);
+        return false;
+    }
+    rules->refused = refused;
+    refused[rules->refused_count++] = text;
+    return true;
+}
+
+__attribute__((format(printf, 1, 2))) static char *text_of(const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    return length < 0 ? NULL : text;
+}
+
 static bool refuse(struct rules *rules, const char *text, size_t at, const char *what)
 {
-    char **refused = realloc(rules->refused, (rules->refused_count + 1) * sizeof(*refused));
-    if (refused == NULL)
-        return false;
-    rules->refused = refused;
-    if (asprintf(&refused[rules->refused_count], "%s: at character %zu %s", text, at + 1, what) < 0)
-        return false;
-    rules->refused_count++;
-    return true;
+    return add_refused(rules, text_of("%s: at character %zu %s", text, at + 1, what));
 }
 
 /* Takes over `text`, which may be NULL: without memory. Returns its number, or RULE_NO_TEXT where there is no room. */
@@ -161,16 +196,6 @@ static bool add_text(struct rules *rules, char *text, uint32_t *number)
     texts[rules->text_count] = text;
     *number = rules->text_count++;
     return true;
-}
-
-__attribute__((format(printf, 1, 2))) static char *text_of(const char *format, ...)
-{
-    char *text = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
-    va_end(arguments);
-    return length < 0 ? NULL : text;
 }
 
 /*
@@ -416,6 +441,18 @@ static bool add_replacements(struct rules *rules, const struct config_compare *c
     return rules->replacer != NULL;
 }
 
+/* ---- what protobuf messages are ---- */
+
+static bool load_descriptors(struct rules *rules, const struct config_compare *compare)
+{
+    char fault[DESCRIPTOR_FAULT_ROOM];
+    if (compare->descriptor_set == NULL)
+        return true;
+    rules->descriptors = descriptor_set_load(compare->descriptor_set, fault);
+    return rules->descriptors != NULL ||
+           add_refused(rules, text_of("descriptor_set %s: %s", compare->descriptor_set, fault));
+}
+
 /* ---- all of them ---- */
 
 /* One more than is needed, so that none of them is ever nothing. */
@@ -451,7 +488,8 @@ struct rules *rules_new(const struct config_route *route)
     rules->status_text = rules->body_text = RULE_NO_TEXT;
     if (make_room(rules, compare) && add_headers(rules, compare) && add_ignores(rules, compare) &&
         add_unordered(rules, compare) && add_keyed(rules, compare) && add_tolerances(rules, compare) &&
-        add_present_only(rules, compare) && add_replacements(rules, compare) && keep_source(rules, route))
+        add_present_only(rules, compare) && add_replacements(rules, compare) && keep_source(rules, route) &&
+        load_descriptors(rules, compare))
         return rules;
     rules_free(rules);
     return NULL;
@@ -495,6 +533,7 @@ void rules_free(struct rules *rules)
     free(rules->rules);
     free_replacements(rules);
     json_path_set_free(rules->paths);
+    descriptor_set_free(rules->descriptors);
     free(rules->source);
     free(rules);
 }

@@ -10,6 +10,7 @@
 
 #include "config/config.h"
 #include "shadow/decimal.h"
+#include "shadow/descriptor.h"
 #include "shadow/difference.h"
 #include "shadow/json_path.h"
 #include "shadow/replace.h"
@@ -71,8 +72,9 @@ struct rules {
     uint32_t rule_count;
     struct rules_replacement *replacements; /* owned, at most RULES_REPLACEMENTS; in the order in which they happen */
     uint32_t replacement_count;
-    struct replacer *replacer; /* owned: buffers; the compare thread's */
-    char **refused;            /* owned: rules that are not understood, with the reason; they have no effect */
+    struct replacer *replacer;          /* owned: buffers; the compare thread's */
+    struct descriptor_set *descriptors; /* owned; NULL: the route names none, or it is among `refused` */
+    char **refused;                     /* owned: rules that are not understood, with the reason; they have no effect */
     uint32_t refused_count;
     char **texts;        /* owned: every rule of the file as the report names it: "ignore $.meta.id", "tolerance $.total
                             absolute 0.01" */
@@ -85,12 +87,13 @@ struct rules {
 /* A rule under `ignore`: "status", "body", "header:NAME" or a path. False: *fault says where and what was expected. */
 bool rules_accept_ignore(const char *text, struct json_path_fault *fault);
 
-/* NULL without memory. Keeps nothing of `route`. */
+/* NULL without memory. Keeps nothing of `route`; reads the file of `descriptor_set`. */
 struct rules *rules_new(const struct config_route *route);
 void rules_free(struct rules *rules); /* NULL is fine */
 /*
  * Would rules_new() make the same of this route? Compared by content, because the memory of a configuration that was
- * replaced may be another's by now. Some hundred instructions.
+ * replaced may be another's by now; of a descriptor set, when the file was written and how long it is. Some hundred
+ * instructions, and a stat() where there is such a file.
  */
 bool rules_are_of(const struct rules *rules, const struct config_route *route);
 

@@ -240,6 +240,10 @@ static void read_directive(struct labelled *l, const char *line)
         add_replacement(l, rest);
     else if ((rest = after(line, "hits")) != NULL)
         l->hits[l->hit_count++] = keep(l, rest);
+    else if ((rest = after(line, "descriptor_set")) != NULL)
+        l->route.route.shadow.compare.descriptor_set = keep(l, rest);
+    else if ((rest = after(line, "target")) != NULL)
+        snprintf(l->pair->target, sizeof(l->pair->target), "%s", rest);
     else if (after(line, "xml_whitespace") != NULL)
         l->route.route.shadow.compare.xml_whitespace = true;
     else if ((rest = after(line, "header")) != NULL) {
@@ -264,11 +268,12 @@ static void read_directive(struct labelled *l, const char *line)
 struct answer {
     unsigned status;
     enum outcome_kind kind;
-    bool escaped, hex, failed;
-    char packed[64]; /* how the body is compressed: "gzip", "gzip,br" in this order */
-    unsigned cut;    /* bytes that are taken away at its end */
-    char more[64];   /* what is put there */
-    char head[4096];
+    bool escaped, hex, failed, framed;
+    char message[64]; /* how a message of a `framed` answer is compressed */
+    char packed[64];  /* how the body is compressed: "gzip", "gzip,br" in this order */
+    unsigned cut;     /* bytes that are taken away at its end */
+    char more[64];    /* what is put there */
+    char head[4096], trailers[1024];
     char *body;
     size_t len, room;
 };
@@ -321,6 +326,23 @@ static void answer_add_hex(struct answer *a, const char *line)
     assert_int_equal(strspn(line, " "), strlen(line));
 }
 
+/* One message as gRPC sends it: is it compressed, its length, itself. */
+static void answer_add_frame(struct answer *a, const char *line)
+{
+    struct answer message = {0};
+    answer_add_hex(&message, strcmp(line, "-") == 0 ? "" : line); /* one without fields */
+    if (a->message[0] != '\0') {
+        char *packed = test_pack(a->message, message.body == NULL ? "" : message.body, message.len, &message.len);
+        free(message.body);
+        message.body = packed;
+    }
+    const char front[5] = {a->message[0] != '\0', (char)(message.len >> 24), (char)(message.len >> 16),
+                           (char)(message.len >> 8), (char)message.len};
+    answer_add(a, front, sizeof(front));
+    answer_add(a, message.body, message.len);
+    free(message.body);
+}
+
 /* The word behind "key:" in an answer's first line; "" when it is not there. */
 static void answer_option(const char *line, const char *key, char to[64])
 {
@@ -361,6 +383,8 @@ static void answer_start(struct answer *a, const char *line)
     a->escaped = strstr(line, "escaped") != NULL;
     a->failed = strstr(line, "no_memory") != NULL;
     a->hex = strstr(line, "hex") != NULL;
+    a->framed = strstr(line, "framed") != NULL;
+    answer_option(line, "framed:", a->message);
     char cut[64];
     answer_option(line, "packed:", a->packed);
     answer_option(line, "cut:", cut);
@@ -370,7 +394,7 @@ static void answer_start(struct answer *a, const char *line)
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (strstr(line, kinds[i].word) != NULL)
             a->kind = kinds[i].kind;
-    a->head[0] = '\0';
+    a->head[0] = a->trailers[0] = '\0';
     a->len = 0;
 }
 
@@ -384,6 +408,7 @@ static void answer_finish(struct answer *a, struct capture *capture, size_t max_
         capture_body(capture, a->body, half);
         capture_body(capture, a->body + half, a->len - half);
     }
+    capture_trailers(capture, a->trailers, strlen(a->trailers));
     capture_end(capture, a->kind, 1500);
     capture->failed = a->failed;
 }
@@ -446,6 +471,9 @@ static void read_line(struct corpus_reader *r, const char *file, char *line)
         read_directive(&r->label, line);
     } else if (r->place == HEAD && line[0] == '\0') {
         r->place = BODY;
+    } else if (r->place == HEAD && line[0] == '~') {
+        size_t len = strlen(r->answer.trailers);
+        snprintf(r->answer.trailers + len, sizeof(r->answer.trailers) - len, "%s\r\n", line + 1);
     } else if (r->place == HEAD) {
         size_t len = strlen(r->answer.head);
         snprintf(r->answer.head + len, sizeof(r->answer.head) - len, "%s\r\n", line);
@@ -454,8 +482,11 @@ static void read_line(struct corpus_reader *r, const char *file, char *line)
     } else if (r->place == BODY) {
         r->blank_lines += r->body_lines++ > 0 ? 1 : 0;
         for (; r->blank_lines > 0; r->blank_lines--)
-            answer_add(&r->answer, "\n", 1);
-        if (r->answer.hex)
+            if (!r->answer.hex && !r->answer.framed)
+                answer_add(&r->answer, "\n", 1);
+        if (r->answer.framed)
+            answer_add_frame(&r->answer, line);
+        else if (r->answer.hex)
             answer_add_hex(&r->answer, line);
         else if (r->answer.escaped)
             answer_add_escaped(&r->answer, line);
