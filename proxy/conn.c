@@ -180,6 +180,20 @@ bool conn_send_copy(struct conn *conn, const char *at, size_t len)
     return true;
 }
 
+bool conn_send_from(struct conn *conn, struct outq *from, size_t len)
+{
+    while (len > 0) {
+        struct slice first = from->first->slice;
+        if (first.len > len)
+            first.len = (uint32_t)len;
+        if (!conn_send(conn, first))
+            return false;
+        outq_consume(conn->worker, from, first.len);
+        len -= first.len;
+    }
+    return true;
+}
+
 void conn_shutdown_when_sent(struct conn *conn)
 {
     conn->shut_when_sent = true;

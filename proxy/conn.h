@@ -97,6 +97,8 @@ void conn_later(struct conn *conn);
 /* Queue output. Slices are shared, copies are small. False without memory: nothing was queued. */
 bool conn_send(struct conn *conn, struct slice slice);
 bool conn_send_copy(struct conn *conn, const char *at, size_t len);
+/* Moves the first `len` bytes of a queue of the owner's to the end of this one. False without memory: some may have moved. */
+bool conn_send_from(struct conn *conn, struct outq *from, size_t len);
 /* Room for `len` contiguous bytes at the end of the queue; fill them, then conn_send_commit(). NULL without memory. */
 char *conn_send_reserve(struct conn *conn, size_t len);
 void conn_send_commit(struct conn *conn, size_t len);

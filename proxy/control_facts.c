@@ -72,6 +72,11 @@ void control_counters(const struct control *control, struct worker_counters *sum
 #define M(name, kind, help) sum->name += __atomic_load_n(&one->name, __ATOMIC_RELAXED);
         WORKER_METRICS(M)
 #undef M
+#define FAMILY(name, kind, help, first, second)
+#define S(name, first, second) sum->name += __atomic_load_n(&one->name, __ATOMIC_RELAXED);
+        WORKER_SERIES(FAMILY, S)
+#undef S
+#undef FAMILY
     }
 }
 

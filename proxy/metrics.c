@@ -566,6 +566,12 @@ static void write_process(struct page *page, struct control *control)
 #define WORKER_NAME_COUNTER(name) "shunt_" #name "_total"
 #define WORKER_NAME_GAUGE(name)   "shunt_" #name
 
+static void write_series(struct page *page, const char *const names[2], const char *const values[2], uint64_t value)
+{
+    const struct metrics_label labels[] = {{names[0], values[0]}, {names[1], values[1]}, {NULL, NULL}};
+    metrics_text_count(&page->text, labels, value);
+}
+
 static void write_workers(struct page *page, struct control *control)
 {
     struct worker_counters sum = {0};
@@ -575,6 +581,15 @@ static void write_workers(struct page *page, struct control *control)
     metrics_text_count(&page->text, NULL, sum.name);
     WORKER_METRICS(M)
 #undef M
+    const char *names[2];
+#define FAMILY(name, kind, help, first, second)                                                                        \
+    metrics_text_family(&page->text, name, METRICS_##kind, help);                                                      \
+    names[0] = first;                                                                                                  \
+    names[1] = second;
+#define S(name, first, second) write_series(page, names, (const char *[]){first, second}, sum.name);
+    WORKER_SERIES(FAMILY, S)
+#undef S
+#undef FAMILY
 }
 
 static void write_build(struct page *page)

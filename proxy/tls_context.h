@@ -12,10 +12,33 @@
 #include "config/config.h"
 
 struct tls_context;       /* immutable, counted */
+struct tls_tickets;
 typedef struct ssl_st SSL;
 
 /* Any thread; NULL is fine. */
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);
+
+/*
+ * Reads the files. The configuration is not needed afterwards. NULL with a malloc'd sentence in *error: place, fault, remedy.
+ * `tickets`: a reference is taken; NULL: none are given out. `protocols`: what ALPN may choose, HTTP/2 first.
+ */
+struct tls_context *tls_context_of_listener(const struct config_listener *listener, struct tls_tickets *tickets,
+                                            char **error);
+struct tls_context *tls_context_of_backend(const struct config_backend *backend, char **error);
+
+/* When each certificate that the context shows will end. */
+struct tls_expiry {
+    char *path; /* of the certificate's file */
+    int64_t ends_s; /* since 1970 */
+};
+const struct tls_expiry *tls_context_expiries(const struct tls_context *context, uint32_t *count);
+
+/* A new connection's state, as its side asks for; NULL without memory. Worker threads. */
+SSL *tls_context_connection(struct tls_context *context);
+/* Requests may come in early data. */
+bool tls_context_takes_early_data(const struct tls_context *context);
+/* Whatever certificate the backend shows is taken. */
+bool tls_context_is_insecure(const struct tls_context *context);
 
 #endif

@@ -40,10 +40,62 @@
     M(access_log_dropped, COUNTER, "Access log lines dropped because the log was behind")                              \
     M(loop_rounds, COUNTER, "Rounds of the event loop")
 
+/*
+ * Counters of one family that differ in their labels, side by side: a family's name, kind, names of its labels and help, then a line
+ * for each with the values of the labels in the same order. FAMILY(...) opens one, S(member, values...) is a counter of it.
+ */
+#define WORKER_SERIES(FAMILY, S)                                                                                       \
+    FAMILY("shunt_http2_connections_total", COUNTER, "Connections that spoke HTTP/2", "side", NULL)                    \
+    S(h2_down_connections, "downstream", NULL)                                                                         \
+    S(h2_up_connections, "upstream", NULL)                                                                             \
+    FAMILY("shunt_http2_connections_active", GAUGE, "Connections open that speak HTTP/2", "side", NULL)                \
+    S(h2_down_active, "downstream", NULL)                                                                              \
+    S(h2_up_active, "upstream", NULL)                                                                                  \
+    FAMILY("shunt_http2_streams_total", COUNTER, "Streams opened", "side", NULL)                                       \
+    S(h2_down_streams, "downstream", NULL)                                                                             \
+    S(h2_up_streams, "upstream", NULL)                                                                                 \
+    FAMILY("shunt_http2_streams_active", GAUGE, "Streams open", "side", NULL)                                          \
+    S(h2_down_streams_active, "downstream", NULL)                                                                      \
+    S(h2_up_streams_active, "upstream", NULL)                                                                          \
+    FAMILY("shunt_http2_resets_total", COUNTER, "Streams reset, by whom", "side", "by")                                \
+    S(h2_down_resets_peer, "downstream", "peer")                                                                       \
+    S(h2_down_resets_shunt, "downstream", "shunt")                                                                     \
+    S(h2_up_resets_peer, "upstream", "peer")                                                                           \
+    S(h2_up_resets_shunt, "upstream", "shunt")                                                                         \
+    FAMILY("shunt_http2_goaways_total", COUNTER, "Connections somebody said goodbye on, by whom", "side", "by")        \
+    S(h2_down_goaways_peer, "downstream", "peer")                                                                      \
+    S(h2_down_goaways_shunt, "downstream", "shunt")                                                                    \
+    S(h2_up_goaways_peer, "upstream", "peer")                                                                          \
+    S(h2_up_goaways_shunt, "upstream", "shunt")                                                                        \
+    FAMILY("shunt_http2_abuse_total", COUNTER, "Connections ended for what the peer did in bulk", "side", "reason")    \
+    S(h2_down_abuse_resets, "downstream", "resets")                                                                    \
+    S(h2_down_abuse_settings, "downstream", "settings")                                                                \
+    S(h2_down_abuse_ping, "downstream", "ping")                                                                        \
+    S(h2_down_abuse_empty_frames, "downstream", "empty_frames")                                                        \
+    S(h2_down_abuse_continuation, "downstream", "continuation")                                                        \
+    S(h2_down_abuse_header_list, "downstream", "header_list")                                                          \
+    S(h2_down_abuse_priority, "downstream", "priority")                                                                \
+    S(h2_down_abuse_window_updates, "downstream", "window_updates")                                                    \
+    S(h2_down_abuse_stalled, "downstream", "stalled")                                                                  \
+    S(h2_up_abuse, "upstream", "any")                                                                                  \
+    FAMILY("shunt_http2_protocol_errors_total", COUNTER, "Streams and connections ended for what RFC 9113 forbids",    \
+           "side", NULL)                                                                                               \
+    S(h2_down_protocol_errors, "downstream", NULL)                                                                     \
+    S(h2_up_protocol_errors, "upstream", NULL)                                                                         \
+    FAMILY("shunt_http2_ping_timeouts_total", COUNTER, "Connections given up because a PING was not answered", "side", \
+           NULL)                                                                                                       \
+    S(h2_down_ping_timeouts, "downstream", NULL)                                                                       \
+    S(h2_up_ping_timeouts, "upstream", NULL)
+
 struct worker_counters {
 #define M(name, kind, help) uint64_t name;
     WORKER_METRICS(M)
 #undef M
+#define FAMILY(name, kind, help, first, second)
+#define S(name, first, second) uint64_t name;
+    WORKER_SERIES(FAMILY, S)
+#undef S
+#undef FAMILY
 } __attribute__((aligned(64)));
 
 #endif

@@ -23,6 +23,8 @@ struct comparer;
 struct downstream;
 struct exchange;
 struct h1_parser;
+struct h2_block;
+struct h2_fields;
 struct listener;
 struct log;
 struct mirror;
@@ -73,6 +75,9 @@ struct worker {
     struct mirror *free_mirrors;
     struct pair *free_pairs;
     uint32_t free_pair_count;
+    struct h2_block *spare_blocks;
+    uint32_t spare_block_count;
+    struct h2_fields *h2_fields; /* of the header section being sent; NULL before the first */
     struct h1_parser *spare_parsers[8];
     uint32_t spare_parser_count;
     struct pipe_pair pipes[WORKER_PIPES];

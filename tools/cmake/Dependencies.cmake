@@ -8,6 +8,8 @@ pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-i18n icu-uc)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto) # the audit trail's checksums, keyed hashes of values in samples
+pkg_check_modules(SSL REQUIRED IMPORTED_TARGET libssl libcrypto) # TLS
+pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2) # HTTP/2
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)     # webhooks; recorded requests, sent to both sides
 if(SHUNT_TESTS)
   pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
