@@ -393,6 +393,18 @@ static bool keep_body(struct mirror *mirror, struct capture *capture, struct sli
     return true;
 }
 
+/* What stands behind a body: how a gRPC call ended. Without memory the pair is told to be incomparable; the copy is over anyway. */
+static void keep_trailers(struct mirror *mirror, struct capture *capture, struct text trailers)
+{
+    if (trailers.len == 0)
+        return;
+    size_t room = capture->room;
+    if (trailers.len > room - capture->len && !has_memory(mirror->worker, room + CAPTURE_TRAILERS))
+        capture->failed = true;
+    capture_trailers(capture, trailers.at, trailers.len);
+    note_growth(mirror, capture, room);
+}
+
 /* ---- the copy's response ---- */
 
 static void on_ready(struct attempt *attempt)
@@ -435,8 +447,10 @@ static void on_body(struct attempt *attempt, struct slice slice)
 
 static void on_end(struct attempt *attempt, struct text trailers)
 {
-    (void)trailers;
-    end_shadow(mirror_of(attempt), OUTCOME_OK, COPY_ANSWERED);
+    struct mirror *mirror = mirror_of(attempt);
+    if (mirror->pair != NULL)
+        keep_trailers(mirror, &mirror->pair->shadow_capture, trailers);
+    end_shadow(mirror, OUTCOME_OK, COPY_ANSWERED);
 }
 
 static void on_failed(struct attempt *attempt)
@@ -828,6 +842,12 @@ void mirror_primary_body(struct mirror *mirror, struct slice slice)
         give_up(mirror, MIRROR_BODY_TOO_LARGE, COPY_UNKNOWN);
     else
         (void)keep_body(mirror, capture, slice);
+}
+
+void mirror_primary_trailers(struct mirror *mirror, struct text trailers)
+{
+    if (mirror->pair != NULL)
+        keep_trailers(mirror, &mirror->pair->primary_capture, trailers);
 }
 
 void mirror_fell_back(struct mirror *mirror, unsigned status)

@@ -30,6 +30,8 @@ void mirror_body_end(struct mirror *mirror, struct text trailers);
 /* The primary's response as it comes. */
 void mirror_primary_head(struct mirror *mirror, unsigned status, struct text lines);
 void mirror_primary_body(struct mirror *mirror, struct slice slice);
+/* Behind the last of the body, before mirror_primary_end(). Never ends the mirror. */
+void mirror_primary_trailers(struct mirror *mirror, struct text trailers);
 /* The side that was asked first has failed and the other is asked: its status, or 0. */
 void mirror_fell_back(struct mirror *mirror, unsigned status);
 /* The exchange is over; the mirror forgets it. */

@@ -30,6 +30,32 @@ static void keeps_head_and_body(void **state)
     capture_done(&c);
 }
 
+static void keeps_trailers_behind_the_body(void **state)
+{
+    static const char trailers[] = "grpc-status: 0\r\n";
+    char many[CAPTURE_TRAILERS + 100];
+    struct capture c;
+    (void)state;
+    capture_init(&c);
+    capture_reset(&c, 4);
+    capture_head(&c, 200, head, sizeof(head) - 1);
+    capture_body(&c, "hello world", 11);
+    capture_trailers(&c, trailers, sizeof(trailers) - 1);
+    capture_end(&c, OUTCOME_OK, 1);
+    assert_int_equal(c.len, c.head_len + 4);
+    assert_int_equal(c.trailers_len, sizeof(trailers) - 1);
+    assert_memory_equal(c.at + c.head_len, "hellgrpc-status: 0\r\n", 4 + c.trailers_len);
+    capture_reset(&c, 4);
+    assert_int_equal(c.trailers_len, 0);
+    memset(many, 'x', sizeof(many));
+    memcpy(many + 10, "\r\n", 2); /* the first line is the only one that ends in time */
+    capture_trailers(&c, many, sizeof(many));
+    assert_int_equal(c.trailers_len, 12);
+    capture_trailers(&c, "", 0);
+    assert_int_equal(c.trailers_len, 0);
+    capture_done(&c);
+}
+
 /* Beyond max_body the beginning stays, and the digest covers all, however it was cut into pieces. */
 static void digests_what_it_does_not_keep(void **state)
 {
@@ -215,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_head_and_body),
+        cmocka_unit_test(keeps_trailers_behind_the_body),
         cmocka_unit_test(digests_what_it_does_not_keep),
         cmocka_unit_test(of_a_request_the_beginning_is_kept_without_a_digest),
         cmocka_unit_test(growth_is_known_before),
