@@ -192,6 +192,8 @@ enum obstacle body_compare_grpc(struct body_judge *judge, const struct rules *ru
     struct grpc_type types[2];
     bool truncated = primary->truncated || shadow->truncated, apart;
     enum coding_result read = read_streams(judge, bodies, types);
+    if (judge->streams[0].too_many || judge->streams[1].too_many)
+        return OBSTACLE_TOO_COMPLEX;
     if (read != CODING_DONE)
         return body_obstacle_of_coding(read);
     enum obstacle obstacle = compare_outcomes(judge, rules, bodies, &apart, list);

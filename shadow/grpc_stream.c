@@ -96,8 +96,10 @@ static enum coding_result undo_base64(struct grpc_stream *s, struct span *body)
 
 static enum coding_result add_part(struct grpc_stream *s, struct span bytes, enum node_fault fault)
 {
-    if (s->count == GRPC_MESSAGES)
+    if (s->count == GRPC_MESSAGES) {
+        s->too_many = true;
         return CODING_TOO_LARGE;
+    }
     if (s->count == s->room) {
         uint32_t room = s->room == 0 ? PARTS_FIRST : s->room * 2;
         struct protobuf_part *parts = realloc(s->parts, room * sizeof(*parts));
@@ -185,7 +187,7 @@ enum coding_result grpc_stream_read(struct grpc_stream *s, struct grpc_type type
                                     struct span encoding, size_t limit)
 {
     s->count = 0;
-    s->cut_off = s->ended = false;
+    s->cut_off = s->ended = s->too_many = false;
     s->trailers = (struct span){"", 0};
     s->unpacked_len = 0;
     enum coding_result result = type.base64 ? undo_base64(s, &body) : CODING_DONE;

@@ -27,6 +27,7 @@ struct grpc_stream {             /* buffers that are used again; a zeroed struct
     uint32_t count, room;
     bool cut_off;         /* the last part is the beginning of a message, or of what is none */
     bool ended;           /* trailers came: nothing may follow */
+    bool too_many;        /* more than GRPC_MESSAGES */
     struct span trailers; /* of gRPC-Web: lines "name: value\r\n"; empty where none came */
     char *decoded;        /* owned: the body without base64 */
     size_t decoded_room;
@@ -43,7 +44,7 @@ enum {
  * Reads a body. `encoding`: the value of the header grpc-encoding. `limit`: bytes that compressed messages may become
  * together. A message that is compressed and cannot be read becomes a part with NODE_NOT_DECODED, one that is not all
  * there NODE_CUT_OFF. The body is borrowed as long as the parts are used. CODING_DONE, or what stood in the way:
- * CODING_UNKNOWN, _TOO_LARGE, _NO_MEMORY.
+ * CODING_UNKNOWN, _TOO_LARGE (also of `too_many` messages), _NO_MEMORY.
  */
 enum coding_result grpc_stream_read(struct grpc_stream *stream, struct grpc_type type, struct span body,
                                     struct span encoding, size_t limit);

@@ -3,6 +3,8 @@
  */
 #include "tests/shadow/pairs.h"
 
+#include <unistd.h>
+
 #include "shadow/rules.h"
 
 /* A route with one rule of each kind. */
@@ -152,6 +154,58 @@ static void notices_every_change(void **state)
     rules_free(rules);
 }
 
+static void copy_file(const char *from, const char *to, bool half)
+{
+    char text[16 * 1024];
+    FILE *in = fopen(from, "re"), *out = fopen(to, "we");
+    assert_non_null(in);
+    assert_non_null(out);
+    size_t len = fread(text, 1, sizeof(text), in);
+    len = half ? len / 2 - 100 : len;
+    assert_int_equal(fwrite(text, 1, len, out), len);
+    fclose(in);
+    assert_int_equal(fclose(out), 0);
+}
+
+/* A descriptor set that is none is named in the report like a rule that is none; once it is written anew, the rules of
+ * the route are others. */
+static void a_descriptor_set_that_is_none(void **state)
+{
+    static const char orders[] = "tests/shadow/corpus/orders.protoset";
+    char path[] = "/tmp/shunt-rules-XXXXXX", expected[256];
+    struct test_route t;
+    int file = mkstemp(path);
+    (void)state;
+    assert_true(file >= 0);
+    close(file);
+    test_route_init(&t, "r");
+    struct rules *without = rules_new(&t.route);
+    t.route.shadow.compare.descriptor_set = path;
+    assert_false(rules_are_of(without, &t.route));
+    copy_file(orders, path, true);
+    struct rules *half = rules_new(&t.route);
+    assert_null(half->descriptors);
+    assert_int_equal(half->refused_count, 1);
+    snprintf(expected, sizeof(expected), "descriptor_set %s: is no FileDescriptorSet", path);
+    assert_memory_equal(half->refused[0], expected, strlen(expected));
+    assert_true(rules_are_of(half, &t.route));
+    copy_file(orders, path, false);
+    assert_false(rules_are_of(half, &t.route));
+    struct rules *whole = rules_new(&t.route);
+    assert_non_null(whole->descriptors);
+    assert_int_equal(whole->refused_count, 0);
+    assert_int_equal(unlink(path), 0);
+    assert_false(rules_are_of(whole, &t.route));
+    struct rules *gone = rules_new(&t.route);
+    assert_int_equal(gone->refused_count, 1);
+    snprintf(expected, sizeof(expected), "descriptor_set %s: cannot be opened: No such file or directory", path);
+    assert_string_equal(gone->refused[0], expected);
+    rules_free(without);
+    rules_free(half);
+    rules_free(whole);
+    rules_free(gone);
+}
+
 /* Beyond RULES_MAX rules still work; only whether they do is not counted. */
 static void more_rules_than_texts(void **state)
 {
@@ -206,9 +260,10 @@ static void hits_are_of_one_pair(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_rule_has_a_text), cmocka_unit_test(bad_rules_are_refused_and_named),
-        cmocka_unit_test(each_has_its_serial),   cmocka_unit_test(notices_every_change),
-        cmocka_unit_test(more_rules_than_texts), cmocka_unit_test(hits_are_of_one_pair),
+        cmocka_unit_test(every_rule_has_a_text),         cmocka_unit_test(bad_rules_are_refused_and_named),
+        cmocka_unit_test(each_has_its_serial),           cmocka_unit_test(notices_every_change),
+        cmocka_unit_test(a_descriptor_set_that_is_none), cmocka_unit_test(more_rules_than_texts),
+        cmocka_unit_test(hits_are_of_one_pair),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
