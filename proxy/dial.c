@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "proxy/h1_client.h"
+#include "proxy/h2_client.h"
 
 enum {
     SHARE_MOST = 100, /* attempts that wait for one connection: what most servers take at once (RFC 9113 section 6.5.2) */
@@ -119,11 +120,18 @@ static void place_rest(struct dial *dial)
     }
 }
 
+/* In clear nothing is negotiated: what is not known to speak HTTP/2 is asked in HTTP/1.1. */
+static enum config_protocol protocol_of(const struct dial *dial)
+{
+    const struct upstream *upstream = dial->endpoint->upstream;
+    return upstream != NULL && upstream->config->protocol == PROTOCOL_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_HTTP1;
+}
+
 static void established(struct dial *dial)
 {
     struct endpoint *endpoint = dial->endpoint;
-    endpoint->speaks = PROTOCOL_HTTP1;
-    if (!h1_client_adopt(dial)) {
+    endpoint->speaks = protocol_of(dial);
+    if (!(endpoint->speaks == PROTOCOL_HTTP2 ? h2_client_adopt(dial) : h1_client_adopt(dial))) {
         fail(dial, OUTCOME_OVERLOADED, "no memory for a connection to the backend");
         return;
     }

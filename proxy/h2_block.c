@@ -339,15 +339,21 @@ enum h2_block_result h2_block_request(struct h2_block *block, struct h1_parser *
     return H2_BLOCK_DONE;
 }
 
-static struct slice write_response(struct h2_block *block)
+static struct slice write_response(struct h2_block *block, struct text accept)
 {
     struct slice text = take_text(block);
     if (text.chunk == NULL)
         return text;
     char *to = text.chunk->data;
+    struct text status = pseudo_of(block, PSEUDO_STATUS);
+    bool granted = accept.len > 0 && status.len == 3 && status.at[0] == '2';
     to = APPEND(to, "HTTP/1.1 ");
-    to = append(to, pseudo_of(block, PSEUDO_STATUS));
+    to = granted ? APPEND(to, "101") : append(to, status);
     to = APPEND(to, " \r\n");
+    if (granted) {
+        to = APPEND(to, "connection: upgrade\r\nupgrade: websocket\r\n");
+        to = append_field(to, (struct text){ "sec-websocket-accept", 20 }, accept);
+    }
     to = append(to, (struct text){ block->lines.at, block->lines.len });
     to = APPEND(to, "\r\n");
     end_text(&text, to);
@@ -355,13 +361,13 @@ static struct slice write_response(struct h2_block *block)
 }
 
 enum h2_block_result h2_block_response(struct h2_block *block, struct h1_parser *parser, const struct config_limits *limits,
-                                       bool to_head, bool ended, struct head *head, struct slice *text)
+                                       bool to_head, bool ended, struct text accept, struct head *head, struct slice *text)
 {
     h1_parser_start_response(parser, limits, to_head);
     text->chunk = NULL;
     if (block->too_large)
         return refuse(parser, H1_FAULT_HEAD_TOO_LARGE, false);
-    *text = write_response(block);
+    *text = write_response(block, accept);
     enum h2_block_result result = parse(parser, text, head);
     if (result != H2_BLOCK_DONE)
         return result;

@@ -44,9 +44,10 @@ enum h2_block_result { H2_BLOCK_DONE, H2_BLOCK_BAD, H2_BLOCK_NO_MEMORY };
  */
 enum h2_block_result h2_block_request(struct h2_block *block, struct h1_parser *parser, const struct config_limits *limits,
                                       bool ended, struct head *head, struct slice *text);
-/* `to_head`: the response answers a HEAD. */
+/* `to_head`: the response answers a HEAD. `accept`: it answers an extended CONNECT, and when it grants that it reads as the 101 it
+ * stands for, with this Sec-WebSocket-Accept; len 0: it does not. */
 enum h2_block_result h2_block_response(struct h2_block *block, struct h1_parser *parser, const struct config_limits *limits,
-                                       bool to_head, bool ended, struct head *head, struct slice *text);
+                                       bool to_head, bool ended, struct text accept, struct head *head, struct slice *text);
 /* Trailers as lines "name: value\r\n", those left out that may not be trailers (RFC 9110 section 6.5.1); lives in the block. */
 struct text h2_block_trailers(struct h2_block *block);
 

@@ -11,6 +11,10 @@
 struct dial;
 struct h2_client;
 
+enum { H2_FREE_REQUESTS = 512 }; /* kept by a worker for the next streams */
+
+extern const struct client_codec h2_client_codec;
+
 /* The dial's connection stands, and is ours from here on, with as many of its attempts as the backend takes at once. False without
  * memory: nothing has changed. */
 bool h2_client_adopt(struct dial *dial);
@@ -21,5 +25,8 @@ bool h2_client_has_room(const struct endpoint *endpoint);
 void h2_client_retire_all(struct endpoint *endpoint);
 /* Closes those without a stream; how many. */
 uint32_t h2_client_close_idle(struct endpoint *endpoint);
+
+/* The worker ends: frees what it kept. */
+void h2_clients_done(struct worker *worker);
 
 #endif

@@ -57,6 +57,7 @@ static bool begin(struct h2_fields *fields, struct text text)
     if (!make_room(fields, text.len + STATUS_DIGITS + 1, count > FIRST_FIELDS ? count : FIRST_FIELDS))
         return false;
     fields->count = 0;
+    fields->websocket = false;
     fields->websocket_key = (struct text){ NULL, 0 };
     if (text.len > 0)
         memcpy(fields->text, text.at, text.len);
@@ -180,7 +181,7 @@ bool h2_fields_request(struct h2_fields *fields, struct text head, bool tls)
     struct text path = { target, (uint32_t)(behind - target) };
     struct text scheme = { tls ? "https" : "http", tls ? 5 : 4 };
     struct text host = { NULL, 0 };
-    bool websocket = take_websocket(fields, lines, end);
+    bool websocket = fields->websocket = take_websocket(fields, lines, end);
     if (websocket)
         method = (struct text){ "CONNECT", 7 };
     PSEUDO(fields, ":method", method);

@@ -18,7 +18,8 @@ struct h2_fields {
     size_t room;
     char *text; /* copies that names and values point into */
     size_t text_len, text_room;
-    struct text websocket_key; /* of a request that asks for an upgrade to websocket; in the text given */
+    bool websocket;            /* the request asks for an upgrade to that, */
+    struct text websocket_key; /* with this Sec-WebSocket-Key, which is not among the fields */
 };
 
 /* Each makes *fields anew; valid until the next. False without memory. The text must be whole and sound: it is what our own writers

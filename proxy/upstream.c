@@ -11,6 +11,7 @@
 
 #include "proxy/dial.h"
 #include "proxy/h1_client.h"
+#include "proxy/h2_client.h"
 #include "proxy/worker_inside.h"
 
 struct upstream_set {
@@ -156,6 +157,15 @@ static bool close_one_idle(struct upstream *upstream)
     return false;
 }
 
+/* Does, or may, a connection to the endpoint carry many exchanges at once? With TLS ALPN says so, as last time until it says
+ * something else. */
+static bool is_shared(const struct upstream *upstream, const struct endpoint *endpoint)
+{
+    if (upstream->config->protocol != PROTOCOL_AUTO)
+        return upstream->config->protocol == PROTOCOL_HTTP2;
+    return upstream->config->tls != NULL && endpoint->speaks != PROTOCOL_HTTP1;
+}
+
 /* Puts the attempt on a connection if one is to be had. False: it has to wait. */
 static bool place(struct attempt *attempt)
 {
@@ -166,6 +176,8 @@ static bool place(struct attempt *attempt)
         attempt_fail(attempt, OUTCOME_CONNECT_FAILED, "the backend's name has not been resolved");
         return true;
     }
+    if (is_shared(upstream, endpoint) && (h2_client_take(endpoint, attempt) || dial_join(endpoint, attempt)))
+        return true;
     struct h1_client *idle = attempt->fresh ? NULL : take_idle(upstream, endpoint);
     if (idle != NULL) {
         h1_client_reuse(idle, attempt);
@@ -237,7 +249,7 @@ static bool has_room(const struct upstream *upstream)
     if (upstream->open < upstream->limit)
         return true;
     for (const struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = endpoint->next) {
-        if (!endpoint->gone && endpoint->idle != NULL)
+        if (!endpoint->gone && (endpoint->idle != NULL || h2_client_has_room(endpoint)))
             return true;
     }
     return false;
@@ -262,6 +274,14 @@ void upstream_release(struct upstream *upstream)
 
 /* ---- the set ---- */
 
+/* What is under way on the endpoint's connections ends there; nothing new begins. */
+static void close_unused(struct endpoint *endpoint)
+{
+    while (endpoint->idle != NULL)
+        h1_client_close(endpoint->idle);
+    h2_client_retire_all(endpoint);
+}
+
 static void upstream_drop(struct upstream *upstream)
 {
     while (upstream->first_waiting != NULL) {
@@ -273,8 +293,7 @@ static void upstream_drop(struct upstream *upstream)
     for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = next) {
         next = endpoint->next;
         endpoint->open++; /* keep it while its connections go */
-        while (endpoint->idle != NULL)
-            h1_client_close(endpoint->idle);
+        close_unused(endpoint);
         endpoint->gone = true;
         endpoint->upstream = NULL;
         endpoint->open--;
@@ -344,8 +363,7 @@ static void upstream_adopt(struct upstream *upstream, const struct config_backen
         }
         endpoint->gone = true;
         endpoint->open++;
-        while (endpoint->idle != NULL)
-            h1_client_close(endpoint->idle);
+        close_unused(endpoint);
         endpoint->open--;
         endpoint_free_if_unused(endpoint);
     }
@@ -471,6 +489,11 @@ uint32_t upstream_set_close_idle(struct upstream_set *set, enum upstream_use use
         struct upstream *upstream = set->at[i * UPSTREAM_USES + use];
         while (close_one_idle(upstream))
             closed++;
+        struct endpoint *next;
+        for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = next) {
+            next = endpoint->next;
+            closed += h2_client_close_idle(endpoint);
+        }
     }
     return closed;
 }

@@ -17,6 +17,9 @@
 
 #include "proxy/h1.h"
 #include "proxy/downstream.h"
+#include "proxy/h2_block.h"
+#include "proxy/h2_client.h"
+#include "proxy/h2_fields.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/mirror.h"
@@ -369,6 +372,11 @@ static void worker_free(struct worker *worker)
     free_retired(worker);
     mirrors_done(worker);
     exchanges_done(worker);
+    h2_clients_done(worker);
+    h2_blocks_done(worker);
+    if (worker->h2_fields != NULL)
+        h2_fields_done(worker->h2_fields);
+    free(worker->h2_fields);
     pipes_done(worker);
     access_log_free(worker->access_log);
     while (worker->spare_parser_count > 0)
