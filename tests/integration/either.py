@@ -129,11 +129,11 @@ def client(address, version, tls=False):
 
 
 def interim_of(reply):
-    """[(status, fields)] of the replies 1xx, names in lower case."""
+    """[(status, fields)] of the replies 1xx, names in lower case; Via, which shunt adds, left out."""
     found = []
     for one in reply.interim:
         if isinstance(one, list):
             found.append((int(dict(one)[b":status"]), [field for field in one if not field[0].startswith(b":")]))
         else:
             found.append((one.status, [(name.lower(), value) for name, value in one.fields]))
-    return found
+    return [(status, [field for field in fields if field[0] != b"via"]) for status, fields in found]

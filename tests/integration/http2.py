@@ -147,6 +147,7 @@ class Stream:
         self.send_window = send_window
         self.receive_window = WINDOW
         self.owed = 0  # bytes taken and not yet given back as credit
+        self.answered = False  # a backend has sent all it wants to
 
     @property
     def over(self):
@@ -669,6 +670,7 @@ class H2Conn(Connection):
         self.peer, self.number_ = peer, number
         self.jobs = []
         self.requests = {}
+        self.most = 0  # streams that were open at once
 
     def _lost(self):
         raise PeerGone()
@@ -718,12 +720,17 @@ class H2Conn(Connection):
     def _on_head(self, stream, is_trailer):
         if is_trailer:
             return
+        self.most = max(self.most, sum(not self._is_done(one) for one in self.streams.values()))
         request_ = H2Request(self, stream)
         self.requests[stream.number] = stream.request = request_
         self.peer.note_request(request_)
         job = self.peer.on_head(self, request_)
         if job is not None:
             self.jobs.append(job)
+
+    @staticmethod
+    def _is_done(stream):
+        return stream.reset is not None or stream.answered
 
     def _on_end(self, stream):
         stream.request.complete = True
@@ -749,6 +756,7 @@ class H2Conn(Connection):
             return
         self.head(stream.number, fields, end=bare)
         if bare:
+            stream.answered = True
             return
         for piece in pieces:
             view = memoryview(piece)
@@ -763,6 +771,7 @@ class H2Conn(Connection):
                     yield
         if stream.reset is not None:
             return
+        stream.answered = True
         if answer.code is not None:
             self.send(reset(stream.number, answer.code))
         elif answer.trailers:

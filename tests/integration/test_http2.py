@@ -161,8 +161,9 @@ class Translation(Case):
     @translated_and_encrypted
     def test_a_backend_that_breaks_off_is_noticed(self, front, back, tls):
         """Inside the body: HTTP/2 hears RST_STREAM and its connection goes on; HTTP/1.1 gets no whole message."""
-        shunt = self.begin(back, lambda request_: Answer(b"half", length=8 if request_.target == "/known" else None,
-                                                         code=INTERNAL_ERROR) if request_.target != "/ok" else Answer(b"ok"), tls)
+        answers = {"/known": lambda: Answer(b"half", length=8, code=INTERNAL_ERROR),
+                   "/unknown": lambda: Answer(iter([b"half"]), code=INTERNAL_ERROR), "/ok": lambda: Answer(b"ok")}
+        shunt = self.begin(back, lambda request_: answers[request_.target](), tls)
         for path in ("/known", "/unknown"):
             with client(shunt.address, front, tls) as one:
                 reply = one.get(path)
