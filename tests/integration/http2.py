@@ -670,7 +670,7 @@ class H2Conn(Connection):
         self.peer, self.number_ = peer, number
         self.jobs = []
         self.requests = {}
-        self.most = 0  # streams that were open at once
+        self.live, self.most = [], 0  # streams that are open, and how many were at once
 
     def _lost(self):
         raise PeerGone()
@@ -720,17 +720,14 @@ class H2Conn(Connection):
     def _on_head(self, stream, is_trailer):
         if is_trailer:
             return
-        self.most = max(self.most, sum(not self._is_done(one) for one in self.streams.values()))
+        self.live = [one for one in self.live if one.reset is None and not one.answered] + [stream]
+        self.most = max(self.most, len(self.live))
         request_ = H2Request(self, stream)
         self.requests[stream.number] = stream.request = request_
         self.peer.note_request(request_)
         job = self.peer.on_head(self, request_)
         if job is not None:
             self.jobs.append(job)
-
-    @staticmethod
-    def _is_done(stream):
-        return stream.reset is not None or stream.answered
 
     def _on_end(self, stream):
         stream.request.complete = True
