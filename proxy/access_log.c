@@ -239,7 +239,9 @@ static char *put_line(struct access_log *access_log, char *to, const struct acce
     to = put_text(to, record->method, TEXT_MOST);
     to = PUT(to, ",\"target\":");
     to = put_target(to, record->samples, record->target);
-    to = PUT(to, ",\"version\":\"1.");
+    to = PUT(to, ",\"version\":\"");
+    to = put_number(to, record->version_major);
+    *to++ = '.';
     to = put_number(to, record->version_minor);
     to = PUT(to, "\",\"host\":");
     to = put_text(to, record->host, TEXT_MOST);

@@ -178,19 +178,24 @@ bool h2_block_add(struct h2_block *block, struct text name, struct text value)
     return add_line(block, name, value);
 }
 
-uint32_t h2_block_count(const struct h2_block *block)
-{
-    return block->fields;
-}
-
-/* ---- as text ---- */
-
 static struct text pseudo_of(const struct h2_block *block, enum pseudo which)
 {
     if (!block->has[which])
         return (struct text){ NULL, 0 };
     return (struct text){ block->pseudo.at + block->pseudo_at[which], block->pseudo_len[which] };
 }
+
+bool h2_block_asks_head(const struct h2_block *block)
+{
+    return text_equals(pseudo_of(block, PSEUDO_METHOD), "HEAD", 4);
+}
+
+uint32_t h2_block_count(const struct h2_block *block)
+{
+    return block->fields;
+}
+
+/* ---- as text ---- */
 
 static char *append(char *to, struct text text)
 {
@@ -313,6 +318,13 @@ static enum h2_block_result parse(struct h1_parser *parser, struct slice *text, 
     return H2_BLOCK_BAD;
 }
 
+/* Methods whose requests are to say so when they have no content: RFC 9110 section 8.6. Others may, and then keep it. */
+static bool expects_body(const struct head *head)
+{
+    return head->has_content_length || text_equals(head->method, "POST", 4) || text_equals(head->method, "PUT", 3) ||
+           text_equals(head->method, "PATCH", 5);
+}
+
 enum h2_block_result h2_block_request(struct h2_block *block, struct h1_parser *parser, const struct config_limits *limits,
                                       bool ended, struct head *head, struct slice *text)
 {
@@ -332,10 +344,11 @@ enum h2_block_result h2_block_request(struct h2_block *block, struct h1_parser *
     if (connect)
         head->framing = FRAMING_NONE; /* what comes is the tunnel's */
     else if (ended)
-        head->framing = FRAMING_NONE;
+        head->framing = expects_body(head) ? FRAMING_LENGTH : FRAMING_NONE;
     else if (!head->has_content_length)
         head->framing = FRAMING_CHUNKED;
     head->keep_alive = true;
+    head->http2 = true;
     return H2_BLOCK_DONE;
 }
 
@@ -374,6 +387,7 @@ enum h2_block_result h2_block_response(struct h2_block *block, struct h1_parser 
     const char *reason = h1_reason(head->status);
     head->reason = (struct text){ reason, (uint32_t)strlen(reason) };
     head->keep_alive = true;
+    head->http2 = true;
     if (ended)
         head->framing = FRAMING_NONE;
     else if (head->framing == FRAMING_UNTIL_CLOSE)

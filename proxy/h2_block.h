@@ -31,6 +31,8 @@ void h2_blocks_done(struct worker *worker);
 bool h2_block_add(struct h2_block *block, struct text name, struct text value);
 /* How many fields have come. */
 uint32_t h2_block_count(const struct h2_block *block);
+/* It is a request by HEAD so far: no answer has content, not even one that refuses it. */
+bool h2_block_asks_head(const struct h2_block *block);
 
 enum h2_block_result { H2_BLOCK_DONE, H2_BLOCK_BAD, H2_BLOCK_NO_MEMORY };
 

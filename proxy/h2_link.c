@@ -32,8 +32,9 @@ static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t len
     struct h2_link *link = context;
     if (link->conn->out.bytes >= QUEUE_MOST)
         return NGHTTP2_ERR_WOULDBLOCK;
-    if (!conn_send_copy(link->conn, (const char *)data, length))
+    if (link->conn->closed || !conn_send_copy(link->conn, (const char *)data, length))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
+    link->queued += length;
     return (ssize_t)length;
 }
 
@@ -76,12 +77,24 @@ static int on_send_body(nghttp2_session *session, nghttp2_frame *frame, const ui
     struct h2_stream *stream = source->ptr;
     if (link->conn->out.bytes >= QUEUE_MOST)
         return NGHTTP2_ERR_WOULDBLOCK;
-    if (!conn_send_copy(link->conn, (const char *)head, FRAME_HEAD) || !conn_send_from(link->conn, &stream->out, length))
+    if (link->conn->closed || !conn_send_copy(link->conn, (const char *)head, FRAME_HEAD) ||
+        !conn_send_from(link->conn, &stream->out, length))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
+    link->queued += FRAME_HEAD + length;
+    h2_guard_work(&link->guard);
     if (stream->want_drained && stream->out.bytes == 0) {
         stream->want_drained = false;
         link->events->on_drained(link, stream);
     }
+    return 0;
+}
+
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *context)
+{
+    (void)session;
+    struct h2_link *link = context;
+    if (link->events->on_sent != NULL)
+        link->events->on_sent(link, frame);
     return 0;
 }
 
@@ -95,6 +108,68 @@ nghttp2_data_provider h2_stream_body(struct h2_stream *stream)
 static struct h2_stream *stream_of(struct h2_link *link, int32_t id)
 {
     return nghttp2_session_get_stream_user_data(link->session, id);
+}
+
+void h2_link_calm(struct h2_link *link, enum h2_abuse what)
+{
+    if (link->calmed)
+        return;
+    link->calmed = true;
+    link->events->on_abuse(link, what);
+    (void)nghttp2_session_terminate_session(link->session, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+void h2_link_note(struct h2_link *link, enum h2_abuse what)
+{
+    if (!h2_guard_allows(&link->guard, what, worker_now_ms(link->conn->worker)))
+        h2_link_calm(link, what);
+}
+
+/* What costs the peer nine bytes and us more. Frames of data are looked at when they are whole: see is_empty(). */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *context)
+{
+    (void)session;
+    struct h2_link *link = context;
+    bool ack = (head->flags & NGHTTP2_FLAG_ACK) != 0;
+    switch (head->type) {
+    case NGHTTP2_DATA:
+        h2_guard_work(&link->guard);
+        break;
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_CONTINUATION:
+        h2_guard_work(&link->guard);
+        if (head->length == 0)
+            h2_link_note(link, H2_ABUSE_EMPTY_FRAMES);
+        break;
+    case NGHTTP2_SETTINGS:
+        if (!ack)
+            h2_link_note(link, H2_ABUSE_SETTINGS);
+        break;
+    case NGHTTP2_PING:
+        h2_link_note(link, H2_ABUSE_PING);
+        break;
+    case NGHTTP2_PRIORITY:
+        h2_link_note(link, H2_ABUSE_PRIORITY);
+        break;
+    case NGHTTP2_WINDOW_UPDATE:
+        h2_link_note(link, H2_ABUSE_WINDOW_UPDATES);
+        break;
+    case NGHTTP2_RST_STREAM:
+        if (stream_of(link, head->stream_id) == NULL)
+            h2_link_note(link, H2_ABUSE_EMPTY_FRAMES);
+        break;
+    default:
+        h2_link_note(link, H2_ABUSE_EMPTY_FRAMES);
+        break;
+    }
+    return link->conn->closed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* Padding is not counted as something. */
+static bool is_empty(const nghttp2_frame *frame)
+{
+    return frame->hd.type == NGHTTP2_DATA && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 &&
+           frame->hd.length == frame->data.padlen;
 }
 
 static bool is_section(const nghttp2_frame *frame)
@@ -120,6 +195,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
                      const uint8_t *value, size_t value_len, uint8_t flags, void *context)
 {
+    (void)session;
     (void)flags;
     struct h2_link *link = context;
     if (!is_section(frame) || link->block == NULL)
@@ -127,8 +203,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (h2_block_add(link->block, (struct text){ (const char *)name, (uint32_t)name_len },
                      (struct text){ (const char *)value, (uint32_t)value_len }))
         return 0;
-    link->events->on_abuse(link, H2_ABUSE_HEADER_LIST);
-    (void)nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);
+    h2_link_calm(link, H2_ABUSE_HEADER_LIST);
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -155,6 +230,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         if (stream != NULL)
             link->events->on_end(link, stream);
     }
+    if (is_empty(frame))
+        h2_link_note(link, H2_ABUSE_EMPTY_FRAMES);
     if (link->events->on_frame != NULL)
         link->events->on_frame(link, frame);
     return 0;
@@ -199,6 +276,8 @@ static void make_callbacks(void)
     }
     nghttp2_session_callbacks_set_send_callback(callbacks, on_send);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_body);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
@@ -255,6 +334,27 @@ bool h2_link_window(struct h2_link *link, size_t bytes)
     return nghttp2_session_set_local_window_size(link->session, NGHTTP2_FLAG_NONE, 0, (int32_t)bytes) == 0;
 }
 
+/* Where nghttp2 gives up without a GOAWAY of its own. */
+static void say_why(struct h2_link *link, int error)
+{
+    switch (error) {
+    case NGHTTP2_ERR_FLOODED:
+        h2_link_calm(link, H2_ABUSE_PING);
+        break;
+    case NGHTTP2_ERR_TOO_MANY_SETTINGS:
+        h2_link_calm(link, H2_ABUSE_SETTINGS);
+        break;
+    case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS:
+        h2_link_calm(link, H2_ABUSE_CONTINUATION);
+        break;
+    default:
+        (void)nghttp2_session_terminate_session(link->session, error == NGHTTP2_ERR_BAD_CLIENT_MAGIC
+                                                                   ? NGHTTP2_PROTOCOL_ERROR
+                                                                   : NGHTTP2_INTERNAL_ERROR);
+        break;
+    }
+}
+
 bool h2_link_feed(struct h2_link *link, struct slice bytes)
 {
     link->heard_ms = worker_now_ms(link->conn->worker);
@@ -265,8 +365,11 @@ bool h2_link_feed(struct h2_link *link, struct slice bytes)
     link->feeding = false;
     chunk_unref(link->input);
     link->input = NULL;
-    if (!link->conn->closed)
-        h2_link_wake(link);
+    if (link->conn->closed)
+        return false;
+    h2_link_wake(link);
+    if (taken < 0)
+        say_why(link, (int)taken);
     return taken >= 0 && (size_t)taken == bytes.len;
 }
 

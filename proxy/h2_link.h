@@ -18,6 +18,7 @@
 #include "proxy/h2.h"
 #include "proxy/h2_block.h"
 #include "proxy/h2_fields.h"
+#include "proxy/h2_guard.h"
 #include "proxy/worker_inside.h"
 
 struct h2_link;
@@ -35,19 +36,6 @@ struct h2_stream {
     bool paused;
 };
 
-/* What peers do in bulk to do harm. */
-enum h2_abuse {
-    H2_ABUSE_RESETS,
-    H2_ABUSE_SETTINGS,
-    H2_ABUSE_PING,
-    H2_ABUSE_EMPTY_FRAMES,
-    H2_ABUSE_CONTINUATION,
-    H2_ABUSE_HEADER_LIST,
-    H2_ABUSE_PRIORITY,
-    H2_ABUSE_WINDOW_UPDATES,
-    H2_ABUSE_STALLED,
-};
-
 /* What the sides do differently. A stream is what was given as stream user data. */
 struct h2_link_events {
     void (*on_begin)(struct h2_link *link, int32_t id);                       /* a header section begins; link->block is empty */
@@ -59,6 +47,7 @@ struct h2_link_events {
     void (*on_abuse)(struct h2_link *link, enum h2_abuse what);              /* found here; the GOAWAY is on its way */
     void (*on_frame)(struct h2_link *link, const nghttp2_frame *frame);       /* any whole frame, after the above; NULL: not asked */
     void (*on_refused)(struct h2_link *link, const nghttp2_frame *frame, int error); /* a frame that breaks the rules; NULL: not asked */
+    void (*on_sent)(struct h2_link *link, const nghttp2_frame *frame);        /* any of ours is in the queue; NULL: not asked */
 };
 
 struct h2_link {
@@ -70,6 +59,9 @@ struct h2_link {
     uint64_t heard_ms;         /* when the peer last said anything */
     bool pinged;               /* and was asked since whether it is there */
     bool feeding;              /* inside nghttp2: the session may not be freed */
+    bool calmed;               /* it did too much of something: the GOAWAY is on its way */
+    uint64_t queued;           /* bytes given to the connection's queue, ever */
+    struct h2_guard guard;
 };
 
 /* Makes the session. `settings` go out first. False without memory. */
@@ -85,6 +77,10 @@ bool h2_link_feed(struct h2_link *link, struct slice bytes);
 bool h2_link_fill(struct h2_link *link);
 /* Nothing more is expected either way: the connection may be closed once its queue is empty. */
 bool h2_link_is_over(const struct h2_link *link);
+/* The peer does too much of something: on_abuse, and GOAWAY(ENHANCE_YOUR_CALM). Once. */
+void h2_link_calm(struct h2_link *link, enum h2_abuse what);
+/* One more frame, or stream, of a kind that is bounded. */
+void h2_link_note(struct h2_link *link, enum h2_abuse what);
 /* There is something for h2_link_fill(). */
 void h2_link_wake(struct h2_link *link);
 

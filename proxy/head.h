@@ -38,6 +38,7 @@ struct head {
     struct text reason;
     /* both */
     uint8_t minor;   /* HTTP/1.x */
+    bool http2;      /* came over HTTP/2, and minor is 1 */
     bool keep_alive; /* the peer will keep the connection */
     bool upgrade;    /* request: Upgrade with Connection: upgrade; response: 101 */
     struct text upgrade_protocol;

@@ -57,7 +57,7 @@ struct access_record { /* all text borrowed for the call, escaped by the callee 
     const char *outcome;                                  /* outcome_kind_name() */
     const char *upstream;                                 /* endpoint text; NULL: none reached */
     unsigned status;
-    unsigned version_minor;
+    unsigned version_major, version_minor; /* of HTTP, as the client spoke it */
     uint64_t bytes_in, bytes_out; /* bodies */
     uint64_t duration_us;
     uint64_t upstream_us; /* to the response's head */
