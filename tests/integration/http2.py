@@ -745,7 +745,7 @@ class H2Conn(Connection):
         pieces = [answer.body] if isinstance(answer.body, bytes) else answer.body
         whole = isinstance(answer.body, bytes)
         fields = [(":status", str(answer.status)), *answer.headers]
-        length = answer.length if answer.length is not None else len(answer.body) if whole else None
+        length = answer.length if answer.length is not None else len(answer.body) if whole and not answer.trailers else None
         if length is not None and not any(name == "content-length" for name, _ in answer.headers):
             fields.append(("content-length", str(length)))
         bare = whole and not answer.body and not answer.trailers and answer.code is None
