@@ -335,6 +335,15 @@ static void take_head(struct h2_request *request, const struct head *head)
     attempt->events->on_head(attempt, head);
 }
 
+/* HTTP/2 has trailers behind a body of known length, too; in HTTP/1.1 they need chunks (RFC 9110 section 6.5). */
+static void expect_trailers(struct head *head)
+{
+    if (head->framing != FRAMING_LENGTH || (head->present & 1U << FIELD_TRAILER) == 0)
+        return;
+    head->framing = FRAMING_CHUNKED;
+    head->has_content_length = false;
+}
+
 static void read_head(struct h2_request *request, bool ended)
 {
     struct h2_client *client = request->client;
@@ -350,6 +359,7 @@ static void read_head(struct h2_request *request, bool ended)
     switch (h2_block_response(client->link.block, parser, &worker->view->config->limits, request->attempt->to_head, ended, accept,
                               &head, &text)) {
     case H2_BLOCK_DONE:
+        expect_trailers(&head);
         take_head(request, &head);
         chunk_unref(text.chunk);
         break;
