@@ -509,6 +509,7 @@ void conn_reset(struct conn *conn)
         return;
     struct linger linger = { .l_onoff = 1, .l_linger = 0 };
     (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)); /* unix sockets: an end will do */
+    conn->write_shut = true; /* nor may the transport say that it ended well */
     conn_close(conn);
 }
 

@@ -13,6 +13,8 @@
 
 #include "proxy/h1_client.h"
 #include "proxy/h2_client.h"
+#include "proxy/tls_session.h"
+#include "proxy/transport_tls.h"
 
 enum {
     SHARE_MOST = 100, /* attempts that wait for one connection: what most servers take at once (RFC 9113 section 6.5.2) */
@@ -60,8 +62,10 @@ struct attempt *dial_take(struct dial *dial)
 
 static void dial_free(struct worker *worker, struct retired *retired)
 {
+    struct dial *dial = (struct dial *)((char *)retired - offsetof(struct dial, retired));
     (void)worker;
-    free((char *)retired - offsetof(struct dial, retired));
+    tls_context_unref(dial->tls);
+    free(dial);
 }
 
 static void leave_endpoint(struct dial *dial)
@@ -120,16 +124,30 @@ static void place_rest(struct dial *dial)
     }
 }
 
-/* In clear nothing is negotiated: what is not known to speak HTTP/2 is asked in HTTP/1.1. */
+/* In clear nothing is negotiated: what is not known to speak HTTP/2 is asked in HTTP/1.1. So is a backend that knows no ALPN. */
 static enum config_protocol protocol_of(const struct dial *dial)
 {
     const struct upstream *upstream = dial->endpoint->upstream;
+    if (dial->tls != NULL)
+        return tls_protocol(&dial->conn) == PROTOCOL_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_HTTP1;
     return upstream != NULL && upstream->config->protocol == PROTOCOL_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_HTTP1;
+}
+
+/* The file may insist on HTTP/2. */
+static bool speaks_too_little(const struct dial *dial)
+{
+    const struct upstream *upstream = dial->endpoint->upstream;
+    return upstream != NULL && upstream->config->protocol == PROTOCOL_HTTP2 && protocol_of(dial) != PROTOCOL_HTTP2;
 }
 
 static void established(struct dial *dial)
 {
     struct endpoint *endpoint = dial->endpoint;
+    conn_timeout_off(&dial->conn);
+    if (speaks_too_little(dial)) {
+        fail(dial, OUTCOME_CONNECT_FAILED, "the backend does not choose h2 by ALPN, and `protocol: http2` asks for it");
+        return;
+    }
     endpoint->speaks = protocol_of(dial);
     if (!(endpoint->speaks == PROTOCOL_HTTP2 ? h2_client_adopt(dial) : h1_client_adopt(dial))) {
         fail(dial, OUTCOME_OVERLOADED, "no memory for a connection to the backend");
@@ -139,29 +157,73 @@ static void established(struct dial *dial)
     place_rest(dial);
 }
 
+static void shake(struct dial *dial)
+{
+    switch (tls_handshake(&dial->conn)) {
+    case TLS_STEP_WAIT:
+        break;
+    case TLS_STEP_STANDS:
+        dial->conn.readable = true; /* what came with the handshake makes no edge of its own */
+        established(dial);
+        break;
+    case TLS_STEP_FAILED:
+        fail(dial, OUTCOME_CONNECT_FAILED, tls_failure_text(&dial->conn));
+        break;
+    }
+}
+
+static void start_handshake(struct dial *dial)
+{
+    struct endpoint *endpoint = dial->endpoint;
+    if (endpoint->session == NULL)
+        endpoint->session = tls_session_new(); /* without memory every handshake is a full one */
+    if (!tls_begin_client(&dial->conn, dial->tls, endpoint->session)) {
+        fail(dial, OUTCOME_OVERLOADED, "no memory for TLS with the backend");
+        return;
+    }
+    dial->handshaking = true;
+    conn_timeout_in(&dial->conn, dial->conn.worker->view->config->timeouts.tls_handshake_ms);
+    shake(dial);
+}
+
 static void on_connected(struct dial *dial)
 {
     if (conn_is_broken(&dial->conn)) {
         fail(dial, OUTCOME_CONNECT_FAILED, "the backend does not accept connections");
         return;
     }
-    conn_timeout_off(&dial->conn);
-    established(dial);
+    if (dial->tls != NULL)
+        start_handshake(dial);
+    else
+        established(dial);
 }
 
+/* Before it is connected there is nothing to read. */
 static void on_readable(struct conn *conn)
 {
-    (void)conn; /* until it is connected there is nothing to read */
+    struct dial *dial = dial_of(conn);
+    if (dial->handshaking)
+        shake(dial);
 }
 
 static void on_writable(struct conn *conn)
 {
-    on_connected(dial_of(conn));
+    struct dial *dial = dial_of(conn);
+    if (!dial->handshaking)
+        on_connected(dial);
+    else if (tls_wants_to_send(conn))
+        shake(dial);
 }
 
 static void on_timeout(struct conn *conn)
 {
-    fail(dial_of(conn), OUTCOME_TIMEOUT, "connecting to the backend took too long");
+    struct dial *dial = dial_of(conn);
+    if (dial->handshaking) {
+        tls_handshake_late(conn);
+        fail(dial, OUTCOME_TIMEOUT, tls_failure_text(conn));
+        return;
+    }
+    fail(dial, OUTCOME_TIMEOUT, "connecting to the backend took too long");
 }
 
 static void on_failed(struct conn *conn, int error)
@@ -215,6 +277,7 @@ bool dial_start(struct endpoint *endpoint, struct attempt *attempt)
     bool refused = connect(fd, &endpoint->address.to.any, endpoint->address.length) < 0 && errno != EINPROGRESS;
     if (!conn_open(&dial->conn, worker, fd, &dial_events))
         goto fail_socket;
+    dial->tls = tls_context_ref(worker->view->snapshot->backend_tls[endpoint->upstream->config->index]);
     enter_endpoint(dial, endpoint);
     add_attempt(dial, attempt);
     count_add(&worker->counters.upstream_connections, 1);

@@ -18,6 +18,7 @@ struct dial {
     struct conn conn;
     struct retired retired;
     struct endpoint *endpoint;
+    struct tls_context *tls;        /* counted; NULL: in clear */
     struct dial *next, *prev;       /* of the endpoint's */
     struct attempt *first, *last;   /* who waits for it, linked by next_waiting: in turn */
     uint32_t attempts;

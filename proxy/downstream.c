@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proxy/greeting.h"
 #include "proxy/h1_server.h"
 #include "proxy/tunnel.h"
 
@@ -20,6 +21,8 @@ void downstream_accept(struct worker *worker, const struct listener_facts *liste
 {
     if (goes_raw(worker, listener))
         tunnel_passthrough(worker, fd);
+    else if (listener->tls != NULL)
+        greeting_accept(worker, listener, fd, client);
     else
         h1_server_accept(worker, listener, fd, client);
 }

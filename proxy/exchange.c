@@ -155,7 +155,8 @@ static void write_access_log(struct exchange *ex, uint64_t now_us)
         .outcome = outcome_kind_name(ex->outcome),
         .upstream = ex->attempt.endpoint[0] != '\0' ? ex->attempt.endpoint : NULL,
         .status = ex->client_status,
-        .version_minor = ex->minor,
+        .version_major = ex->http2 ? 2 : 1,
+        .version_minor = ex->http2 ? 0 : ex->minor,
         .bytes_in = ex->bytes_in,
         .bytes_out = ex->bytes_out,
         .duration_us = now_us - ex->started_us,
@@ -448,6 +449,8 @@ static bool write_head(struct exchange *ex, const struct exchange_request *reque
         .rules = &ex->view->config->headers,
         .client = request->client,
         .downstream_tls = request->tls,
+        .early_data = request->early_data,
+        .client_certificate = request->client_certificate,
         .request_id = { ex->request_id, ex->id_len },
     };
     if (request->head->host.len == 0)
@@ -477,6 +480,7 @@ static void describe(struct exchange *ex, const struct exchange_request *request
     ex->is_idempotent = head->is_idempotent;
     ex->upgrade = head->upgrade;
     ex->minor = head->minor;
+    ex->http2 = head->http2;
     ex->close = request->draining;
     ex->started_us = ex->worker->now_us;
     ex->activity_ms = worker_now_ms(ex->worker);
@@ -489,8 +493,24 @@ static void describe(struct exchange *ex, const struct exchange_request *request
     }
 }
 
+/* RFC 8470 section 5.2: what may do harm when it is done twice has to wait until the handshake is over. True: answered. */
+static bool is_too_early(struct worker *worker, struct server_stream *stream, const struct exchange_request *request)
+{
+    struct worker_counters *counters = &worker->counters;
+    if (!request->early_data)
+        return false;
+    count_add(request->head->is_safe ? &counters->tls_early_accepted : &counters->tls_early_refused, 1);
+    if (request->head->is_safe)
+        return false;
+    stream->codec->answer(stream, 425, "only safe methods are taken in early data: send this again after the handshake",
+                          false);
+    return true;
+}
+
 void exchange_start(struct worker *worker, struct server_stream *stream, const struct exchange_request *request)
 {
+    if (is_too_early(worker, stream, request))
+        return;
     struct exchange *ex = exchange_take(worker);
     if (ex == NULL && worker_shed_shadow(worker))
         ex = exchange_take(worker);

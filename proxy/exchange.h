@@ -48,6 +48,7 @@ struct exchange {
     bool log;
     uint8_t id_len;
     uint8_t minor;                /* of the client's HTTP/1.x */
+    bool http2;                   /* it speaks HTTP/2 instead */
     uint16_t status;              /* of the side that was asked first */
     uint16_t client_status;
     enum outcome_kind outcome;    /* of the side that was asked first */
@@ -67,6 +68,8 @@ struct exchange_request {
     const struct head *head;
     struct client_address client;
     bool tls;
+    bool early_data;               /* came before the client's handshake was over: somebody may have sent it again */
+    struct text client_certificate; /* for X-Forwarded-Client-Cert; empty without a verified one */
     bool draining;                /* answer with Connection: close */
 };
 

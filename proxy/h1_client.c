@@ -12,6 +12,7 @@
 
 #include "proxy/dial.h"
 #include "proxy/h1_chunk.h"
+#include "proxy/transport_tls.h"
 
 enum {
     READS_PER_EVENT = 4,      /* then others have their turn */
@@ -378,6 +379,7 @@ static void on_readable(struct conn *conn)
                                                        : "the backend closed the connection without a response");
             return;
         case CONN_READ_ERROR:
+            tls_note_truncation(conn);
             fail(client, OUTCOME_RESET, "the backend reset the connection"); /* a reset ends no body properly */
             return;
         }
@@ -385,6 +387,7 @@ static void on_readable(struct conn *conn)
             return;
         /* The response goes on. A reset that came together with these bytes makes no edge of its own: read until there is no more. */
         conn->readable = true;
+        conn->dry = false;
     }
 }
 

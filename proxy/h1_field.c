@@ -94,6 +94,9 @@ enum field_id h1_field_id(const char *name, size_t length)
         ROW("transfer-encoding", FIELD_TRANSFER_ENCODING)
         ROW("x-forwarded-proto", FIELD_X_FORWARDED_PROTO)
         break;
+    case 23:
+        ROW("x-forwarded-client-cert", FIELD_X_FORWARDED_CLIENT_CERT)
+        break;
     default:
         break;
     }

@@ -7,15 +7,15 @@
  */
 #include "proxy/h1_server.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "proxy/answer.h"
 #include "proxy/exchange.h"
 #include "proxy/h1_chunk.h"
 #include "proxy/h2_server.h"
+#include "proxy/transport_tls.h"
 #include "proxy/tunnel.h"
 
 enum {
@@ -135,13 +135,6 @@ static void become_idle(struct h1_server *down)
 
 /* ---- answers of our own ---- */
 
-static size_t print_date(char *to, size_t room)
-{
-    time_t now = time(NULL);
-    struct tm tm;
-    return gmtime_r(&now, &tm) != NULL ? strftime(to, room, "%a, %d %b %Y %H:%M:%S GMT", &tm) : 0;
-}
-
 static void answer(struct server_stream *stream, unsigned status, const char *text, bool close)
 {
     struct h1_server *down = down_of(stream);
@@ -152,15 +145,11 @@ static void answer(struct server_stream *stream, unsigned status, const char *te
         return;
     }
     close = close || down->close || !down->body_ended || down->base.conn.worker->draining;
-    char date[40] = "";
-    (void)print_date(date, sizeof(date));
-    char head[512];
-    int len = snprintf(head, sizeof(head),
-                       "HTTP/1.1 %u %s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                       "Content-Length: %zu\r\n%s\r\n%s%s",
-                       status, h1_reason(status), date, strlen(text) + 1, close ? "Connection: close\r\n" : "",
-                       down->is_head ? "" : text, down->is_head ? "" : "\n");
-    if (len < 0 || (size_t)len >= sizeof(head) || !conn_send_copy(&down->base.conn, head, (size_t)len)) {
+    char head[ANSWER_HEAD_ROOM];
+    size_t len = answer_head(head, sizeof(head), status, strlen(text) + 1, close);
+    struct conn *conn = &down->base.conn;
+    if (len == 0 || !conn_send_copy(conn, head, len) ||
+        (!down->is_head && !(conn_send_copy(conn, text, strlen(text)) && conn_send_copy(conn, "\n", 1)))) {
         down_reset(down);
         return;
     }
@@ -254,6 +243,7 @@ static void start_exchange(struct h1_server *down)
     wait_for_exchange(down, timeouts->request_body_ms < timeouts->stream_idle_ms ? timeouts->request_body_ms
                                                                                  : timeouts->stream_idle_ms);
     struct exchange_request request = { .head = head, .client = down->base.client, .draining = worker->draining };
+    tls_describe(&down->base.conn, &request);
     struct h1_parser *parser = down->parser;
     down->parser = NULL;
     exchange_start(worker, &down->stream, &request);
@@ -496,6 +486,8 @@ static void on_readable(struct conn *conn)
             on_end_of_stream(down);
             return;
         case CONN_READ_ERROR:
+            if (down->phase != H1_SERVER_IDLE)
+                tls_note_truncation(conn);
             client_gone(down);
             return;
         }
@@ -654,7 +646,7 @@ static void send_end(struct server_stream *stream, struct text trailers)
         return;
     }
     /* A client that asked for the end sends nothing more: no need to wait for its goodbye. */
-    bool wait = !down->client_closes || !down->body_ended || down->in_len > 0 || conn->readable;
+    bool wait = !down->client_closes || !down->body_ended || down->in_len > 0 || conn->readable || tls_is_early(conn);
     if (wait || !conn_flush(conn) || conn->out.bytes > 0)
         linger(down);
     else

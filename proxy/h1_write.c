@@ -233,6 +233,8 @@ static char *put_via(char *to, const struct head *head, h1_field_set left)
     to = PUT(to, "Via: ");
     if (h1_in_set(FIELD_VIA, left))
         to = put_values(to, head, FIELD_VIA);
+    if (head->http2)
+        return PUT(to, "2 shunt\r\n");
     return head->minor == 0 ? PUT(to, "1.0 shunt\r\n") : PUT(to, "1.1 shunt\r\n");
 }
 
@@ -261,6 +263,23 @@ static char *put_forwarded_for(char *to, const struct head *head, const struct h
     return PUT(to, "\r\n");
 }
 
+/* Nobody else vouches for what stands in this field: what the client sent by itself stays only where the file says so. */
+static void plan_client_certificate(struct copying *copying, enum config_header_rule rule)
+{
+    if (rule == HEADER_SET || rule == HEADER_APPEND)
+        copying->drop |= H1_SET(FIELD_X_FORWARDED_CLIENT_CERT);
+}
+
+static char *put_client_certificate(char *to, const struct head *head, const struct h1_forward *forward,
+                                    h1_field_set left)
+{
+    to = PUT(to, "X-Forwarded-Client-Cert: ");
+    if (forward->rules->x_forwarded_client_cert == HEADER_APPEND && h1_in_set(FIELD_X_FORWARDED_CLIENT_CERT, left))
+        to = put_values(to, head, FIELD_X_FORWARDED_CLIENT_CERT);
+    to = put_text(to, forward->client_certificate);
+    return PUT(to, "\r\n");
+}
+
 static void plan_request(struct copying *copying, const struct head *head, const struct h1_forward *forward)
 {
     const struct config_headers *rules = forward->rules;
@@ -275,6 +294,7 @@ static void plan_request(struct copying *copying, const struct head *head, const
     plan_rule(copying, rules->x_forwarded_for, FIELD_X_FORWARDED_FOR, forward->client.length > 0);
     plan_rule(copying, rules->x_forwarded_proto, FIELD_X_FORWARDED_PROTO, true);
     plan_rule(copying, rules->x_forwarded_host, FIELD_X_FORWARDED_HOST, head->host.len > 0);
+    plan_client_certificate(copying, rules->x_forwarded_client_cert);
     plan_rule(copying, rules->x_request_id, FIELD_X_REQUEST_ID, forward->request_id.len > 0);
 }
 
@@ -318,6 +338,11 @@ static char *put_rules(char *to, const struct head *head, const struct h1_forwar
         to = forward->downstream_tls ? PUT(to, "X-Forwarded-Proto: https\r\n") : PUT(to, "X-Forwarded-Proto: http\r\n");
     if (rule_writes(rules->x_forwarded_host, FIELD_X_FORWARDED_HOST, head->host.len > 0, kept))
         to = PUT_LINE(to, "X-Forwarded-Host: ", head->host);
+    if (rule_writes(rules->x_forwarded_client_cert, FIELD_X_FORWARDED_CLIENT_CERT, forward->client_certificate.len > 0,
+                    kept))
+        to = put_client_certificate(to, head, forward, copying->left);
+    if (forward->early_data)
+        to = PUT(to, "Early-Data: 1\r\n");
     if (rule_writes(rules->x_request_id, FIELD_X_REQUEST_ID, forward->request_id.len > 0, kept))
         to = PUT_LINE(to, "X-Request-Id: ", forward->request_id);
     return forward->shadow ? PUT(to, "X-Shunt-Shadow: 1\r\n") : to;
@@ -326,7 +351,8 @@ static char *put_rules(char *to, const struct head *head, const struct h1_forwar
 size_t h1_request_bound(const struct head *head, const struct h1_forward *forward)
 {
     return FIXED_ROOM + (size_t)head->method.len + head->target.len + fields_bound(head) + head->authority.len +
-           head->host.len + head->upgrade_protocol.len + forward->request_id.len + forward->backend_host.len;
+           head->host.len + head->upgrade_protocol.len + forward->request_id.len + forward->backend_host.len +
+           forward->client_certificate.len;
 }
 
 size_t h1_write_request(char *to, const struct head *head, const struct h1_forward *forward)
@@ -455,6 +481,7 @@ const char *h1_reason(unsigned status)
         {417, "Expectation Failed"},
         {421, "Misdirected Request"},
         {422, "Unprocessable Content"},
+        {425, "Too Early"},
         {426, "Upgrade Required"},
         {429, "Too Many Requests"},
         {431, "Request Header Fields Too Large"},

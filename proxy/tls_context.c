@@ -1,14 +1,15 @@
 /*
  * TLS contexts: see tls_context.h. What both sides have in common: life, versions, ciphers, files of CAs.
  *
- * Made on the control thread, let go of on any. OpenSSL counts an SSL_CTX by itself; the count here is of the whole: names, tickets
- * and paths, too.
+ * Made on the control thread, let go of on any. OpenSSL counts an SSL_CTX by itself; the count here is of the whole:
+ * names, tickets and paths, too.
  */
 #include "proxy/tls_context.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -62,10 +63,11 @@ void tls_context_unref(struct tls_context *context)
 
 static bool set_up(SSL_CTX *ctx)
 {
-    /* Reading ahead takes all that has come in one system call; what is idle gives its buffers back. Bytes that could not be sent may
-     * have moved when they are offered again. */
+    /* Reading ahead takes all that has come in one system call; what is idle gives its buffers back. Bytes that could
+     * not be sent may have moved when they are offered again. */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_NO_AUTO_CHAIN); /* the chain is what the file has: nothing is looked for */
     SSL_CTX_set_read_ahead(ctx, 1);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                  SSL_OP_PRIORITIZE_CHACHA);
@@ -109,7 +111,7 @@ bool tls_context_note_expiry(struct tls_context *context, const struct tls_pair 
 
 X509_STORE *tls_context_read_ca(const char *path, char **error)
 {
-    errno = 0;
+    int why = access(path, R_OK) == 0 ? 0 : errno;
     X509_STORE *store = X509_STORE_new();
     if (store == NULL) {
         fault_set(error, "no memory for %s", path);
@@ -119,7 +121,6 @@ X509_STORE *tls_context_read_ca(const char *path, char **error)
         ERR_clear_error();
         return store;
     }
-    int why = errno;
     ERR_clear_error();
     X509_STORE_free(store);
     if (why != 0)

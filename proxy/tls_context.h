@@ -1,7 +1,7 @@
 /*
- * What TLS needs that connections share: certificates, keys, CAs, ticket keys, as OpenSSL contexts. One for each listener and each
- * backend that has TLS; made on control from the files the configuration names, again when one of these has changed, and carried
- * to the workers by the snapshot. Connections that began with an older one keep it.
+ * What TLS needs that connections share: certificates, keys, CAs, ticket keys, as OpenSSL contexts. One for each
+ * listener and each backend that has TLS; made on control from the files the configuration names, again when one of
+ * these has changed, and carried to the workers by the snapshot. Connections that began with an older one keep it.
  */
 #ifndef SHUNT_PROXY_TLS_CONTEXT_H
 #define SHUNT_PROXY_TLS_CONTEXT_H
@@ -11,7 +11,7 @@
 
 #include "config/config.h"
 
-struct tls_context;       /* immutable, counted */
+struct tls_context; /* immutable, counted */
 struct tls_tickets;
 typedef struct ssl_st SSL;
 
@@ -20,8 +20,8 @@ struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);
 
 /*
- * Reads the files. The configuration is not needed afterwards. NULL with a malloc'd sentence in *error: place, fault, remedy.
- * `tickets`: a reference is taken; NULL: none are given out. `protocols`: what ALPN may choose, HTTP/2 first.
+ * Reads the files. The configuration is not needed afterwards. NULL with a malloc'd sentence in *error: place, fault,
+ * remedy. `tickets`: a reference is taken; NULL: none are given out. `protocols`: what ALPN may choose, HTTP/2 first.
  */
 struct tls_context *tls_context_of_listener(const struct config_listener *listener, struct tls_tickets *tickets,
                                             char **error);
@@ -29,7 +29,7 @@ struct tls_context *tls_context_of_backend(const struct config_backend *backend,
 
 /* When each certificate that the context shows will end. */
 struct tls_expiry {
-    char *path; /* of the certificate's file */
+    char *path;     /* of the certificate's file */
     int64_t ends_s; /* since 1970 */
 };
 const struct tls_expiry *tls_context_expiries(const struct tls_context *context, uint32_t *count);

@@ -1,9 +1,9 @@
 /*
- * Pairs of certificate and key: see tls_pair.h. Control thread, at loads and when files change. Knows files and X.509 names, and
- * nothing of connections.
+ * Pairs of certificate and key: see tls_pair.h. Control thread, at loads and when files change. Knows files and X.509
+ * names, and nothing of connections.
  *
- * Host names are taken as bytes of A-labels (RFC 6125 section 6.4.2): who asks by SNI asks so, too. A name with a NUL or a byte that
- * no host name has is left out: it can fit nobody.
+ * Host names are taken as bytes of A-labels (RFC 6125 section 6.4.2): who asks by SNI asks so, too. A name with a NUL
+ * or a byte that no host name has is left out: it can fit nobody.
  */
 #include "proxy/tls_pair.h"
 
@@ -91,7 +91,8 @@ static bool read_key(struct tls_pair *pair, char **error)
     pair->key = PEM_read_bio_PrivateKey(file, NULL, no_passphrase, NULL);
     BIO_free(file);
     if (pair->key == NULL)
-        fault_set(error, "key %s: holds no private key in PEM that opens without a passphrase (%s); give the key itself",
+        fault_set(error,
+                  "key %s: holds no private key in PEM that opens without a passphrase (%s); give the key itself",
                   pair->key_path, tls_last_words());
     ERR_clear_error();
     return pair->key != NULL;

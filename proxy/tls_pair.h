@@ -14,14 +14,15 @@ struct tls_pair {
     const char *certificate_path; /* borrowed */
     const char *key_path;
     X509 *leaf;
-    STACK_OF(X509) *chain; /* behind the leaf; may be empty */
+    STACK_OF(X509) * chain; /* behind the leaf; may be empty */
     EVP_PKEY *key;
-    char **names; /* host names, lower case, "*.example.com" among them: of subjectAltName, without one the common name */
+    char *
+        *names; /* host names, lower case, "*.example.com" among them: of subjectAltName, without one the common name */
     uint32_t name_count;
 };
 
-/* Reads both files at once, so that what is used together was read together. False with a malloc'd sentence in *error (place, fault,
- * remedy), and nothing to free. Never asks for a passphrase. */
+/* Reads both files at once, so that what is used together was read together. False with a malloc'd sentence in *error
+ * (place, fault, remedy), and nothing to free. Never asks for a passphrase. */
 bool tls_pair_read(struct tls_pair *pair, const char *certificate_path, const char *key_path, char **error);
 void tls_pair_free(struct tls_pair *pair);
 

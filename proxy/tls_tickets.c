@@ -1,9 +1,9 @@
 /*
- * Keys of session tickets: see tls_tickets.h. Used by handshakes of all workers, hence the lock, which is held for the copying of a
- * key only. Keys are made here, never read from anywhere, and wiped when they have had their time.
+ * Keys of session tickets: see tls_tickets.h. Used by handshakes of all workers, hence the lock, which is held for the
+ * copying of a key only. Keys are made here, never read from anywhere, and wiped when they have had their time.
  *
- * Two at a time: the newest seals; the one before still opens, and what it opened is sealed anew. A client that comes back within
- * the lifetime is thus always known again.
+ * Two at a time: the newest seals; the one before still opens, and what it opened is sealed anew. A client that comes
+ * back within the lifetime is thus always known again.
  */
 #include "proxy/tls_tickets.h"
 
@@ -164,7 +164,8 @@ static bool set_mac(EVP_MAC_CTX *mac, struct ticket_key *key)
     return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-/* What OpenSSL asks: SSL_CTX_set_tlsext_ticket_key_cb(3). 0: no ticket or a full handshake; 2: opened, and seal it anew. */
+/* What OpenSSL asks: SSL_CTX_set_tlsext_ticket_key_cb(3). 0: no ticket or a full handshake; 2: opened, and seal it
+ * anew. */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
                      int sealing)
 {
@@ -180,8 +181,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
                      EVP_EncryptInit_ex2(cipher, tickets->cipher, key.cipher, iv, NULL) == 1 && set_mac(mac, &key);
         result = ready ? 1 : -1;
     } else {
-        bool ready =
-            EVP_DecryptInit_ex2(cipher, tickets->cipher, key.cipher, iv, NULL) == 1 && set_mac(mac, &key);
+        bool ready = EVP_DecryptInit_ex2(cipher, tickets->cipher, key.cipher, iv, NULL) == 1 && set_mac(mac, &key);
         result = !ready ? -1 : is_newest ? 1 : 2;
     }
     OPENSSL_cleanse(&key, sizeof(key));

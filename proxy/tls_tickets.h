@@ -1,6 +1,7 @@
 /*
- * The keys of a listener's session tickets (RFC 5077, RFC 8446 section 4.6.1): a client brings its session back sealed with one of
- * them, so that nothing about it is kept here. Shared by all workers and by the contexts that follow each other in reloads.
+ * The keys of a listener's session tickets (RFC 5077, RFC 8446 section 4.6.1): a client brings its session back sealed
+ * with one of them, so that nothing about it is kept here. Shared by all workers and by the contexts that follow each
+ * other in reloads.
  */
 #ifndef SHUNT_PROXY_TLS_TICKETS_H
 #define SHUNT_PROXY_TLS_TICKETS_H

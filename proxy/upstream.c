@@ -11,6 +11,7 @@
 
 #include "proxy/dial.h"
 #include "proxy/h1_client.h"
+#include "proxy/tls_session.h"
 #include "proxy/h2_client.h"
 #include "proxy/worker_inside.h"
 
@@ -37,6 +38,7 @@ static void endpoint_free_if_unused(struct endpoint *endpoint)
         if (upstream->turn == endpoint)
             upstream->turn = NULL;
     }
+    tls_session_unref(endpoint->session);
     free(endpoint);
 }
 

@@ -31,6 +31,7 @@ struct endpoint {
     uint32_t idle_count;
     struct h2_client *shared; /* HTTP/2 connections, those with room for another stream first */
     struct dial *dials;       /* connections being made */
+    struct tls_session *session; /* counted; NULL: TLS has never begun */
     enum config_protocol speaks; /* what the last connection turned out to speak; 0: none has stood yet */
     uint32_t open;            /* connections, idle ones included; keeps the endpoint alive */
     uint32_t active;          /* with an attempt */

@@ -85,7 +85,45 @@
     FAMILY("shunt_http2_ping_timeouts_total", COUNTER, "Connections given up because a PING was not answered", "side", \
            NULL)                                                                                                       \
     S(h2_down_ping_timeouts, "downstream", NULL)                                                                       \
-    S(h2_up_ping_timeouts, "upstream", NULL)
+    S(h2_up_ping_timeouts, "upstream", NULL)                                                                           \
+    FAMILY("shunt_tls_handshakes_total", COUNTER, "TLS handshakes that ended", "side", "result")                       \
+    S(tls_down_full, "downstream", "full")                                                                             \
+    S(tls_down_resumed, "downstream", "resumed")                                                                       \
+    S(tls_down_failed, "downstream", "failed")                                                                         \
+    S(tls_up_full, "upstream", "full")                                                                                 \
+    S(tls_up_resumed, "upstream", "resumed")                                                                           \
+    S(tls_up_failed, "upstream", "failed")                                                                             \
+    FAMILY("shunt_tls_handshake_failures_total", COUNTER, "TLS handshakes that failed, by reason", "side", "reason")   \
+    S(tls_down_no_timeout, "downstream", "timeout")                                                                    \
+    S(tls_down_no_closed, "downstream", "closed")                                                                      \
+    S(tls_down_no_protocol, "downstream", "protocol")                                                                  \
+    S(tls_down_no_no_certificate, "downstream", "no_certificate")                                                      \
+    S(tls_down_no_certificate_expired, "downstream", "certificate_expired")                                            \
+    S(tls_down_no_certificate_authority, "downstream", "certificate_authority")                                        \
+    S(tls_down_no_certificate_name, "downstream", "certificate_name")                                                  \
+    S(tls_down_no_certificate, "downstream", "certificate")                                                            \
+    S(tls_down_no_alert, "downstream", "alert")                                                                        \
+    S(tls_down_no_other, "downstream", "other")                                                                        \
+    S(tls_up_no_timeout, "upstream", "timeout")                                                                        \
+    S(tls_up_no_closed, "upstream", "closed")                                                                          \
+    S(tls_up_no_protocol, "upstream", "protocol")                                                                      \
+    S(tls_up_no_no_certificate, "upstream", "no_certificate")                                                          \
+    S(tls_up_no_certificate_expired, "upstream", "certificate_expired")                                                \
+    S(tls_up_no_certificate_authority, "upstream", "certificate_authority")                                            \
+    S(tls_up_no_certificate_name, "upstream", "certificate_name")                                                      \
+    S(tls_up_no_certificate, "upstream", "certificate")                                                                \
+    S(tls_up_no_alert, "upstream", "alert")                                                                            \
+    S(tls_up_no_other, "upstream", "other")                                                                            \
+    FAMILY("shunt_tls_truncated_total", COUNTER,                                                                       \
+           "Connections that ended in the middle of a message, without TLS's own end", "side", NULL)                   \
+    S(tls_down_truncated, "downstream", NULL)                                                                          \
+    S(tls_up_truncated, "upstream", NULL)                                                                              \
+    FAMILY("shunt_tls_unverified_total", COUNTER,                                                                      \
+           "Handshakes with backends whose certificate would not have been accepted", NULL, NULL)                      \
+    S(tls_unverified, NULL, NULL)                                                                                      \
+    FAMILY("shunt_tls_early_data_total", COUNTER, "Requests that came in early data", "result", NULL)                  \
+    S(tls_early_accepted, "accepted", NULL)                                                                            \
+    S(tls_early_refused, "refused", NULL)
 
 struct worker_counters {
 #define M(name, kind, help) uint64_t name;

@@ -23,6 +23,7 @@ static const struct {
     {"x-forwarded-for", FIELD_X_FORWARDED_FOR},
     {"x-forwarded-proto", FIELD_X_FORWARDED_PROTO},
     {"x-forwarded-host", FIELD_X_FORWARDED_HOST},
+    {"x-forwarded-client-cert", FIELD_X_FORWARDED_CLIENT_CERT},
     {"x-request-id", FIELD_X_REQUEST_ID},
     {"cookie", FIELD_COOKIE},
     {"content-type", FIELD_CONTENT_TYPE},

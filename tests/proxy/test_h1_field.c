@@ -28,6 +28,7 @@ static const char *const names[] = {
     "Via",
     "X-Forwarded-For",
     "X-Forwarded-Proto",
+    "X-Forwarded-Client-Cert",
     "X-Forwarded-Host",
     "X-Request-Id",
     "Cookie",
