@@ -157,8 +157,13 @@ struct type_mark {
 
 /* The first one that is in it decides: image/svg+xml is XML, text/xml too. */
 static const struct type_mark type_marks[] = {
-    {"json", TYPE_JSON}, {"xml", TYPE_XML},         {"text/", TYPE_TEXT},
-    {"html", TYPE_TEXT}, {"javascript", TYPE_TEXT}, {"x-www-form-urlencoded", TYPE_TEXT},
+    {"application/grpc", TYPE_BYTES},
+    {"json", TYPE_JSON},
+    {"xml", TYPE_XML},
+    {"text/", TYPE_TEXT},
+    {"html", TYPE_TEXT},
+    {"javascript", TYPE_TEXT},
+    {"x-www-form-urlencoded", TYPE_TEXT},
 };
 
 static bool has_word(struct span value, const char *word)
@@ -573,7 +578,7 @@ static bool show_body(struct sampler *s, enum sample_type type, struct span body
     return true;
 }
 
-/* "headers", "body" and "cut" of one message; *type is told too. */
+/* "headers", "trailers", "body" and "cut" of one message; *type is told too. */
 static bool set_message(struct sampler *s, json_t *object, const struct capture *capture, enum sample_type *type)
 {
     bool cut = false;
@@ -583,6 +588,8 @@ static bool set_message(struct sampler *s, json_t *object, const struct capture 
     bool shows = decoded && show_body(s, *type, body, cut);
     if (!set(object, "headers", headers_json(&s->veil, head)) ||
         !set(object, "cut", json_boolean(cut || (shows && s->shown.cut))))
+        return false;
+    if (capture->trailers_len > 0 && !set(object, "trailers", headers_json(&s->veil, trailers_of(capture))))
         return false;
     return !shows || set(object, "body", json_stringn(s->shown.at, s->shown.len));
 }

@@ -87,6 +87,25 @@ static void an_archive_is_told_by_its_log(void **state)
     recording_free(&r);
 }
 
+/* Messages of protobuf and gRPC are no text. */
+static void bodies_in_base64(void **state)
+{
+    struct recording r = read_text("{\"url\": \"/a.B/C\", \"method\": \"POST\", \"body_base64\": \"AAAAAAMIlgE=\"}\n"
+                                   "{\"url\": \"/\", \"body_base64\": \"AP8\"}\n"
+                                   "{\"url\": \"/\", \"body_base64\": \"\"}\n"
+                                   "{\"url\": \"/\", \"postData\": {\"encoding\": \"base64\", \"text\": \"CAE=\"}}\n");
+    (void)state;
+    assert_int_equal(r.count, 4);
+    assert_int_equal(r.at[0].body_length, 8);
+    assert_memory_equal(r.at[0].body, "\0\0\0\0\3\x08\x96\x01", 8);
+    assert_int_equal(r.at[1].body_length, 2);
+    assert_memory_equal(r.at[1].body, "\0\xff", 2);
+    assert_int_equal(r.at[2].body_length, 0);
+    assert_int_equal(r.at[3].body_length, 2);
+    assert_memory_equal(r.at[3].body, "\x08\x01", 2);
+    recording_free(&r);
+}
+
 static void headers_of_one_connection_are_left_out(void **state)
 {
     struct recording r = read_text("{\"url\": \"/\", \"headers\": {\":path\": \"/\", \"Connection\": \"close\", "
@@ -116,6 +135,9 @@ static void what_is_no_request_is_told_with_its_line(void **state)
         {"{\"url\": \"/\", \"method\": \"G T\"}", "not a method"},
         {"{\"url\": \"/\", \"method\": 3}", "not a method"},
         {"{\"url\": \"/\", \"method\": \"CONNECT\"}", "CONNECT"},
+        {"{\"url\": \"/\", \"body_base64\": 3}", "is not a string"},
+        {"{\"url\": \"/\", \"body_base64\": \"AAAAA\"}", "base64 is none"},
+        {"{\"url\": \"/\", \"body_base64\": \"AA?=\"}", "base64 is none"},
         {"{\"url\": \"/\", \"headers\": 3}", "neither an object nor a list"},
         {"{\"url\": \"/\", \"headers\": {\"a b\": \"c\"}}", "cannot stand in a request"},
         {"{\"url\": \"/\", \"headers\": {\"a\": \"c\\u000ad: e\"}}", "cannot stand in a request"},
@@ -164,6 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_of_json_are_requests),
         cmocka_unit_test(an_archive_is_told_by_its_log),
+        cmocka_unit_test(bodies_in_base64),
         cmocka_unit_test(headers_of_one_connection_are_left_out),
         cmocka_unit_test(what_is_no_request_is_told_with_its_line),
         cmocka_unit_test(deep_nesting_is_refused_before_it_costs_anything),

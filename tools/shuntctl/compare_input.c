@@ -1,7 +1,7 @@
 /*
  * Reader of recorded requests, for `compare`. Two formats are told apart by their first JSON value: an object with a
  * "log" is an HTTP archive; else each line is an object of its own, with the names curl users know: method, url (or
- * path), headers, body.
+ * path), headers, body (or body_base64).
  *
  * Files come from browsers, proxies and scripts, so an entry that is no request is told and left out, and the others
  * are read on. Of a URL only path and query are kept: where requests go is for the command line to say.
@@ -200,12 +200,47 @@ static fault take_headers(struct recorded *one, const json_t *entry)
     return json_is_array(headers) ? take_header_list(one, headers) : "\"headers\" is neither an object nor a list";
 }
 
-/* "body" of a line, "postData.text" of HAR; an object is sent as JSON. */
+static int base64_digit(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c == '\0' ? NULL : strchr(digits, c);
+    return at == NULL ? -1 : (int)(at - digits);
+}
+
+/* What JSON cannot hold as it is: a protobuf message, a gRPC body. */
+static fault take_base64(struct recorded *one, const json_t *body)
+{
+    const char *text = json_string_value(body);
+    size_t digits = 0;
+    uint32_t bits = 0;
+    if (text == NULL)
+        return "a body in base64 is not a string";
+    char *to = one->body = malloc(strlen(text) / 4 * 3 + 4);
+    if (to == NULL)
+        return "";
+    for (; base64_digit(*text) >= 0; text++) {
+        bits = bits << 6 | (uint32_t)base64_digit(*text);
+        if (++digits % 4 != 1)
+            *to++ = (char)(bits >> (digits % 4 == 2 ? 4 : digits % 4 == 3 ? 2 : 0));
+    }
+    if (digits % 4 == 1 || strspn(text, "=") != strlen(text))
+        return "a body in base64 is none";
+    one->body_length = (size_t)(to - one->body);
+    return NULL;
+}
+
+/* "body" or "body_base64" of a line, "postData.text" of HAR; an object is sent as JSON. */
 static fault take_body(struct recorded *one, const json_t *entry)
 {
-    const json_t *body = json_object_get(entry, "body");
+    const json_t *body = json_object_get(entry, "body"), *posted = json_object_get(entry, "postData");
+    const json_t *base64 = json_object_get(entry, "body_base64");
+    const char *encoding = json_string_value(json_object_get(posted, "encoding"));
     if (body == NULL)
-        body = json_object_get(json_object_get(entry, "postData"), "text");
+        body = json_object_get(posted, "text");
+    if (base64 == NULL && encoding != NULL && strcasecmp(encoding, "base64") == 0)
+        base64 = body;
+    if (base64 != NULL && !json_is_null(base64))
+        return take_base64(one, base64);
     if (body == NULL || json_is_null(body))
         return NULL;
     one->body =

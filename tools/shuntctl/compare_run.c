@@ -4,7 +4,8 @@
  * judged and the slot takes the next request.
  *
  * Answers go into the same captures that live traffic fills: raw bytes, nothing decoded, nothing followed, at most
- * max_body kept. Bounds: slots by the concurrency, starts by the rate, each answer by the time-out.
+ * max_body kept, and trailers. HTTP/1.1, but for gRPC, which has to be HTTP/2. Bounds: slots by the concurrency, starts
+ * by the rate, each answer by the time-out.
  */
 #include "tools/shuntctl/compare_run.h"
 
@@ -34,7 +35,7 @@ struct transfer {
     char *head;              /* owned: lines of the head under way */
     size_t head_length;
     unsigned status;
-    bool in_body, too_large;
+    bool in_body, too_large; /* in_body: also behind it, where `head` has trailers */
 };
 
 struct slot {
@@ -90,17 +91,18 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 {
     struct transfer *transfer = context;
     size_t length = size * count, text = length;
-    if (transfer->in_body) /* trailers */
-        return length;
-    if (starts_head(line, length, &transfer->status)) {
+    if (!transfer->in_body && starts_head(line, length, &transfer->status)) {
         transfer->head_length = 0;
         return length;
     }
     while (text > 0 && (line[text - 1] == '\n' || line[text - 1] == '\r'))
         text--;
     if (text == 0) {
-        if (transfer->status >= 200)
+        if (transfer->status >= 200 && !transfer->in_body) {
             capture_head(transfer->capture, transfer->status, transfer->head, transfer->head_length);
+            transfer->head_length = 0;
+            transfer->in_body = true;
+        }
         return length;
     }
     if (transfer->head_length + text + 2 > HEAD_BYTES_MOST) {
@@ -116,7 +118,6 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 static size_t on_body(char *at, size_t size, size_t count, void *context)
 {
     struct transfer *transfer = context;
-    transfer->in_body = true;
     capture_body(transfer->capture, at, size * count);
     return size * count;
 }
@@ -171,6 +172,8 @@ static void end_transfer(struct transfer *transfer, CURLcode code)
     curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &whole_us);
     curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T,
                       &before_us); /* connecting is not the answer's time */
+    if (transfer->in_body)
+        capture_trailers(transfer->capture, transfer->head, transfer->head_length);
     capture_end(transfer->capture, kind, whole_us > before_us ? (uint64_t)(whole_us - before_us) : 0);
     note_fault(&slot->run->side[side_of((enum leg)(transfer - slot->legs))], code, kind);
     slot->under_way--;
@@ -231,6 +234,21 @@ static bool has_line(const struct curl_slist *lines, const char *name)
     return false;
 }
 
+/* gRPC is HTTP/2 only; gRPC-Web is not. */
+static bool is_grpc(const struct curl_slist *lines)
+{
+    static const char type[] = "application/grpc";
+    for (; lines != NULL; lines = lines->next) {
+        const char *value = names_header(lines->data, "Content-Type:") ? strchr(lines->data, ':') : NULL;
+        if (value == NULL)
+            continue;
+        value += 1 + strspn(value + 1, " \t");
+        size_t length = sizeof(type) - 1;
+        return strncasecmp(value, type, length) == 0 && value[length] != '-';
+    }
+    return false;
+}
+
 /* Recorded lines, those of the command line, and for curl which of its own to leave out. False without memory. */
 static bool make_lines(struct slot *slot, const struct recorded *one)
 {
@@ -246,7 +264,7 @@ static bool make_lines(struct slot *slot, const struct recorded *one)
     for (size_t i = 0; i < sizeof(of_curl) / sizeof(of_curl[0]); i++)
         if (!has_line(slot->lines, of_curl[i]))
             good = good && append(&slot->lines, of_curl[i]);
-    return good;
+    return good && (!is_grpc(slot->lines) || append(&slot->lines, "TE: trailers"));
 }
 
 /* For the samples: the lines as a worker captures them. */
@@ -308,13 +326,21 @@ static void fill_pair(struct slot *slot, const struct recorded *one, size_t numb
 
 #define SET(option, value) (good = good && curl_easy_setopt(easy, option, value) == CURLE_OK)
 
-static bool set_request(CURL *easy, const struct run *run, const struct recorded *one, const char *url)
+static long http_version(const struct curl_slist *lines, const char *url)
+{
+    if (!is_grpc(lines))
+        return CURL_HTTP_VERSION_1_1;
+    return strncmp(url, "https:", 6) == 0 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+}
+
+static bool set_request(CURL *easy, const struct run *run, const struct recorded *one, const char *url,
+                        const struct curl_slist *lines)
 {
     bool good = true;
     SET(CURLOPT_URL, url);
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_HTTP_VERSION, http_version(lines, url));
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     SET(CURLOPT_NOSIGNAL, 1L);
@@ -346,7 +372,7 @@ static bool start_transfer(struct sender *sender, struct transfer *transfer, con
     curl_easy_reset(easy);
     if (asprintf(&url, "%s%s", run->side[side].url, one->target) < 0)
         return false;
-    bool good = set_request(easy, run, one, url);
+    bool good = set_request(easy, run, one, url, transfer->slot->lines);
     free(url); /* curl has its own copy */
     SET(CURLOPT_HTTPHEADER, transfer->slot->lines);
     SET(CURLOPT_HEADERFUNCTION, on_header);
