@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "proxy/grpc.h"
 #include "proxy/h1.h"
 #include "proxy/log.h"
 #include "proxy/mirror.h"
@@ -187,6 +188,8 @@ static void conclude(struct exchange *ex)
         .status = ex->status,
         .client_status = ex->client_status,
         .fell_back = ex->fell_back,
+        .is_grpc = ex->grpc && ex->grpc_status != GRPC_NONE,
+        .grpc_status = ex->grpc_status,
         .latency_us = latency_us,
     };
     router_observe(ex->view->snapshot->view, worker->index, &ex->decision, &outcome);
@@ -208,6 +211,23 @@ static struct server_stream *let_go_of_stream(struct exchange *ex)
     return stream;
 }
 
+static bool deadline_passed(const struct exchange *ex)
+{
+    return ex->deadline_ms != 0 && worker_now_ms(ex->worker) >= ex->deadline_ms;
+}
+
+/* A caller understands nothing but gRPC. */
+static void answer_call(struct server_stream *stream, enum grpc_status status, const char *text, bool close)
+{
+    struct grpc_answer answer;
+    struct response_plan plan = { .close = close };
+    grpc_answer(&answer, status, text);
+    if (stream->codec->send_head(stream, &answer.head, &plan))
+        stream->codec->send_end(stream, (struct text){ NULL, 0 });
+    else
+        stream->codec->abort(stream);
+}
+
 /* No backend's response will reach the client whole. */
 static void end_without_response(struct exchange *ex, enum outcome_kind kind, unsigned status, const char *text)
 {
@@ -218,12 +238,22 @@ static void end_without_response(struct exchange *ex, enum outcome_kind kind, un
     if (!responded)
         ex->client_status = (uint16_t)status;
     attempt_cancel(&ex->attempt);
+    bool grpc = ex->grpc && status != 0;
+    enum grpc_status grpc_status = grpc_status_of_answer(status, deadline_passed(ex));
     struct server_stream *stream = let_go_of_stream(ex);
     conclude(ex);
     if (responded)
         stream->codec->abort(stream);
+    else if (grpc)
+        answer_call(stream, grpc_status, text, close);
     else
         stream->codec->answer(stream, status, text, close);
+}
+
+void exchange_time_out(struct exchange *ex, unsigned status, enum outcome_kind blame)
+{
+    end_without_response(ex, blame, status,
+                         status == 408 ? "the request's body did not come in time" : "the backend did not answer in time");
 }
 
 void exchange_abandon(struct exchange *ex, enum outcome_kind why)
@@ -236,6 +266,15 @@ void exchange_abandon(struct exchange *ex, enum outcome_kind why)
 }
 
 /* ---- asking a backend ---- */
+
+/* Of a call with a deadline it is what is left until then. */
+static uint64_t response_timeout(const struct exchange *ex)
+{
+    uint64_t now_ms = worker_now_ms(ex->worker);
+    if (ex->deadline_ms == 0)
+        return ex->view->config->timeouts.response_ms;
+    return ex->deadline_ms > now_ms ? ex->deadline_ms - now_ms : 0;
+}
 
 /* Starts a try. The exchange may be over when this returns: see `stream->exchange`. */
 static void ask(struct exchange *ex, enum side side, bool fresh)
@@ -252,7 +291,7 @@ static void ask(struct exchange *ex, enum side side, bool fresh)
     ex->attempt.framing = ex->framing;
     ex->attempt.to_head = ex->is_head;
     ex->attempt.fresh = fresh;
-    ex->attempt.response_timeout_ms = ex->view->config->timeouts.response_ms;
+    ex->attempt.response_timeout_ms = response_timeout(ex);
     if (upstream == NULL) {
         attempt_fail(&ex->attempt, OUTCOME_CONNECT_FAILED, "the backend has been removed");
         return;
@@ -265,7 +304,15 @@ static void ask(struct exchange *ex, enum side side, bool fresh)
     }
 }
 
-static unsigned fallback_cause(enum outcome_kind kind, unsigned status)
+/* A status that speaks against the backend is to a call what 5xx is to a request. */
+static bool is_error_status(const struct exchange *ex, unsigned status, unsigned grpc_status)
+{
+    if (status >= 500)
+        return true;
+    return ex->grpc && grpc_status != GRPC_NONE && config_grpc_is_error(&ex->decision.route->errors, grpc_status);
+}
+
+static unsigned fallback_cause(const struct exchange *ex, enum outcome_kind kind, unsigned status, unsigned grpc_status)
 {
     switch (kind) {
     case OUTCOME_CONNECT_FAILED:
@@ -276,17 +323,17 @@ static unsigned fallback_cause(enum outcome_kind kind, unsigned status)
     case OUTCOME_BAD_RESPONSE:
         return FALLBACK_RESET;
     case OUTCOME_OK:
-        return status >= 500 ? FALLBACK_5XX : 0;
+        return is_error_status(ex, status, grpc_status) ? FALLBACK_5XX : 0;
     default:
         return 0;
     }
 }
 
 /* The new side has failed: may and can legacy answer instead? */
-static bool may_fall_back(const struct exchange *ex, enum outcome_kind kind, unsigned status)
+static bool may_fall_back(const struct exchange *ex, enum outcome_kind kind, unsigned status, unsigned grpc_status)
 {
     return ex->may_fall_back && !ex->fell_back && ex->side == SIDE_NEW && !ex->responded && ex->replayable &&
-           (ex->decision.route->fallback.on & fallback_cause(kind, status)) != 0;
+           (ex->decision.route->fallback.on & fallback_cause(ex, kind, status, grpc_status)) != 0;
 }
 
 static void fall_back(struct exchange *ex, enum outcome_kind kind, unsigned status)
@@ -328,7 +375,7 @@ static void on_failed(struct attempt *attempt)
         ask(ex, ex->side, true);
         return;
     }
-    if (may_fall_back(ex, attempt->failure, 0)) {
+    if (may_fall_back(ex, attempt->failure, 0, GRPC_NONE)) {
         fall_back(ex, attempt->failure, 0);
         return;
     }
@@ -479,6 +526,11 @@ static void describe(struct exchange *ex, const struct exchange_request *request
     ex->is_head = head->is_head;
     ex->is_idempotent = head->is_idempotent;
     ex->upgrade = head->upgrade;
+    ex->grpc = grpc_is_call(head);
+    ex->grpc_status = GRPC_NONE;
+    uint64_t timeout_ms = ex->grpc ? grpc_timeout_ms(head) : 0;
+    if (timeout_ms > 0)
+        ex->deadline_ms = worker_now_ms(ex->worker) + timeout_ms;
     ex->minor = head->minor;
     ex->http2 = head->http2;
     ex->close = request->draining;
@@ -683,7 +735,10 @@ static void on_head(struct attempt *attempt, const struct head *head)
         on_interim(ex, head);
         return;
     }
-    if (may_fall_back(ex, OUTCOME_OK, head->status)) {
+    enum grpc_status grpc_status = ex->grpc ? grpc_status_of_head(head) : GRPC_NONE; /* trailers-only */
+    if (!ex->fell_back)
+        ex->grpc_status = (uint8_t)grpc_status;
+    if (may_fall_back(ex, OUTCOME_OK, head->status, grpc_status)) {
         fall_back(ex, OUTCOME_OK, head->status);
         return;
     }
@@ -728,9 +783,25 @@ static void on_body(struct attempt *attempt, struct slice slice)
         hold_response_back(ex);
 }
 
+/* A call that ended without grpc-status counts as what its HTTP status stands for. */
+static void note_grpc_status(struct exchange *ex, struct text trailers)
+{
+    if (!ex->grpc || ex->fell_back)
+        return;
+    if (ex->grpc_status == GRPC_NONE)
+        ex->grpc_status = (uint8_t)grpc_status_of_trailers(trailers);
+    if (ex->grpc_status == GRPC_NONE)
+        ex->grpc_status = (uint8_t)grpc_status_of_http(ex->status);
+}
+
 static void on_end(struct attempt *attempt, struct text trailers)
 {
     struct exchange *ex = exchange_of(attempt);
+    note_grpc_status(ex, trailers);
+    for (int i = 0; i < EXCHANGE_MIRRORS; i++) {
+        if (ex->mirror[i] != NULL)
+            mirror_primary_trailers(ex->mirror[i], trailers);
+    }
     struct server_stream *stream = let_go_of_stream(ex);
     worker_clock(ex->worker);
     conclude(ex);
@@ -843,12 +914,18 @@ uint64_t exchange_patience(struct exchange *ex, unsigned *status, enum outcome_k
         note_progress(ex);
     /* The client owes us the body, unless we are the ones who have stopped reading it. */
     bool client_owes = !ex->body_ended && !ex->body_paused && !ex->tunnel;
-    uint64_t limit = ex->tunnel    ? timeouts->tunnel_idle_ms
-                     : client_owes ? timeouts->request_body_ms
-                                   : timeouts->stream_idle_ms;
+    /* A call's two directions have nothing to do with each other: a caller may be silent for long. */
+    uint64_t limit = ex->tunnel                  ? timeouts->tunnel_idle_ms
+                     : client_owes && !ex->grpc ? timeouts->request_body_ms
+                                                 : timeouts->stream_idle_ms;
     uint64_t quiet = worker_now_ms(ex->worker) - ex->activity_ms;
     *status = 0;
     *blame = client_owes || ex->drain_wanted ? OUTCOME_CLIENT_GONE : OUTCOME_TIMEOUT;
+    if (deadline_passed(ex) && !ex->responded) {
+        *status = 504;
+        *blame = OUTCOME_TIMEOUT;
+        return 0;
+    }
     if (quiet < limit)
         return limit - quiet;
     /* The whole request is with the backend, or it waits for one: the attempt has its own, more exact time for that. */

@@ -38,6 +38,9 @@ struct exchange {
     enum framing framing;         /* of the request's body */
     bool has_body, body_ended, body_paused;
     bool is_head, is_idempotent, upgrade, close;
+    bool grpc;                    /* a gRPC call: grpc-status says how it ended */
+    uint8_t grpc_status;          /* of the side that was asked first; GRPC_NONE: not known yet */
+    uint64_t deadline_ms;         /* of a call: when its caller gives up; 0: never */
     bool tunnel;                  /* after a 101 that this exchange relays itself: both bodies are the tunnel's bytes */
     bool responded;               /* a final head has gone to the client */
     bool drain_wanted;
@@ -81,6 +84,8 @@ void exchange_body_end(struct exchange *ex, struct text trailers);
 void exchange_abandon(struct exchange *ex, enum outcome_kind why);
 /* The client's queue is empty again. */
 void exchange_drained(struct exchange *ex);
+/* What exchange_patience() said has come true: answers with its status (not 0), or breaks off a response that has begun. */
+void exchange_time_out(struct exchange *ex, unsigned status, enum outcome_kind blame);
 /* How long until this exchange has been without progress for too long, in ms; 0: it is. Then *status is 408 when the client
  * owes bytes and has had no answer, 504 when the backend takes none, else 0, and *blame says whose fault it is. */
 uint64_t exchange_patience(struct exchange *ex, unsigned *status, enum outcome_kind *blame);

@@ -532,9 +532,7 @@ static void on_exchange_timeout(struct h1_server *down)
         down_reset(down);
         return;
     }
-    exchange_abandon(ex, blame);
-    answer(&down->stream, status,
-           status == 408 ? "the request's body did not come in time" : "the backend did not answer in time", true);
+    exchange_time_out(ex, status, blame);
 }
 
 /* The time for a goodbye runs from the last byte handed to the kernel; until then a client only has to keep reading. */
@@ -585,6 +583,9 @@ static const struct conn_events h1_server_events = {
 
 static enum framing framing_for(const struct h1_server *down, const struct head *head)
 {
+    /* A stream of HTTP/2 may end with its head, which says nothing of a length; here the client would wait for more. */
+    if (head->framing == FRAMING_NONE && !down->is_head && head->status != 204 && head->status != 304)
+        return FRAMING_LENGTH;
     if (head->framing == FRAMING_NONE || head->framing == FRAMING_LENGTH)
         return head->framing;
     return down->minor >= 1 ? FRAMING_CHUNKED : FRAMING_UNTIL_CLOSE;

@@ -27,6 +27,7 @@ static const char *const class_names[STATUS_CLASSES] = {"none", "1xx", "2xx", "3
 struct side_sum {
     uint64_t by_class[STATUS_CLASSES];
     uint64_t by_outcome[OUTCOME_KINDS];
+    uint64_t by_grpc[GRPC_STATUSES];
     uint64_t judged, errors, fallbacks;
     struct durations durations[STATUS_CLASSES];
 };
@@ -62,6 +63,7 @@ static void fold_side(struct side_sum *side, const struct side_counters *sum)
 {
     memcpy(side->by_class, sum->by_class, sizeof(side->by_class));
     memcpy(side->by_outcome, sum->by_outcome, sizeof(side->by_outcome));
+    memcpy(side->by_grpc, sum->by_grpc, sizeof(side->by_grpc));
     side->judged = sum->judged;
     side->errors = sum->errors;
     side->fallbacks = sum->fallbacks;
@@ -145,6 +147,22 @@ static void write_outcomes(struct page *page, const struct route_sum *route)
         for (int kind = 0; kind < OUTCOME_KINDS; kind++)
             write_side_count(page, route, side, "outcome", outcome_kind_name((enum outcome_kind)kind),
                              route->side[side].by_outcome[kind]);
+}
+
+static void write_grpc_count(struct page *page, const struct route_sum *route, int side, unsigned status)
+{
+    char number[4];
+    (void)snprintf(number, sizeof(number), "%u", status);
+    write_side_count(page, route, side, "status", number, route->side[side].by_grpc[status]);
+}
+
+/* Only what was ever answered: most routes carry no calls. */
+static void write_grpc(struct page *page, const struct route_sum *route)
+{
+    for (int side = 0; side < SIDES; side++)
+        for (unsigned status = 0; status < GRPC_STATUSES; status++)
+            if (route->side[side].by_grpc[status] > 0)
+                write_grpc_count(page, route, side, status);
 }
 
 static void write_judged(struct page *page, const struct route_sum *route)
@@ -379,6 +397,8 @@ static const struct route_family {
 } route_families[] = {
     {"shunt_requests_total", METRICS_COUNTER, false, write_requests,
      "Requests by the backend that was asked first and the class of the status the client got (none: no response)"},
+    {"shunt_grpc_responses_total", METRICS_COUNTER, false, write_grpc,
+     "Answers to gRPC calls by grpc-status, in trailers or in a head alone"},
     {"shunt_outcomes_total", METRICS_COUNTER, false, write_outcomes,
      "How live exchanges ended, by the backend that was asked first"},
     {"shunt_judged_requests_total", METRICS_COUNTER, false, write_judged,

@@ -68,6 +68,8 @@ static void side_counters_add(struct side_counters *into, const struct side_coun
         into->by_class[i] += count_read(&from->by_class[i]);
     for (int i = 0; i < OUTCOME_KINDS; i++)
         into->by_outcome[i] += count_read(&from->by_outcome[i]);
+    for (int i = 0; i < GRPC_STATUSES; i++)
+        into->by_grpc[i] += count_read(&from->by_grpc[i]);
     into->judged += count_read(&from->judged);
     into->errors += count_read(&from->errors);
     into->slow += count_read(&from->slow);

@@ -247,7 +247,8 @@ static bool is_error(const struct config_route *route, const struct outcome *out
     unsigned kind = outcome_meaning[outcome->kind].kind;
     if (route == NULL)
         return kind != 0 || outcome->status >= 500;
-    return (kind & route->errors.kinds) != 0 || config_status_is_error(&route->errors, outcome->status);
+    return (kind & route->errors.kinds) != 0 || config_status_is_error(&route->errors, outcome->status) ||
+           (outcome->is_grpc && config_grpc_is_error(&route->errors, outcome->grpc_status));
 }
 
 static struct finding find(const struct config_route *route, const struct outcome *outcome)
@@ -298,6 +299,8 @@ static void count_side(struct side_counters *side, const struct outcome *outcome
     unsigned class = status_class(outcome->client_status);
     count_add(&side->by_class[class], 1);
     count_add(&side->by_outcome[outcome->kind], 1);
+    if (outcome->is_grpc)
+        count_add(&side->by_grpc[outcome->grpc_status], 1);
     if (outcome->fell_back)
         count_add(&side->fallbacks, 1);
     if (!finding->judged)
@@ -343,6 +346,7 @@ void router_observe(const struct router_view *view, uint32_t worker, const struc
                     const struct outcome *outcome)
 {
     assert(worker < view->workers && (unsigned)outcome->kind < OUTCOME_KINDS);
+    assert(!outcome->is_grpc || outcome->grpc_status < GRPC_STATUSES);
     (void)view;
     (void)worker; /* without assertions: the decision has all it takes */
     struct side_counters *side = &decision->counters->side[decision->side];

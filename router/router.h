@@ -70,6 +70,8 @@ struct outcome {
     uint16_t status;        /* of the side that was asked first */
     uint16_t client_status; /* what the client got in the end; differs after a fallback */
     bool fell_back;
+    bool is_grpc;        /* a gRPC call whose grpc-status is known: */
+    uint8_t grpc_status; /* of the side that was asked first */
     uint64_t latency_us;
 };
 
