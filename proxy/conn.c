@@ -72,6 +72,15 @@ static void outq_shift(struct worker *worker, struct outq *out)
     segment_give(worker, segment);
 }
 
+struct slice outq_take(struct worker *worker, struct outq *out)
+{
+    struct slice slice = out->first->slice;
+    chunk_ref(slice.chunk);
+    outq_shift(worker, out);
+    out->bytes -= slice.len;
+    return slice;
+}
+
 void outq_clear(struct worker *worker, struct outq *out)
 {
     while (out->first != NULL)

@@ -118,6 +118,8 @@ void conn_settle(struct worker *worker);
 
 /* Takes over a reference to the slice's chunk. False without memory: it has not. */
 bool outq_add(struct worker *worker, struct outq *out, struct slice slice);
+/* The first slice of one that is not empty; its reference is the caller's now. */
+struct slice outq_take(struct worker *worker, struct outq *out);
 void outq_clear(struct worker *worker, struct outq *out);
 
 #endif

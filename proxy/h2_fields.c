@@ -1,5 +1,6 @@
 /*
- * Heads as fields of HTTP/2: see h2_fields.h. Worker thread. Works on a copy of the text, whose names it may make small.
+ * Heads as fields of HTTP/2: see h2_fields.h. Worker thread. Works on a copy of the text, whose names it may make
+ * small.
  */
 #include "proxy/h2_fields.h"
 
@@ -9,7 +10,10 @@
 #include "proxy/h1_field.h"
 #include "router/text.h"
 
-enum { FIRST_FIELDS = 32, STATUS_DIGITS = 3 };
+enum {
+    FIRST_FIELDS = 32,
+    STATUS_DIGITS = 3
+};
 
 static bool make_room(struct h2_fields *fields, size_t text, size_t count)
 {
@@ -51,6 +55,11 @@ static size_t count_bound(struct text text)
     return count;
 }
 
+char *h2_fields_room(struct h2_fields *fields, size_t len)
+{
+    return make_room(fields, len + STATUS_DIGITS + 1, 0) ? fields->text : NULL;
+}
+
 static bool begin(struct h2_fields *fields, struct text text)
 {
     size_t count = count_bound(text);
@@ -58,8 +67,8 @@ static bool begin(struct h2_fields *fields, struct text text)
         return false;
     fields->count = 0;
     fields->websocket = false;
-    fields->websocket_key = (struct text){ NULL, 0 };
-    if (text.len > 0)
+    fields->websocket_key = (struct text){NULL, 0};
+    if (text.len > 0 && text.at != fields->text)
         memcpy(fields->text, text.at, text.len);
     fields->text_len = text.len;
     return true;
@@ -104,7 +113,7 @@ static bool next_line(char **at, const char *end, struct line *line)
 
 static bool says_trailers(const struct line *line)
 {
-    return line->id == FIELD_TE && text_equals_fold((struct text){ line->value, line->value_len }, "trailers", 8);
+    return line->id == FIELD_TE && text_equals_fold((struct text){line->value, line->value_len}, "trailers", 8);
 }
 
 /* Section 8.2.2: what is for one connection only has no place here, but "TE: trailers". */
@@ -133,7 +142,7 @@ static void add_lines(struct h2_fields *fields, char *at, const char *end, struc
     struct line line;
     while (next_line(&at, end, &line)) {
         if (line.id == FIELD_HOST && host != NULL)
-            *host = (struct text){ line.value, line.value_len };
+            *host = (struct text){line.value, line.value_len};
         else if (line.id == FIELD_COOKIE && host != NULL)
             add_crumbs(fields, &line);
         else if (is_forwarded(&line))
@@ -149,10 +158,10 @@ static bool take_websocket(struct h2_fields *fields, char *at, const char *end)
     struct line line;
     bool upgrade = false;
     while (next_line(&at, end, &line)) {
-        struct text value = { line.value, line.value_len };
+        struct text value = {line.value, line.value_len};
         if (line.id == FIELD_UPGRADE && text_equals_fold(value, "websocket", 9))
             upgrade = true;
-        else if (text_equals((struct text){ line.name, line.name_len }, "sec-websocket-key", 17))
+        else if (text_equals((struct text){line.name, line.name_len}, "sec-websocket-key", 17))
             fields->websocket_key = value;
     }
     return upgrade;
@@ -177,13 +186,13 @@ bool h2_fields_request(struct h2_fields *fields, struct text head, bool tls)
     char *target = space + 1;
     char *behind = memchr(target, ' ', (size_t)(end - target));
     char *lines = (char *)memchr(behind, '\n', (size_t)(end - behind)) + 1;
-    struct text method = { at, (uint32_t)(space - at) };
-    struct text path = { target, (uint32_t)(behind - target) };
-    struct text scheme = { tls ? "https" : "http", tls ? 5 : 4 };
-    struct text host = { NULL, 0 };
+    struct text method = {at, (uint32_t)(space - at)};
+    struct text path = {target, (uint32_t)(behind - target)};
+    struct text scheme = {tls ? "https" : "http", tls ? 5 : 4};
+    struct text host = {NULL, 0};
     bool websocket = fields->websocket = take_websocket(fields, lines, end);
     if (websocket)
-        method = (struct text){ "CONNECT", 7 };
+        method = (struct text){"CONNECT", 7};
     PSEUDO(fields, ":method", method);
     PSEUDO(fields, ":scheme", scheme);
     PSEUDO(fields, ":path", path);
@@ -232,9 +241,18 @@ bool h2_fields_trailers(struct h2_fields *fields, struct text lines)
     return true;
 }
 
+void h2_fields_drop(struct h2_fields *fields, const char *name)
+{
+    size_t kept = 0, len = strlen(name);
+    for (size_t i = 0; i < fields->count; i++)
+        if (fields->at[i].namelen != len || memcmp(fields->at[i].name, name, len) != 0)
+            fields->at[kept++] = fields->at[i];
+    fields->count = kept;
+}
+
 void h2_fields_done(struct h2_fields *fields)
 {
     free(fields->at);
     free(fields->text);
-    *fields = (struct h2_fields){ 0 };
+    *fields = (struct h2_fields){0};
 }

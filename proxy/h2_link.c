@@ -1,8 +1,8 @@
 /*
  * HTTP/2 connections, both sides: see h2_link.h. Worker thread.
  *
- * nghttp2 keeps the state of the protocol: frames, HPACK, windows, what may come when. It also bounds what hostile peers do in
- * bulk: acknowledgements it owes, settings in a frame, CONTINUATION frames, streams reset (CVE-2023-44487).
+ * nghttp2 keeps the state of the protocol: frames, HPACK, windows, what may come when. It also bounds what hostile
+ * peers do in bulk: acknowledgements it owes, settings in a frame, CONTINUATION frames, streams reset (CVE-2023-44487).
  */
 #include "proxy/h2_link.h"
 
@@ -11,11 +11,11 @@
 #include <string.h>
 
 enum {
-    QUEUE_MOST = 64 * 1024,   /* bytes in the connection's queue before frames wait */
+    QUEUE_MOST = 64 * 1024, /* bytes in the connection's queue before frames wait */
     FRAME_HEAD = 9,
-    OWED_ACKS = 500,          /* PING and SETTINGS to be acknowledged */
-    SETTINGS_MOST = 32,       /* entries in one SETTINGS frame */
-    RESET_BURST = 500,        /* streams the peer may reset at once, and then so many a second */
+    OWED_ACKS = 500,    /* PING and SETTINGS to be acknowledged */
+    SETTINGS_MOST = 32, /* entries in one SETTINGS frame */
+    RESET_BURST = 500,  /* streams the peer may reset at once, and then so many a second */
     RESET_RATE = 33,
 };
 
@@ -100,7 +100,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 
 nghttp2_data_provider h2_stream_body(struct h2_stream *stream)
 {
-    return (nghttp2_data_provider){ .source = { .ptr = stream }, .read_callback = on_read_body };
+    return (nghttp2_data_provider){.source = {.ptr = stream}, .read_callback = on_read_body};
 }
 
 /* ---- in ---- */
@@ -200,8 +200,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct h2_link *link = context;
     if (!is_section(frame) || link->block == NULL)
         return 0;
-    if (h2_block_add(link->block, (struct text){ (const char *)name, (uint32_t)name_len },
-                     (struct text){ (const char *)value, (uint32_t)value_len }))
+    if (h2_block_add(link->block, (struct text){(const char *)name, (uint32_t)name_len},
+                     (struct text){(const char *)value, (uint32_t)value_len}))
         return 0;
     h2_link_calm(link, H2_ABUSE_HEADER_LIST);
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -237,7 +237,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t length, void *context)
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t length,
+                   void *context)
 {
     (void)flags;
     struct h2_link *link = context;
@@ -245,7 +246,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     (void)nghttp2_session_consume_connection(session, length);
     if (stream == NULL)
         return 0;
-    link->events->on_body(link, stream, (struct slice){ link->input, (const char *)data, (uint32_t)length });
+    link->events->on_body(link, stream, (struct slice){link->input, (const char *)data, (uint32_t)length});
     return 0;
 }
 
@@ -348,9 +349,8 @@ static void say_why(struct h2_link *link, int error)
         h2_link_calm(link, H2_ABUSE_CONTINUATION);
         break;
     default:
-        (void)nghttp2_session_terminate_session(link->session, error == NGHTTP2_ERR_BAD_CLIENT_MAGIC
-                                                                   ? NGHTTP2_PROTOCOL_ERROR
-                                                                   : NGHTTP2_INTERNAL_ERROR);
+        (void)nghttp2_session_terminate_session(
+            link->session, error == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_INTERNAL_ERROR);
         break;
     }
 }
@@ -428,7 +428,7 @@ bool h2_stream_end(struct h2_link *link, struct h2_stream *stream, struct text t
         if (copy == NULL)
             return false;
         memcpy(copy, trailers.at, trailers.len);
-        stream->trailers = (struct text){ copy, trailers.len };
+        stream->trailers = (struct text){copy, trailers.len};
     }
     stream->ended = true;
     resume(link, stream);
@@ -464,5 +464,5 @@ void h2_stream_done(struct h2_link *link, struct h2_stream *stream)
 {
     outq_clear(link->conn->worker, &stream->out);
     free((void *)(uintptr_t)stream->trailers.at);
-    stream->trailers = (struct text){ NULL, 0 };
+    stream->trailers = (struct text){NULL, 0};
 }

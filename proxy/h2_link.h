@@ -1,11 +1,11 @@
 /*
- * A connection that speaks HTTP/2, as far as both sides are the same: nghttp2's session between the connection's bytes and the
- * streams' bodies. Bodies are never copied: what comes is a slice of the chunk it was read into, what goes waits in the stream's
- * queue until a frame takes it.
+ * A connection that speaks HTTP/2, as far as both sides are the same: nghttp2's session between the connection's bytes
+ * and the streams' bodies. Bodies are never copied: what comes is a slice of the chunk it was read into, what goes
+ * waits in the stream's queue until a frame takes it.
  *
- * Flow control (RFC 9113 section 5.2) is the back-pressure: what a stream has been given is acknowledged as consumed only while
- * nobody has paused it, so that a peer can be ahead by one window for each stream and no more. The connection's own window is
- * acknowledged at once: a stream that stands still does not hold up the others.
+ * Flow control (RFC 9113 section 5.2) is the back-pressure: what a stream has been given is acknowledged as consumed
+ * only while nobody has paused it, so that a peer can be ahead by one window for each stream and no more. The
+ * connection's own window is acknowledged at once: a stream that stands still does not hold up the others.
  */
 #ifndef SHUNT_PROXY_H2_LINK_H
 #define SHUNT_PROXY_H2_LINK_H
@@ -26,41 +26,46 @@ struct h2_link;
 /* A stream's own part; first in each side's struct. */
 struct h2_stream {
     int32_t id;
-    struct outq out;         /* body not yet in a frame */
-    struct text trailers;    /* malloc'd; to follow the body */
-    size_t unconsumed;       /* bytes received while paused */
-    bool ended;              /* nothing more will be queued */
-    bool waiting;            /* nghttp2 has asked for more and got none: it is to be told when there is some */
-    bool has_body;           /* a body was promised with the head */
+    struct outq out;      /* body not yet in a frame */
+    struct text trailers; /* malloc'd; to follow the body */
+    size_t unconsumed;    /* bytes received while paused */
+    bool ended;           /* nothing more will be queued */
+    bool waiting;         /* nghttp2 has asked for more and got none: it is to be told when there is some */
+    bool has_body;        /* a body was promised with the head */
     bool want_drained;
     bool paused;
 };
 
 /* What the sides do differently. A stream is what was given as stream user data. */
 struct h2_link_events {
-    void (*on_begin)(struct h2_link *link, int32_t id);                       /* a header section begins; link->block is empty */
-    void (*on_section)(struct h2_link *link, const nghttp2_frame *frame);     /* link->block has it, whole and sound */
+    void (*on_begin)(struct h2_link *link, int32_t id); /* a header section begins; link->block is empty */
+    void (*on_section)(struct h2_link *link, const nghttp2_frame *frame); /* link->block has it, whole and sound */
     void (*on_body)(struct h2_link *link, struct h2_stream *stream, struct slice bytes);
-    void (*on_end)(struct h2_link *link, struct h2_stream *stream);           /* END_STREAM, after the section or the last bytes */
-    void (*on_closed)(struct h2_link *link, struct h2_stream *stream, uint32_t error); /* nghttp2 forgets it; `stream` may be NULL */
-    void (*on_drained)(struct h2_link *link, struct h2_stream *stream);       /* asked for with want_drained */
-    void (*on_abuse)(struct h2_link *link, enum h2_abuse what);              /* found here; the GOAWAY is on its way */
-    void (*on_frame)(struct h2_link *link, const nghttp2_frame *frame);       /* any whole frame, after the above; NULL: not asked */
-    void (*on_refused)(struct h2_link *link, const nghttp2_frame *frame, int error); /* a frame that breaks the rules; NULL: not asked */
-    void (*on_sent)(struct h2_link *link, const nghttp2_frame *frame);        /* any of ours is in the queue; NULL: not asked */
+    void (*on_end)(struct h2_link *link,
+                   struct h2_stream *stream); /* END_STREAM, after the section or the last bytes */
+    void (*on_closed)(struct h2_link *link, struct h2_stream *stream,
+                      uint32_t error);                                  /* nghttp2 forgets it; `stream` may be NULL */
+    void (*on_drained)(struct h2_link *link, struct h2_stream *stream); /* asked for with want_drained */
+    void (*on_abuse)(struct h2_link *link, enum h2_abuse what);         /* found here; the GOAWAY is on its way */
+    void (*on_frame)(struct h2_link *link,
+                     const nghttp2_frame *frame); /* any whole frame, after the above; NULL: not asked */
+    void (*on_refused)(struct h2_link *link, const nghttp2_frame *frame,
+                       int error); /* a frame that breaks the rules; NULL: not asked */
+    void (*on_sent)(struct h2_link *link,
+                    const nghttp2_frame *frame); /* any of ours is in the queue; NULL: not asked */
 };
 
 struct h2_link {
     struct conn *conn;
     nghttp2_session *session;
     const struct h2_link_events *events;
-    struct h2_block *block;    /* while a header section is incomplete */
-    struct chunk *input;       /* what is being read from: bodies are slices of it */
-    uint64_t heard_ms;         /* when the peer last said anything */
-    bool pinged;               /* and was asked since whether it is there */
-    bool feeding;              /* inside nghttp2: the session may not be freed */
-    bool calmed;               /* it did too much of something: the GOAWAY is on its way */
-    uint64_t queued;           /* bytes given to the connection's queue, ever */
+    struct h2_block *block; /* while a header section is incomplete */
+    struct chunk *input;    /* what is being read from: bodies are slices of it */
+    uint64_t heard_ms;      /* when the peer last said anything */
+    bool pinged;            /* and was asked since whether it is there */
+    bool feeding;           /* inside nghttp2: the session may not be freed */
+    bool calmed;            /* it did too much of something: the GOAWAY is on its way */
+    uint64_t queued;        /* bytes given to the connection's queue, ever */
     struct h2_guard guard;
 };
 

@@ -20,6 +20,7 @@
 #include "proxy/h2_block.h"
 #include "proxy/h2_client.h"
 #include "proxy/h2_fields.h"
+#include "proxy/h2_server.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/mirror.h"
@@ -374,6 +375,7 @@ static void worker_free(struct worker *worker)
     exchanges_done(worker);
     h2_clients_done(worker);
     h2_blocks_done(worker);
+    h2_server_streams_done(worker);
     if (worker->h2_fields != NULL)
         h2_fields_done(worker->h2_fields);
     free(worker->h2_fields);

@@ -25,6 +25,7 @@ struct exchange;
 struct h1_parser;
 struct h2_block;
 struct h2_fields;
+struct h2_server_stream;
 struct h2_request;
 struct listener;
 struct log;
@@ -80,6 +81,8 @@ struct worker {
     uint32_t spare_block_count;
     struct h2_request *free_requests; /* streams to backends */
     uint32_t free_request_count;
+    struct h2_server_stream *spare_server_streams;
+    uint32_t spare_server_stream_count;
     struct h2_fields *h2_fields; /* of the header section being sent; NULL before the first */
     struct h1_parser *spare_parsers[8];
     uint32_t spare_parser_count;
