@@ -25,6 +25,7 @@
 
 #include "proxy/admin.h"
 #include "proxy/control_inside.h"
+#include "proxy/control_tls.h"
 #include "proxy/notify.h"
 #include "proxy/resolver.h"
 #include "proxy/watch.h"
@@ -85,7 +86,9 @@ static struct snapshot *make_snapshot(struct control *control)
         .holder = control->holder,
         .view = view,
         .endpoints = resolver_endpoints(control->resolver),
+        .backend_tls = control_tls_backends(control->tls),
         .listener_ids = control->listeners.ids,
+        .listener_tls = control_tls_listeners(control->tls),
     };
     struct snapshot *snapshot = snapshot_new(&parts);
     router_view_unref(view);
@@ -249,6 +252,13 @@ static struct event_base *new_base(void)
     return base;
 }
 
+/* Certificates, keys or CAs are others. */
+static void on_tls_change(void *context)
+{
+    struct control *control = context;
+    (void)control_publish(control); /* without memory the tick tries again */
+}
+
 static bool start_process(struct control *control)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -264,7 +274,10 @@ static bool start_process(struct control *control)
     control->notify = control->log != NULL ? notify_new(control->log, &notify_limits) : NULL;
     const struct resolver_options options = {.on_result = on_resolved, .context = control};
     control->resolver = control->base != NULL ? resolver_new(control->base, &options) : NULL;
-    if (control->base != NULL && control->log != NULL && control->report != NULL && control->notify != NULL &&
+    control->tls = control->base != NULL && control->log != NULL
+                       ? control_tls_new(control->base, control->log, on_tls_change, control)
+                       : NULL;
+    if (control->tls != NULL && control->base != NULL && control->log != NULL && control->report != NULL && control->notify != NULL &&
         control->resolver != NULL)
         return true;
     fprintf(stderr, "shunt: cannot start: %s; give it more memory or threads\n", strerror(errno));
@@ -349,6 +362,24 @@ static bool say(char *error)
     return false;
 }
 
+/* What is in files that the file names is a part of it. */
+static bool open_tls(struct control *control)
+{
+    char *error = NULL;
+    struct control_tls_plan *plan = control_tls_prepare(control->tls, control->holder, &error);
+    if (plan == NULL) {
+        struct config_errors errors = {.lines = &error, .count = error != NULL};
+        fprintf(stderr, "shunt: %s\n", error != NULL ? error : "no memory");
+        if (fall_back(control, &errors))
+            plan = control_tls_prepare(control->tls, control->holder, &(char *){NULL});
+        free(error);
+    }
+    if (plan == NULL)
+        return false;
+    control_tls_adopt(control->tls, plan);
+    return true;
+}
+
 /* A state directory that cannot be used is a fault of the file as any other. */
 static bool open_state(struct control *control)
 {
@@ -358,7 +389,7 @@ static bool open_state(struct control *control)
     if (!opened) {
         struct config_errors errors = {.lines = &error, .count = error != NULL};
         fprintf(stderr, "shunt: %s\n", error != NULL ? error : "no memory");
-        opened = fall_back(control, &errors) &&
+        opened = fall_back(control, &errors) && open_tls(control) &&
                  control_state_open(control, control->holder->config, &state, &(char *){NULL});
         free(error);
     }
@@ -500,7 +531,7 @@ static int start(struct control *control)
     char *error = NULL;
     if (!start_process(control))
         return EXIT_BROKEN;
-    if (!choose_config(control) || !open_state(control))
+    if (!choose_config(control) || !open_tls(control) || !open_state(control))
         return EXIT_REFUSED;
     if (!control_report_begin(control)) {
         say(NULL);
@@ -557,6 +588,7 @@ static void stop_events(struct control *control)
     watch_free(control->passthrough_watch);
     admin_stop(control->admin);
     resolver_free(control->resolver);
+    control_tls_free(control->tls);
 }
 
 /* Saves for the last time and says that it is over. */

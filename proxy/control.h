@@ -20,6 +20,7 @@ struct control;
 struct report;
 struct store;
 struct event_base;
+struct control_tls;
 struct keeper;
 struct notify;
 
@@ -40,6 +41,7 @@ struct report *control_report(struct control *control);
 struct store *control_store(struct control *control);
 struct keeper *control_keeper(struct control *control); /* NULL: none runs */
 struct notify *control_notify(struct control *control);
+const struct control_tls *control_tls(const struct control *control); /* NULL: none, as without a file */
 /* Forgets what comparing found of a route (NULL: all), with an audit line. True when that line is on the disk. */
 bool control_forget_report(struct control *control, const char *route, const char *who, const char *reason);
 /* Runs the command, saves, publishes. Like router_command(). */

@@ -35,6 +35,11 @@ struct keeper *control_keeper(struct control *control)
     return control->keeper;
 }
 
+const struct control_tls *control_tls(const struct control *control)
+{
+    return control->tls;
+}
+
 struct notify *control_notify(struct control *control)
 {
     return control->notify;

@@ -17,6 +17,7 @@
 
 struct admin;
 struct comparer;
+struct control_tls;
 struct event;
 struct keeper;
 struct notify;
@@ -44,6 +45,7 @@ struct control {
     struct keeper *keeper; /* stores the report; NULL before the state directory is open */
     struct resolver *resolver;
     struct notify *notify;
+    struct control_tls *tls;
 
     struct config_holder *holder;   /* the file in use; in fail-open mode the one made from the command line */
     struct config_holder *started;  /* the file as it was when that began which only a restart can change */

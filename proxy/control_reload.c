@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "proxy/admin.h"
+#include "proxy/control_tls.h"
 #include "proxy/notify.h"
 #include "proxy/resolver.h"
 #include "proxy/watch.h"
@@ -88,6 +89,7 @@ struct adoption {
     struct listeners_plan listeners;
     struct resolver_plan *resolver;
     struct notify_plan *targets;
+    struct control_tls_plan *tls;
     struct control_state state; /* only when fail-open ends */
     struct admin *admin;        /* only when fail-open ends */
 };
@@ -96,6 +98,7 @@ static void discard(struct adoption *adoption)
 {
     admin_stop(adoption->admin);
     control_state_close(&adoption->state);
+    control_tls_discard(adoption->tls);
     notify_discard(adoption->targets);
     resolver_discard(adoption->resolver);
     listeners_discard(&adoption->listeners);
@@ -132,6 +135,9 @@ static bool prepare(struct control *control, struct config *config, struct adopt
     adoption->targets = notify_prepare(control->notify, config);
     if (adoption->targets == NULL)
         return fault_set(error, "no memory for %u targets of notify", config->notify_count);
+    adoption->tls = control_tls_prepare(control->tls, adoption->holder, error);
+    if (adoption->tls == NULL)
+        return false;
     return !control->fail_open || prepare_end_of_fail_open(control, adoption, error);
 }
 
@@ -168,6 +174,7 @@ static void adopt(struct control *control, struct adoption *adoption)
     control->holder = adoption->holder;
     resolver_adopt(control->resolver, adoption->resolver);
     notify_adopt(control->notify, adoption->targets);
+    control_tls_adopt(control->tls, adoption->tls);
     listeners_number(&control->listeners, &adoption->listeners);
     control_hold_for_names(control);
     control_publish(control);

@@ -133,21 +133,10 @@ static enum config_protocol protocol_of(const struct dial *dial)
     return upstream != NULL && upstream->config->protocol == PROTOCOL_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_HTTP1;
 }
 
-/* The file may insist on HTTP/2. */
-static bool speaks_too_little(const struct dial *dial)
-{
-    const struct upstream *upstream = dial->endpoint->upstream;
-    return upstream != NULL && upstream->config->protocol == PROTOCOL_HTTP2 && protocol_of(dial) != PROTOCOL_HTTP2;
-}
-
 static void established(struct dial *dial)
 {
     struct endpoint *endpoint = dial->endpoint;
     conn_timeout_off(&dial->conn);
-    if (speaks_too_little(dial)) {
-        fail(dial, OUTCOME_CONNECT_FAILED, "the backend does not choose h2 by ALPN, and `protocol: http2` asks for it");
-        return;
-    }
     endpoint->speaks = protocol_of(dial);
     if (!(endpoint->speaks == PROTOCOL_HTTP2 ? h2_client_adopt(dial) : h1_client_adopt(dial))) {
         fail(dial, OUTCOME_OVERLOADED, "no memory for a connection to the backend");

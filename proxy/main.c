@@ -12,6 +12,7 @@
 
 #include "config/config.h"
 #include "proxy/control.h"
+#include "proxy/control_tls.h"
 
 enum {
     EXIT_GOOD = 0,
@@ -142,12 +143,20 @@ static struct config *load_or_tell(const char *path)
     return config;
 }
 
+static void print_fault(void *path, const char *fault)
+{
+    fprintf(stderr, "%s: %s\n", (const char *)path, fault);
+}
+
 static int check(const char *path)
 {
     struct config *config = load_or_tell(path);
     if (config == NULL)
         return EXIT_USAGE;
+    bool good = control_tls_check(config, print_fault, (void *)(uintptr_t)path);
     config_free(config);
+    if (!good)
+        return EXIT_USAGE;
     printf("%s: ok\n", path);
     return EXIT_GOOD;
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "proxy/control.h"
+#include "proxy/control_tls.h"
 #include "proxy/metrics_process.h"
 #include "proxy/metrics_text.h"
 #include "proxy/notify.h"
@@ -500,6 +501,44 @@ static void write_notify(struct page *page, struct control *control)
     notify_each(notify, write_to_be_told, page);
 }
 
+/* ---- TLS; what handshakes count is among the workers' ---- */
+
+static void write_expiry(void *context, const struct tls_expiry *expiry)
+{
+    struct page *page = context;
+    struct metrics_label labels[] = {{"certificate", expiry->path}, {NULL, NULL}};
+    metrics_text_value(&page->text, labels, (double)expiry->ends_s);
+}
+
+static void write_tls(struct page *page, struct control *control)
+{
+    const struct control_tls *tls = control_tls(control);
+    struct control_tls_stats stats = {0};
+    if (tls != NULL)
+        stats = control_tls_stats(tls);
+    const struct {
+        const char *name;
+        enum metrics_type type;
+        uint64_t count;
+        const char *help;
+    } rows[] = {
+        {"shunt_tls_certificate_reloads_total", METRICS_COUNTER, stats.reloads,
+         "TLS of listeners and backends taken anew because its files had changed"},
+        {"shunt_tls_certificate_reload_failures_total", METRICS_COUNTER, stats.reload_failures,
+         "Changed files that could not be used: the old ones stay"},
+        {"shunt_tls_insecure_backends", METRICS_GAUGE, stats.insecure_backends,
+         "Backends of the file with insecure_skip_verify"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        metrics_text_family(&page->text, rows[i].name, rows[i].type, rows[i].help);
+        metrics_text_count(&page->text, NULL, rows[i].count);
+    }
+    metrics_text_family(&page->text, "shunt_tls_certificate_expiry_seconds", METRICS_GAUGE,
+                        "When the certificate in this file ends, seconds since 1970");
+    if (tls != NULL)
+        control_tls_each_expiry(tls, write_expiry, page);
+}
+
 /* ---- control, process, workers ---- */
 
 struct fact {
@@ -632,6 +671,7 @@ bool metrics_write(struct control *control, struct evbuffer *out)
     metrics_text_family(&page.text, "shunt_comparisons_total", METRICS_COUNTER,
                         "Pairs of responses by the side the client was answered from and what comparing found");
     report_each(control_report(control), write_comparison, &page);
+    write_tls(&page, control);
     write_workers(&page, control);
     write_process(&page, control);
     free(page.routes);

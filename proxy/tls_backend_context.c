@@ -86,6 +86,7 @@ static bool build(struct tls_context *context, const struct config_backend *back
         return fault_set(error, "no memory for the TLS of a backend");
     }
     context->is_client = true;
+    context->protocols = backend->protocol;
     context->is_insecure = tls->insecure_skip_verify;
     SSL_CTX_set_verify(ctx, context->is_insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     tls_session_install(context, ctx);

@@ -152,6 +152,11 @@ bool tls_context_takes_early_data(const struct tls_context *context)
     return context->early_data;
 }
 
+enum config_protocol tls_context_protocols(const struct tls_context *context)
+{
+    return context->protocols;
+}
+
 bool tls_context_is_insecure(const struct tls_context *context)
 {
     return context->is_insecure;

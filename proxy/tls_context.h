@@ -38,6 +38,8 @@ const struct tls_expiry *tls_context_expiries(const struct tls_context *context,
 SSL *tls_context_connection(struct tls_context *context);
 /* Requests may come in early data. */
 bool tls_context_takes_early_data(const struct tls_context *context);
+/* What ALPN may choose. */
+enum config_protocol tls_context_protocols(const struct tls_context *context);
 /* Whatever certificate the backend shows is taken. */
 bool tls_context_is_insecure(const struct tls_context *context);
 

@@ -23,11 +23,11 @@ struct tls_context {
     uint32_t ctx_count; /* the first is the one that connections begin with */
     struct tls_expiry *expiries;
     uint32_t expiry_count;
+    enum config_protocol protocols;
     /* listeners */
     struct tls_tickets *tickets; /* counted; NULL: none */
     struct tls_named *named;     /* sorted by name */
     uint32_t named_count;
-    enum config_protocol protocols;
     bool early_data;
     /* backends */
     bool is_client;

@@ -94,8 +94,6 @@ static enum tls_failure failure_of_error(struct tls *tls, unsigned long error)
     int reason = ERR_GET_REASON(error);
     if (ERR_GET_LIB(error) != ERR_LIB_SSL)
         return TLS_FAILURE_OTHER;
-    if (reason > SSL_AD_REASON_OFFSET)
-        return TLS_FAILURE_ALERT;
     switch (reason) {
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
         tls->verify = SSL_get_verify_result(tls->ssl);
@@ -104,8 +102,13 @@ static enum tls_failure failure_of_error(struct tls *tls, unsigned long error)
         return TLS_FAILURE_NO_CERTIFICATE;
     case SSL_R_UNEXPECTED_EOF_WHILE_READING:
         return TLS_FAILURE_CLOSED;
-    default:
+    case SSL_AD_REASON_OFFSET + SSL_AD_PROTOCOL_VERSION:
+    case SSL_AD_REASON_OFFSET + SSL_AD_HANDSHAKE_FAILURE:
+    case SSL_AD_REASON_OFFSET + SSL_AD_INSUFFICIENT_SECURITY:
+    case SSL_AD_REASON_OFFSET + SSL_AD_NO_APPLICATION_PROTOCOL:
         return TLS_FAILURE_PROTOCOL;
+    default:
+        return reason > SSL_AD_REASON_OFFSET ? TLS_FAILURE_ALERT : TLS_FAILURE_PROTOCOL;
     }
 }
 
@@ -134,6 +137,12 @@ static bool finish(struct tls *tls)
     bool resumed = SSL_session_reused(tls->ssl) == 1;
     if (resumed && tls->side == TLS_DOWNSTREAM && has_expired(tls)) { /* was good when the session began */
         fail(tls, TLS_FAILURE_CERTIFICATE_EXPIRED);
+        return false;
+    }
+    if (tls->side == TLS_UPSTREAM && tls_context_protocols(tls->context) == PROTOCOL_HTTP2 &&
+        tls_protocol(tls->conn) != PROTOCOL_HTTP2) {
+        tls->no_http2 = true;
+        fail(tls, TLS_FAILURE_PROTOCOL);
         return false;
     }
     tls->phase = TLS_OPEN;
@@ -254,6 +263,8 @@ const char *tls_failure_text(const struct conn *conn)
         [TLS_FAILURE_ALERT] = "the backend refused the TLS handshake",
         [TLS_FAILURE_OTHER] = "the TLS handshake with the backend failed",
     };
+    if (conn->tls->no_http2)
+        return "the backend does not choose h2 by ALPN, and the file says that it speaks HTTP/2";
     switch (conn->tls->verify) {
     case X509_V_ERR_CERT_NOT_YET_VALID:
         return "the backend's certificate is not valid yet";

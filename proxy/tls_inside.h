@@ -38,6 +38,7 @@ struct tls {
     enum tls_failure failure; /* of the handshake */
     int error;                /* BROKEN: errno */
     long verify;              /* what verification said when the handshake failed */
+    bool no_http2;               /* the handshake failed for that alone */
     bool full;                /* the socket took less than was offered: no more in this call */
     bool socket_ended;        /* recv() returned 0 */
     bool truncated;           /* and TLS had not ended */

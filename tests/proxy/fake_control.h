@@ -57,6 +57,12 @@ struct keeper *control_keeper(struct control *control)
     return control->keeper;
 }
 
+const struct control_tls *control_tls(const struct control *control)
+{
+    (void)control;
+    return NULL;
+}
+
 struct notify *control_notify(struct control *control)
 {
     return control->notify;

@@ -1,0 +1,50 @@
+/*
+ * The TLS of listeners and backends: made from the file's certificates, keys and CAs, and again when these change.
+ */
+#ifndef SHUNT_PROXY_CONTROL_TLS_H
+#define SHUNT_PROXY_CONTROL_TLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proxy/snapshot.h"
+#include "proxy/tls_context.h"
+
+struct control_tls;
+struct control_tls_plan;
+struct event_base;
+struct log;
+
+struct control_tls_stats {
+    uint64_t reloads;         /* listeners' and backends' TLS taken anew because of its files */
+    uint64_t reload_failures; /* changed files that were refused */
+    uint32_t insecure_backends;
+};
+
+/* `on_change`: contexts are others than before, on the loop's thread. NULL without memory. */
+struct control_tls *control_tls_new(struct event_base *base, struct log *log, void (*on_change)(void *context),
+                                    void *context);
+void control_tls_free(struct control_tls *tls); /* NULL is fine; not from within on_change */
+
+/*
+ * Two steps to another configuration: control_tls_prepare() reads all files and changes nothing; NULL with a malloc'd
+ * sentence in *error. Keys of tickets of a listener that stays where it is stay, too. Takes its own reference to
+ * `holder`.
+ */
+struct control_tls_plan *control_tls_prepare(struct control_tls *tls, struct config_holder *holder, char **error);
+void control_tls_adopt(struct control_tls *tls, struct control_tls_plan *plan);
+void control_tls_discard(struct control_tls_plan *plan); /* NULL is fine */
+
+/* In the order of the configuration that was adopted last; NULL: in clear. Borrowed. */
+struct tls_context **control_tls_listeners(const struct control_tls *tls);
+struct tls_context **control_tls_backends(const struct control_tls *tls);
+
+struct control_tls_stats control_tls_stats(const struct control_tls *tls);
+/* Each certificate that is shown to somebody, once for each file. Borrowed for the call. */
+void control_tls_each_expiry(const struct control_tls *tls,
+                             void (*each)(void *context, const struct tls_expiry *expiry), void *context);
+
+/* Reads all files and says every fault, for --check. True when there is none. */
+bool control_tls_check(const struct config *config, void (*on_fault)(void *context, const char *fault), void *context);
+
+#endif
