@@ -637,6 +637,29 @@ static void a_fallback_counts_what_the_client_got_and_what_the_backend_did(void 
     fixture_free(f);
 }
 
+/* grpc-status speaks against a backend as 5xx does, whatever the HTTP status. */
+static void calls_are_judged_by_their_status(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, SPLIT);
+    uint64_t errors = 0;
+    for (unsigned status = 0; status <= 16; status++) {
+        struct request r;
+        request_init(&r, "POST", "/orders");
+        request_add(&r, "X-Shunt-Backend", "new");
+        struct decision d = decide_on(f, 0, &r);
+        struct outcome outcome = {.status = 200, .client_status = 200, .is_grpc = true, .grpc_status = (uint8_t)status};
+        router_observe(f->view, 0, &d, &outcome);
+        bool error = status == 2 || status == 4 || status == 8 || status == 13 || status == 14 || status == 15;
+        errors += error;
+        struct route_counters sum;
+        assert_true(router_counters(f->router, "orders", &sum));
+        assert_int_equal(sum.side[SIDE_NEW].errors, errors);
+        assert_int_equal(sum.side[SIDE_NEW].by_grpc[status], 1);
+    }
+    fixture_free(f);
+}
+
 static void explain_says_what_decide_does_and_counts_nothing(void **state)
 {
     (void)state;
@@ -784,6 +807,7 @@ int main(void)
         cmocka_unit_test(a_route_that_is_held_back_lets_only_testers_through),
         cmocka_unit_test(permits_are_counted_for_the_whole_process),
         cmocka_unit_test(a_fallback_counts_what_the_client_got_and_what_the_backend_did),
+        cmocka_unit_test(calls_are_judged_by_their_status),
         cmocka_unit_test(explain_says_what_decide_does_and_counts_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
