@@ -578,6 +578,13 @@ void breaker_resume_ramp(struct breaker *breaker, const struct config_breaker *l
 
 /* ---- from outside ---- */
 
+void breaker_slept(struct breaker *breaker, uint64_t slept_ms, uint64_t now_ms)
+{
+    uint64_t since_ms = breaker->since_ms + slept_ms;
+    if (breaker->state == BREAKER_CLOSED)
+        breaker->since_ms = since_ms < now_ms ? since_ms : now_ms; /* a person may have closed it just now */
+}
+
 void breaker_seed(struct breaker *breaker, uint64_t seed)
 {
     breaker->chance = seed;

@@ -28,7 +28,7 @@ struct breaker {
     enum breaker_state state;
     uint32_t trips; /* in a row */
     uint32_t epoch;
-    uint64_t since_ms;                 /* entered the state */
+    uint64_t since_ms;                 /* entered the state; CLOSED: later by what the process slept since */
     uint64_t half_open_at_ms;          /* OPEN: end of the cooldown */
     uint64_t renew_at_ms;              /* HALF_OPEN: when lost permits are given out again */
     uint64_t patience_ms;              /* HALF_OPEN: how long they are waited for the next time */
@@ -87,6 +87,9 @@ uint64_t breaker_ramp_left_ms(const struct breaker *breaker, const struct config
 /* Goes on with a ramp after a restart; CLOSED only. */
 void breaker_resume_ramp(struct breaker *breaker, const struct config_breaker *limits, uint64_t left_ms,
                          uint64_t now_ms);
+
+/* Nothing was served for so long up to now: that is no time in which new was well. A cooldown goes on. */
+void breaker_slept(struct breaker *breaker, uint64_t slept_ms, uint64_t now_ms);
 
 /* Cooldowns are from now on up to a fifth longer, by chance. Without it they are exact. */
 void breaker_seed(struct breaker *breaker, uint64_t seed);

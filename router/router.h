@@ -175,6 +175,13 @@ bool router_configure(struct router *router, const struct config *config, uint64
  */
 bool router_tick(struct router *router, uint64_t now_ms, uint64_t wall_ms);
 
+/*
+ * The process did not run between the last tick and now (it was stopped, its cgroup frozen, its machine suspended).
+ * That time counts for nothing that has to be earned: a stage's hold, a share's way back or down, a breaker's healthy
+ * windows. Cooldowns and deadlines go on: they are waits, and others waited, too. Before the next router_tick().
+ */
+void router_slept(struct router *router, uint64_t now_ms);
+
 /* A new immutable view of the state as it is now, with one reference; NULL without memory. */
 struct router_view *router_publish(struct router *router);
 /* Any thread. The last release frees it. */
@@ -293,8 +300,8 @@ json_t *router_status_of(const struct router *router, const char *route, uint64_
  * "left_ms" } }, of a breaker { "breaker", "trips" }. "evidence", null where there is none, is what the stage had
  * shown: { "verdict", "decisive": the gate that failed or was first undecided, null after a pass, "legacy": { "judged",
  * "errors" }, "new": the same, "compared", "mismatched", "gates": [ { "gate", "verdict", "value", "low", "high",
- * "limit", "confidence" } of those that were measured ], "forced": true where a person promoted with force, with "past":
- * [ a sentence for each gate that had not passed, and for a breaker that was not closed ] }.
+ * "limit", "confidence" } of those that were measured ], "forced": true where a person promoted with force, with
+ * "past": [ a sentence for each gate that had not passed, and for a breaker that was not closed ] }.
  */
 json_t *router_history(const struct router *router, const char *route /* NULL: all */);
 

@@ -256,9 +256,22 @@ static void note_shares(struct router *router)
     }
 }
 
+static uint64_t since_last_tick_ms(const struct router *router, uint64_t now_ms)
+{
+    return now_ms > router->ticked_ms ? now_ms - router->ticked_ms : 0;
+}
+
+void router_slept(struct router *router, uint64_t now_ms)
+{
+    uint64_t slept_ms = since_last_tick_ms(router, now_ms);
+    for (uint32_t i = 0; i < router->count; i++)
+        breaker_slept(&router->states[i]->breaker, slept_ms, now_ms);
+    router->ticked_ms += slept_ms;
+}
+
 bool router_tick(struct router *router, uint64_t now_ms, uint64_t wall_ms)
 {
-    uint64_t elapsed_ms = now_ms > router->ticked_ms ? now_ms - router->ticked_ms : 0;
+    uint64_t elapsed_ms = since_last_tick_ms(router, now_ms);
     router->ticked_ms = now_ms;
     for (uint32_t i = 0; i < router->count; i++)
         tick_breaker(router, router->states[i], now_ms, wall_ms);

@@ -7,8 +7,10 @@ short, and what is awaited is always a condition.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
@@ -442,6 +444,26 @@ class Holds(PlanCase):
         self.wait_where("asks", "done")
         says[0] = "500 Oops"
         self.assertNotIn("rolled_back", [e["to"]["phase"] for e in self.history("asks") if e["to"]])
+
+
+class Stopped(PlanCase):
+    def test_time_in_which_the_process_was_stopped_is_no_hold(self):
+        """Whatever the machine's speed: the hold grows by no more than the time in which the process was not stopped. What
+        ran just before the first look and was not yet counted is far below the second that is allowed for it."""
+        self.begin(traffic=False, naps=[HANDS, "promotion: auto"])
+        held_ms = lambda: self.route("naps")["hold"]["elapsed_ms"]
+        state = lambda: open(f"/proc/{self.it.process.pid}/stat").read().rpartition(")")[2].split()[0]
+        wait_until(lambda: held_ms() > 0, "a hold that counts")
+        began, held = time.monotonic(), held_ms()
+        self.it.signal(signal.SIGSTOP)
+        wait_until(lambda: state() == "T", "the process to be stopped")
+        stopped = time.monotonic()
+        time.sleep(4)  # what is measured
+        asleep = time.monotonic() - stopped
+        self.it.signal(signal.SIGCONT)
+        wait_until(lambda: held_ms() > held, "a hold that goes on")
+        grown, passed = (held_ms() - held) / 1000, time.monotonic() - began
+        self.assertLess(grown, passed - asleep + 1)
 
 
 class Blame(PlanCase):

@@ -195,6 +195,14 @@ UNUSED_OK static void fixture_skip(struct fixture *f, uint64_t ms)
         fixture_publish(f);
 }
 
+/* Time passes, and the process does not run; control notices before it ticks. */
+UNUSED_OK static void fixture_sleep(struct fixture *f, uint64_t ms)
+{
+    f->now_ms += ms;
+    f->wall_ms += ms;
+    router_slept(f->router, f->now_ms);
+}
+
 /* ---- requests ---- */
 
 struct request {

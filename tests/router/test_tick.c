@@ -278,6 +278,50 @@ static void what_happens_in_passthrough_is_no_evidence(void **state)
     fixture_free(f);
 }
 
+/* ---- a process that was stopped ---- */
+
+static uint64_t hold_elapsed_ms(const struct fixture *f)
+{
+    json_t *route = route_status(f);
+    json_int_t elapsed_ms = json_integer_value(json_object_get(json_object_get(route, "hold"), "elapsed_ms"));
+    json_decref(route);
+    return (uint64_t)elapsed_ms;
+}
+
+static void time_asleep_is_no_hold(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTE STAGES);
+    traffic(f, 100);
+    pairs(f, 3000, 0);
+    fixture_wait(f, 2000);
+    fixture_sleep(f, 3600000);
+    fixture_wait(f, 1000);
+    assert_int_equal(hold_elapsed_ms(f), 3000);
+    assert_int_equal(state_of(f, "orders").gathered_ms, 3000);
+    assert_int_equal(state_of(f, "orders").stage, 0);
+    fixture_wait(f, 57000);
+    assert_int_equal(state_of(f, "orders").stage, 1); /* and the hold goes on where it was */
+    fixture_free(f);
+}
+
+static void time_asleep_is_no_step_of_a_way_down(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTE "    on_failure: { to: zero, ramp: 90s }\n" STAGES);
+    to_half(f);
+    traffic(f, 100);
+    pairs(f, 1000, 500);
+    fixture_wait(f, 1100);
+    assert_int_equal(state_of(f, "orders").effective, 4500);
+    fixture_sleep(f, 3600000);
+    fixture_wait(f, 1000);
+    assert_int_equal(state_of(f, "orders").effective, 4500);
+    fixture_wait(f, 90000);
+    assert_int_equal(state_of(f, "orders").effective, 0);
+    fixture_free(f);
+}
+
 /* ---- deadlines ---- */
 
 #define DEADLINE(action)                                                                                               \
@@ -371,6 +415,17 @@ static void a_deadline_may_only_be_told(void **state)
     json_t *route = route_status(f);
     assert_true(json_is_null(json_object_get(route, "deadline")));
     json_decref(route);
+    fixture_free(f);
+}
+
+static void a_deadline_passes_in_sleep(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTE DEADLINE("pause"));
+    fixture_sleep(f, 3600000);
+    assert_int_equal(state_of(f, "orders").phase, PLAN_RUNNING);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(state_of(f, "orders").phase, PLAN_PAUSED);
     fixture_free(f);
 }
 
@@ -553,11 +608,14 @@ int main(void)
         cmocka_unit_test(a_way_down_stands_in_the_event),
         cmocka_unit_test(what_happens_on_a_ramp_is_no_evidence),
         cmocka_unit_test(what_happens_in_passthrough_is_no_evidence),
+        cmocka_unit_test(time_asleep_is_no_hold),
+        cmocka_unit_test(time_asleep_is_no_step_of_a_way_down),
         cmocka_unit_test(a_deadline_pauses),
         cmocka_unit_test(a_deadline_counts_in_pause_but_moves_nothing_frozen),
         cmocka_unit_test(a_deadline_does_what_on_failure_says),
         cmocka_unit_test(a_deadline_that_rolls_back_is_not_content_with_less),
         cmocka_unit_test(a_deadline_may_only_be_told),
+        cmocka_unit_test(a_deadline_passes_in_sleep),
         cmocka_unit_test(a_stage_is_left_only_at_its_times),
         cmocka_unit_test(no_plan_advances_in_a_freeze_of_the_file),
         cmocka_unit_test(somebody_else_may_have_to_say_go),
