@@ -292,7 +292,8 @@ static const struct config_key gate_keys[] = {
          "How much the error rate of new may be above legacy's, in points."),
     RATE("error_rate", config_gates, error_rate, "off", 0, 1, "The error rate of new, whatever legacy's is."),
     RATE("availability", config_gates, availability, "off", 0, 1,
-         "How much of what new was asked must have been answered, with whatever status."),
+         "How much of what new was asked must have been answered, with whatever status. A failed connection, a timeout, a "
+         "reset and what is no HTTP are no answer, also where `errors` does not name them."),
     RATE("p95_increase", config_gates, p95_increase, "20%", 0, 1000,
          "How much the 95th percentile of new's latency may be above legacy's."),
     RATE("p50_increase", config_gates, p50_increase, "off", 0, 1000, "The same for the median."),

@@ -321,6 +321,10 @@ static void leave_marks(struct tally_slot *slot, const struct decision *decision
         sketch_add(&marks->error_keys, decision->key_mark);
         sketch_add(&marks->error_paths, decision->path_mark);
     }
+    if (outcome->kind != OUTCOME_OK) {
+        sketch_add(&marks->lost_keys, decision->key_mark);
+        sketch_add(&marks->lost_paths, decision->path_mark);
+    }
     if (outcome->latency_us >= count_read(&slot->tally->slow_us)) {
         sketch_add(&marks->slow_keys, decision->key_mark);
         sketch_add(&marks->slow_paths, decision->path_mark);

@@ -153,10 +153,9 @@ static const struct {
     const char *key;
     size_t offset;
 } mark_members[] = {
-    {"keys", offsetof(struct marks, keys)},
-    {"error_keys", offsetof(struct marks, error_keys)},
-    {"paths", offsetof(struct marks, paths)},
-    {"error_paths", offsetof(struct marks, error_paths)},
+    {"keys", offsetof(struct marks, keys)},           {"error_keys", offsetof(struct marks, error_keys)},
+    {"paths", offsetof(struct marks, paths)},         {"error_paths", offsetof(struct marks, error_paths)},
+    {"lost_keys", offsetof(struct marks, lost_keys)}, {"lost_paths", offsetof(struct marks, lost_paths)},
 };
 
 enum {

@@ -299,16 +299,28 @@ static double share(uint64_t part, uint64_t whole)
 }
 
 /* No single client and no single path may take a plan back. */
-static void fail_only_if_spread(const struct gate_question *q, struct gate_result *result)
+static void fail_only_if_spread(const struct gate_question *q, bool are_spread(const struct marks *, uint32_t),
+                                const struct sketch *keys, const struct sketch *paths, struct gate_result *result)
 {
-    uint64_t want = q->gates->min_distinct_keys;
-    const struct marks *marks = &q->evidence->marks;
-    if (result->verdict != VERDICT_FAIL || q->anybody || marks_are_spread(marks, (uint32_t)fewer(want, UINT32_MAX)))
+    uint32_t want = (uint32_t)fewer(q->gates->min_distinct_keys, UINT32_MAX);
+    if (result->verdict != VERDICT_FAIL || q->anybody || are_spread(&q->evidence->marks, want))
         return;
     result->verdict = VERDICT_UNDECIDED;
     add(result, "; but all errors come from %s and %s: too few to say that it is new's fault",
-        counted(sketch_count(&marks->error_keys), "client").text,
-        counted(sketch_count(&marks->error_paths), "path").text);
+        counted(sketch_count(keys), "client").text, counted(sketch_count(paths), "path").text);
+}
+
+static void fail_only_if_errors_are_spread(const struct gate_question *q, struct gate_result *result)
+{
+    const struct marks *marks = &q->evidence->marks;
+    fail_only_if_spread(q, marks_are_spread, &marks->error_keys, &marks->error_paths, result);
+}
+
+/* What got no answer speaks against new's availability also where `errors` does not name its kind. */
+static void fail_only_if_lost_are_spread(const struct gate_question *q, struct gate_result *result)
+{
+    const struct marks *marks = &q->evidence->marks;
+    fail_only_if_spread(q, marks_lost_are_spread, &marks->lost_keys, &marks->lost_paths, result);
 }
 
 static void judge_error_rate_increase(const struct gate_question *q, const struct gate_row *row,
@@ -325,7 +337,7 @@ static void judge_error_rate_increase(const struct gate_question *q, const struc
     place_below(result, &m);
     say(result, "error rate of new %.3f %%, of legacy %.3f %%: increase between %+.3f %% and %+.3f %%, limit %+.3f %%",
         of_new * 100, of_legacy * 100, m.interval.low * 100, m.interval.high * 100, m.limit * 100);
-    fail_only_if_spread(q, result);
+    fail_only_if_errors_are_spread(q, result);
 }
 
 static void judge_error_rate(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
@@ -342,7 +354,7 @@ static void judge_error_rate(const struct gate_question *q, const struct gate_ro
     place_below(result, &m);
     say(result, "error rate of new %.3f %%: between %.3f %% and %.3f %%, limit %.3f %%", m.value * 100,
         m.interval.low * 100, m.interval.high * 100, m.limit * 100);
-    fail_only_if_spread(q, result);
+    fail_only_if_errors_are_spread(q, result);
 }
 
 static void judge_availability(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
@@ -360,7 +372,7 @@ static void judge_availability(const struct gate_question *q, const struct gate_
     place_above(result, &m);
     say(result, "new answered %.4f %% of what it was asked: between %.4f %% and %.4f %%, at least %.4f %% wanted",
         m.value * 100, m.interval.low * 100, m.interval.high * 100, m.limit * 100);
-    fail_only_if_spread(q, result);
+    fail_only_if_lost_are_spread(q, result);
 }
 
 static void judge_mismatch(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)

@@ -241,6 +241,7 @@ static void fill(struct evidence *evidence)
         sketch_add(&evidence->marks.paths, (uint32_t)next_random(&random) % 5);
     }
     sketch_add(&evidence->marks.error_keys, 1023); /* error_paths stays empty */
+    sketch_add(&evidence->marks.lost_paths, 7);
 }
 
 static void what_is_saved_is_read_back(void **state)

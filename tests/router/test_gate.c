@@ -272,6 +272,8 @@ static void errors_of_few_clients_or_paths_do_not_fail(void **state)
     ask(&evidence.marks.paths, 3);
     ask(&evidence.marks.error_keys, 1);
     ask(&evidence.marks.error_paths, 3);
+    ask(&evidence.marks.lost_keys, 1);
+    ask(&evidence.marks.lost_paths, 3);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(judge(kinds[i]), VERDICT_UNDECIDED);
         assert_true(says(kinds[i], "all errors come from 1 client and 3 paths"));
@@ -279,10 +281,13 @@ static void errors_of_few_clients_or_paths_do_not_fail(void **state)
     }
     assert_int_equal(report.verdict, VERDICT_UNDECIDED);
     ask(&evidence.marks.error_keys, 5); /* three paths are all there are */
+    ask(&evidence.marks.lost_keys, 5);
     for (int i = 0; i < 3; i++)
         assert_int_equal(judge(kinds[i]), VERDICT_FAIL);
     memset(&evidence.marks.error_paths, 0, sizeof(evidence.marks.error_paths));
     ask(&evidence.marks.error_paths, 1);
+    memset(&evidence.marks.lost_paths, 0, sizeof(evidence.marks.lost_paths));
+    ask(&evidence.marks.lost_paths, 1);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(judge(kinds[i]), VERDICT_UNDECIDED);
         assert_true(says(kinds[i], "all errors come from 5 clients and 1 path:"));
@@ -290,6 +295,24 @@ static void errors_of_few_clients_or_paths_do_not_fail(void **state)
     gates.min_distinct_keys = 0; /* not asked for */
     for (int i = 0; i < 3; i++)
         assert_int_equal(judge(kinds[i]), VERDICT_FAIL);
+}
+
+static void availability_does_not_go_by_who_had_errors(void **state)
+{
+    (void)state;
+    gates.availability = 0.99;
+    gates.error_rate = 0.02;
+    gates.min_distinct_keys = 3;
+    add(SIDE_NEW, 2000, 200, 1000);
+    evidence.side[SIDE_NEW].unanswered = 200;
+    ask(&evidence.marks.keys, 300);
+    ask(&evidence.marks.paths, 30);
+    ask(&evidence.marks.lost_keys, 100);
+    ask(&evidence.marks.lost_paths, 30);
+    ask(&evidence.marks.error_keys, 1);
+    ask(&evidence.marks.error_paths, 1);
+    assert_int_equal(judge(GATE_AVAILABILITY), VERDICT_FAIL);
+    assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_UNDECIDED);
 }
 
 static void mismatches_are_judged_by_their_rate(void **state)
@@ -669,6 +692,7 @@ int main(void)
         cmocka_unit_test_setup(an_error_rate_is_judged_without_legacy, begin),
         cmocka_unit_test_setup(availability_is_what_was_answered_with_any_status, begin),
         cmocka_unit_test_setup(errors_of_few_clients_or_paths_do_not_fail, begin),
+        cmocka_unit_test_setup(availability_does_not_go_by_who_had_errors, begin),
         cmocka_unit_test_setup(mismatches_are_judged_by_their_rate, begin),
         cmocka_unit_test_setup(latencies_are_judged_by_their_interval, begin),
         cmocka_unit_test_setup(a_cliff_at_the_quantile_decides_nothing, begin),

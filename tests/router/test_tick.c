@@ -132,6 +132,25 @@ static void a_failed_gate_steps_back_until_it_has_been_tried_often_enough(void *
     fixture_free(f);
 }
 
+/* Whatever the route's errors are: who gets no answer has no service. */
+static void availability_fails_by_what_is_no_error(void **state)
+{
+    (void)state;
+    struct fixture *f =
+        fixture_new(1, YAML_HEAD
+                    "  - name: orders\n    match: { path: /orders/** }\n    sticky: [ { header: X-User-Id } ]\n"
+                    "    breaker: off\n    promotion: auto\n    errors: [ 5xx, connect ]\n"
+                    "    gates: { min_requests: 10, min_distinct_keys: 3, error_rate_increase: 5%, p95_increase: off,\n"
+                    "             mismatch_rate: off, availability: 99% }\n" STAGES);
+    to_half(f);
+    for (uint64_t user = 0; user < 1000; user++)
+        (void)drive(f, 0, user, 200, user % 3 == 0 ? 0 : 200, 1000); /* 0: reset, not named above */
+    fixture_wait(f, 1100);
+    assert_string_equal(last_event(f), "rollback");
+    assert_non_null(strstr(f->why[f->event_count - 1], "gate availability failed: new answered 6"));
+    fixture_free(f);
+}
+
 static void a_failed_gate_freezes(void **state)
 {
     (void)state;
@@ -602,6 +621,7 @@ int main(void)
         cmocka_unit_test(a_failed_gate_takes_the_share_down_by_steps),
         cmocka_unit_test(passthrough_ends_a_way_down),
         cmocka_unit_test(a_failed_gate_steps_back_until_it_has_been_tried_often_enough),
+        cmocka_unit_test(availability_fails_by_what_is_no_error),
         cmocka_unit_test(a_failed_gate_freezes),
         cmocka_unit_test(a_plan_may_tell_and_leave_it_to_a_person),
         cmocka_unit_test(a_transition_stands_with_its_evidence),
