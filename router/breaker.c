@@ -557,8 +557,17 @@ enum breaker_change breaker_tick(struct breaker *breaker, const struct config_br
 uint32_t breaker_share(const struct breaker *breaker, const struct config_breaker *limits, uint32_t plan_share,
                        uint64_t now_ms)
 {
-    uint32_t step = ramp_step(breaker, limits, now_ms);
-    return (plan_share * step + BREAKER_RAMP_STEPS - 1) / BREAKER_RAMP_STEPS;
+    return breaker_share_at(ramp_step(breaker, limits, now_ms), plan_share);
+}
+
+uint32_t breaker_step(const struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)
+{
+    return breaker->state == BREAKER_CLOSED ? ramp_step(breaker, limits, now_ms) : 0;
+}
+
+uint32_t breaker_share_at(uint32_t step, uint32_t share)
+{
+    return (share * step + BREAKER_RAMP_STEPS - 1) / BREAKER_RAMP_STEPS;
 }
 
 uint64_t breaker_ramp_left_ms(const struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)

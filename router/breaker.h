@@ -82,6 +82,10 @@ uint64_t breaker_slow_us(const struct breaker *breaker, const struct config_brea
  */
 uint32_t breaker_share(const struct breaker *breaker, const struct config_breaker *limits, uint32_t plan_share,
                        uint64_t now_ms);
+/* How many of BREAKER_RAMP_STEPS it lets through now: 0 while it is not CLOSED. */
+uint32_t breaker_step(const struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms);
+/* So many steps of a share, rounded up: never is the first one nothing. */
+uint32_t breaker_share_at(uint32_t step, uint32_t share);
 /* Until the share is back; 0 when it is. */
 uint64_t breaker_ramp_left_ms(const struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms);
 /* Goes on with a ramp after a restart; CLOSED only. */

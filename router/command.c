@@ -173,7 +173,7 @@ static int act(struct order *order, const char **why)
         .evidence = order->evidence,
     };
     router_changed(order->router);
-    router_settle_held(order->router);
+    router_settle_lent(order->router);
     if (verbs[command->verb].on_breaker)
         route_state_tell_breaker(order->router, state, breaker, trips, &change);
     else

@@ -41,10 +41,14 @@ struct comparison_totals route_state_pairs(const struct router *router, const st
 
 /* ---- shares ---- */
 
-/* What ramps leave of the plan's share; breaker, dependencies and passthrough are asked for each request. */
+/* What ramps leave of the plan's share, its breaker's and those of the routes it depends on; whether they are closed,
+ * and passthrough, is asked for each request. */
 static uint32_t ramped_share(const struct router *router, const struct route_state *state)
 {
-    return breaker_share(&state->breaker, &state->config->breaker, plan_share(&state->plan), router->ticked_ms);
+    uint32_t all = plan_share(&state->plan);
+    uint32_t own = breaker_share(&state->breaker, &state->config->breaker, all, router->ticked_ms);
+    uint32_t lent = breaker_share_at(route_state_is_held(state) ? BREAKER_RAMP_STEPS : state->lent_step, all);
+    return own < lent ? own : lent;
 }
 
 uint32_t router_share(const struct router *router, const struct route_state *state)
@@ -267,6 +271,7 @@ static struct route_state *route_state_new(const struct router *router, const st
     if (state == NULL)
         return NULL;
     state->config = config;
+    state->lent_step = BREAKER_RAMP_STEPS;
     state->tally = tally_new(config->name, router->workers);
     if (state->tally == NULL) {
         free(state);
@@ -472,7 +477,7 @@ bool router_configure(struct router *router, const struct config *config, uint64
             continue_route(router, draft.states[i], &config->routes[i], now_ms, wall_ms);
     }
     free(draft.fresh);
-    router_settle_held(router);
+    router_settle_lent(router);
     router_settle_dependencies(router);
     router->replayed = false;
     for (uint32_t i = 0; i < router->count; i++)

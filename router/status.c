@@ -319,11 +319,11 @@ static const char *backend_name(const struct config_route *route, enum side side
     return route->side[side] != NULL ? route->side[side]->name : NULL;
 }
 
-/* A share on its way: down after a failure, or back up after the breaker closed. */
+/* A share on its way: down after a failure, or back up after its breaker closed, or that of a route it depends on. */
 static json_t *ramp_json(const struct router *router, const struct route_state *state, uint64_t now_ms)
 {
     const struct plan *plan = &state->plan;
-    uint64_t back_ms = breaker_ramp_left_ms(&state->breaker, &state->config->breaker, now_ms);
+    uint64_t back_ms = route_state_ramp_left_ms(state, now_ms);
     if (plan->ramp.length_ms > 0)
         return json_pack("{s:o, s:o, s:I}", "from", share_json(plan->ramp.from), "to", share_json(plan->percent),
                          "left_ms", (json_int_t)plan->ramp.left_ms);

@@ -70,7 +70,6 @@ static void on_breaker_changed(struct router *router, struct route_state *state,
                                enum breaker_state was, uint32_t trips, uint64_t wall_ms)
 {
     router_changed(router);
-    router_settle_held(router);
     route_state_tell_breaker(router, state, was, trips,
                              &(struct change){breaker_events[change], "breaker", state->breaker.why, wall_ms, NULL});
     if (change != BREAKER_TRIPPED)
@@ -275,6 +274,7 @@ bool router_tick(struct router *router, uint64_t now_ms, uint64_t wall_ms)
     router->ticked_ms = now_ms;
     for (uint32_t i = 0; i < router->count; i++)
         tick_breaker(router, router->states[i], now_ms, wall_ms);
+    router_settle_lent(router);
     tick_plans(router, elapsed_ms, now_ms, wall_ms);
     router_follow_dependencies(router, wall_ms);
     note_shares(router);
