@@ -431,10 +431,6 @@ static void judge_latency(const struct gate_question *q, const struct gate_row *
 
 /* ---- others' word ---- */
 
-enum {
-    LOOK_AHEAD_STEPS = 100 /* hours that open in the middle of a freeze, and shut again */
-};
-
 static void judge_webhook(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
 {
     (void)row;
@@ -452,26 +448,6 @@ static void judge_webhook(const struct gate_question *q, const struct gate_row *
     say(result, "%s%s%s", words[answer->what], answer->sentence[0] != '\0' ? ": " : "", answer->sentence);
 }
 
-/* The schedule that does not allow changes then; NULL: none. */
-static const struct schedule *shut_by(const struct gate_question *q, uint64_t wall_ms)
-{
-    const struct schedule *only = q->gates->only;
-    if (schedule_is_on(q->world->freeze, wall_ms))
-        return q->world->freeze;
-    return only != NULL && !schedule_is_on(only, wall_ms) ? only : NULL;
-}
-
-/* The first moment at which changes are allowed: false when none is within sight. */
-static bool opens_at(const struct gate_question *q, uint64_t *at_ms)
-{
-    const struct schedule *shut;
-    *at_ms = q->world->wall_ms;
-    for (int step = 0; step < LOOK_AHEAD_STEPS && (shut = shut_by(q, *at_ms)) != NULL; step++)
-        if (!schedule_next_change(shut, *at_ms, at_ms))
-            return false;
-    return shut == NULL;
-}
-
 static void judge_window(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
 {
     (void)row;
@@ -481,7 +457,7 @@ static void judge_window(const struct gate_question *q, const struct gate_row *r
         not_applicable(result, "no times asked for");
         return;
     }
-    bool opens = opens_at(q, &at_ms);
+    bool opens = schedule_next_opening(only, q->world->freeze, q->world->wall_ms, &at_ms);
     result->verdict = opens && at_ms == q->world->wall_ms ? VERDICT_PASS : VERDICT_UNDECIDED;
     if (result->verdict == VERDICT_PASS) {
         say(result, "changes are allowed now");

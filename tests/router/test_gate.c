@@ -488,7 +488,12 @@ static void a_freeze_shuts_every_window(void **state)
     world.wall_ms = utc("2026-12-19 12:00"); /* a Saturday: Monday is frozen */
     assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED);
     assert_true(says(GATE_WINDOW, "only Mon-Wed 09:00-16:00; opens 2027-01-11 09:00 UTC"));
+    gates.only = schedule(arena, "Mon-Sun 09:00-16:00", "2027-05-20 - 2027-05-20");
+    world.freeze = schedule(arena, "Mon-Sun 08:00-17:00", NULL);
+    assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED); /* some hundred openings are frozen */
+    assert_true(says(GATE_WINDOW, "changes are frozen; opens 2027-05-20 00:00 UTC"));
     gates.only = schedule(arena, "2026-01-01 - 2026-01-02", NULL);
+    world.freeze = NULL;
     assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED);
     assert_true(says(GATE_WINDOW, "does not open within a year"));
     config_arena_free(arena);
