@@ -81,6 +81,12 @@ static void comparisons(void *context, const char *route, struct comparison_tota
     report_totals(control->report, route, totals);
 }
 
+static void comparison_marks(void *context, const char *route, struct marks *marks)
+{
+    struct control *control = context;
+    report_take_marks(control->report, route, marks);
+}
+
 /* ---- opening ---- */
 
 /* SIGUSR1 turns its switch round, so it has to be known how it stood. */
@@ -185,7 +191,12 @@ static void seed(struct router *router)
 bool control_state_open(struct control *control, const struct config *config, struct control_state *state, char **error)
 {
     const struct router_hooks hooks = {
-        .context = control, .on_event = on_event, .comparisons = comparisons, .approval = approval};
+        .context = control,
+        .on_event = on_event,
+        .comparisons = comparisons,
+        .comparison_marks = comparison_marks,
+        .approval = approval,
+    };
     *state = (struct control_state){0};
     state->store = store_open(config->state.directory, error);
     if (state->store == NULL)

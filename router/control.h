@@ -77,6 +77,8 @@ bool router_in_force(const struct router *router, const struct route_state *stat
 
 /* The comparison totals of the route, zero without the hook. */
 struct comparison_totals route_state_pairs(const struct router *router, const struct route_state *state);
+/* Whose pairs were compared since this was last asked. */
+struct marks route_state_take_pair_marks(const struct router *router, const struct route_state *state);
 /* `sum` is the route's. Without stages there are no gates: then the report is all zero. */
 void route_state_judge(const struct router *router, const struct route_state *state, const struct route_counters *sum,
                        uint64_t wall_ms, struct judgement *judgement);

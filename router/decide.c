@@ -180,8 +180,7 @@ static void decide_route(const struct router_view *view, const struct view_route
         decision->cohort = cohort_of_hash(hash);
         choose_side(row, facts, decision);
         ask_breaker(row, dry, decision);
-        if (decision->side == SIDE_NEW)
-            mark(facts, hash, decision);
+        mark(facts, hash, decision);
         decision->mirror = choose_mirror(row, facts, decision->cohort);
         decision->noise = decision->mirror == MIRROR_SENT && choose_noise(row->route, facts);
     }
@@ -311,10 +310,11 @@ static void count_side(struct side_counters *side, const struct outcome *outcome
     durations_add(&side->durations[class], outcome->latency_us);
 }
 
-static void leave_marks(struct tally_slot *slot, const struct decision *decision, const struct outcome *outcome,
-                        bool error)
+static void leave_marks(const struct decision *decision, const struct outcome *outcome, bool error)
 {
-    struct marks *marks = &slot->marks;
+    struct tally_slot *slot = tally_slot_of(decision->counters);
+    struct marks *marks = &slot->marks[decision->side];
+    crowd_add(&slot->counters.side[decision->side].crowd, decision->key_mark, decision->path_mark, outcome->latency_us);
     sketch_add(&marks->keys, decision->key_mark);
     sketch_add(&marks->paths, decision->path_mark);
     if (error) {
@@ -325,22 +325,26 @@ static void leave_marks(struct tally_slot *slot, const struct decision *decision
         sketch_add(&marks->lost_keys, decision->key_mark);
         sketch_add(&marks->lost_paths, decision->path_mark);
     }
-    if (outcome->latency_us >= count_read(&slot->tally->slow_us)) {
+    if (decision->side == SIDE_NEW && outcome->latency_us >= count_read(&slot->tally->slow_us)) {
         sketch_add(&marks->slow_keys, decision->key_mark);
         sketch_add(&marks->slow_paths, decision->path_mark);
     }
 }
 
-static void count_new(const struct decision *decision, const struct outcome *outcome, const struct finding *finding)
+static void count_new(const struct decision *decision, const struct finding *finding)
 {
     struct tally_slot *slot = tally_slot_of(decision->counters);
     uint32_t limit = decision->route->breaker.consecutive_errors;
-    if (finding->judged) {
+    if (finding->judged)
         count_run(&slot->counters.side[SIDE_NEW], slot, decision->epoch, limit, finding->error);
-        leave_marks(slot, decision, outcome, finding->error);
-    }
     if (decision->trial)
         count_trial(slot, decision->epoch, finding->judged, finding->error);
+}
+
+/* Nobody asks who was served without a route or in passthrough. */
+static bool is_marked(const struct decision *decision)
+{
+    return decision->route != NULL && decision->reason != REASON_PASSTHROUGH;
 }
 
 void router_observe(const struct router_view *view, uint32_t worker, const struct decision *decision,
@@ -353,7 +357,9 @@ void router_observe(const struct router_view *view, uint32_t worker, const struc
     struct finding finding = find(decision->route, outcome);
     count_sub(&decision->counters->in_flight, 1);
     if (decision->side == SIDE_NEW)
-        count_new(decision, outcome, &finding);
+        count_new(decision, &finding);
+    if (finding.judged && is_marked(decision))
+        leave_marks(decision, outcome, finding.error);
     count_side(side, outcome, &finding);
     /* Last, and released: control takes it for the sign that everything above has been written (tally_ended()). */
     __atomic_store_n(&side->requests, count_read(&side->requests) + 1, __ATOMIC_RELEASE);

@@ -16,6 +16,7 @@
 
 #include "config/schedule.h"
 #include "router/confseq.h"
+#include "router/few.h"
 
 static const char *const verdict_names[] = {
     [VERDICT_UNDECIDED] = "undecided",
@@ -35,7 +36,11 @@ struct gate_question {
     const struct gate_traffic *traffic;
     const struct evidence *evidence;
     const struct gate_world *world;
-    bool anybody; /* errors count as if they came from enough clients */
+    bool anybody; /* all count as if they came from enough clients */
+};
+
+enum {
+    FEW_LEAST = 2 /* of min_distinct_keys: one alone is nobody's few */
 };
 
 /* What the evidence of a gate grows with. */
@@ -237,7 +242,7 @@ static void judge_min_distinct_keys(const struct gate_question *q, const struct 
 {
     (void)row;
     uint64_t want = q->gates->min_distinct_keys;
-    uint64_t have = sketch_count(&q->evidence->marks.keys);
+    uint64_t have = sketch_count(&q->evidence->side[SIDE_NEW].marks.keys);
     if (want == 0 || !has_new(q)) {
         not_applicable(result, want == 0 ? "not asked for" : "new has no live traffic in this stage");
         return;
@@ -298,29 +303,74 @@ static double share(uint64_t part, uint64_t whole)
     return whole > 0 ? (double)part / (double)whole : 0;
 }
 
-/* No single client and no single path may take a plan back. */
-static void fail_only_if_spread(const struct gate_question *q, bool are_spread(const struct marks *, uint32_t),
-                                const struct sketch *keys, const struct sketch *paths, struct gate_result *result)
+/* ---- nobody moves a plan alone: see gate.h ---- */
+
+static uint32_t least_clients(const struct gate_question *q)
 {
-    uint32_t want = (uint32_t)fewer(q->gates->min_distinct_keys, UINT32_MAX);
-    if (result->verdict != VERDICT_FAIL || q->anybody || are_spread(&q->evidence->marks, want))
-        return;
+    return (uint32_t)fewer(q->gates->min_distinct_keys, UINT32_MAX);
+}
+
+static void say_few(struct gate_result *result, const char *what, const struct sketch *keys, const struct sketch *paths,
+                    const char *why)
+{
     result->verdict = VERDICT_UNDECIDED;
-    add(result, "; but all errors come from %s and %s: too few to say that it is new's fault",
-        counted(sketch_count(keys), "client").text, counted(sketch_count(paths), "path").text);
+    add(result, "; but all %s come from %s and %s: %s", what, counted(sketch_count(keys), "client").text,
+        counted(sketch_count(paths), "path").text, why);
 }
 
 static void fail_only_if_errors_are_spread(const struct gate_question *q, struct gate_result *result)
 {
-    const struct marks *marks = &q->evidence->marks;
-    fail_only_if_spread(q, marks_are_spread, &marks->error_keys, &marks->error_paths, result);
+    const struct marks *marks = &q->evidence->side[SIDE_NEW].marks;
+    if (result->verdict == VERDICT_FAIL && !q->anybody && !marks_are_spread(marks, least_clients(q)))
+        say_few(result, "errors", &marks->error_keys, &marks->error_paths, "too few to say that it is new's fault");
 }
 
 /* What got no answer speaks against new's availability also where `errors` does not name its kind. */
 static void fail_only_if_lost_are_spread(const struct gate_question *q, struct gate_result *result)
 {
-    const struct marks *marks = &q->evidence->marks;
-    fail_only_if_spread(q, marks_lost_are_spread, &marks->lost_keys, &marks->lost_paths, result);
+    const struct marks *marks = &q->evidence->side[SIDE_NEW].marks;
+    if (result->verdict == VERDICT_FAIL && !q->anybody && !marks_lost_are_spread(marks, least_clients(q)))
+        say_few(result, "errors", &marks->lost_keys, &marks->lost_paths, "too few to say that it is new's fault");
+}
+
+static void fail_only_if_mismatches_are_spread(const struct gate_question *q, struct gate_result *result)
+{
+    const struct marks *marks = &q->evidence->pair_marks;
+    if (result->verdict == VERDICT_FAIL && !q->anybody && !marks_are_spread(marks, least_clients(q)))
+        say_few(result, "of these", &marks->error_keys, &marks->error_paths, "too few to say that it is new's fault");
+}
+
+/* A few clients that fail on legacy do not make new's errors look small. */
+static void pass_only_without_few_errors_of_legacy(const struct gate_question *q, struct gate_result *result)
+{
+    const struct evidence_side *new = &q->evidence->side[SIDE_NEW];
+    const struct evidence_side *legacy = &q->evidence->side[SIDE_LEGACY];
+    const struct marks *marks = &legacy->marks;
+    if (result->verdict != VERDICT_PASS || q->anybody || legacy->errors == 0 ||
+        marks_are_spread(marks, least_clients(q)))
+        return;
+    struct interval without = confseq_of_difference(new->errors, new->judged, 0, legacy->judged, result->confidence);
+    if (without.high > result->limit)
+        say_few(result, "errors of legacy", &marks->error_keys, &marks->error_paths, "without them it does not pass");
+}
+
+/* Nor does it fail or pass by those who are slow on one side only. `ratio` is the limit of new / legacy. */
+static void decide_only_without_few(const struct gate_question *q, double quantile, double ratio,
+                                    struct gate_result *result)
+{
+    static const char *const names[] = {[FEW_CLIENTS] = "clients", [FEW_PATHS] = "paths"};
+    const struct few_question question = {q->evidence, quantile, ratio, result->confidence, least_requests(q)};
+    bool fails = result->verdict == VERDICT_FAIL;
+    if (result->verdict == VERDICT_UNDECIDED || q->anybody || least_clients(q) < FEW_LEAST)
+        return;
+    enum few few = fails ? few_make_new_fail(&question) : few_make_new_pass(&question);
+    if (few == FEW_NOT)
+        return;
+    result->verdict = VERDICT_UNDECIDED;
+    if (fails)
+        add(result, "; but only by a few %s that are slow on new: without them it does not fail", names[few]);
+    else
+        add(result, "; but only by a few %s that are slow on legacy: without them it does not pass", names[few]);
 }
 
 static void judge_error_rate_increase(const struct gate_question *q, const struct gate_row *row,
@@ -338,6 +388,7 @@ static void judge_error_rate_increase(const struct gate_question *q, const struc
     say(result, "error rate of new %.3f %%, of legacy %.3f %%: increase between %+.3f %% and %+.3f %%, limit %+.3f %%",
         of_new * 100, of_legacy * 100, m.interval.low * 100, m.interval.high * 100, m.limit * 100);
     fail_only_if_errors_are_spread(q, result);
+    pass_only_without_few_errors_of_legacy(q, result);
 }
 
 static void judge_error_rate(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
@@ -396,6 +447,7 @@ static void judge_mismatch(const struct gate_question *q, const struct gate_row 
     say(result, "%s of %s compared pairs differ: between %.4f %% and %.4f %%, limit %.4f %%",
         grouped(pairs->mismatched).text, grouped(pairs->compared).text, m.interval.low * 100, m.interval.high * 100,
         m.limit * 100);
+    fail_only_if_mismatches_are_spread(q, result);
 }
 
 /* ---- latency ---- */
@@ -427,6 +479,7 @@ static void judge_latency(const struct gate_question *q, const struct gate_row *
     m.interval = (struct interval){increase.low + 1 - from, increase.high + 1 - from};
     place_below(result, &m);
     say_latency(result, row, of_new, of_legacy);
+    decide_only_without_few(q, row->quantile, m.limit + from, result);
 }
 
 /* ---- others' word ---- */
@@ -575,7 +628,7 @@ static double growth_of(const struct gate_question *question, const struct gate_
     if (row->growing == GROWS_NOT || result->evidence == 0 || question->world->verdicts_only)
         return 0;
     struct evidence scratch = *question->evidence;
-    if (is_decided(question, row, 1, &scratch)) /* but for the clients it comes from */
+    if (is_decided(question, row, 1, &scratch)) /* but for the clients and paths it comes from */
         return 0;
     double below = 0;
     double above = GROWTH_DOUBLINGS;

@@ -39,6 +39,14 @@ struct comparison_totals route_state_pairs(const struct router *router, const st
     return totals;
 }
 
+struct marks route_state_take_pair_marks(const struct router *router, const struct route_state *state)
+{
+    struct marks marks = {0};
+    if (router->hooks.comparison_marks != NULL)
+        router->hooks.comparison_marks(router->hooks.context, state->tally->name, &marks);
+    return marks;
+}
+
 /* ---- shares ---- */
 
 /* What ramps leave of the plan's share, its breaker's and those of the routes it depends on; whether they are closed,
@@ -143,14 +151,15 @@ void route_state_follow_plan(struct router *router, struct route_state *state)
     if (state->entries_seen == state->plan.entries)
         return;
     struct comparison_totals pairs = route_state_pairs(router, state);
-    struct marks former = {0};
+    struct marks former[SIDES] = {0};
     state->entries_seen = state->plan.entries;
     state->judge_at_ms = 0;
     state->judged_at_ms = 0;
     state->gathered_ms = 0;
     state->told_failed = false;
     state->told_waiting = false;
-    tally_take_marks(state->tally, &former);
+    tally_take_marks(state->tally, former);
+    (void)route_state_take_pair_marks(router, state);
     tally_sum(state->tally, &router->sum);
     evidence_begin(&state->meter, &router->sum, &pairs, state->plan.percent == SHARE_ALL);
 }

@@ -21,11 +21,12 @@ struct sketch {
     uint64_t word[SKETCH_WORDS];
 };
 
-/* Who asked new and for what: its judged exchanges, and those of them that failed. */
+/* Who asked one side and for what: its judged exchanges, and those of them that failed. Of compared pairs likewise:
+ * those that differ stand for those that failed. */
 struct marks {
     struct sketch keys, error_keys;      /* values of the sticky key */
     struct sketch paths, error_paths;    /* without the query */
-    struct sketch slow_keys, slow_paths; /* of those as slow as the breaker watches for (tally_watch_slow()) */
+    struct sketch slow_keys, slow_paths; /* of new: of those as slow as the breaker watches for (tally_watch_slow()) */
     struct sketch lost_keys, lost_paths; /* of those that got no answer, whether that is an error of the route or not */
 };
 

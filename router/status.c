@@ -203,7 +203,7 @@ static json_t *evidence_json(const struct evidence *evidence, uint64_t gathered_
     return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I}", "legacy", evidence_side_json(&evidence->side[SIDE_LEGACY]),
                      "new", evidence_side_json(&evidence->side[SIDE_NEW]), "compared",
                      (json_int_t)evidence->pairs.compared, "mismatched", (json_int_t)evidence->pairs.mismatched,
-                     "distinct_keys", (json_int_t)sketch_count(&evidence->marks.keys), "gathered_ms",
+                     "distinct_keys", (json_int_t)sketch_count(&evidence->side[SIDE_NEW].marks.keys), "gathered_ms",
                      (json_int_t)gathered_ms);
 }
 

@@ -51,14 +51,27 @@ void tally_sum(const struct tally *tally, struct route_counters *sum)
         route_counters_add(sum, &tally->slots[i].counters);
 }
 
-void tally_sum_counts(const struct tally *tally, struct route_counters *sum)
+/* Clears it but for what stands at `from` and behind in each side. */
+static void clear_until(struct route_counters *sum, size_t from)
 {
     for (int side = 0; side < SIDES; side++)
-        memset(&sum->side[side], 0, offsetof(struct side_counters, latency));
+        memset(&sum->side[side], 0, from);
     memset(sum->mirror, 0, sizeof(sum->mirror));
     memset(sum->copies, 0, sizeof(sum->copies));
     sum->in_flight = 0;
     sum->mirror_in_flight = 0;
+}
+
+void tally_sum_latency(const struct tally *tally, struct route_counters *sum)
+{
+    clear_until(sum, offsetof(struct side_counters, crowd));
+    for (uint32_t i = 0; i < tally->workers; i++)
+        route_counters_add_latency(sum, &tally->slots[i].counters);
+}
+
+void tally_sum_counts(const struct tally *tally, struct route_counters *sum)
+{
+    clear_until(sum, offsetof(struct side_counters, latency));
     for (uint32_t i = 0; i < tally->workers; i++)
         route_counters_add_counts(sum, &tally->slots[i].counters);
 }
@@ -82,10 +95,11 @@ struct trial_totals tally_trials(const struct tally *tally, uint32_t epoch)
     return totals;
 }
 
-void tally_take_marks(struct tally *tally, struct marks *into)
+void tally_take_marks(struct tally *tally, struct marks into[SIDES])
 {
     for (uint32_t i = 0; i < tally->workers; i++)
-        marks_take(into, &tally->slots[i].marks);
+        for (int side = 0; side < SIDES; side++)
+            marks_take(&into[side], &tally->slots[i].marks[side]);
 }
 
 void tally_watch_slow(struct tally *tally, uint64_t us)

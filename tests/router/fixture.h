@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "router/router.h"
+#include "router/sketch.h"
 #include "router/text.h"
 
 #define UNUSED_OK __attribute__((unused))
@@ -42,6 +43,7 @@ struct fixture {
     char why[FIXTURE_EVENTS][320];
     uint64_t last_sequence;
     struct comparison_totals pairs;
+    struct marks pair_marks;         /* since they were taken */
     struct approval_answer approval; /* of every webhook */
     uint32_t asked;                  /* how often it was asked for */
     uint64_t random;
@@ -73,6 +75,13 @@ UNUSED_OK static void fixture_comparisons(void *context, const char *route, stru
     struct fixture *f = context;
     (void)route;
     *totals = f->pairs;
+}
+
+UNUSED_OK static void fixture_comparison_marks(void *context, const char *route, struct marks *marks)
+{
+    struct fixture *f = context;
+    (void)route;
+    marks_take(marks, &f->pair_marks);
 }
 
 UNUSED_OK static void fixture_approval(void *context, const char *route, const char *stage,
@@ -150,6 +159,7 @@ UNUSED_OK static struct fixture *fixture_empty(uint32_t workers)
         .context = f,
         .on_event = fixture_on_event,
         .comparisons = fixture_comparisons,
+        .comparison_marks = fixture_comparison_marks,
         .approval = fixture_approval,
         .config_released = fixture_config_released,
     };
