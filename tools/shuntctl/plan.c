@@ -594,7 +594,7 @@ int run_plan(struct ctl *ctl, const struct command *command, const char *const *
 {
     json_t *answer = NULL;
     char *path = words[0] != NULL ? api_path("/api/v1/routes/%s", words[0]) : strdup("/api/v1/routes");
-    int code = api_ask(ctl, path, NULL, &answer);
+    int code = api_ask(ctl, path, NULL, words[0] != NULL ? "phase" : "routes", &answer);
     (void)command;
     if (code == EXIT_DONE && ctl->options.json)
         code = api_print(words[0] != NULL ? answer : value_at(answer, "routes"));

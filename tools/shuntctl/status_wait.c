@@ -68,7 +68,7 @@ int status_wait(struct ctl *ctl, const char *name)
     struct status_wait context = {.goal = goal_of(ctl->options.state)};
     char *complaint = NULL, *path = api_path("/api/v1/routes/%s", name);
     const struct wait wait = {
-        path, ctl->options.wait_most_ms, ctl->options.wait_most_ms == 0, &context, is_there, tell_progress};
+        path, "phase", ctl->options.wait_most_ms, ctl->options.wait_most_ms == 0, &context, is_there, tell_progress};
     int code = wait_for(ctl, &wait, &route, &complaint);
     if (code == EXIT_DONE)
         code = tell_end(ctl, &context, route);
