@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "proxy/admin.h"
+#include "proxy/libraries.h"
 #include "proxy/notify.h"
 #include "proxy/resolver.h"
 #include "proxy/watch.h"
@@ -56,6 +57,10 @@ bool control_load(struct control *control, struct config **config, struct config
 {
     control->file_digest = digest_of(control->options->config_path);
     *config = config_load(control->options->config_path, errors);
+    if (*config != NULL && !libraries_open(*config, LIBRARIES_NOW, errors)) {
+        config_free(*config);
+        *config = NULL;
+    }
     return *config != NULL;
 }
 

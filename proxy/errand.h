@@ -1,9 +1,9 @@
 /*
  * An errand: one HTTP request that shunt makes for itself, to tell somebody or to ask. Not for traffic.
  *
- * Over libcurl's multi interface: many are under way on one thread, and none blocks it. Certificates are verified,
- * redirects are not followed. Environment variables: proxies as libcurl reads them, and SSL_CERT_FILE names the
- * authorities to trust in place of the system's.
+ * Over libcurl's multi interface (curl_library.h must be open): many are under way on one thread, and none blocks it.
+ * Certificates are verified, redirects are not followed. Environment variables: proxies as libcurl reads them, and
+ * SSL_CERT_FILE names the authorities to trust in place of the system's.
  */
 #ifndef SHUNT_PROXY_ERRAND_H
 #define SHUNT_PROXY_ERRAND_H

@@ -7,7 +7,6 @@
  */
 #include "proxy/notify.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,11 +15,13 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "proxy/curl_library.h"
 #include "proxy/log.h"
 #include "proxy/notify_question.h"
 #include "proxy/notify_sentence.h"
 #include "proxy/notify_target.h"
 #include "router/store/store.h"
+#include "router/store/utf8.h"
 
 enum {
     ROUND_MS = 60 * 1000, /* the thread looks around that often at least */
@@ -38,6 +39,7 @@ struct notify {
     pthread_t thread;
     bool thread_runs; /* control's */
     bool told;        /* that it cannot be started */
+    bool begun;       /* libcurl is */
     CURLM *multi;     /* made by control before the thread starts */
     struct {
         pthread_mutex_t lock;
@@ -73,7 +75,7 @@ static void leave(struct notify *notify)
 static void hear(struct notify *notify)
 {
     int left;
-    for (CURLMsg *message; (message = curl_multi_info_read(notify->multi, &left)) != NULL;)
+    for (CURLMsg *message; (message = libcurl.multi_info_read(notify->multi, &left)) != NULL;)
         if (message->msg == CURLMSG_DONE)
             errand_end(message->easy_handle, notify->multi, message->data.result);
 }
@@ -137,7 +139,7 @@ static void *run(void *argument)
     int under_way;
     pthread_setname_np(pthread_self(), "notify");
     for (;;) {
-        curl_multi_perform(notify->multi, &under_way);
+        libcurl.multi_perform(notify->multi, &under_way);
         enter(notify);
         hear(notify);
         free_targets(notify->shared.gone);
@@ -148,25 +150,35 @@ static void *run(void *argument)
         leave(notify);
         if (over)
             return NULL;
-        curl_multi_poll(notify->multi, NULL, 0, wait_ms, NULL);
+        libcurl.multi_poll(notify->multi, NULL, 0, wait_ms, NULL);
     }
 }
 
 /* ---- control's side ---- */
 
-static bool start_thread(struct notify *notify)
+/* libcurl is nobody's business before. False with `why`. */
+static bool begin(struct notify *notify, char why[LIBRARY_WHY_ROOM])
+{
+    if (!curl_library_open(why))
+        return false;
+    snprintf(why, LIBRARY_WHY_ROOM, "libcurl: no memory");
+    notify->begun = notify->begun || libcurl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    if (notify->begun && notify->multi == NULL)
+        notify->multi = libcurl.multi_init();
+    notify->shared.context.multi = notify->multi;
+    return notify->multi != NULL;
+}
+
+static bool start_thread(struct notify *notify, char why[LIBRARY_WHY_ROOM])
 {
     sigset_t all, before;
-    if (notify->multi == NULL)
-        notify->multi = curl_multi_init();
-    if (notify->multi == NULL)
+    if (!begin(notify, why))
         return false;
-    notify->shared.context.multi = notify->multi;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are not for it */
     int fault = pthread_create(&notify->thread, NULL, run, notify);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = fault;
+    snprintf(why, LIBRARY_WHY_ROOM, "%s", strerror(fault));
     return fault == 0;
 }
 
@@ -174,14 +186,14 @@ static bool start_thread(struct notify *notify)
 static void rouse(struct notify *notify)
 {
     if (notify->thread_runs) {
-        curl_multi_wakeup(notify->multi);
+        libcurl.multi_wakeup(notify->multi);
         return;
     }
-    errno = ENOMEM;
-    notify->thread_runs = start_thread(notify);
+    char why[LIBRARY_WHY_ROOM];
+    notify->thread_runs = start_thread(notify, why);
     if (!notify->thread_runs && !notify->told)
         log_event(notify->shared.context.log, LOG_LEVEL_ERROR, "notify_failed",
-                  json_pack("{s:s}", "error", strerror(errno)));
+                  json_pack("{s:o}", "error", utf8_json(why)));
     notify->told = !notify->thread_runs;
 }
 
@@ -217,7 +229,7 @@ void notify_stop(struct notify *notify, uint64_t wait_ms)
         target->due_ms = 0; /* whatever they wait for, there is no later */
     leave(notify);
     if (notify->thread_runs) {
-        curl_multi_wakeup(notify->multi);
+        libcurl.multi_wakeup(notify->multi);
         pthread_join(notify->thread, NULL);
     }
     tell_what_is_left(notify);
@@ -228,7 +240,10 @@ void notify_stop(struct notify *notify, uint64_t wait_ms)
         notify->shared.questions = question->next;
         question_free(question);
     }
-    curl_multi_cleanup(notify->multi);
+    if (notify->multi != NULL)
+        libcurl.multi_cleanup(notify->multi);
+    if (notify->begun)
+        libcurl.global_cleanup();
     pthread_mutex_destroy(&notify->shared.lock);
     free(notify);
 }

@@ -6,7 +6,7 @@
  * later and later; each target has a bounded queue of its own, so that a dead one neither holds up others nor grows.
  * Events of one target arrive in their order, and more than once where an answer was lost: their sequence tells.
  *
- * curl_global_init() must have been called before any thread began.
+ * libcurl is opened and begun when the thread starts, and ended in notify_stop().
  */
 #ifndef SHUNT_PROXY_NOTIFY_H
 #define SHUNT_PROXY_NOTIFY_H
