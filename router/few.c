@@ -4,8 +4,6 @@
  */
 #include "router/few.h"
 
-#include <math.h>
-
 #include "router/confseq.h"
 
 /* What a gate can tell at all: the width of a bucket of histogram.h. */
@@ -26,11 +24,11 @@ static struct pair_of_sides pair_of(const struct histogram *legacy, const struct
     };
 }
 
-/* new / legacy */
+/* new / legacy; 0 where legacy has nothing to compare with. */
 static double ratio_of(const struct pair_of_sides *pair)
 {
     double legacy = pair->quantile[SIDE_LEGACY];
-    return legacy > 0 ? pair->quantile[SIDE_NEW] / legacy : INFINITY;
+    return legacy > 0 ? pair->quantile[SIDE_NEW] / legacy : 0;
 }
 
 static struct interval interval_of(const struct few_question *question, const struct pair_of_sides *pair)

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "router/gate.h"
+
 #define ROUTE                                                                                                          \
     YAML_HEAD                                                                                                          \
     "  - name: orders\n"                                                                                               \
@@ -148,6 +150,70 @@ static void availability_fails_by_what_is_no_error(void **state)
     fixture_wait(f, 1100);
     assert_string_equal(last_event(f), "rollback");
     assert_non_null(strstr(f->why[f->event_count - 1], "gate availability failed: new answered 6"));
+    fixture_free(f);
+}
+
+#define FEW_ROUTE                                                                                                      \
+    YAML_HEAD "  - name: orders\n    match: { path: /** }\n    sticky: [ { header: X-User-Id } ]\n"                    \
+              "    breaker: off\n    promotion: auto\n"                                                                \
+              "    gates: { min_requests: 10, min_distinct_keys: 3, error_rate_increase: 5%, p95_increase: 20%,\n"     \
+              "             mismatch_rate: 1% }\n" STAGES
+
+/* Whose pairs differ is asked with the pairs themselves; a stage that begins starts with none. */
+static void differences_of_one_client_do_not_fail(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, FEW_ROUTE);
+    for (uint32_t i = 0; i < 50; i++)
+        sketch_add(&f->pair_marks.error_keys, i); /* of the stage before */
+    to_half(f);
+    for (uint32_t i = 0; i < 50; i++)
+        sketch_add(&f->pair_marks.keys, i);
+    sketch_add(&f->pair_marks.paths, 1);
+    sketch_add(&f->pair_marks.error_keys, 7);
+    sketch_add(&f->pair_marks.error_paths, 1);
+    pairs(f, 1000, 500);
+    fixture_wait(f, 3000);
+    assert_int_equal(state_of(f, "orders").percent, 5000);
+    assert_non_null(strstr(state_of(f, "orders").gates->gate[GATE_MISMATCH_RATE].sentence,
+                           "; but all of these come from 1 client and 1 path"));
+    sketch_add(&f->pair_marks.error_keys, 8);
+    sketch_add(&f->pair_marks.error_keys, 9);
+    fixture_wait(f, 1100);
+    assert_string_equal(last_event(f), "rollback");
+    fixture_free(f);
+}
+
+/* Through workers, tally and evidence: a client's exchanges are in one part of the crowd all the way. */
+static void one_slow_client_does_not_fail(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(2, FEW_ROUTE);
+    to_half(f);
+    uint64_t slow = 0;
+    while (drive(f, 0, slow, 200, 200, 1000).side == SIDE_LEGACY)
+        slow++;
+    for (uint64_t i = 0; i < 4000; i++) {
+        (void)drive(f, (uint32_t)(i % 2), i % 500, 200, 200, 10000 + i % 1000);
+        if (i % 10 == 0)
+            (void)drive(f, (uint32_t)(i % 2), slow, 200, 200, 900000);
+    }
+    fixture_wait(f, 1100);
+    assert_int_equal(state_of(f, "orders").percent, 5000);
+    assert_non_null(strstr(state_of(f, "orders").gates->gate[GATE_P95_INCREASE].sentence,
+                           "; but only by a few clients that are slow on new"));
+    for (uint64_t i = 0; i < 2000; i++) {
+        struct request r;
+        char id[32];
+        request_init(&r, "GET", "/orders");
+        (void)snprintf(id, sizeof(id), "user-%llu", (unsigned long long)i % 500);
+        request_add(&r, "X-User-Id", id);
+        struct decision d = decide_on(f, 0, &r);
+        observe(f, 0, &d, OUTCOME_OK, 200, d.side == SIDE_NEW ? 900000 : 10000);
+    }
+    fixture_wait(f, 1100);
+    assert_string_equal(last_event(f), "rollback");
+    assert_non_null(strstr(f->why[f->event_count - 1], "gate p95_increase failed"));
     fixture_free(f);
 }
 
@@ -622,6 +688,8 @@ int main(void)
         cmocka_unit_test(passthrough_ends_a_way_down),
         cmocka_unit_test(a_failed_gate_steps_back_until_it_has_been_tried_often_enough),
         cmocka_unit_test(availability_fails_by_what_is_no_error),
+        cmocka_unit_test(differences_of_one_client_do_not_fail),
+        cmocka_unit_test(one_slow_client_does_not_fail),
         cmocka_unit_test(a_failed_gate_freezes),
         cmocka_unit_test(a_plan_may_tell_and_leave_it_to_a_person),
         cmocka_unit_test(a_transition_stands_with_its_evidence),
