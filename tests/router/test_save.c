@@ -537,10 +537,14 @@ static void damage_is_named_by_its_place(void **state)
     json_t *orders = json_object_get(json_object_get(root, "routes"), "orders");
     assert_int_equal(json_object_set_new(orders, "percent", json_integer(10001)), 0);
     assert_false(router_restore(f->router, root, f->now_ms, f->wall_ms, &why));
-    assert_string_equal(why, "state: routes: orders: phase, stage or one of their numbers is missing or out of range");
+    assert_string_equal(why, "state: routes: orders: percent: expected a share from 0 to 10000");
     free(why);
     why = NULL;
     assert_int_equal(json_object_set_new(root, "version", json_integer(3)), 0);
+    assert_false(router_restore(f->router, root, f->now_ms, f->wall_ms, &why));
+    assert_string_equal(why, "state: version: 3 is of a later shunt, expected 1 to 2: start that one on it");
+    free(why);
+    assert_int_equal(json_object_set_new(root, "version", json_string("2")), 0);
     assert_false(router_restore(f->router, root, f->now_ms, f->wall_ms, &why));
     assert_string_equal(why, "state: version: expected 1 to 2");
     free(why);
