@@ -185,10 +185,13 @@ int router_command(struct router *router, const struct router_command *command, 
                    const char **why)
 {
     if ((unsigned)command->verb >= sizeof(verbs) / sizeof(verbs[0]))
-        return refuse(EINVAL, "there is no such verb", why);
+        return refuse(EINVAL,
+                      "there is no such verb; verbs are start, promote, pause, freeze, resume, rollback, restart, "
+                      "set_percent, reset_breaker",
+                      why);
     struct route_state *state = command->route != NULL ? router_find(router, command->route) : NULL;
     if (state == NULL)
-        return refuse(ENOENT, "there is no route of that name", why);
+        return refuse(ENOENT, "there is no route of that name: routes are those of the file that is in use", why);
     struct order order = {router, state, command, now_ms, wall_ms, NULL};
     int result = act(&order, why);
     if (result == 0)

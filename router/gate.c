@@ -207,6 +207,23 @@ static uint64_t fewer(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* Only what is missing: "not enough requests yet: 20 more on legacy, 20 more compared". */
+static void say_missing(struct gate_result *result, uint64_t on_new, uint64_t on_legacy, uint64_t compared)
+{
+    const struct {
+        uint64_t count;
+        const char *where;
+    } parts[] = {{on_new, "on new"}, {on_legacy, "on legacy"}, {compared, "compared"}};
+    const char *before = ": ";
+    say(result, "not enough requests yet");
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (parts[i].count == 0)
+            continue;
+        add(result, "%s%s more %s", before, grouped(parts[i].count).text, parts[i].where);
+        before = ", ";
+    }
+}
+
 static void judge_min_requests(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
 {
     (void)row;
@@ -231,10 +248,8 @@ static void judge_min_requests(const struct gate_question *q, const struct gate_
         say(result, "enough requests: %s on new, %s on legacy, %s compared; %s wanted of each the stage has",
             grouped(of_new).text, grouped(of_legacy).text, grouped(pairs).text, grouped(want).text);
     else
-        say(result, "not enough requests yet: %s more on new, %s more on legacy, %s more compared",
-            grouped(has_new(q) ? missing(of_new, want) : 0).text,
-            grouped(has_legacy(q) ? missing(of_legacy, want) : 0).text,
-            grouped(wants_pairs ? missing(pairs, want) : 0).text);
+        say_missing(result, has_new(q) ? missing(of_new, want) : 0, has_legacy(q) ? missing(of_legacy, want) : 0,
+                    wants_pairs ? missing(pairs, want) : 0);
 }
 
 static void judge_min_distinct_keys(const struct gate_question *q, const struct gate_row *row,
