@@ -473,7 +473,7 @@ class Waiting(PlanCase):
         self.assert_ends(waiters.pop(), 0)
         shunt.ctl("rollback", "executor", "-m", "wrong totals")
         for waiter in waiters:
-            self.assert_ends(waiter, 1, "any more unless a person steps in: the plan is rolled back")
+            self.assert_ends(waiter, 1, "any more unless a person steps in: the plan is rolled back until a person resumes it: rollback by ")
         self.assert_ends(fallen, 0)
 
     def test_phases_and_breaker(self):

@@ -88,8 +88,7 @@ static void draw_why(const struct screen *screen, const json_t *route)
     if (text != NULL)
         screen_wrap(screen, TONE_STRONG, 0, text);
     else if (strcmp(phase, "done") == 0)
-        screen_wrap(screen, TONE_PLAIN, 0,
-                    "The plan is done: its last stage has been held, and its gates have passed.");
+        screen_wrap(screen, TONE_PLAIN, 0, "The plan is done: no stage follows its last.");
     else if (strcmp(phase, "fixed") == 0)
         screen_wrap(screen, TONE_PLAIN, 0, "A fixed share, without stages: it changes with the file, or by hand.");
     free(text);
