@@ -144,6 +144,8 @@ struct route_past {
     struct plan_past plan; /* stage_name borrowed from the JSON */
     const json_t *moved;   /* borrowed from the JSON; NULL: nothing is known */
     bool depends_met;
+    bool told_failed;
+    bool told_waiting;
     enum breaker_state breaker;
     uint32_t trips;
     uint64_t cooldown_left_ms;     /* or ALL_OF_IT */

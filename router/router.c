@@ -358,6 +358,8 @@ static void resurrect(struct router *router, struct route_state *state, const st
     if (state->plan.entries == past->plan.plan.entries) {
         evidence_resume(&state->meter, &past->evidence, &pairs);
         state->gathered_ms = past->gathered_ms;
+        state->told_failed = past->told_failed;
+        state->told_waiting = past->told_waiting;
     }
     state->entries_seen = state->plan.entries;
     state->in_force = true;

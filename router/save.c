@@ -7,7 +7,8 @@
  *                                  "saved_wall_ms": ..., "breaker": "closed", "trips": 0, "cooldown_left_ms": 0,
  *                                  "evidence": { ... },
  *                                  "gathered_ms": ..., "steps_back": 0, "fell_from": 0, "deadline_over": false,
- *                                  "depends_met": true, "breaker_ramp_left_ms": 0,
+ *                                  "depends_met": true, "told_failed": false, "told_waiting": false,
+ *                                  "breaker_ramp_left_ms": 0,
  *                                  "ramp": { "from": 5000, "length_ms": 60000, "left_ms": 12000 } or null,
  *                                  "moved": { "what": "promote", "who": ..., "why": ..., "at_ms": ... } or null } },
  *     "history": [ { "sequence": 17, ... }, ... ] }
@@ -58,14 +59,14 @@ static json_t *save_plan(const struct route_state *state)
 {
     const struct plan *plan = &state->plan;
     const struct plan_past past = plan_past_of(plan, state->config);
-    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:b, s:O?}", "phase",
+    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:b, s:b, s:b, s:O?}", "phase",
                      plan_phase_name(plan->phase), "stage", past.stage_name, "stage_index", (json_int_t)plan->stage,
                      "stage_percent", (json_int_t)past.stage_percent, "percent", (json_int_t)plan->percent,
                      "file_percent", (json_int_t)plan->file_percent, "entered_wall_ms",
                      (json_int_t)plan->entered_wall_ms, "held_ms", (json_int_t)plan->held_ms, "steps_back",
                      (json_int_t)plan->steps_back, "fell_from", (json_int_t)plan->fell_from, "deadline_over",
-                     plan->deadline_over, "ramp", save_ramp(&plan->ramp), "depends_met", state->depends_met, "moved",
-                     state->moved);
+                     plan->deadline_over, "ramp", save_ramp(&plan->ramp), "depends_met", state->depends_met,
+                     "told_failed", state->told_failed, "told_waiting", state->told_waiting, "moved", state->moved);
 }
 
 static json_t *save_breaker(const struct route_state *state, uint64_t now_ms)
@@ -337,6 +338,10 @@ bool route_past_load(const json_t *json, struct route_past *past, uint64_t wall_
            load_fall(json, &past->plan.plan, away_ms, why) && load_breaker(json, past, away_ms, why) &&
            load_moved(json_object_get(json, "moved"), past, why) &&
            expect(load_later_bool(json, "depends_met", &past->depends_met), "depends_met: expected true or false",
+                  why) &&
+           expect(load_later_bool(json, "told_failed", &past->told_failed), "told_failed: expected true or false",
+                  why) &&
+           expect(load_later_bool(json, "told_waiting", &past->told_waiting), "told_waiting: expected true or false",
                   why) &&
            expect(load_later(json, "gathered_ms", DURATION_MAX_MS, &past->gathered_ms),
                   "gathered_ms: expected milliseconds, a hundred years at most", why) &&

@@ -35,25 +35,6 @@ static void users(struct fixture *f, const char *path, uint32_t count, uint16_t 
     }
 }
 
-static json_t *route_status(const struct fixture *f, size_t index)
-{
-    json_t *status = router_status(f->router, f->now_ms, f->wall_ms);
-    json_t *route = json_incref(json_array_get(json_object_get(status, "routes"), index));
-    json_decref(status);
-    return route;
-}
-
-static bool why_not_has(const struct fixture *f, size_t index, const char *words)
-{
-    json_t *route = route_status(f, index);
-    const char *why = json_string_value(json_object_get(route, "why_not"));
-    bool found = why != NULL && strstr(why, words) != NULL;
-    if (!found)
-        print_error("why_not: %s\n", why != NULL ? why : "null");
-    json_decref(route);
-    return found;
-}
-
 static void a_plan_does_not_leave_its_stage_before_the_other_has_come(void **state)
 {
     (void)state;
@@ -62,7 +43,7 @@ static void a_plan_does_not_leave_its_stage_before_the_other_has_come(void **sta
     fixture_wait(f, 20000);
     assert_int_equal(state_of(f, "bundler").stage, 0);
     assert_int_equal(state_of(f, "bundler").effective, 5000); /* the share of its first stage it has */
-    assert_true(why_not_has(f, 1, "orders has to be in stage half or behind it, and is running in stage canary"));
+    assert_why_not(f, 1, "orders has to be in stage half or behind it, and is running in stage canary");
     assert_int_equal(command(f, VERB_PROMOTE, "bundler"), -EPERM);
     users(f, "/orders", 100, 200);
     fixture_wait(f, 1100);
@@ -184,7 +165,7 @@ static void an_open_breaker_holds_the_traffic_of_all_behind_it(void **state)
         assert_int_equal(decision.reason, REASON_DEPENDENCY);
         observe(f, 0, &decision, OUTCOME_OK, 200, 1000);
     }
-    assert_true(why_not_has(f, 0, "the breaker of orders is open"));
+    assert_why_not(f, 0, "the breaker of orders is open");
     fixture_wait(f, 2000);
     users(f, "/orders", 20, 200);
     fixture_wait(f, TICK_MS);
@@ -232,7 +213,7 @@ static void a_share_grows_back_with_that_it_depends_on(void **state)
             observe(f, 0, &decision, OUTCOME_CLIENT_GONE, 0, 0);
         }
         if (step == 3) {
-            assert_true(why_not_has(f, 0, "the share is 15.00 % and goes back up to the stage's 50.00 % within 8 s"));
+            assert_why_not(f, 0, "the share is 15.00 % and goes back up to the stage's 50.00 % within 8 s");
             json_t *route = route_status(f, 0);
             assert_int_equal(json_integer_value(json_object_get(json_object_get(route, "ramp"), "left_ms")), 8000);
             assert_int_equal(json_integer_value(json_object_get(json_object_get(route, "hold"), "elapsed_ms")), 0);
@@ -275,7 +256,7 @@ static void an_edit_of_the_file_is_no_fall(void **state)
     fixture_wait(f, 100);
     assert_int_equal(state_of(f, "bundler").phase, PLAN_RUNNING);
     assert_int_equal(state_of(f, "executor").percent, 6000);
-    assert_true(why_not_has(f, 0, "bundler has to be done, and is running in stage all"));
+    assert_why_not(f, 0, "bundler has to be done, and is running in stage all");
     fixture_free(f);
 }
 
@@ -342,7 +323,7 @@ static void who_is_held_by_whom_is_found_where_many_depend_on_many(void **state)
     fixture_wait(f, TICK_MS);
     assert_int_equal(state_of(f, "r0").breaker, BREAKER_OPEN);
     assert_int_equal(state_of(f, "r31").effective, 0);
-    assert_true(why_not_has(f, MANY - 1, "the breaker of r0 is open"));
+    assert_why_not(f, MANY - 1, "the breaker of r0 is open");
     assert_int_equal(command(f, VERB_RESET_BREAKER, "r0"), 0);
     assert_int_equal(state_of(f, "r31").effective, 5000);
     fixture_free(f);
