@@ -10,11 +10,11 @@
 
 #include <jansson.h>
 
-#include "config/names.h"
 #include "tools/shuntctl/api.h"
 #include "tools/shuntctl/command.h"
 #include "tools/shuntctl/forecast.h"
 #include "tools/shuntctl/number.h"
+#include "tools/shuntctl/route_names.h"
 #include "tools/shuntctl/table.h"
 
 enum {
@@ -162,32 +162,6 @@ static uint32_t count_plans(const struct config *config, const struct config_rou
     return plans;
 }
 
-/* "routes with stages are: planner, orders-read", or that there are none; a near one of them first. */
-static int complain_of_route(const struct simulation *s, const char *fault)
-{
-    struct name_guess guess = {.wanted = s->ctl->options.route != NULL ? s->ctl->options.route : ""};
-    char *plans = NULL;
-    size_t length = 0;
-    uint32_t count = 0;
-    FILE *out = open_memstream(&plans, &length);
-    if (out == NULL)
-        return complain(s->ctl, EXIT_USAGE, "%s", fault);
-    for (uint32_t i = 0; i < s->config->route_count; i++) {
-        if (s->config->routes[i].stage_count == 0)
-            continue;
-        name_guess_try(&guess, s->config->routes[i].name);
-        fprintf(out, "%s%s", count++ > 0 ? ", " : "", s->config->routes[i].name);
-    }
-    const char *near = name_guess_best(&guess);
-    if (fclose(out) == 0 && count > 0)
-        complain(s->ctl, EXIT_USAGE, "%s; %s%s%sroutes with stages are: %s", fault, near != NULL ? "did you mean " : "",
-                 near != NULL ? near : "", near != NULL ? "? " : "", plans);
-    else
-        complain(s->ctl, EXIT_USAGE, "%s; no route of the file has stages: add some", fault);
-    free(plans);
-    return EXIT_USAGE;
-}
-
 static bool choose_route(struct simulation *s)
 {
     const char *name = s->ctl->options.route;
@@ -210,7 +184,7 @@ static bool choose_route(struct simulation *s)
                        s->route->name);
     else
         return true;
-    complain_of_route(s, fault);
+    (void)route_names_complain(s->ctl, s->config, ROUTES_WITH_STAGES, fault);
     return false;
 }
 
