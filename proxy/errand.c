@@ -1,7 +1,7 @@
 /*
  * The one place that speaks to libcurl in shunt itself. Called on the thread "notify" (notify.c), which decides when
- * and what; here is how. The answer's first bytes are kept, the rest is read and forgotten: a body without end is ended
- * by the timeout.
+ * and what; here is how. Of an answer the first bytes are kept; one without end is broken off, so that nobody can keep
+ * the thread or the network busy until the timeout.
  */
 #include "proxy/errand.h"
 
@@ -23,7 +23,17 @@ static size_t on_answer(char *bytes, size_t one, size_t count, void *context)
     size_t kept = length < room ? length : room;
     memcpy(errand->answer + errand->length, bytes, kept);
     errand->length += kept;
-    return length;
+    errand->body += length;
+    return errand->body <= ERRAND_READ ? length : 0; /* 0 breaks it off */
+}
+
+/* Each line of the head, of interim answers and of what follows a body in pieces, too. */
+static size_t on_head(char *bytes, size_t one, size_t count, void *context)
+{
+    struct errand *errand = context;
+    (void)bytes;
+    errand->head += one * count;
+    return errand->head <= ERRAND_READ ? one * count : 0;
 }
 
 /* ---- what is sent ---- */
@@ -105,6 +115,8 @@ static bool set_options(struct errand *errand, const struct errand_request *requ
     SET(CURLOPT_HTTPHEADER, errand->headers);
     SET(CURLOPT_WRITEFUNCTION, on_answer);
     SET(CURLOPT_WRITEDATA, errand);
+    SET(CURLOPT_HEADERFUNCTION, on_head);
+    SET(CURLOPT_HEADERDATA, errand);
     SET(CURLOPT_PRIVATE, errand);
     if (authorities != NULL && authorities[0] != '\0')
         SET(CURLOPT_CAINFO, authorities);
@@ -131,12 +143,23 @@ bool errand_start(struct errand *errand, CURLM *multi, const struct errand_reque
     libcurl.free(url);
     errand->on_end = on_end;
     errand->owner = owner;
-    errand->length = 0;
+    errand->length = errand->head = errand->body = 0;
     errand->under_way = good && libcurl.multi_add_handle(multi, errand->easy) == CURLM_OK;
     return errand->under_way;
 }
 
 /* ---- what comes back ---- */
+
+/* Was the answer whole, or is what is missing of no interest? */
+static bool is_answered(const struct errand *errand, CURLcode code)
+{
+    return code == CURLE_OK || (code == CURLE_WRITE_ERROR && errand->body > ERRAND_READ);
+}
+
+static const char *fault_of(const struct errand *errand, CURLcode code)
+{
+    return errand->head > ERRAND_READ ? "the head of the answer is too long" : libcurl.easy_strerror(code);
+}
 
 void errand_end(CURL *easy, CURLM *multi, CURLcode code)
 {
@@ -146,13 +169,13 @@ void errand_end(CURL *easy, CURLM *multi, CURLcode code)
     struct errand_result result = {0};
     libcurl.easy_getinfo(easy, CURLINFO_PRIVATE, &private);
     struct errand *errand = (struct errand *)(void *)private;
-    if (code == CURLE_OK) {
+    if (is_answered(errand, code)) {
         libcurl.easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
         libcurl.easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after_s);
         result.status = (unsigned)status;
         result.retry_after_s = retry_after_s > 0 ? (uint64_t)retry_after_s : 0;
     } else {
-        result.fault = libcurl.easy_strerror(code);
+        result.fault = fault_of(errand, code);
     }
     libcurl.multi_remove_handle(multi, easy);
     errand->under_way = false;

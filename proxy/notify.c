@@ -7,6 +7,7 @@
  */
 #include "proxy/notify.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,11 +26,15 @@
 
 enum {
     ROUND_MS = 60 * 1000, /* the thread looks around that often at least */
+    ROUND_LEAST_MS = 100, /* and when libcurl cannot wait, no more often than that */
     FORMATS = NOTIFY_SLACK + 1,
 };
 
-const struct notify_limits notify_limits = {
-    .queue = 1000, .first_retry_ms = 1000, .most_retry_ms = 5 * 60 * 1000, .give_up_ms = 60 * 60 * 1000};
+const struct notify_limits notify_limits = {.queue = 1000,
+                                            .first_retry_ms = 1000,
+                                            .most_retry_ms = 5 * 60 * 1000,
+                                            .give_up_ms = 60 * 60 * 1000,
+                                            .questions = 256};
 
 struct notify_plan {
     struct target *targets;
@@ -103,6 +108,42 @@ static void forget_questions(struct notify *notify)
     }
 }
 
+static size_t count_asked(const struct notify *notify)
+{
+    size_t count = 0;
+    for (const struct question *question = notify->shared.questions; question != NULL; question = question->next)
+        count += question->errand.under_way;
+    return count;
+}
+
+/* Those that are asked go to the end of the list, so that everybody's turn comes. Returns when the next one is due. */
+static uint64_t ask_due(struct notify *notify)
+{
+    uint64_t due_ms = UINT64_MAX;
+    size_t asked = count_asked(notify);
+    struct question **at = &notify->shared.questions, *asked_now = NULL, **end = &asked_now;
+    while (*at != NULL) {
+        struct question *question = *at;
+        bool was_asked = question->errand.under_way;
+        bool waits = !was_asked && asked >= notify->shared.context.limits->questions; /* until one has ended */
+        if (!waits)
+            question_work(question);
+        if (!waits && question_due_ms(question) < due_ms)
+            due_ms = question_due_ms(question);
+        if (was_asked || !question->errand.under_way) {
+            at = &question->next;
+            continue;
+        }
+        asked++;
+        *at = question->next;
+        question->next = NULL;
+        *end = question;
+        end = &question->next;
+    }
+    *at = asked_now;
+    return due_ms;
+}
+
 /* When there is something to do, in milliseconds from now. */
 static int start_due(struct notify *notify)
 {
@@ -112,11 +153,9 @@ static int start_due(struct notify *notify)
         if (target_due_ms(target) < due_ms)
             due_ms = target_due_ms(target);
     }
-    for (struct question *question = notify->shared.questions; question != NULL; question = question->next) {
-        question_work(question);
-        if (question_due_ms(question) < due_ms)
-            due_ms = question_due_ms(question);
-    }
+    uint64_t question_ms = ask_due(notify);
+    if (question_ms < due_ms)
+        due_ms = question_ms;
     if (notify->shared.context.stopping && notify->shared.deadline_ms < due_ms)
         due_ms = notify->shared.deadline_ms;
     return due_ms > now_ms ? (int)(due_ms - now_ms) : 0;
@@ -150,11 +189,23 @@ static void *run(void *argument)
         leave(notify);
         if (over)
             return NULL;
-        libcurl.multi_poll(notify->multi, NULL, 0, wait_ms, NULL);
+        if (libcurl.multi_poll(notify->multi, NULL, 0, wait_ms, NULL) != CURLM_OK)
+            poll(NULL, 0, ROUND_LEAST_MS);
     }
 }
 
 /* ---- control's side ---- */
+
+/* One that cannot be woken (it had no descriptors left for that) would be of no use for ever. NULL with `why`. */
+static CURLM *open_multi(char why[LIBRARY_WHY_ROOM])
+{
+    CURLM *multi = libcurl.multi_init();
+    if (multi == NULL || libcurl.multi_wakeup(multi) == CURLM_OK)
+        return multi;
+    libcurl.multi_cleanup(multi);
+    snprintf(why, LIBRARY_WHY_ROOM, "libcurl: no descriptors to be woken by");
+    return NULL;
+}
 
 /* libcurl is nobody's business before. False with `why`. */
 static bool begin(struct notify *notify, char why[LIBRARY_WHY_ROOM])
@@ -164,7 +215,7 @@ static bool begin(struct notify *notify, char why[LIBRARY_WHY_ROOM])
     snprintf(why, LIBRARY_WHY_ROOM, "libcurl: no memory");
     notify->begun = notify->begun || libcurl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
     if (notify->begun && notify->multi == NULL)
-        notify->multi = libcurl.multi_init();
+        notify->multi = open_multi(why);
     notify->shared.context.multi = notify->multi;
     return notify->multi != NULL;
 }
@@ -347,6 +398,26 @@ void notify_adopt(struct notify *notify, struct notify_plan *plan)
 
 /* ---- events ---- */
 
+/* With these a stage begins or goes on, perhaps one that was asked for a moment ago. */
+static bool begins_stage(const char *what)
+{
+    static const char *const names[] = {"start",    "promote",   "resume",     "restart",
+                                        "rollback", "step_back", "set_percent"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(names[i], what) == 0)
+            return true;
+    return false;
+}
+
+static void forget_answers(struct notify *notify, const struct router_event *event)
+{
+    if (event->route == NULL || !begins_stage(event->what))
+        return;
+    for (struct question *question = notify->shared.questions; question != NULL; question = question->next)
+        if (strcmp(question->route, event->route) == 0)
+            question_forget(question);
+}
+
 static char *text_of(const struct router_event *event, enum config_notify_format format)
 {
     if (format == NOTIFY_SLACK)
@@ -375,6 +446,7 @@ void notify_event(struct notify *notify, const struct router_event *event)
     struct message *messages[FORMATS] = {NULL};
     bool wanted = false;
     enter(notify);
+    forget_answers(notify, event);
     for (struct target *target = notify->shared.targets; target != NULL; target = target->next) {
         if (!target_wants(target, event->what))
             continue;
