@@ -156,6 +156,14 @@ static void decide_passthrough(const struct view_route *row, struct decision *de
     decision->mirror = row->shadow > 0 ? MIRROR_PASSTHROUGH : MIRROR_OFF;
 }
 
+/* Of legacy only the gates of a plan ask who it was, of new the breaker, too; of passthrough nobody. */
+static bool is_marked(const struct decision *decision)
+{
+    if (decision->route == NULL || decision->reason == REASON_PASSTHROUGH)
+        return false;
+    return decision->side == SIDE_NEW || decision->route->stage_count > 0;
+}
+
 /* For router_observe(), by when the request's own text may have gone. */
 static void mark(const struct request_facts *facts, uint64_t hash, struct decision *decision)
 {
@@ -180,7 +188,8 @@ static void decide_route(const struct router_view *view, const struct view_route
         decision->cohort = cohort_of_hash(hash);
         choose_side(row, facts, decision);
         ask_breaker(row, dry, decision);
-        mark(facts, hash, decision);
+        if (is_marked(decision))
+            mark(facts, hash, decision);
         decision->mirror = choose_mirror(row, facts, decision->cohort);
         decision->noise = decision->mirror == MIRROR_SENT && choose_noise(row->route, facts);
     }
@@ -339,12 +348,6 @@ static void count_new(const struct decision *decision, const struct finding *fin
         count_run(&slot->counters.side[SIDE_NEW], slot, decision->epoch, limit, finding->error);
     if (decision->trial)
         count_trial(slot, decision->epoch, finding->judged, finding->error);
-}
-
-/* Nobody asks who was served without a route or in passthrough. */
-static bool is_marked(const struct decision *decision)
-{
-    return decision->route != NULL && decision->reason != REASON_PASSTHROUGH;
 }
 
 void router_observe(const struct router_view *view, uint32_t worker, const struct decision *decision,

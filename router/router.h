@@ -54,7 +54,7 @@ struct decision {
     uint32_t cohort;                 /* 0..SHARE_ALL-1; below the share means new */
     uint32_t share;                  /* of SHARE_ALL, in force for this decision */
     uint16_t key_mark;               /* hashes for sketch.h and crowd.h of the sticky key ... */
-    uint16_t path_mark;              /* ... and of the path; router_observe() reads them. 0 in passthrough */
+    uint16_t path_mark;              /* ... and of the path; router_observe() reads them. 0 where nobody asks */
     uint32_t epoch;                  /* of the breaker; router_observe() reads it */
     int32_t override;                /* index of the rule, or -1 */
     int32_t sticky;                  /* index of the sticky key used, or -1 */

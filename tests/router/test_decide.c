@@ -570,11 +570,15 @@ static uint64_t count_part(const struct crowd *crowd, uint32_t part)
     return count;
 }
 
+#define STAGED                                                                                                         \
+    YAML_HEAD "  - name: orders\n    match: { path: /orders/** }\n    sticky: [ { header: X-User-Id } ]\n"             \
+              "    stages: [ { percent: 50 } ]\n"
+
 /* Each side has its own; nobody asks who was slow on legacy, or who was served in passthrough. */
 static void legacy_leaves_marks_of_its_own(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new(2, SPLIT);
+    struct fixture *f = fixture_new(2, STAGED);
     struct marks marks[SIDES];
     uint64_t on_legacy = 0;
     tally_watch_slow(f->view->routes[0].tally, 0);
@@ -593,13 +597,20 @@ static void legacy_leaves_marks_of_its_own(void **state)
     take_all_marks(f, 0, marks);
     assert_int_equal(sketch_count(&marks[SIDE_LEGACY].keys), 0);
     fixture_free(f);
+    f = fixture_new(2, SPLIT); /* no gates: nobody asks who was on legacy at all */
+    for (uint64_t user = 0; user < 100; user++)
+        (void)drive(f, 0, user, 503, 503, 1000);
+    take_all_marks(f, 0, marks);
+    assert_int_equal(sketch_count(&marks[SIDE_LEGACY].keys), 0);
+    assert_true(sketch_count(&marks[SIDE_NEW].keys) > 10);
+    fixture_free(f);
 }
 
 /* All exchanges of one client are in one part of the clients, and of one path in one of the paths. */
 static void a_client_is_in_one_part_of_the_crowd(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new(1, SPLIT);
+    struct fixture *f = fixture_new(1, STAGED);
     struct route_counters sum;
     struct decision d = {0};
     for (int i = 0; i < 10; i++)
