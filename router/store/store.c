@@ -261,7 +261,9 @@ void store_set_aside(struct store *store, const char *fault, char **warning)
             fault_set(
                 warning,
                 "state directory %s: state.json cannot be used (%s); it was set aside as %s, and shunt starts without "
-                "a state: every plan at its first stage; to go on from it, stop shunt, and put a good one in its place",
+                "a state: every plan at its first stage, passthrough off unless its file or the environment has it on; "
+                "to "
+                "go on from it, stop shunt, and put a good one in its place",
                 store->directory, fault, name);
             return;
         }

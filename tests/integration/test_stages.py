@@ -151,6 +151,7 @@ class ByHand(StageCase):
         """After a step back to an older shunt: the next save must not be the end of the newer one's state."""
         shunt = self.begin(HANDS)
         shunt.verb("plan", "promote", {"force": True})
+        shunt.passthrough(True)
         shunt.stop()
         path = os.path.join(self.state, "state.json")
         with open(path, encoding="utf-8") as f:
@@ -169,6 +170,8 @@ class ByHand(StageCase):
         self.assertEqual(len(told), 1, told)
         self.assertIn("version: 99 is of a later shunt, expected 1 to 2", told[0]["error"])
         self.assertIn("it was set aside as state.json.damaged-1", told[0]["error"])
+        self.assertIn("passthrough off unless its file or the environment has it on", told[0]["error"])
+        self.assertFalse(shunt.status()["passthrough"])
         with open(path + ".damaged-1", "rb") as f:
             self.assertEqual(f.read(), whole)
 
