@@ -153,6 +153,7 @@ static void note_hold(struct table *table, const json_t *route)
     if (!is_held(phase) || length_ms == 0)
         return;
     number_duration(length_ms, length);
+    held_ms -= held_ms % 1000; /* what is shown of both is together the hold, as "why not" says it */
     if (held_ms >= length_ms)
         snprintf(text, sizeof(text), "held for all of its %s", length);
     else
