@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 static const struct {
     int status;

@@ -30,7 +30,7 @@
 #include "proxy/watch.h"
 #include "proxy/worker.h"
 #include "router/store/store.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 #include "shadow/comparer.h"
 #include "shadow/report.h"
 

@@ -21,7 +21,7 @@
 #include "proxy/watch.h"
 #include "router/store/fault.h"
 #include "router/store/store.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 enum {
     SETTLE_MS = 50, /* a file that is still being written is not read */

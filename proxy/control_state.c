@@ -21,7 +21,7 @@
 #include "router/replay.h"
 #include "router/store/fault.h"
 #include "router/store/store.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 #include "shadow/report.h"
 
 enum {

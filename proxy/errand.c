@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "proxy/curl_library.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 enum {
     HEADER_ROOM = 1024,

@@ -22,7 +22,7 @@
 #include "proxy/notify_sentence.h"
 #include "proxy/notify_target.h"
 #include "router/store/store.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 enum {
     ROUND_MS = 60 * 1000, /* the thread looks around that often at least */

@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "proxy/log.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 enum {
     WANTED_MS = 10 * 1000, /* the router looks once a second; with very many routes and a busy machine, less often */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "proxy/log.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 /* ---- messages ---- */
 

@@ -5,6 +5,10 @@
 #include "router/control.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "router/utf8.h"
 
 struct order {
     struct router *router;
@@ -40,6 +44,17 @@ static int may_promote(const struct order *order, enum verdict verdict, const ch
     return 0;
 }
 
+/* A webhook's answer, which may be any bytes, is in what gates say. */
+__attribute__((format(printf, 1, 2))) static json_t *sentence_json(const char *format, ...)
+{
+    char sentence[400];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(sentence, sizeof(sentence), format, arguments);
+    va_end(arguments);
+    return utf8_json(sentence);
+}
+
 /* What stood in the way of a promotion by force, as sentences. */
 static json_t *past_json(const struct route_state *state, const struct gate_report *report)
 {
@@ -47,12 +62,12 @@ static json_t *past_json(const struct route_state *state, const struct gate_repo
     for (int i = 0; i < GATES; i++) {
         const struct gate_result *gate = &report->gate[i];
         if (gate->applies && gate->verdict != VERDICT_PASS)
-            (void)json_array_append_new(past, json_sprintf("gate %s (%s): %s", gate_name((enum gate_kind)i),
-                                                           verdict_name(gate->verdict), gate->sentence));
+            (void)json_array_append_new(past, sentence_json("gate %s (%s): %s", gate_name((enum gate_kind)i),
+                                                            verdict_name(gate->verdict), gate->sentence));
     }
     if (state->breaker.state != BREAKER_CLOSED)
         (void)json_array_append_new(
-            past, json_sprintf("the breaker (%s): %s", breaker_state_name(state->breaker.state), state->breaker.why));
+            past, sentence_json("the breaker (%s): %s", breaker_state_name(state->breaker.state), state->breaker.why));
     return past;
 }
 

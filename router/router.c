@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router/utf8.h"
+
 enum {
     PARKED_MAX = 256 /* routes that were taken out of the file and may come back */
 };
@@ -141,8 +143,8 @@ void route_state_tell_breaker(struct router *router, const struct route_state *s
 static void note_moved(struct route_state *state, const struct change *change)
 {
     json_decref(state->moved);
-    state->moved = json_pack("{s:s, s:o, s:o, s:I}", "what", change->what, "who", journal_text(change->who), "why",
-                             journal_text(change->why), "at_ms", (json_int_t)change->wall_ms);
+    state->moved = json_pack("{s:s, s:o, s:o, s:I}", "what", change->what, "who", utf8_json(change->who), "why",
+                             utf8_json(change->why), "at_ms", (json_int_t)change->wall_ms);
 }
 
 /* After a change of the plan: a stage that began gets its evidence from now on. */

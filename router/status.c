@@ -2,9 +2,11 @@
  * router_status(): what a person, shuntctl or a dashboard wants to know, as one JSON object. Its form is written down
  * at router_status() in router.h. Percentages are numbers of 0 to 100, rates are fractions, latencies are milliseconds.
  */
+#include "router/control.h"
+
 #include <math.h>
 
-#include "router/control.h"
+#include "router/utf8.h"
 
 enum {
     REPORT_FRESH_MS = 2000
@@ -176,8 +178,8 @@ static void add_figures(json_t *json, const struct gate_result *gate)
 
 static json_t *gate_json(enum gate_kind kind, const struct gate_result *gate, uint64_t gathered_ms)
 {
-    json_t *json = json_pack("{s:s, s:b, s:s, s:s, s:I, s:o}", "gate", gate_name(kind), "applies", gate->applies,
-                             "verdict", verdict_name(gate->verdict), "sentence", gate->sentence, "evidence",
+    json_t *json = json_pack("{s:s, s:b, s:s, s:o, s:I, s:o}", "gate", gate_name(kind), "applies", gate->applies,
+                             "verdict", verdict_name(gate->verdict), "sentence", utf8_json(gate->sentence), "evidence",
                              (json_int_t)gate->evidence, "eta_ms", eta_json(gate, gathered_ms));
     if (json != NULL && gate->measured)
         add_figures(json, gate);
@@ -290,7 +292,7 @@ static json_t *on_failure_json(const struct config_on_failure *rule)
 static json_t *why_not_json(const struct router *router, const struct route_state *state)
 {
     char sentence[512];
-    return route_state_why_not(router, state, sentence, sizeof(sentence)) ? json_string(sentence) : json_null();
+    return route_state_why_not(router, state, sentence, sizeof(sentence)) ? utf8_json(sentence) : json_null();
 }
 
 static void add_plan(json_t *json, const struct router *router, const struct route_state *state)

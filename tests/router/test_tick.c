@@ -553,6 +553,36 @@ static void somebody_else_may_have_to_say_go(void **state)
     fixture_free(f);
 }
 
+/* What a webhook answers may be any bytes: what is not UTF-8 is replaced, and nothing else is lost. */
+static void any_bytes_of_a_webhook_can_be_shown_and_saved(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(
+        1, YAML_HEAD "  - name: orders\n    match: { path: /orders/** }\n    sticky: [ { header: X-User-Id } ]\n"
+                     "    breaker: off\n    promotion: auto\n"
+                     "    gates: { min_requests: 10, error_rate_increase: off, p95_increase: off, mismatch_rate: 1%,\n"
+                     "             webhook: { url: \"http://127.0.0.1:1/go\" } }\n" STAGES);
+    f->approval = (struct approval_answer){APPROVAL_HOLD, "503: caf\xe9 \xff\xfe, ask Zo\xc3"};
+    traffic(f, 100, 200);
+    pairs(f, 3000, 0);
+    fixture_wait(f, 61000);
+    assert_why_not(f, 0, "the webhook says not yet: 503: caf\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd, ask Zo\xef\xbf\xbd");
+    json_t *route = route_status(f, 0);
+    const json_t *gates = json_object_get(json_object_get(route, "gates"), "gates");
+    assert_int_equal(json_array_size(gates), GATES);
+    json_decref(route);
+    assert_int_equal(command_force(f, "orders"), 0);
+    json_t *event = newest_event(f);
+    const json_t *past = json_object_get(json_object_get(event, "evidence"), "past");
+    assert_int_equal(json_array_size(past), 1);
+    assert_non_null(strstr(json_string_value(json_array_get(past, 0)), "says not yet: 503: caf\xef\xbf\xbd "));
+    json_decref(event);
+    json_t *all = fixture_save(f);
+    assert_true(json_is_array(json_object_get(all, "history")));
+    json_decref(all);
+    fixture_free(f);
+}
+
 /* ---- a stage's own words ---- */
 
 static void a_stage_may_have_its_own_gates_and_promotion(void **state)
@@ -685,6 +715,7 @@ int main(void)
         cmocka_unit_test(a_stage_is_left_only_at_its_times),
         cmocka_unit_test(no_plan_advances_in_a_freeze_of_the_file),
         cmocka_unit_test(somebody_else_may_have_to_say_go),
+        cmocka_unit_test(any_bytes_of_a_webhook_can_be_shown_and_saved),
         cmocka_unit_test(a_stage_may_have_its_own_gates_and_promotion),
         cmocka_unit_test(the_sentence_says_what_is_missing),
         cmocka_unit_test(a_gate_says_when_it_will_have_decided),
