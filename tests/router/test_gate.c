@@ -11,7 +11,7 @@
 
 static struct evidence evidence;
 static struct config_gates gates;
-static struct gate_traffic traffic;
+static struct gate_traffic sent;
 static struct gate_world world;
 static struct gate_report report;
 
@@ -51,14 +51,14 @@ static int begin(void **state)
         .mismatch_rate = RATE_UNSET,
         .confidence = 0.99,
     };
-    traffic = (struct gate_traffic){5000, SHARE_ALL};
+    sent = (struct gate_traffic){5000, SHARE_ALL};
     world = (struct gate_world){.wall_ms = 1700000000000};
     return 0;
 }
 
 static void judge_all(void)
 {
-    gates_judge(&gates, &traffic, &evidence, &world, &report);
+    gates_judge(&gates, &sent, &evidence, &world, &report);
     for (int kind = 0; kind < GATES; kind++) {
         const struct gate_result *result = &report.gate[kind];
         assert_true(strlen(result->sentence) > 0);
@@ -107,20 +107,20 @@ static void enough_requests_are_wanted_on_every_side_with_traffic(void **state)
 static void a_stage_at_0_percent_wants_legacy_and_pairs(void **state)
 {
     (void)state;
-    traffic.percent = 0;
+    sent.percent = 0;
     add(SIDE_LEGACY, 100, 0, 1000);
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_UNDECIDED);
     evidence.pairs.compared = 100;
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_PASS);
     evidence.pairs.compared = 0;
-    traffic.shadow = 0;
+    sent.shadow = 0;
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_PASS);
 }
 
 static void a_stage_at_100_percent_wants_new_only(void **state)
 {
     (void)state;
-    traffic.percent = SHARE_ALL;
+    sent.percent = SHARE_ALL;
     add(SIDE_NEW, 100, 0, 1000);
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_PASS);
     gates.error_rate_increase = 0.02;
@@ -148,7 +148,7 @@ static void different_clients_are_counted(void **state)
     assert_true(report.gate[GATE_MIN_DISTINCT_KEYS].growth == 0); /* who else will come, nobody can tell */
     ask(&evidence.side[SIDE_NEW].marks.keys, 21);
     assert_int_equal(judge(GATE_MIN_DISTINCT_KEYS), VERDICT_PASS);
-    traffic.percent = 0;
+    sent.percent = 0;
     memset(&evidence.side[SIDE_NEW].marks, 0, sizeof(evidence.side[SIDE_NEW].marks));
     assert_int_equal(judge(GATE_MIN_DISTINCT_KEYS), VERDICT_PASS);
     assert_false(report.gate[GATE_MIN_DISTINCT_KEYS].applies);
@@ -180,7 +180,7 @@ static void an_increase_passes_only_when_the_whole_interval_is_below(void **stat
     assert_int_equal(report.decisive, GATE_ERROR_RATE_INCREASE);
     evidence.side[SIDE_LEGACY].errors = 70; /* legacy is as bad: no increase, but not surely below the limit either */
     assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
-    traffic.percent = 0;
+    sent.percent = 0;
     assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
     assert_false(gate->applies);
 }
@@ -234,7 +234,7 @@ static void an_error_rate_is_judged_without_legacy(void **state)
     gates.error_rate = 0;
     assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_UNDECIDED); /* no number of requests shows that there is none */
     assert_true(says(GATE_ERROR_RATE, "more like these will not decide it"));
-    traffic.percent = 0;
+    sent.percent = 0;
     assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_PASS);
     assert_false(report.gate[GATE_ERROR_RATE].applies);
 }
@@ -254,7 +254,7 @@ static void availability_is_what_was_answered_with_any_status(void **state)
     evidence.side[SIDE_NEW].unanswered = 60;
     assert_int_equal(judge(GATE_AVAILABILITY), VERDICT_FAIL);
     assert_true(report.gate[GATE_AVAILABILITY].high < 0.99 && report.gate[GATE_AVAILABILITY].low < 0.97);
-    traffic.percent = 0;
+    sent.percent = 0;
     assert_int_equal(judge(GATE_AVAILABILITY), VERDICT_PASS);
     assert_false(report.gate[GATE_AVAILABILITY].applies);
 }
@@ -394,9 +394,9 @@ static void mismatches_are_judged_by_their_rate(void **state)
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_UNDECIDED);
     evidence.pairs = (struct comparison_totals){5295, 30};
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_FAIL);
-    traffic.percent = 0; /* pairs need no live traffic */
+    sent.percent = 0; /* pairs need no live traffic */
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_FAIL);
-    traffic.shadow = 0;
+    sent.shadow = 0;
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_PASS);
     assert_false(report.gate[GATE_MISMATCH_RATE].applies);
 }
@@ -439,7 +439,7 @@ static void latencies_are_judged_by_their_interval(void **state)
         add(SIDE_NEW, 2000, 0, 1000); /* faster */
         add(SIDE_LEGACY, 2000, 0, 1500);
         assert_int_equal(judge(kinds[i].kind), VERDICT_PASS);
-        traffic.percent = 0;
+        sent.percent = 0;
         assert_int_equal(judge(kinds[i].kind), VERDICT_PASS);
         assert_false(gate->applies);
     }
