@@ -26,7 +26,8 @@ struct tally_slot {
 struct tally {
     uint32_t refs; /* atomic */
     uint32_t workers;
-    char *name; /* owned */
+    char *name;   /* owned */
+    void *memory; /* owned: where the slots are */
     struct tally_slot *slots;
     uint64_t slow_us;     /* atomic; exchanges of new that take so long leave a slow mark; control writes it */
     uint64_t trial_taken; /* atomic; permits of a half-open epoch in use or used up, by all workers */
