@@ -251,10 +251,11 @@ struct config_confidence {
 
 struct config_gates {           /* rates are fractions (0.02 is 2 %); RATE_UNSET where the gate is not asked for */
     uint64_t min_requests;      /* on each side that must have traffic in the stage */
-    uint64_t min_distinct_keys; /* clients on new, before anything is judged; 0: not asked for */
+    uint64_t min_distinct_keys; /* clients on new, before anything is judged, and behind each verdict: router/gate.h; 0:
+                                   not asked for */
     double error_rate_increase; /* new minus legacy */
     double error_rate;          /* of new, whatever legacy's */
-    double availability;        /* at least so much of what new was asked must have been answered, with any status */
+    double availability;        /* at least so much of what new was asked must have been answered, whatever `errors` says */
     double p50_increase;        /* relative: new / legacy - 1 */
     double p95_increase;
     double p99_increase;

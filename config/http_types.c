@@ -17,11 +17,6 @@ static bool pointer_is_set(const struct config_key *key, const void *base)
     return *KEY_CONST_FIELD(void *, key, base) != NULL;
 }
 
-static bool has_items(const struct config_key *key, const void *base)
-{
-    return *KEY_CONST_COUNT(key, base) > 0;
-}
-
 /* ---- hosts and paths ---- */
 
 static void read_host(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
@@ -133,9 +128,9 @@ static void write_methods(struct writer *writer, const struct config_key *key, c
 }
 
 const struct config_type type_methods = {
-    .name = "a list of methods", .read = read_methods, .write = write_methods, .is_set = has_items};
+    .name = "a list of methods", .read = read_methods, .write = write_methods, .is_set = key_has_items};
 const struct config_type type_match_methods = {
-    .name = "a list of methods", .read = read_match_methods, .write = write_methods, .is_set = has_items};
+    .name = "a list of methods", .read = read_match_methods, .write = write_methods, .is_set = key_has_items};
 
 /* ---- fields ---- */
 
@@ -161,9 +156,9 @@ static void write_fields(struct writer *writer, const struct config_key *key, co
 }
 
 const struct config_type type_header_fields = {
-    .name = "names and values", .read = read_header_fields, .write = write_fields, .is_set = has_items};
+    .name = "names and values", .read = read_header_fields, .write = write_fields, .is_set = key_has_items};
 const struct config_type type_query_fields = {
-    .name = "names and values", .read = read_query_fields, .write = write_fields, .is_set = has_items};
+    .name = "names and values", .read = read_query_fields, .write = write_fields, .is_set = key_has_items};
 
 /* ---- header names ---- */
 

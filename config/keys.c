@@ -410,12 +410,16 @@ static const struct config_key gate_keys[] = {
     COUNT64("min_requests", config_gates, min_requests, "500", 1, 1e12,
             "Requests on each side that has traffic in the stage, before anything is judged."),
     COUNT64("min_distinct_keys", config_gates, min_distinct_keys, "0", 0, 1000,
-            "Clients (values of the sticky key) new must have answered, so that no single one moves the plan."),
+            "Clients (values of the sticky key) new must have answered, so that no single one moves the plan. Errors and "
+            "mismatches fail it only when they come from as many, and from as many paths, or from all there are; errors of "
+            "legacy help new to pass on the same terms. From 2 on, a verdict on latency must hold without any few clients "
+            "or paths that alone lead to it."),
     RATE("error_rate_increase", config_gates, error_rate_increase, "2%", 0, 1,
          "How much the error rate of new may be above legacy's, in points."),
     RATE("error_rate", config_gates, error_rate, "off", 0, 1, "The error rate of new, whatever legacy's is."),
     RATE("availability", config_gates, availability, "off", 0, 1,
-         "How much of what new was asked must have been answered, with whatever status."),
+         "How much of what new was asked must have been answered, with whatever status. A failed connection, a timeout, a "
+         "reset and what is no HTTP are no answer, also where `errors` does not name them."),
     RATE("p95_increase", config_gates, p95_increase, "20%", 0, 1000,
          "How much the 95th percentile of new's latency may be above legacy's."),
     RATE("p50_increase", config_gates, p50_increase, "off", 0, 1000, "The same for the median."),

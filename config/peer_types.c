@@ -13,16 +13,6 @@
 #include "config/texts.h"
 #include "config/writer.h"
 
-static void write_text(struct writer *writer, const struct config_key *key, const void *base)
-{
-    writer_value(writer, *KEY_CONST_FIELD(char *, key, base));
-}
-
-static bool text_is_set(const struct config_key *key, const void *base)
-{
-    return *KEY_CONST_FIELD(char *, key, base) != NULL;
-}
-
 /* ---- files ---- */
 
 static void read_file(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
@@ -33,7 +23,7 @@ static void read_file(struct loader *loader, const struct config_key *key, const
         *KEY_FIELD(const char *, key, base) = path;
 }
 
-const struct config_type type_file = {.name = "a path", .read = read_file, .write = write_text, .is_set = text_is_set};
+const struct config_type type_file = {.name = "a path", .read = read_file, .write = key_write_text, .is_set = key_text_is_set};
 
 /* ---- listeners[].protocols ---- */
 
@@ -120,7 +110,7 @@ static void read_server_name(struct loader *loader, const struct config_key *key
 }
 
 const struct config_type type_server_name = {
-    .name = "a host", .read = read_server_name, .write = write_text, .is_set = text_is_set};
+    .name = "a host", .read = read_server_name, .write = key_write_text, .is_set = key_text_is_set};
 
 static void read_host_port(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
 {
@@ -136,7 +126,7 @@ static void read_host_port(struct loader *loader, const struct config_key *key, 
 }
 
 const struct config_type type_host_port = {
-    .name = "a host", .read = read_host_port, .write = write_text, .is_set = text_is_set};
+    .name = "a host", .read = read_host_port, .write = key_write_text, .is_set = key_text_is_set};
 
 /* ---- backends.NAME.health ---- */
 
@@ -171,7 +161,7 @@ static void read_health_path(struct loader *loader, const struct config_key *key
 }
 
 const struct config_type type_health_path = {
-    .name = "a path", .read = read_health_path, .write = write_text, .is_set = text_is_set};
+    .name = "a path", .read = read_health_path, .write = key_write_text, .is_set = key_text_is_set};
 
 static void read_health_service(struct loader *loader, const struct config_key *key, const struct node *node,
                                 void *base)
@@ -188,4 +178,4 @@ static void read_health_service(struct loader *loader, const struct config_key *
 }
 
 const struct config_type type_health_service = {
-    .name = "a name", .read = read_health_service, .write = write_text, .is_set = text_is_set};
+    .name = "a name", .read = read_health_service, .write = key_write_text, .is_set = key_text_is_set};

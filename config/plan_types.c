@@ -18,11 +18,6 @@
 #include "config/texts.h"
 #include "config/writer.h"
 
-static bool has_items(const struct config_key *key, const void *base)
-{
-    return *KEY_CONST_COUNT(key, base) > 0;
-}
-
 static bool is_off_word(const struct config_key *key, const struct node *node)
 {
     return (key->flags & KEY_OFF) != 0 && node->kind == NODE_SCALAR && !node->broken && strcmp(node->text, "off") == 0;
@@ -277,7 +272,7 @@ static void write_depends_on(struct writer *writer, const struct config_key *key
 }
 
 const struct config_type type_depends_on = {
-    .name = "a list of routes", .read = read_depends_on, .write = write_depends_on, .is_set = has_items};
+    .name = "a list of routes", .read = read_depends_on, .write = write_depends_on, .is_set = key_has_items};
 
 /* ---- notify[].events ---- */
 
@@ -328,5 +323,5 @@ static void write_event_range(struct writer *writer, const struct config_key *ke
 const struct config_type type_events = {.name = "a list of events",
                                         .read = read_events,
                                         .write = write_events,
-                                        .is_set = has_items,
+                                        .is_set = key_has_items,
                                         .write_range = write_event_range};

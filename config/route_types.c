@@ -14,26 +14,6 @@
 #include "config/texts.h"
 #include "config/writer.h"
 
-static bool has_items(const struct config_key *key, const void *base)
-{
-    return *KEY_CONST_COUNT(key, base) > 0;
-}
-
-static void write_texts(struct writer *writer, const struct config_key *key, const void *base)
-{
-    writer_texts(writer, *KEY_CONST_FIELD(char *const *, key, base), *KEY_CONST_COUNT(key, base));
-}
-
-static void write_text(struct writer *writer, const struct config_key *key, const void *base)
-{
-    writer_value(writer, *KEY_CONST_FIELD(char *, key, base));
-}
-
-static bool text_is_set(const struct config_key *key, const void *base)
-{
-    return *KEY_CONST_FIELD(char *, key, base) != NULL;
-}
-
 /* ---- admin.token_file, notify[].token_file ---- */
 
 /* The token travels in an Authorization field: visible ASCII without blanks. */
@@ -80,9 +60,9 @@ static void read_notify_token(struct loader *loader, const struct config_key *ke
 }
 
 const struct config_type type_token_file = {
-    .name = "a path", .read = read_admin_token, .write = write_text, .is_set = text_is_set};
+    .name = "a path", .read = read_admin_token, .write = key_write_text, .is_set = key_text_is_set};
 const struct config_type type_notify_token_file = {
-    .name = "a path", .read = read_notify_token, .write = write_text, .is_set = text_is_set};
+    .name = "a path", .read = read_notify_token, .write = key_write_text, .is_set = key_text_is_set};
 
 /* ---- backends ---- */
 
@@ -110,7 +90,7 @@ static void read_url(struct loader *loader, const struct config_key *key, const 
         loader_fault(loader, scalar->place, "%s: %s; expected %s", url_shown(loader->faults, scalar), why, expected);
 }
 
-const struct config_type type_url = {.name = "a URL", .read = read_url, .write = write_text};
+const struct config_type type_url = {.name = "a URL", .read = read_url, .write = key_write_text};
 
 static void read_backend(struct loader *loader, const struct config_key *key, const struct node_item *item,
                          struct config_backend *backend)
@@ -480,7 +460,7 @@ static void write_overrides(struct writer *writer, const struct config_key *key,
 }
 
 const struct config_type type_overrides = {
-    .name = "a list of rules", .read = read_overrides, .write = write_overrides, .is_set = has_items};
+    .name = "a list of rules", .read = read_overrides, .write = write_overrides, .is_set = key_has_items};
 
 /* ---- routes[].stages[].name ---- */
 
@@ -500,7 +480,7 @@ static void read_stage_name(struct loader *loader, const struct config_key *key,
 }
 
 const struct config_type type_stage_name = {
-    .name = "a name", .read = read_stage_name, .write = write_text, .is_set = text_is_set};
+    .name = "a name", .read = read_stage_name, .write = key_write_text, .is_set = key_text_is_set};
 
 /* ---- routes[].fallback.on ---- */
 
@@ -607,9 +587,9 @@ static void read_json_paths(struct loader *loader, const struct config_key *key,
 }
 
 const struct config_type type_compare_parts = {
-    .name = "a list", .read = read_compare_parts, .write = write_texts, .is_set = has_items};
+    .name = "a list", .read = read_compare_parts, .write = key_write_texts, .is_set = key_has_items};
 const struct config_type type_json_paths = {
-    .name = "a list of JSON paths", .read = read_json_paths, .write = write_texts, .is_set = has_items};
+    .name = "a list of JSON paths", .read = read_json_paths, .write = key_write_texts, .is_set = key_has_items};
 
 static void read_json_path(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
 {
@@ -625,7 +605,7 @@ static void read_json_path(struct loader *loader, const struct config_key *key, 
 }
 
 const struct config_type type_json_path = {
-    .name = "a JSON path", .read = read_json_path, .write = write_text, .is_set = text_is_set};
+    .name = "a JSON path", .read = read_json_path, .write = key_write_text, .is_set = key_text_is_set};
 
 /* The two ways to say how much a number may differ set the same two fields. */
 

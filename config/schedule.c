@@ -402,22 +402,66 @@ bool schedule_is_on(const struct schedule *schedule, uint64_t wall_ms)
     return schedule != NULL && is_on(schedule, clamped(wall_ms));
 }
 
-bool schedule_next_change(const struct schedule *schedule, uint64_t wall_ms, uint64_t *at_ms)
+/* A walk from edge to edge of all lines of two schedules: each line is asked again only at its own. */
+enum {
+    WALK_ONLY,
+    WALK_FREEZE,
+    WALK_SCHEDULES
+};
+
+struct walk {
+    int64_t at_ms;
+    size_t count; /* of lines */
+    const struct line *line[WALK_SCHEDULES * SCHEDULE_LINES];
+    int schedule[WALK_SCHEDULES * SCHEDULE_LINES]; /* whose line it is */
+    int64_t next_ms[WALK_SCHEDULES * SCHEDULE_LINES];
+    bool on[WALK_SCHEDULES * SCHEDULE_LINES];
+    size_t on_count[WALK_SCHEDULES];
+};
+
+static void look_at_line(struct walk *walk, size_t index)
 {
-    if (schedule == NULL)
-        return false;
-    int64_t now_ms = clamped(wall_ms);
-    bool was_on = is_on(schedule, now_ms);
-    int64_t last_ms = now_ms + LOOK_AHEAD_MS;
-    for (int64_t edge_ms = now_ms; edge_ms <= last_ms;) {
-        int64_t next_ms = INT64_MAX;
-        for (const struct line *line = schedule->first; line != NULL; line = line->next)
-            next_ms = sooner(next_ms, next_edge(line, edge_ms), edge_ms);
-        if (next_ms <= last_ms && is_on(schedule, next_ms) != was_on) {
-            *at_ms = (uint64_t)next_ms;
+    const struct line *line = walk->line[index];
+    bool was_on = walk->on[index];
+    size_t *on_count = &walk->on_count[walk->schedule[index]];
+    walk->on[index] = line_is_on(line, walk->at_ms);
+    walk->next_ms[index] = next_edge(line, walk->at_ms);
+    *on_count = *on_count - was_on + walk->on[index];
+}
+
+static void take_along(struct walk *walk, const struct schedule *schedule, int which)
+{
+    for (const struct line *line = schedule != NULL ? schedule->first : NULL; line != NULL; line = line->next) {
+        walk->line[walk->count] = line;
+        walk->schedule[walk->count] = which;
+        look_at_line(walk, walk->count++);
+    }
+}
+
+/* To the next edge of any; INT64_MAX: there is none. */
+static void step(struct walk *walk)
+{
+    int64_t next_ms = INT64_MAX;
+    for (size_t i = 0; i < walk->count; i++)
+        next_ms = walk->next_ms[i] < next_ms ? walk->next_ms[i] : next_ms;
+    walk->at_ms = next_ms;
+    for (size_t i = 0; i < walk->count && next_ms < INT64_MAX; i++)
+        if (walk->next_ms[i] == next_ms)
+            look_at_line(walk, i);
+}
+
+bool schedule_next_opening(const struct schedule *only, const struct schedule *freeze, uint64_t wall_ms,
+                           uint64_t *at_ms)
+{
+    struct walk walk = {.at_ms = clamped(wall_ms)};
+    int64_t last_ms = walk.at_ms + LOOK_AHEAD_MS;
+    take_along(&walk, only, WALK_ONLY);
+    take_along(&walk, freeze, WALK_FREEZE);
+    for (; walk.at_ms <= last_ms; step(&walk)) {
+        if ((only == NULL || walk.on_count[WALK_ONLY] > 0) && walk.on_count[WALK_FREEZE] == 0) {
+            *at_ms = (uint64_t)walk.at_ms;
             return true;
         }
-        edge_ms = next_ms;
     }
     return false;
 }

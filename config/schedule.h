@@ -28,9 +28,11 @@ bool schedule_add_in(struct schedule **schedule, struct zones *zones, const char
 
 /* `wall_ms` since 1970. NULL is never on. Any thread. */
 bool schedule_is_on(const struct schedule *schedule, uint64_t wall_ms);
-/* When it changes next (from on to off, or off to on), looked for up to a year ahead: false when it does not. Any
- * thread. */
-bool schedule_next_change(const struct schedule *schedule, uint64_t wall_ms, uint64_t *at_ms);
+/* The first moment, from now on, at which `only` is on (NULL: at any time) and `freeze` is not: false when there is
+ * none within a year. Takes a microsecond for each change of a line until then: some 0.1 ms for a year of one line a
+ * day. Any thread. */
+bool schedule_next_opening(const struct schedule *only, const struct schedule *freeze, uint64_t wall_ms,
+                           uint64_t *at_ms);
 
 /* As in the file. */
 size_t schedule_count(const struct schedule *schedule);

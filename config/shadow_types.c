@@ -21,26 +21,6 @@
 #include "config/texts.h"
 #include "config/writer.h"
 
-static bool has_items(const struct config_key *key, const void *base)
-{
-    return *KEY_CONST_COUNT(key, base) > 0;
-}
-
-static void write_texts(struct writer *writer, const struct config_key *key, const void *base)
-{
-    writer_texts(writer, *KEY_CONST_FIELD(char *const *, key, base), *KEY_CONST_COUNT(key, base));
-}
-
-static void write_text(struct writer *writer, const struct config_key *key, const void *base)
-{
-    writer_value(writer, *KEY_CONST_FIELD(char *, key, base));
-}
-
-static bool text_is_set(const struct config_key *key, const void *base)
-{
-    return *KEY_CONST_FIELD(char *, key, base) != NULL;
-}
-
 static void read_texts(struct loader *loader, const struct config_key *key, const struct node *node, void *base,
                        const struct texts_rule *rule)
 {
@@ -354,7 +334,7 @@ static void write_statuses(struct writer *writer, const struct config_key *key, 
 }
 
 const struct config_type type_statuses = {
-    .name = "a list of statuses", .read = read_statuses, .write = write_statuses, .is_set = has_items};
+    .name = "a list of statuses", .read = read_statuses, .write = write_statuses, .is_set = key_has_items};
 
 /* ---- routes[].shadow.endpoints, samples.deny ---- */
 
@@ -382,9 +362,9 @@ static void read_secret_names(struct loader *loader, const struct config_key *ke
 }
 
 const struct config_type type_templates = {
-    .name = "a list of templates", .read = read_templates, .write = write_texts, .is_set = has_items};
+    .name = "a list of templates", .read = read_templates, .write = key_write_texts, .is_set = key_has_items};
 const struct config_type type_secret_names = {
-    .name = "a list of names", .read = read_secret_names, .write = write_texts, .is_set = has_items};
+    .name = "a list of names", .read = read_secret_names, .write = key_write_texts, .is_set = key_has_items};
 
 /* ---- routes[].shadow.compare.tolerance[].within: beside absolute and relative, which set the same two fields ---- */
 
@@ -589,8 +569,8 @@ static void read_replacement(struct loader *loader, const struct config_key *key
 }
 
 const struct config_type type_replace_in = {
-    .name = "a place", .read = read_replace_in, .write = write_text, .is_set = text_is_set};
+    .name = "a place", .read = read_replace_in, .write = key_write_text, .is_set = key_text_is_set};
 const struct config_type type_regex = {
-    .name = "a regular expression", .read = read_regex, .write = write_text, .is_set = text_is_set};
+    .name = "a regular expression", .read = read_regex, .write = key_write_text, .is_set = key_text_is_set};
 const struct config_type type_replacement = {
-    .name = "a text", .read = read_replacement, .write = write_text, .is_set = text_is_set};
+    .name = "a text", .read = read_replacement, .write = key_write_text, .is_set = key_text_is_set};

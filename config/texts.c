@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "config/writer.h"
+
 static const char *empty_fault(const char *text)
 {
     return text[0] == '\0' ? "is empty" : NULL;
@@ -71,4 +73,24 @@ bool texts_read(struct loader *loader, const struct node *node, const struct tex
     if (good)
         *texts = read;
     return good;
+}
+
+bool key_text_is_set(const struct config_key *key, const void *base)
+{
+    return *KEY_CONST_FIELD(char *, key, base) != NULL;
+}
+
+bool key_has_items(const struct config_key *key, const void *base)
+{
+    return *KEY_CONST_COUNT(key, base) > 0;
+}
+
+void key_write_text(struct writer *writer, const struct config_key *key, const void *base)
+{
+    writer_value(writer, *KEY_CONST_FIELD(char *, key, base));
+}
+
+void key_write_texts(struct writer *writer, const struct config_key *key, const void *base)
+{
+    writer_texts(writer, *KEY_CONST_FIELD(char *const *, key, base), *KEY_CONST_COUNT(key, base));
 }

@@ -1,9 +1,10 @@
 /*
- * Lists of texts, read item by item: the part that many types have in common.
+ * Texts and lists of them: the part that many types have in common.
  */
 #ifndef SHUNT_CONFIG_TEXTS_H
 #define SHUNT_CONFIG_TEXTS_H
 
+#include "config/keys.h"
 #include "config/loader.h"
 
 enum {
@@ -33,5 +34,11 @@ bool texts_read(struct loader *loader, const struct node *node, const struct tex
 /* Reads one item of a list that may hold more than texts; `texts` has room for it. False after a fault. */
 bool texts_read_item(struct loader *loader, const struct node *node, const struct texts_rule *rule,
                      struct texts *texts);
+
+/* For a type's `is_set` and `write`: of a text, NULL where there is none, and of a list with its count. */
+bool key_text_is_set(const struct config_key *key, const void *base);
+bool key_has_items(const struct config_key *key, const void *base); /* of whatever */
+void key_write_text(struct writer *writer, const struct config_key *key, const void *base);
+void key_write_texts(struct writer *writer, const struct config_key *key, const void *base);
 
 #endif

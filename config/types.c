@@ -14,6 +14,7 @@
 #include "config/loader.h"
 #include "config/names.h"
 #include "config/scalar.h"
+#include "config/texts.h"
 #include "config/writer.h"
 
 /* ---- nested sections ---- */
@@ -99,11 +100,6 @@ static void write_sections(struct writer *writer, const struct config_key *key, 
     writer->indent -= 2;
 }
 
-static bool has_items(const struct config_key *key, const void *base)
-{
-    return *KEY_CONST_COUNT(key, base) > 0;
-}
-
 static void write_item_range(struct writer *writer, const struct config_key *key)
 {
     writer_print(writer, "%.0f to %.0f items", key->min, key->max);
@@ -112,7 +108,7 @@ static void write_item_range(struct writer *writer, const struct config_key *key
 const struct config_type type_sections = {.name = "a list of mappings",
                                           .read = read_sections,
                                           .write = write_sections,
-                                          .is_set = has_items,
+                                          .is_set = key_has_items,
                                           .write_range = write_item_range};
 
 /* ---- words ---- */
@@ -486,16 +482,6 @@ const struct config_type type_ratio = {
 
 /* ---- texts ---- */
 
-static void write_text(struct writer *writer, const struct config_key *key, const void *base)
-{
-    writer_value(writer, *KEY_CONST_FIELD(char *, key, base));
-}
-
-static bool text_is_set(const struct config_key *key, const void *base)
-{
-    return *KEY_CONST_FIELD(char *, key, base) != NULL;
-}
-
 static void read_checked_text(struct loader *loader, const struct config_key *key, const struct node *node, void *base,
                               bool (*is_good)(const char *text), const char *expected)
 {
@@ -530,10 +516,12 @@ static void read_token(struct loader *loader, const struct config_key *key, cons
     read_checked_text(loader, key, node, base, name_is_token, "letters, digits and !#$%&'*+-.^_`|~ (RFC 9110 token)");
 }
 
-const struct config_type type_text = {.name = "a text", .read = read_text, .write = write_text, .is_set = text_is_set};
-const struct config_type type_name = {.name = "a name", .read = read_name, .write = write_text, .is_set = text_is_set};
+const struct config_type type_text = {
+    .name = "a text", .read = read_text, .write = key_write_text, .is_set = key_text_is_set};
+const struct config_type type_name = {
+    .name = "a name", .read = read_name, .write = key_write_text, .is_set = key_text_is_set};
 const struct config_type type_token = {
-    .name = "a name", .read = read_token, .write = write_text, .is_set = text_is_set};
+    .name = "a name", .read = read_token, .write = key_write_text, .is_set = key_text_is_set};
 
 /* ---- addresses ---- */
 

@@ -12,9 +12,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include <unicode/ucal.h>
-#include <unicode/ustring.h>
-
+#include "config/icu_library.h"
 #include "config/names.h"
 
 enum {
@@ -61,8 +59,8 @@ static bool is_known(const char *name)
     UChar canonical[ZONE_NAME_BYTES * 2];
     UErrorCode error = U_ZERO_ERROR;
     UBool known = false;
-    u_charsToUChars(name, id, (int32_t)strlen(name) + 1);
-    (void)ucal_getCanonicalTimeZoneID(id, -1, canonical, ZONE_NAME_BYTES * 2, &known, &error);
+    icu.from_chars(name, id, (int32_t)strlen(name) + 1);
+    (void)icu.canonical_zone(id, -1, canonical, ZONE_NAME_BYTES * 2, &known, &error);
     return U_SUCCESS(error) && known;
 }
 
@@ -71,23 +69,23 @@ static const char *nearest_place(struct config_arena *arena, const char *name)
 {
     struct name_guess guess = {.wanted = name};
     UErrorCode error = U_ZERO_ERROR;
-    UEnumeration *places = ucal_openTimeZones(&error);
+    UEnumeration *places = icu.open_zones(&error);
     const char *place = NULL;
-    while (U_SUCCESS(error) && (place = uenum_next(places, NULL, &error)) != NULL) {
+    while (U_SUCCESS(error) && (place = icu.next(places, NULL, &error)) != NULL) {
         if (!is_place(place))
             continue;
         name_guess_try(&guess, place);
         if (guess.best == place) /* ICU writes the next one over it */
             guess.best = config_arena_text(arena, place, strlen(place));
     }
-    uenum_close(places);
+    icu.close_list(places);
     return name_guess_best(&guess);
 }
 
 static int64_t offset_now(UCalendar *calendar, UErrorCode *error)
 {
-    int32_t zone = ucal_get(calendar, UCAL_ZONE_OFFSET, error);
-    int32_t summer = ucal_get(calendar, UCAL_DST_OFFSET, error);
+    int32_t zone = icu.get(calendar, UCAL_ZONE_OFFSET, error);
+    int32_t summer = icu.get(calendar, UCAL_DST_OFFSET, error);
     return (int64_t)zone + summer;
 }
 
@@ -97,11 +95,11 @@ static uint32_t list_periods(UCalendar *calendar, struct period periods[ZONE_CHA
     UErrorCode error = U_ZERO_ERROR;
     UDate at = 0;
     uint32_t count = 1;
-    ucal_setMillis(calendar, at, &error);
+    icu.set_time(calendar, at, &error);
     periods[0] = (struct period){.from_ms = INT64_MIN, .offset_ms = offset_now(calendar, &error)};
-    while (count < ZONE_CHANGES && ucal_getTimeZoneTransitionDate(calendar, UCAL_TZ_TRANSITION_NEXT, &at, &error) &&
-           U_SUCCESS(error) && at < END_OF_TABLE) {
-        ucal_setMillis(calendar, at, &error);
+    while (count < ZONE_CHANGES && icu.transition(calendar, UCAL_TZ_TRANSITION_NEXT, &at, &error) && U_SUCCESS(error) &&
+           at < END_OF_TABLE) {
+        icu.set_time(calendar, at, &error);
         struct period next = {.from_ms = (int64_t)at, .offset_ms = offset_now(calendar, &error)};
         if (next.offset_ms != periods[count - 1].offset_ms)
             periods[count++] = next;
@@ -113,12 +111,12 @@ static uint32_t ask_icu(const char *name, struct period periods[ZONE_CHANGES])
 {
     UChar id[ZONE_NAME_BYTES];
     UErrorCode error = U_ZERO_ERROR;
-    u_charsToUChars(name, id, (int32_t)strlen(name) + 1);
-    UCalendar *calendar = ucal_open(id, -1, "", UCAL_GREGORIAN, &error);
+    icu.from_chars(name, id, (int32_t)strlen(name) + 1);
+    UCalendar *calendar = icu.open_calendar(id, -1, "", UCAL_GREGORIAN, &error);
     if (U_FAILURE(error))
         return 0;
     uint32_t count = list_periods(calendar, periods);
-    ucal_close(calendar);
+    icu.close_calendar(calendar);
     return count;
 }
 
@@ -141,6 +139,11 @@ static const struct zone *read_place(struct zones *zones, const char *place, con
     struct period periods[ZONE_CHANGES];
     if (strcmp(place, "UTC") == 0)
         return keep(zones, place, &utc, 1);
+    char fault[LIBRARY_WHY_ROOM];
+    if (!icu_library_open(fault)) {
+        *why = config_arena_print(zones->arena, "%s needs ICU: %s", place, fault);
+        return NULL;
+    }
     if (!is_place(place) || !is_known(place)) {
         *why = say(zones->arena, place, nearest_place(zones->arena, place));
         return NULL;

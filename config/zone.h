@@ -25,7 +25,8 @@ enum zone_twice {
 };
 
 /* The clocks of "UTC" or of a place such as "Europe/Berlin", from 1970 to 2200. What is returned never changes again:
- * any thread may ask it. NULL with *why (in the arena) where no such place is known, or with *why NULL without memory.
+ * any thread may ask it. NULL with *why (in the arena) where no such place is known or ICU is not there, or with *why
+ * NULL without memory.
  */
 const struct zone *zones_find(struct zones *zones, const char *place, const char **why);
 

@@ -14,7 +14,7 @@
 
 #include "proxy/log_queue.h"
 #include "router/store/timestamp.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 #include "shadow/redact.h"
 
 enum {

@@ -157,12 +157,16 @@ static bool admits(const struct admin *admin, struct evhttp_request *http, const
 
 static void reply_not_found(struct evhttp_request *http, const char *path, const char *allow)
 {
+    char *verbs = allow[0] == '\0' ? admin_endpoint_verbs(path) : NULL;
     if (allow[0] == '\0') {
-        admin_reply_error(http, 404, "no_such_path", "GET / lists the endpoints", "there is nothing at %.200s", path);
+        admin_reply_error(http, 404, "no_such_path", verbs != NULL ? verbs : "GET / lists the endpoints",
+                          "there is nothing at %.200s", path);
+        free(verbs);
         return;
     }
     evhttp_add_header(evhttp_request_get_output_headers(http), "Allow", allow);
-    admin_reply_error(http, 405, "wrong_method", "GET / lists the endpoints", "%.200s takes %s only", path, allow);
+    admin_reply_error(http, 405, "wrong_method", "use what it takes; GET / lists the endpoints", "%.200s takes %s only",
+                      path, allow);
 }
 
 /* The body as a checked object. False: answered. */
@@ -171,8 +175,9 @@ static bool read_body(struct admin_request *request)
     struct evbuffer *input = evhttp_request_get_input_buffer(request->http);
     size_t length = evbuffer_get_length(input);
     if (length > ADMIN_BODY_BYTES) {
-        admin_reply_error(request->http, 413, "body_too_large", "send less", "the body has more than %d bytes",
-                          ADMIN_BODY_BYTES);
+        admin_reply_error(request->http, 413, "body_too_large",
+                          "send less: the largest body anything needs is a few hundred bytes",
+                          "the body has more than %d bytes", ADMIN_BODY_BYTES);
         return false;
     }
     const char *bytes = length > 0 ? (const char *)evbuffer_pullup(input, -1) : "";

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/names.h"
 #include "proxy/admin_handlers.h"
 #include "router/router.h"
 
@@ -149,6 +150,34 @@ const struct admin_endpoint *admin_endpoint_find(const char *path, enum evhttp_c
     }
     snprintf(allow, 32, "%s%s%s", knows_get ? "GET, HEAD" : "", knows_get && knows_post ? ", " : "",
              knows_post ? "POST" : "");
+    return NULL;
+}
+
+char *admin_endpoint_verbs(const char *path)
+{
+    static const char before[] = "/api/v1/routes/", hole[] = "/api/v1/routes/{route}/";
+    const char *slash = strncmp(path, before, sizeof(before) - 1) == 0 ? strchr(path + sizeof(before) - 1, '/') : NULL;
+    struct name_guess guess = {.wanted = slash != NULL ? slash + 1 : ""};
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = slash != NULL ? open_memstream(&text, &length) : NULL;
+    if (out == NULL)
+        return NULL;
+    for (size_t i = 0; i < ENDPOINTS; i++)
+        if (strncmp(endpoints[i].path, hole, sizeof(hole) - 1) == 0)
+            name_guess_try(&guess, endpoints[i].path + sizeof(hole) - 1);
+    if (name_guess_best(&guess) != NULL)
+        fprintf(out, "did you mean %s? ", name_guess_best(&guess));
+    bool first = true;
+    for (size_t i = 0; i < ENDPOINTS; i++) {
+        if (strncmp(endpoints[i].path, hole, sizeof(hole) - 1) != 0)
+            continue;
+        fprintf(out, "%s%s", first ? "verbs of a route are: " : ", ", endpoints[i].path + sizeof(hole) - 1);
+        first = false;
+    }
+    if (fclose(out) == 0)
+        return text;
+    free(text);
     return NULL;
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "config/names.h"
 #include "proxy/admin_reply.h"
 #include "proxy/control.h"
 
@@ -57,6 +58,34 @@ static struct field *read_fields(json_t *headers, struct request_facts *facts)
     }
     facts->fields = fields;
     return fields;
+}
+
+/* Only bytes that a request can carry: what the codec refuses needs no decision. `also` may be in it, too. */
+static bool is_plain(const char *text, const char *also)
+{
+    for (; *text != '\0'; text++)
+        if (((unsigned char)*text <= 0x20 || *text == 0x7f) && strchr(also, *text) == NULL)
+            return false;
+    return true;
+}
+
+static bool are_fields(json_t *headers)
+{
+    const char *name;
+    json_t *item;
+    size_t i;
+    json_object_foreach(headers, name, item)
+    {
+        if (!name_is_token(name) || !is_plain(json_string_value(item), " \t"))
+            return false;
+    }
+    json_array_foreach(headers, i, item)
+    {
+        if (!name_is_token(json_string_value(json_array_get(item, 0))) ||
+            !is_plain(json_string_value(json_array_get(item, 1)), " \t"))
+            return false;
+    }
+    return true;
 }
 
 static bool read_client(const char *text, struct client_address *client)
@@ -113,7 +142,24 @@ void admin_explain(struct admin_request *request)
     const char *method = json_string_value(json_object_get(request->body, "method"));
     const char *path = json_string_value(json_object_get(request->body, "path"));
     const char *client = json_string_value(json_object_get(request->body, "client"));
-    facts.method = text_of(method != NULL && method[0] != '\0' ? method : "GET");
+    if (method == NULL || method[0] == '\0')
+        method = "GET";
+    facts.method = text_of(method);
+    if (!name_is_token(method)) {
+        admin_reply_error(request->http, 400, "bad_body", "send a method such as \"GET\"",
+                          "body: \"method\" is no word that HTTP allows there");
+        return;
+    }
+    if (!is_plain(path, "")) {
+        admin_reply_error(request->http, 400, "bad_body", "percent-encode them, as a client has to",
+                          "body: \"path\" has blanks or control characters");
+        return;
+    }
+    if (!are_fields(json_object_get(request->body, "headers"))) {
+        admin_reply_error(request->http, 400, "bad_body", "send names such as \"X-User-Id\", and values of one line",
+                          "body: \"headers\" has a name or a value that HTTP does not allow");
+        return;
+    }
     if (path[0] != '/' && strcmp(path, "*") != 0) {
         admin_reply_error(request->http, 400, "bad_body", "send a path such as \"/orders/7\"",
                           "body: \"path\" does not begin with a slash");

@@ -53,9 +53,12 @@ struct admin_signature {
 /* Who asks and why, for the audit trail. False: answered. */
 bool admin_read_signature(struct admin_request *request, struct admin_signature *signature);
 
-/* Answers 404 for a route that the configuration does not have, naming those it has. */
+/* Answers 404 for a route that the configuration does not have, naming those it has, and a near one first. */
 void admin_no_such_route(struct admin_request *request, const char *route);
 
+/* True when the query asks for nothing but `names` (ended by NULL). False: answered 400, with what may be asked: a
+ * misspelt "route" must not read as "all routes". */
+bool admin_query_knows(struct admin_request *request, const char *const *names);
 /* The switches that hold passthrough on; a new reference, NULL without memory. */
 json_t *admin_passthrough_sources(struct control *control);
 

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router/utf8.h"
+
 static const struct {
     int status;
     const char *reason;
@@ -86,8 +88,9 @@ void admin_reply_json(struct evhttp_request *http, int status, json_t *body)
 
 void admin_reply_fault(struct evhttp_request *http, const struct admin_fault *fault)
 {
-    json_t *body = json_pack("{s:{s:s, s:s, s:s}}", "error", "code", fault->code, "message", fault->message, "remedy",
-                             fault->remedy);
+    /* Both may have bytes of the request in them, or a part of a letter where it was cut. */
+    json_t *body = json_pack("{s:{s:s, s:o, s:o}}", "error", "code", fault->code, "message", utf8_json(fault->message),
+                             "remedy", utf8_json(fault->remedy));
     admin_reply_json(http, fault->status, body);
 }
 

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/queue.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -268,33 +267,12 @@ static json_t *reasons_json(struct control *control, const char *route)
     return reasons.routes;
 }
 
-/* Nothing but these may be asked. False: answered, with what may be. */
-static bool read_names(struct admin_request *request, const char *const *names)
-{
-    char remedy[256] = "parameters are";
-    const struct evkeyval *pair;
-    TAILQ_FOREACH(pair, &request->query, next)
-    {
-        int i = 0;
-        while (names[i] != NULL && strcmp(names[i], pair->key) != 0)
-            i++;
-        if (names[i] != NULL)
-            continue;
-        size_t used = strlen(remedy);
-        for (i = 0; names[i] != NULL && used < sizeof(remedy); i++)
-            used += (size_t)snprintf(remedy + used, sizeof(remedy) - used, "%s %s", i > 0 ? "," : "", names[i]);
-        admin_reply_error(request->http, 400, "bad_query", remedy, "query: there is no parameter \"%.40s\"", pair->key);
-        return false;
-    }
-    return true;
-}
-
 /* In the file, or still in the report although the file names it no more. */
 static bool is_route(struct control *control, const char *name)
 {
     struct route_counters sum;
-    return strlen(name) < ADMIN_ROUTE_ROOM && (router_counters(control_router(control), name, &sum) ||
-                                               report_knows(control_report(control), name));
+    return strlen(name) < ADMIN_ROUTE_ROOM &&
+           (router_counters(control_router(control), name, &sum) || report_knows(control_report(control), name));
 }
 
 /* ?route=NAME, NULL without. False: answered. */
@@ -383,7 +361,7 @@ void admin_view_report(struct admin_request *request)
     static const char *const names[] = {"route", "format", "samples", NULL};
     const struct export_format *format;
     const char *route;
-    if (!read_names(request, names) || !read_route(request, &route) || !read_format(request, &format))
+    if (!admin_query_knows(request, names) || !read_route(request, &route) || !read_format(request, &format))
         return;
     unsigned samples = format->samples;
     if (read_samples(request, &samples))
@@ -395,7 +373,7 @@ void admin_view_page(struct admin_request *request)
     static const char *const names[] = {"route", "samples", NULL};
     const char *route;
     unsigned samples = PAGE_SAMPLES;
-    if (read_names(request, names) && read_route(request, &route) && read_samples(request, &samples))
+    if (admin_query_knows(request, names) && read_route(request, &route) && read_samples(request, &samples))
         ask(request, route, export_find("html"), samples, true);
 }
 
@@ -443,7 +421,7 @@ void admin_view_verdict(struct admin_request *request)
     static const char *const names[] = {"route", "limit", "confidence", NULL};
     const char *name = evhttp_find_header(&request->query, "route");
     const struct config_route *route = find_route(request->control, name);
-    if (!read_names(request, names))
+    if (!admin_query_knows(request, names))
         return;
     if (name == NULL) {
         admin_reply_error(request->http, 400, "bad_query", "ask for ?route=NAME, and /api/v1/routes for their names",

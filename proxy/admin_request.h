@@ -66,6 +66,9 @@ struct admin_request {
  */
 const struct admin_endpoint *admin_endpoint_find(const char *path, enum evhttp_cmd_type method, char *route,
                                                  char allow[32]);
+/* The verbs there are, and a near one first, for a path that has a route and none of them: malloc'd, NULL without
+ * memory and for any other path. */
+char *admin_endpoint_verbs(const char *path);
 /* The list of endpoints as text for people; malloc'd, NULL without memory. */
 char *admin_endpoint_list(void);
 

@@ -71,10 +71,12 @@ static const struct {
 static void reply_refusal(struct admin_request *request, int error, const char *why)
 {
     const char *sentence = why != NULL ? why : strerror(-error);
+    bool start = request->endpoint->argument == VERB_START && error == -EALREADY; /* it may say "resume it" */
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         if (refusals[i].error == error) {
-            admin_reply_error(request->http, refusals[i].status, refusals[i].code, refusals[i].remedy, "route %s: %s",
-                              request->route, sentence);
+            admin_reply_error(request->http, refusals[i].status, refusals[i].code,
+                              start ? "there is nothing to start" : refusals[i].remedy, "route %s: %s", request->route,
+                              sentence);
             return;
         }
     }

@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "config/names.h"
 #include "proxy/admin_reply.h"
 #include "proxy/control.h"
 #include "proxy/metrics.h"
@@ -81,24 +83,41 @@ json_t *admin_route_json(struct control *control, const char *name)
     return found;
 }
 
+/* "did you mean orders? routes are: orders, rest"; malloc'd, NULL without memory or routes. */
+static char *routes_there_are(json_t *routes, const char *wanted)
+{
+    struct name_guess guess = {.wanted = wanted};
+    char *text = NULL;
+    size_t length = 0, i;
+    const json_t *item;
+    FILE *out = json_array_size(routes) > 0 ? open_memstream(&text, &length) : NULL;
+    if (out == NULL)
+        return NULL;
+    json_array_foreach(routes, i, item)
+    {
+        name_guess_try(&guess, json_string_value(json_object_get(item, "name")));
+    }
+    if (name_guess_best(&guess) != NULL)
+        fprintf(out, "did you mean %s? ", name_guess_best(&guess));
+    json_array_foreach(routes, i, item)
+    {
+        fprintf(out, "%s%s", i > 0 ? ", " : "routes are: ", json_string_value(json_object_get(item, "name")));
+    }
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
 void admin_no_such_route(struct admin_request *request, const char *route)
 {
-    char *names = NULL;
-    size_t length = 0, i;
-    json_t *item, *routes = routes_json(request->control);
-    FILE *out = open_memstream(&names, &length);
-    if (out != NULL) {
-        json_array_foreach(routes, i, item)
-        {
-            fprintf(out, "%s%s", i > 0 ? ", " : "routes are: ", json_string_value(json_object_get(item, "name")));
-        }
-        fclose(out);
-    }
+    json_t *routes = routes_json(request->control);
+    char *there_are = routes_there_are(routes, route);
     json_decref(routes);
     admin_reply_error(request->http, 404, "no_such_route",
-                      names != NULL && length > 0 ? names : "the configuration has no routes",
+                      there_are != NULL ? there_are : "the configuration has no routes: add one, and reload",
                       "there is no route \"%s\"", route);
-    free(names);
+    free(there_are);
 }
 
 void admin_view_index(struct admin_request *request)
@@ -212,6 +231,26 @@ void admin_view_route(struct admin_request *request)
         admin_no_such_route(request, request->route);
 }
 
+bool admin_query_knows(struct admin_request *request, const char *const *names)
+{
+    char remedy[256] = "parameters are";
+    const struct evkeyval *pair;
+    TAILQ_FOREACH(pair, &request->query, next)
+    {
+        int i = 0;
+        while (names[i] != NULL && strcmp(names[i], pair->key) != 0)
+            i++;
+        if (names[i] != NULL)
+            continue;
+        size_t used = strlen(remedy);
+        for (i = 0; names[i] != NULL && used < sizeof(remedy); i++)
+            used += (size_t)snprintf(remedy + used, sizeof(remedy) - used, "%s %s", i > 0 ? "," : "", names[i]);
+        admin_reply_error(request->http, 400, "bad_query", remedy, "query: there is no parameter \"%.40s\"", pair->key);
+        return false;
+    }
+    return true;
+}
+
 /* A query member that is a number from 1 to `most`; *value stays as it is without it. False: answered. */
 static bool read_number(struct admin_request *request, const char *name, const char *remedy, uint64_t most,
                         uint64_t *value)
@@ -251,10 +290,11 @@ static void keep_newest(json_t *history, uint64_t wall_ms, uint64_t since_ms, ui
 
 void admin_view_history(struct admin_request *request)
 {
+    static const char *const names[] = {"route", "limit", "since_ms", NULL};
     const char *route = evhttp_find_header(&request->query, "route");
     struct route_counters sum;
     uint64_t limit, since_ms = 0;
-    if (!read_limit(request, &limit) ||
+    if (!admin_query_knows(request, names) || !read_limit(request, &limit) ||
         !read_number(request, "since_ms", "leave it out for all that is kept", SINCE_MOST_MS, &since_ms))
         return;
     if (route != NULL && !router_counters(control_router(request->control), route, &sum)) {
@@ -268,8 +308,9 @@ void admin_view_history(struct admin_request *request)
 
 void admin_view_audit(struct admin_request *request)
 {
+    static const char *const names[] = {"limit", NULL};
     uint64_t limit;
-    if (!read_limit(request, &limit))
+    if (!admin_query_knows(request, names) || !read_limit(request, &limit))
         return;
     json_t *lines = store_audit_tail(control_store(request->control), limit);
     admin_reply_json(request->http, 200, json_pack("{s:o}", "audit", lines));

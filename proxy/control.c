@@ -31,7 +31,7 @@
 #include "proxy/watch.h"
 #include "proxy/worker.h"
 #include "router/store/store.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 #include "shadow/comparer.h"
 #include "shadow/report.h"
 
@@ -46,6 +46,9 @@ enum {
     LAST_SAVE_MS = 5000,     /* at the end */
     LAST_WORD_MS = 2000,     /* at the end, for events that others are still to be told */
     REMIND_MS = 60 * 1000,   /* how often fail-open says so */
+    /* Without a beat for so long, the process was stopped. Beats come every 25 ms, on a busy machine or while the file
+     * is read a few hundred later; where even more was only delay, a hold is that much longer, which does no harm. */
+    SLEPT_MS = 2000,
 };
 
 uint64_t control_clock_ms(void)
@@ -163,7 +166,11 @@ static void remind_of_fail_open(struct control *control, uint64_t now_ms)
 
 void control_beat(struct control *control)
 {
-    if (router_tick(control->router, control_clock_ms(), control_wall_clock_ms()) || control->publish_wanted)
+    uint64_t now_ms = control_clock_ms();
+    if (control->beat_ms != 0 && now_ms - control->beat_ms >= SLEPT_MS)
+        router_slept(control->router, now_ms);
+    control->beat_ms = now_ms;
+    if (router_tick(control->router, now_ms, control_wall_clock_ms()) || control->publish_wanted)
         control_publish(control);
 }
 

@@ -86,6 +86,7 @@ struct control {
     uint64_t reloads, reload_failures, last_reload_wall_ms;
     uint64_t state_saves, state_save_failures;
     uint64_t told_fail_open_ms;
+    uint64_t beat_ms; /* the last control_beat(); 0: none yet */
     bool last_reload_ok;
 };
 

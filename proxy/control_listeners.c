@@ -11,7 +11,7 @@
 
 #include "proxy/worker.h"
 #include "router/store/fault.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 static char *key_of(const struct config_address *address)
 {

@@ -16,12 +16,13 @@
 
 #include "proxy/admin.h"
 #include "proxy/control_tls.h"
+#include "proxy/libraries.h"
 #include "proxy/notify.h"
 #include "proxy/resolver.h"
 #include "proxy/watch.h"
 #include "router/store/fault.h"
 #include "router/store/store.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 enum {
     SETTLE_MS = 50, /* a file that is still being written is not read */
@@ -57,6 +58,10 @@ bool control_load(struct control *control, struct config **config, struct config
 {
     control->file_digest = digest_of(control->options->config_path);
     *config = config_load(control->options->config_path, errors);
+    if (*config != NULL && !libraries_open(*config, LIBRARIES_NOW, errors)) {
+        config_free(*config);
+        *config = NULL;
+    }
     return *config != NULL;
 }
 

@@ -13,7 +13,7 @@
 
 #include "config/config.h"
 #include "router/store/store.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 #include "shadow/keeper.h"
 
 enum {

@@ -21,7 +21,7 @@
 #include "router/replay.h"
 #include "router/store/fault.h"
 #include "router/store/store.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 #include "shadow/report.h"
 
 enum {
@@ -81,6 +81,12 @@ static void comparisons(void *context, const char *route, struct comparison_tota
     report_totals(control->report, route, totals);
 }
 
+static void comparison_marks(void *context, const char *route, struct marks *marks)
+{
+    struct control *control = context;
+    report_take_marks(control->report, route, marks);
+}
+
 /* ---- opening ---- */
 
 /* SIGUSR1 turns its switch round, so it has to be known how it stood. */
@@ -111,39 +117,39 @@ static json_int_t last_audited(struct store *store)
     return sequence;
 }
 
-/* Takes up a saved state, counting events on from the audit trail. Takes the reference. False: it was refused, and
- * told. */
-static bool take_up(struct control *control, struct control_state *state, json_t *saved)
+/* Takes up a saved state, counting events on from the audit trail. Takes the reference. False: it was refused, with a
+ * malloc'd sentence in *why (NULL without memory). */
+static bool take_up(struct control_state *state, json_t *saved, char **why)
 {
-    char *why = NULL;
     json_int_t audited = last_audited(state->store);
+    *why = NULL;
     store_expect_audit(state->store, (uint64_t)json_integer_value(json_object_get(saved, "sequence")));
     if (audited > json_integer_value(json_object_get(saved, "sequence")))
         json_object_set_new(saved, "sequence", json_integer(audited));
-    bool done = router_restore(state->router, saved, control_clock_ms(), control_wall_clock_ms(), &why);
+    bool done = router_restore(state->router, saved, control_clock_ms(), control_wall_clock_ms(), why);
     if (done)
         state->signal_passthrough = signal_was_on(saved);
-    else
-        tell_damage(control, why);
     json_decref(saved);
     return done;
 }
 
 /* The saved state with what the trail has beyond it; as it was saved, where that does not go together. */
-static bool take_up_saved(struct control *control, struct control_state *state, json_t *saved)
+static bool take_up_saved(struct control *control, struct control_state *state, json_t *saved, char **why)
 {
     json_t *events = store_events_after(state->store, (uint64_t)json_integer_value(json_object_get(saved, "sequence")));
     json_t *newest = json_array_size(events) > 0 ? json_deep_copy(saved) : NULL;
     size_t behind = newest != NULL && state_replay(newest, events) ? json_array_size(events) : 0;
     json_decref(events);
-    if (behind > 0 && take_up(control, state, json_incref(newest))) {
+    if (behind > 0 && take_up(state, json_incref(newest), why)) {
         log_event(control->log, LOG_LEVEL_INFO, "state_replayed", json_pack("{s:I}", "events", (json_int_t)behind));
         json_decref(newest);
         json_decref(saved);
         return true;
     }
+    if (behind > 0)
+        free(*why); /* the state as it was saved says by itself what is wrong with it */
     json_decref(newest);
-    return take_up(control, state, saved);
+    return take_up(state, saved, why);
 }
 
 /* The trail is never silently other than what was written, and never a reason not to serve. */
@@ -162,16 +168,19 @@ static void tell_trail(struct control *control, const struct store *store)
 
 static void restore(struct control *control, struct control_state *state)
 {
-    char *warning = NULL;
+    char *warning = NULL, *why = NULL;
     json_t *saved = store_load(state->store, &warning);
+    if (saved != NULL && take_up_saved(control, state, saved, &why))
+        return;
+    if (saved != NULL) /* a later version's, most likely: the next save must not be the end of it */
+        store_set_aside(state->store, why != NULL ? why : "out of memory", &warning);
+    free(why);
     if (warning != NULL)
         tell_damage(control, warning);
-    if (saved != NULL && take_up_saved(control, state, saved))
-        return;
     /* An empty state still has to count on from an audit trail that is there. */
     json_t *empty = router_save(state->router, control_clock_ms(), control_wall_clock_ms());
-    if (empty != NULL)
-        take_up(control, state, empty);
+    if (empty != NULL && !take_up(state, empty, &why))
+        tell_damage(control, why);
 }
 
 /* Without a seed the cooldowns of all processes are alike: no reason not to start. */
@@ -185,7 +194,12 @@ static void seed(struct router *router)
 bool control_state_open(struct control *control, const struct config *config, struct control_state *state, char **error)
 {
     const struct router_hooks hooks = {
-        .context = control, .on_event = on_event, .comparisons = comparisons, .approval = approval};
+        .context = control,
+        .on_event = on_event,
+        .comparisons = comparisons,
+        .comparison_marks = comparison_marks,
+        .approval = approval,
+    };
     *state = (struct control_state){0};
     state->store = store_open(config->state.directory, error);
     if (state->store == NULL)

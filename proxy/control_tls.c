@@ -18,7 +18,7 @@
 #include "proxy/tls_tickets.h"
 #include "proxy/watch.h"
 #include "router/store/fault.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 enum {
     SETTLE_MS = 100, /* a pair that is still being written is not read */

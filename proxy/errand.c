@@ -1,7 +1,7 @@
 /*
  * The one place that speaks to libcurl in shunt itself. Called on the thread "notify" (notify.c), which decides when
- * and what; here is how. The answer's first bytes are kept, the rest is read and forgotten: a body without end is ended
- * by the timeout.
+ * and what; here is how. Of an answer the first bytes are kept; one without end is broken off, so that nobody can keep
+ * the thread or the network busy until the timeout.
  */
 #include "proxy/errand.h"
 
@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "router/store/utf8.h"
+#include "proxy/curl_library.h"
+#include "router/utf8.h"
 
 enum {
     HEADER_ROOM = 1024,
@@ -22,7 +23,17 @@ static size_t on_answer(char *bytes, size_t one, size_t count, void *context)
     size_t kept = length < room ? length : room;
     memcpy(errand->answer + errand->length, bytes, kept);
     errand->length += kept;
-    return length;
+    errand->body += length;
+    return errand->body <= ERRAND_READ ? length : 0; /* 0 breaks it off */
+}
+
+/* Each line of the head, of interim answers and of what follows a body in pieces, too. */
+static size_t on_head(char *bytes, size_t one, size_t count, void *context)
+{
+    struct errand *errand = context;
+    (void)bytes;
+    errand->head += one * count;
+    return errand->head <= ERRAND_READ ? one * count : 0;
 }
 
 /* ---- what is sent ---- */
@@ -35,7 +46,7 @@ static bool add_header(struct errand *errand, const char *name, const char *valu
     for (char *at = line; *at != '\0'; at++)
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
             *at = ' ';
-    struct curl_slist *longer = curl_slist_append(errand->headers, line);
+    struct curl_slist *longer = libcurl.slist_append(errand->headers, line);
     if (longer != NULL)
         errand->headers = longer;
     return longer != NULL;
@@ -47,7 +58,7 @@ static bool add_token(struct errand *errand, const char *token)
     char *line;
     if (asprintf(&line, "Authorization: Bearer %s", token) < 0)
         return false;
-    struct curl_slist *longer = curl_slist_append(errand->headers, line);
+    struct curl_slist *longer = libcurl.slist_append(errand->headers, line);
     if (longer != NULL)
         errand->headers = longer;
     explicit_bzero(line, strlen(line));
@@ -57,7 +68,7 @@ static bool add_token(struct errand *errand, const char *token)
 
 static bool make_headers(struct errand *errand, const struct errand_request *request)
 {
-    curl_slist_free_all(errand->headers);
+    libcurl.slist_free_all(errand->headers);
     errand->headers = NULL;
     return (request->body == NULL || add_header(errand, "Content-Type", "application/json")) &&
            (request->token == NULL || add_token(errand, request->token)) &&
@@ -70,7 +81,7 @@ static bool add_query(CURLU *url, const char *name, const char *value)
     char *pair;
     if (asprintf(&pair, "%s=%s", name, value) < 0)
         return false;
-    bool added = curl_url_set(url, CURLUPART_QUERY, pair, CURLU_APPENDQUERY | CURLU_URLENCODE) == CURLUE_OK;
+    bool added = libcurl.url_set(url, CURLUPART_QUERY, pair, CURLU_APPENDQUERY | CURLU_URLENCODE) == CURLUE_OK;
     free(pair);
     return added;
 }
@@ -78,18 +89,18 @@ static bool add_query(CURLU *url, const char *name, const char *value)
 /* To be freed with curl_free(); NULL without memory. */
 static char *make_url(const struct errand_request *request)
 {
-    CURLU *url = curl_url();
+    CURLU *url = libcurl.url();
     char *text = NULL;
-    if (url != NULL && curl_url_set(url, CURLUPART_URL, request->url, 0) == CURLUE_OK &&
+    if (url != NULL && libcurl.url_set(url, CURLUPART_URL, request->url, 0) == CURLUE_OK &&
         (request->route == NULL ||
          (add_query(url, "route", request->route) && add_query(url, "stage", request->stage))))
-        if (curl_url_get(url, CURLUPART_URL, &text, 0) != CURLUE_OK)
+        if (libcurl.url_get(url, CURLUPART_URL, &text, 0) != CURLUE_OK)
             text = NULL;
-    curl_url_cleanup(url);
+    libcurl.url_cleanup(url);
     return text;
 }
 
-#define SET(option, value) (good = good && curl_easy_setopt(easy, option, value) == CURLE_OK)
+#define SET(option, value) (good = good && libcurl.easy_setopt(easy, option, value) == CURLE_OK)
 
 static bool set_options(struct errand *errand, const struct errand_request *request, const char *url)
 {
@@ -104,6 +115,8 @@ static bool set_options(struct errand *errand, const struct errand_request *requ
     SET(CURLOPT_HTTPHEADER, errand->headers);
     SET(CURLOPT_WRITEFUNCTION, on_answer);
     SET(CURLOPT_WRITEDATA, errand);
+    SET(CURLOPT_HEADERFUNCTION, on_head);
+    SET(CURLOPT_HEADERDATA, errand);
     SET(CURLOPT_PRIVATE, errand);
     if (authorities != NULL && authorities[0] != '\0')
         SET(CURLOPT_CAINFO, authorities);
@@ -121,21 +134,32 @@ bool errand_start(struct errand *errand, CURLM *multi, const struct errand_reque
                   void (*on_end)(void *owner, const struct errand_result *result), void *owner)
 {
     if (errand->easy == NULL)
-        errand->easy = curl_easy_init();
+        errand->easy = libcurl.easy_init();
     if (errand->easy == NULL)
         return false;
-    curl_easy_reset(errand->easy);
+    libcurl.easy_reset(errand->easy);
     char *url = make_headers(errand, request) ? make_url(request) : NULL;
     bool good = url != NULL && set_options(errand, request, url);
-    curl_free(url);
+    libcurl.free(url);
     errand->on_end = on_end;
     errand->owner = owner;
-    errand->length = 0;
-    errand->under_way = good && curl_multi_add_handle(multi, errand->easy) == CURLM_OK;
+    errand->length = errand->head = errand->body = 0;
+    errand->under_way = good && libcurl.multi_add_handle(multi, errand->easy) == CURLM_OK;
     return errand->under_way;
 }
 
 /* ---- what comes back ---- */
+
+/* Was the answer whole, or is what is missing of no interest? */
+static bool is_answered(const struct errand *errand, CURLcode code)
+{
+    return code == CURLE_OK || (code == CURLE_WRITE_ERROR && errand->body > ERRAND_READ);
+}
+
+static const char *fault_of(const struct errand *errand, CURLcode code)
+{
+    return errand->head > ERRAND_READ ? "the head of the answer is too long" : libcurl.easy_strerror(code);
+}
 
 void errand_end(CURL *easy, CURLM *multi, CURLcode code)
 {
@@ -143,17 +167,17 @@ void errand_end(CURL *easy, CURLM *multi, CURLcode code)
     long status = 0;
     curl_off_t retry_after_s = 0;
     struct errand_result result = {0};
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+    libcurl.easy_getinfo(easy, CURLINFO_PRIVATE, &private);
     struct errand *errand = (struct errand *)(void *)private;
-    if (code == CURLE_OK) {
-        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-        curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    if (is_answered(errand, code)) {
+        libcurl.easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+        libcurl.easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after_s);
         result.status = (unsigned)status;
         result.retry_after_s = retry_after_s > 0 ? (uint64_t)retry_after_s : 0;
     } else {
-        result.fault = curl_easy_strerror(code);
+        result.fault = fault_of(errand, code);
     }
-    curl_multi_remove_handle(multi, easy);
+    libcurl.multi_remove_handle(multi, easy);
     errand->under_way = false;
     errand->on_end(errand->owner, &result);
 }
@@ -161,9 +185,11 @@ void errand_end(CURL *easy, CURLM *multi, CURLcode code)
 void errand_done(struct errand *errand, CURLM *multi)
 {
     if (errand->under_way)
-        curl_multi_remove_handle(multi, errand->easy);
-    curl_easy_cleanup(errand->easy);
-    curl_slist_free_all(errand->headers);
+        libcurl.multi_remove_handle(multi, errand->easy);
+    if (errand->easy != NULL) { /* else libcurl may not even be open */
+        libcurl.easy_cleanup(errand->easy);
+        libcurl.slist_free_all(errand->headers);
+    }
     *errand = (struct errand){0};
 }
 

@@ -1,9 +1,9 @@
 /*
  * An errand: one HTTP request that shunt makes for itself, to tell somebody or to ask. Not for traffic.
  *
- * Over libcurl's multi interface: many are under way on one thread, and none blocks it. Certificates are verified,
- * redirects are not followed. Environment variables: proxies as libcurl reads them, and SSL_CERT_FILE names the
- * authorities to trust in place of the system's.
+ * Over libcurl's multi interface (curl_library.h must be open): many are under way on one thread, and none blocks it.
+ * Certificates are verified, redirects are not followed. Environment variables: proxies as libcurl reads them, and
+ * SSL_CERT_FILE names the authorities to trust in place of the system's.
  */
 #ifndef SHUNT_PROXY_ERRAND_H
 #define SHUNT_PROXY_ERRAND_H
@@ -15,7 +15,8 @@
 #include <curl/curl.h>
 
 enum {
-    ERRAND_KEPT = 512 /* bytes of the answer's beginning */
+    ERRAND_KEPT = 512,       /* bytes of the answer's beginning */
+    ERRAND_READ = 64 * 1024, /* of its head, and again of its body; more is not read */
 };
 
 struct errand_request { /* all text borrowed for the call */
@@ -29,7 +30,7 @@ struct errand_request { /* all text borrowed for the call */
 
 struct errand_result {
     unsigned status;        /* 0: no answer */
-    const char *fault;      /* static: why there is none */
+    const char *fault;      /* static: why there is none. That a body is too long is no fault: its status counts */
     uint64_t retry_after_s; /* what the answer asks for; 0: nothing */
 };
 
@@ -39,7 +40,8 @@ struct errand {
     void (*on_end)(void *owner, const struct errand_result *result);
     void *owner; /* borrowed */
     bool under_way;
-    size_t length;
+    size_t head, body; /* bytes that came */
+    size_t length;     /* of `answer` */
     char answer[ERRAND_KEPT];
 };
 

@@ -8,11 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <curl/curl.h>
-
 #include "config/config.h"
 #include "proxy/control.h"
 #include "proxy/control_tls.h"
+#include "proxy/libraries.h"
 
 enum {
     EXIT_GOOD = 0,
@@ -133,13 +132,19 @@ static int print_made(char *text)
     return EXIT_GOOD;
 }
 
+/* Prints and frees them. */
+static void print_errors(struct config_errors *errors)
+{
+    for (size_t i = 0; i < errors->count; i++)
+        fprintf(stderr, "%s\n", errors->lines[i]);
+    config_errors_free(errors);
+}
+
 static struct config *load_or_tell(const char *path)
 {
     struct config_errors errors = {0};
     struct config *config = config_load(path, &errors);
-    for (size_t i = 0; i < errors.count; i++)
-        fprintf(stderr, "%s\n", errors.lines[i]);
-    config_errors_free(&errors);
+    print_errors(&errors);
     return config;
 }
 
@@ -153,7 +158,10 @@ static int check(const char *path)
     struct config *config = load_or_tell(path);
     if (config == NULL)
         return EXIT_USAGE;
-    bool good = control_tls_check(config, print_fault, (void *)(uintptr_t)path);
+    struct config_errors errors = {0};
+    bool good = libraries_open(config, LIBRARIES_ALL, &errors);
+    print_errors(&errors);
+    good = control_tls_check(config, print_fault, (void *)(uintptr_t)path) && good;
     config_free(config);
     if (!good)
         return EXIT_USAGE;
@@ -196,11 +204,5 @@ int main(int argc, char **argv)
     case ACTION_RUN:
         break;
     }
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) { /* before there are threads */
-        fprintf(stderr, "shunt: cannot start: libcurl: no memory\n");
-        return EXIT_FAILURE;
-    }
-    int code = control_run(&line.options);
-    curl_global_cleanup();
-    return code;
+    return control_run(&line.options);
 }

@@ -199,6 +199,8 @@ static struct pair *pair_begin(struct exchange *ex, enum pair_kind kind)
     pair->primary = ex->decision.side;
     pair->wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     pair->cohort = ex->decision.cohort;
+    pair->key_mark = ex->decision.key_mark;
+    pair->path_mark = ex->decision.path_mark;
     copy_text(pair->method, sizeof(pair->method), line, ex->method_len);
     copy_text(pair->target, sizeof(pair->target), line + ex->method_len + 1, ex->target_len);
     copy_text(pair->request_id, sizeof(pair->request_id), ex->request_id, ex->id_len);

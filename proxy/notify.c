@@ -7,7 +7,7 @@
  */
 #include "proxy/notify.h"
 
-#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,19 +16,25 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "proxy/curl_library.h"
 #include "proxy/log.h"
 #include "proxy/notify_question.h"
 #include "proxy/notify_sentence.h"
 #include "proxy/notify_target.h"
 #include "router/store/store.h"
+#include "router/utf8.h"
 
 enum {
     ROUND_MS = 60 * 1000, /* the thread looks around that often at least */
+    ROUND_LEAST_MS = 100, /* and when libcurl cannot wait, no more often than that */
     FORMATS = NOTIFY_SLACK + 1,
 };
 
-const struct notify_limits notify_limits = {
-    .queue = 1000, .first_retry_ms = 1000, .most_retry_ms = 5 * 60 * 1000, .give_up_ms = 60 * 60 * 1000};
+const struct notify_limits notify_limits = {.queue = 1000,
+                                            .first_retry_ms = 1000,
+                                            .most_retry_ms = 5 * 60 * 1000,
+                                            .give_up_ms = 60 * 60 * 1000,
+                                            .questions = 256};
 
 struct notify_plan {
     struct target *targets;
@@ -38,6 +44,7 @@ struct notify {
     pthread_t thread;
     bool thread_runs; /* control's */
     bool told;        /* that it cannot be started */
+    bool begun;       /* libcurl is */
     CURLM *multi;     /* made by control before the thread starts */
     struct {
         pthread_mutex_t lock;
@@ -73,7 +80,7 @@ static void leave(struct notify *notify)
 static void hear(struct notify *notify)
 {
     int left;
-    for (CURLMsg *message; (message = curl_multi_info_read(notify->multi, &left)) != NULL;)
+    for (CURLMsg *message; (message = libcurl.multi_info_read(notify->multi, &left)) != NULL;)
         if (message->msg == CURLMSG_DONE)
             errand_end(message->easy_handle, notify->multi, message->data.result);
 }
@@ -101,6 +108,42 @@ static void forget_questions(struct notify *notify)
     }
 }
 
+static size_t count_asked(const struct notify *notify)
+{
+    size_t count = 0;
+    for (const struct question *question = notify->shared.questions; question != NULL; question = question->next)
+        count += question->errand.under_way;
+    return count;
+}
+
+/* Those that are asked go to the end of the list, so that everybody's turn comes. Returns when the next one is due. */
+static uint64_t ask_due(struct notify *notify)
+{
+    uint64_t due_ms = UINT64_MAX;
+    size_t asked = count_asked(notify);
+    struct question **at = &notify->shared.questions, *asked_now = NULL, **end = &asked_now;
+    while (*at != NULL) {
+        struct question *question = *at;
+        bool was_asked = question->errand.under_way;
+        bool waits = !was_asked && asked >= notify->shared.context.limits->questions; /* until one has ended */
+        if (!waits)
+            question_work(question);
+        if (!waits && question_due_ms(question) < due_ms)
+            due_ms = question_due_ms(question);
+        if (was_asked || !question->errand.under_way) {
+            at = &question->next;
+            continue;
+        }
+        asked++;
+        *at = question->next;
+        question->next = NULL;
+        *end = question;
+        end = &question->next;
+    }
+    *at = asked_now;
+    return due_ms;
+}
+
 /* When there is something to do, in milliseconds from now. */
 static int start_due(struct notify *notify)
 {
@@ -110,11 +153,9 @@ static int start_due(struct notify *notify)
         if (target_due_ms(target) < due_ms)
             due_ms = target_due_ms(target);
     }
-    for (struct question *question = notify->shared.questions; question != NULL; question = question->next) {
-        question_work(question);
-        if (question_due_ms(question) < due_ms)
-            due_ms = question_due_ms(question);
-    }
+    uint64_t question_ms = ask_due(notify);
+    if (question_ms < due_ms)
+        due_ms = question_ms;
     if (notify->shared.context.stopping && notify->shared.deadline_ms < due_ms)
         due_ms = notify->shared.deadline_ms;
     return due_ms > now_ms ? (int)(due_ms - now_ms) : 0;
@@ -137,7 +178,7 @@ static void *run(void *argument)
     int under_way;
     pthread_setname_np(pthread_self(), "notify");
     for (;;) {
-        curl_multi_perform(notify->multi, &under_way);
+        libcurl.multi_perform(notify->multi, &under_way);
         enter(notify);
         hear(notify);
         free_targets(notify->shared.gone);
@@ -148,25 +189,47 @@ static void *run(void *argument)
         leave(notify);
         if (over)
             return NULL;
-        curl_multi_poll(notify->multi, NULL, 0, wait_ms, NULL);
+        if (libcurl.multi_poll(notify->multi, NULL, 0, wait_ms, NULL) != CURLM_OK)
+            poll(NULL, 0, ROUND_LEAST_MS);
     }
 }
 
 /* ---- control's side ---- */
 
-static bool start_thread(struct notify *notify)
+/* One that cannot be woken (it had no descriptors left for that) would be of no use for ever. NULL with `why`. */
+static CURLM *open_multi(char why[LIBRARY_WHY_ROOM])
+{
+    CURLM *multi = libcurl.multi_init();
+    if (multi == NULL || libcurl.multi_wakeup(multi) == CURLM_OK)
+        return multi;
+    libcurl.multi_cleanup(multi);
+    snprintf(why, LIBRARY_WHY_ROOM, "libcurl: no descriptors to be woken by");
+    return NULL;
+}
+
+/* libcurl is nobody's business before. False with `why`. */
+static bool begin(struct notify *notify, char why[LIBRARY_WHY_ROOM])
+{
+    if (!curl_library_open(why))
+        return false;
+    snprintf(why, LIBRARY_WHY_ROOM, "libcurl: no memory");
+    notify->begun = notify->begun || libcurl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    if (notify->begun && notify->multi == NULL)
+        notify->multi = open_multi(why);
+    notify->shared.context.multi = notify->multi;
+    return notify->multi != NULL;
+}
+
+static bool start_thread(struct notify *notify, char why[LIBRARY_WHY_ROOM])
 {
     sigset_t all, before;
-    if (notify->multi == NULL)
-        notify->multi = curl_multi_init();
-    if (notify->multi == NULL)
+    if (!begin(notify, why))
         return false;
-    notify->shared.context.multi = notify->multi;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are not for it */
     int fault = pthread_create(&notify->thread, NULL, run, notify);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = fault;
+    snprintf(why, LIBRARY_WHY_ROOM, "%s", strerror(fault));
     return fault == 0;
 }
 
@@ -174,14 +237,14 @@ static bool start_thread(struct notify *notify)
 static void rouse(struct notify *notify)
 {
     if (notify->thread_runs) {
-        curl_multi_wakeup(notify->multi);
+        libcurl.multi_wakeup(notify->multi);
         return;
     }
-    errno = ENOMEM;
-    notify->thread_runs = start_thread(notify);
+    char why[LIBRARY_WHY_ROOM];
+    notify->thread_runs = start_thread(notify, why);
     if (!notify->thread_runs && !notify->told)
         log_event(notify->shared.context.log, LOG_LEVEL_ERROR, "notify_failed",
-                  json_pack("{s:s}", "error", strerror(errno)));
+                  json_pack("{s:o}", "error", utf8_json(why)));
     notify->told = !notify->thread_runs;
 }
 
@@ -217,7 +280,7 @@ void notify_stop(struct notify *notify, uint64_t wait_ms)
         target->due_ms = 0; /* whatever they wait for, there is no later */
     leave(notify);
     if (notify->thread_runs) {
-        curl_multi_wakeup(notify->multi);
+        libcurl.multi_wakeup(notify->multi);
         pthread_join(notify->thread, NULL);
     }
     tell_what_is_left(notify);
@@ -228,7 +291,10 @@ void notify_stop(struct notify *notify, uint64_t wait_ms)
         notify->shared.questions = question->next;
         question_free(question);
     }
-    curl_multi_cleanup(notify->multi);
+    if (notify->multi != NULL)
+        libcurl.multi_cleanup(notify->multi);
+    if (notify->begun)
+        libcurl.global_cleanup();
     pthread_mutex_destroy(&notify->shared.lock);
     free(notify);
 }
@@ -332,6 +398,26 @@ void notify_adopt(struct notify *notify, struct notify_plan *plan)
 
 /* ---- events ---- */
 
+/* With these a stage begins or goes on, perhaps one that was asked for a moment ago. */
+static bool begins_stage(const char *what)
+{
+    static const char *const names[] = {"start",    "promote",   "resume",     "restart",
+                                        "rollback", "step_back", "set_percent"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(names[i], what) == 0)
+            return true;
+    return false;
+}
+
+static void forget_answers(struct notify *notify, const struct router_event *event)
+{
+    if (event->route == NULL || !begins_stage(event->what))
+        return;
+    for (struct question *question = notify->shared.questions; question != NULL; question = question->next)
+        if (strcmp(question->route, event->route) == 0)
+            question_forget(question);
+}
+
 static char *text_of(const struct router_event *event, enum config_notify_format format)
 {
     if (format == NOTIFY_SLACK)
@@ -360,6 +446,7 @@ void notify_event(struct notify *notify, const struct router_event *event)
     struct message *messages[FORMATS] = {NULL};
     bool wanted = false;
     enter(notify);
+    forget_answers(notify, event);
     for (struct target *target = notify->shared.targets; target != NULL; target = target->next) {
         if (!target_wants(target, event->what))
             continue;

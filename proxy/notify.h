@@ -6,7 +6,7 @@
  * later and later; each target has a bounded queue of its own, so that a dead one neither holds up others nor grows.
  * Events of one target arrive in their order, and more than once where an answer was lost: their sequence tells.
  *
- * curl_global_init() must have been called before any thread began.
+ * libcurl is opened and begun when the thread starts, and ended in notify_stop().
  */
 #ifndef SHUNT_PROXY_NOTIFY_H
 #define SHUNT_PROXY_NOTIFY_H
@@ -26,9 +26,10 @@ struct notify_limits {
     uint64_t first_retry_ms; /* after the first failure; doubles, up to a quarter longer by chance */
     uint64_t most_retry_ms;
     uint64_t give_up_ms; /* an event that is older is not sent any more */
+    size_t questions;    /* of gates, under way at once; others wait for their turn */
 };
 
-/* 1,000 events; 1 s to 5 min; an hour. */
+/* 1,000 events; 1 s to 5 min; an hour; 256 questions. */
 extern const struct notify_limits notify_limits;
 
 /* `log` and `limits` are borrowed. NULL without memory. */
@@ -43,11 +44,12 @@ struct notify_plan *notify_prepare(const struct notify *notify, const struct con
 void notify_adopt(struct notify *notify, struct notify_plan *plan);
 void notify_discard(struct notify_plan *plan); /* NULL is fine */
 
-/* Tells the targets that want it. Control thread. */
+/* Tells the targets that want it. Every event comes here, whether there are targets or not. Control thread. */
 void notify_event(struct notify *notify, const struct router_event *event);
 
 /* See router_hooks.approval. The webhook is asked while somebody goes on calling this, and not any more a few seconds
- * after the last call; whoever comes back later gets a new answer. Control thread. */
+ * after the last call; whoever comes back later gets a new answer, and so does everybody after an event with which a
+ * stage of the route begins or goes on (notify_event()). Control thread. */
 void notify_approval(struct notify *notify, const char *route, const char *stage,
                      const struct config_gate_webhook *webhook, struct approval_answer *answer);
 

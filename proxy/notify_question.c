@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "proxy/log.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 enum {
     WANTED_MS = 10 * 1000, /* the router looks once a second; with very many routes and a busy machine, less often */
@@ -65,13 +65,18 @@ static bool is_wanted(const struct question *question)
     return question->context->now_ms - question->wanted_ms < WANTED_MS;
 }
 
+void question_forget(struct question *question)
+{
+    question->answer = (struct approval_answer){0};
+    question->ask_ms = question->context->now_ms;
+    question->outdated = question->errand.under_way;
+}
+
 bool question_want(struct question *question, const struct config_gate_webhook *webhook, struct approval_answer *answer)
 {
     uint64_t now_ms = question->context->now_ms;
-    if (!is_wanted(question)) {
-        question->answer = (struct approval_answer){0};
-        question->ask_ms = now_ms;
-    }
+    if (!is_wanted(question))
+        question_forget(question);
     question->wanted_ms = now_ms;
     question->interval_ms = webhook->interval_ms;
     question->timeout_ms = webhook->timeout_ms;
@@ -81,7 +86,7 @@ bool question_want(struct question *question, const struct config_gate_webhook *
         snprintf(answer->sentence, sizeof(answer->sentence), "its last answer, %.80s, is too old",
                  question->answer.sentence);
     }
-    return !question->errand.under_way && question->ask_ms <= now_ms;
+    return (!question->errand.under_way || question->outdated) && question->ask_ms <= now_ms;
 }
 
 /* ---- answers ---- */
@@ -113,7 +118,7 @@ static void on_end(void *owner, const struct errand_result *result)
 {
     struct question *question = owner;
     enum approval before = question->answer.what;
-    if (!is_wanted(question))
+    if (question->outdated || !is_wanted(question))
         return; /* it comes too late for everybody */
     question->answered_ms = question->context->now_ms;
     question->answer.what = result->status == 200 ? APPROVAL_GO : APPROVAL_HOLD;
@@ -130,7 +135,12 @@ static void on_end(void *owner, const struct errand_result *result)
 void question_work(struct question *question)
 {
     struct notify_context *context = question->context;
-    if (question->errand.under_way || context->stopping || context->now_ms < question->ask_ms || !is_wanted(question))
+    if (context->stopping || context->now_ms < question->ask_ms || !is_wanted(question))
+        return;
+    if (question->outdated)
+        errand_done(&question->errand, context->multi);
+    question->outdated = false;
+    if (question->errand.under_way)
         return;
     const struct errand_request request = {
         .url = question->url,
@@ -145,8 +155,8 @@ void question_work(struct question *question)
 
 uint64_t question_due_ms(const struct question *question)
 {
-    return question->errand.under_way || question->context->stopping || !is_wanted(question) ? UINT64_MAX
-                                                                                             : question->ask_ms;
+    bool waits = question->errand.under_way && !question->outdated;
+    return waits || question->context->stopping || !is_wanted(question) ? UINT64_MAX : question->ask_ms;
 }
 
 bool question_is_over(const struct question *question)

@@ -14,6 +14,7 @@ struct question {
     uint64_t wanted_ms;   /* when somebody last wanted to know */
     uint64_t ask_ms;      /* not before */
     uint64_t answered_ms; /* with `answer` */
+    bool outdated;        /* what is under way was asked for what is over */
     struct approval_answer answer;
     struct errand errand; /* the thread's */
 };
@@ -28,6 +29,8 @@ bool question_is(const struct question *question, const char *route, const char 
 /* Somebody wants to know: the answer as far as it still counts. True when the thread has to be woken. */
 bool question_want(struct question *question, const struct config_gate_webhook *webhook,
                    struct approval_answer *answer);
+/* Who asks from now on asks anew. */
+void question_forget(struct question *question);
 /* Asks if it is time and somebody wants to know. */
 void question_work(struct question *question);
 /* When question_work() has something to do, if not before; UINT64_MAX: not until somebody wants to know. */

@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 #include "router/router.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 enum {
     WHY_MOST = 600 /* bytes of a reason, which people write */

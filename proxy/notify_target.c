@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "proxy/log.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 /* ---- messages ---- */
 
@@ -153,6 +153,8 @@ static void drop_oldest(struct target *target)
         *place(target, 0) = *place(target, 1);
         *place(target, 1) = sent;
     }
+    if (!target->errand.under_way)
+        target->tries = 0;
     message_unref(*place(target, 0));
     *place(target, 0) = NULL;
     target->first = (target->first + 1) % target->context->limits->queue;
@@ -226,9 +228,11 @@ static uint64_t retry_after_ms(struct target *target, uint64_t asked_s)
 {
     const struct notify_limits *limits = target->context->limits;
     uint64_t wait_ms = limits->first_retry_ms;
-    for (unsigned i = 1; i < target->tries && wait_ms < limits->most_retry_ms; i++)
+    for (unsigned i = 1; i < target->failures && wait_ms < limits->most_retry_ms; i++)
         wait_ms *= 2;
     wait_ms += chance(target->context) % (wait_ms / 4 + 1);
+    if (asked_s >= limits->most_retry_ms / 1000 + 1)
+        return limits->most_retry_ms;
     if (asked_s * 1000 > wait_ms)
         wait_ms = asked_s * 1000;
     return wait_ms < limits->most_retry_ms ? wait_ms : limits->most_retry_ms;
@@ -239,6 +243,7 @@ static void on_end(void *owner, const struct errand_result *result)
     struct target *target = owner;
     if (result->status >= 200 && result->status < 300) {
         target->stats.delivered++;
+        target->failures = 0;
         pop(target);
         tell_success(target);
         return;
@@ -246,15 +251,18 @@ static void on_end(void *owner, const struct errand_result *result)
     tell_failure(target, result);
     if (is_refused(result->status)) {
         target->stats.refused++;
+        target->failures = 0;
         target->lost++;
         pop(target);
         return;
     }
     target->tries++;
+    target->failures++;
     target->due_ms = target->context->now_ms + retry_after_ms(target, result->retry_after_s);
     target->given_up = target->context->stopping;
 }
 
+/* What is behind them does not bring a dead target to life: it is tried as seldom as before. */
 static void expire(struct target *target)
 {
     while (target->count > 0 &&

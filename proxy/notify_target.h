@@ -41,6 +41,7 @@ struct target {
     size_t first, count;
     struct errand errand; /* of the oldest event; the thread's */
     unsigned tries;       /* of the oldest event */
+    unsigned failures;    /* in a row, whichever events were tried */
     uint64_t due_ms;      /* not before */
     bool failing;         /* told once, until one is delivered */
     uint64_t lost;        /* since then */

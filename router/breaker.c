@@ -171,6 +171,8 @@ static bool find_part(const struct breaker *breaker, const struct config_breaker
     uint32_t next = 0;
     if (!watches(limit) || !has_enough(breaker, limits, SIDE_NEW))
         return false;
+    if (events(&window->total[SIDE_NEW]) == 0)
+        return false; /* nor has any part of it one: so it is nearly always, and asked forty times a second */
     *found = (struct part){.can_compare = has_enough(breaker, limits, SIDE_LEGACY)};
     for (uint32_t age = 0; age < WINDOW_BUCKETS; age++) {
         const struct window_counts *bucket = window->bucket[(window->head + WINDOW_BUCKETS - age) % WINDOW_BUCKETS];
@@ -290,29 +292,52 @@ struct slow_part {
     uint64_t beyond_limit;
 };
 
+static bool is_slow_part(const struct slow_part *part, const struct sample *sample)
+{
+    return (double)part->beyond_limit > P95_BEYOND * (double)part->judged && is_surely_slower(sample);
+}
+
+static uint64_t total_beyond(const struct window_latency *latency, enum side side, double us)
+{
+    uint64_t count = 0;
+    for (uint32_t b = histogram_bucket((uint64_t)us) + 1; b < HISTOGRAM_BUCKETS; b++)
+        count += latency->total[side].count[b];
+    return count;
+}
+
+/* The newest parts by their buckets, the whole window by its totals: its buckets would be four times as much to read.
+ */
 static bool find_slow_part(const struct breaker *breaker, double legacy_p95, double limit_us, struct slow_part *found)
 {
-    static const uint32_t lengths[] = {2, 5, WINDOW_BUCKETS};
+    static const uint32_t lengths[] = {2, 5};
     const struct window *window = &breaker->window;
+    const struct window_latency *latency = window->latency;
     const double halfway_us = sqrt(legacy_p95 * limit_us);
+    struct slow_part whole = {histogram_total(&latency->total[SIDE_NEW]), total_beyond(latency, SIDE_NEW, limit_us)};
     struct sample sample = {0};
-    uint32_t next = 0;
+    uint32_t age = 0;
     *found = (struct slow_part){0};
-    for (uint32_t age = 0; age < WINDOW_BUCKETS; age++) {
-        uint32_t index = (window->head + WINDOW_BUCKETS - age) % WINDOW_BUCKETS;
-        found->beyond_limit += count_beyond(window->latency, index, SIDE_NEW, limit_us);
-        sample.events[SIDE_NEW] += count_beyond(window->latency, index, SIDE_NEW, halfway_us);
-        sample.events[SIDE_LEGACY] += count_beyond(window->latency, index, SIDE_LEGACY, legacy_p95);
-        for (int side = 0; side < SIDES; side++)
-            sample.judged[side] += count_all(window->latency, index, side);
-        if (age + 1 < lengths[next])
-            continue;
-        next++;
+    if (whole.beyond_limit == 0)
+        return false;
+    for (uint32_t next = 0; next < sizeof(lengths) / sizeof(lengths[0]); next++) {
+        for (; age < lengths[next]; age++) {
+            uint32_t index = (window->head + WINDOW_BUCKETS - age) % WINDOW_BUCKETS;
+            found->beyond_limit += count_beyond(latency, index, SIDE_NEW, limit_us);
+            sample.events[SIDE_NEW] += count_beyond(latency, index, SIDE_NEW, halfway_us);
+            sample.events[SIDE_LEGACY] += count_beyond(latency, index, SIDE_LEGACY, legacy_p95);
+            for (int side = 0; side < SIDES; side++)
+                sample.judged[side] += count_all(latency, index, side);
+        }
         found->judged = sample.judged[SIDE_NEW];
-        if ((double)found->beyond_limit > P95_BEYOND * (double)found->judged && is_surely_slower(&sample))
+        if (is_slow_part(found, &sample))
             return true;
     }
-    return false;
+    *found = whole;
+    sample.events[SIDE_NEW] = total_beyond(latency, SIDE_NEW, halfway_us);
+    sample.events[SIDE_LEGACY] = total_beyond(latency, SIDE_LEGACY, legacy_p95);
+    sample.judged[SIDE_NEW] = whole.judged;
+    sample.judged[SIDE_LEGACY] = histogram_total(&latency->total[SIDE_LEGACY]);
+    return is_slow_part(found, &sample);
 }
 
 static bool is_over_p95(struct breaker *breaker, const struct config_breaker *limits)
@@ -557,8 +582,17 @@ enum breaker_change breaker_tick(struct breaker *breaker, const struct config_br
 uint32_t breaker_share(const struct breaker *breaker, const struct config_breaker *limits, uint32_t plan_share,
                        uint64_t now_ms)
 {
-    uint32_t step = ramp_step(breaker, limits, now_ms);
-    return (plan_share * step + BREAKER_RAMP_STEPS - 1) / BREAKER_RAMP_STEPS;
+    return breaker_share_at(ramp_step(breaker, limits, now_ms), plan_share);
+}
+
+uint32_t breaker_step(const struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)
+{
+    return breaker->state == BREAKER_CLOSED ? ramp_step(breaker, limits, now_ms) : 0;
+}
+
+uint32_t breaker_share_at(uint32_t step, uint32_t share)
+{
+    return (share * step + BREAKER_RAMP_STEPS - 1) / BREAKER_RAMP_STEPS;
 }
 
 uint64_t breaker_ramp_left_ms(const struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms)
@@ -577,6 +611,13 @@ void breaker_resume_ramp(struct breaker *breaker, const struct config_breaker *l
 }
 
 /* ---- from outside ---- */
+
+void breaker_slept(struct breaker *breaker, uint64_t slept_ms, uint64_t now_ms)
+{
+    uint64_t since_ms = breaker->since_ms + slept_ms;
+    if (breaker->state == BREAKER_CLOSED)
+        breaker->since_ms = since_ms < now_ms ? since_ms : now_ms; /* a person may have closed it just now */
+}
 
 void breaker_seed(struct breaker *breaker, uint64_t seed)
 {

@@ -28,7 +28,7 @@ struct breaker {
     enum breaker_state state;
     uint32_t trips; /* in a row */
     uint32_t epoch;
-    uint64_t since_ms;                 /* entered the state */
+    uint64_t since_ms;                 /* entered the state; CLOSED: later by what the process slept since */
     uint64_t half_open_at_ms;          /* OPEN: end of the cooldown */
     uint64_t renew_at_ms;              /* HALF_OPEN: when lost permits are given out again */
     uint64_t patience_ms;              /* HALF_OPEN: how long they are waited for the next time */
@@ -82,11 +82,18 @@ uint64_t breaker_slow_us(const struct breaker *breaker, const struct config_brea
  */
 uint32_t breaker_share(const struct breaker *breaker, const struct config_breaker *limits, uint32_t plan_share,
                        uint64_t now_ms);
+/* How many of BREAKER_RAMP_STEPS it lets through now: 0 while it is not CLOSED. */
+uint32_t breaker_step(const struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms);
+/* So many steps of a share, rounded up: never is the first one nothing. */
+uint32_t breaker_share_at(uint32_t step, uint32_t share);
 /* Until the share is back; 0 when it is. */
 uint64_t breaker_ramp_left_ms(const struct breaker *breaker, const struct config_breaker *limits, uint64_t now_ms);
 /* Goes on with a ramp after a restart; CLOSED only. */
 void breaker_resume_ramp(struct breaker *breaker, const struct config_breaker *limits, uint64_t left_ms,
                          uint64_t now_ms);
+
+/* Nothing was served for so long up to now: that is no time in which new was well. A cooldown goes on. */
+void breaker_slept(struct breaker *breaker, uint64_t slept_ms, uint64_t now_ms);
 
 /* Cooldowns are from now on up to a fifth longer, by chance. Without it they are exact. */
 void breaker_seed(struct breaker *breaker, uint64_t seed);

@@ -5,6 +5,10 @@
 #include "router/control.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "router/utf8.h"
 
 struct order {
     struct router *router;
@@ -40,6 +44,17 @@ static int may_promote(const struct order *order, enum verdict verdict, const ch
     return 0;
 }
 
+/* A webhook's answer, which may be any bytes, is in what gates say. */
+__attribute__((format(printf, 1, 2))) static json_t *sentence_json(const char *format, ...)
+{
+    char sentence[400];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(sentence, sizeof(sentence), format, arguments);
+    va_end(arguments);
+    return utf8_json(sentence);
+}
+
 /* What stood in the way of a promotion by force, as sentences. */
 static json_t *past_json(const struct route_state *state, const struct gate_report *report)
 {
@@ -47,12 +62,12 @@ static json_t *past_json(const struct route_state *state, const struct gate_repo
     for (int i = 0; i < GATES; i++) {
         const struct gate_result *gate = &report->gate[i];
         if (gate->applies && gate->verdict != VERDICT_PASS)
-            (void)json_array_append_new(past, json_sprintf("gate %s (%s): %s", gate_name((enum gate_kind)i),
-                                                           verdict_name(gate->verdict), gate->sentence));
+            (void)json_array_append_new(past, sentence_json("gate %s (%s): %s", gate_name((enum gate_kind)i),
+                                                            verdict_name(gate->verdict), gate->sentence));
     }
     if (state->breaker.state != BREAKER_CLOSED)
         (void)json_array_append_new(
-            past, json_sprintf("the breaker (%s): %s", breaker_state_name(state->breaker.state), state->breaker.why));
+            past, sentence_json("the breaker (%s): %s", breaker_state_name(state->breaker.state), state->breaker.why));
     return past;
 }
 
@@ -173,7 +188,7 @@ static int act(struct order *order, const char **why)
         .evidence = order->evidence,
     };
     router_changed(order->router);
-    router_settle_held(order->router);
+    router_settle_lent(order->router);
     if (verbs[command->verb].on_breaker)
         route_state_tell_breaker(order->router, state, breaker, trips, &change);
     else
@@ -185,10 +200,13 @@ int router_command(struct router *router, const struct router_command *command, 
                    const char **why)
 {
     if ((unsigned)command->verb >= sizeof(verbs) / sizeof(verbs[0]))
-        return refuse(EINVAL, "there is no such verb", why);
+        return refuse(EINVAL,
+                      "there is no such verb; verbs are start, promote, pause, freeze, resume, rollback, restart, "
+                      "set_percent, reset_breaker",
+                      why);
     struct route_state *state = command->route != NULL ? router_find(router, command->route) : NULL;
     if (state == NULL)
-        return refuse(ENOENT, "there is no route of that name", why);
+        return refuse(ENOENT, "there is no route of that name: routes are those of the file that is in use", why);
     struct order order = {router, state, command, now_ms, wall_ms, NULL};
     int result = act(&order, why);
     if (result == 0)

@@ -30,7 +30,8 @@ struct route_state {
     uint64_t gathered_ms;      /* how long the meter has run */
     bool in_force;             /* the plan's share was, at the last look */
     bool depends_met;          /* all it depends on had come, at the last look */
-    bool held;                 /* see router_settle_held() */
+    uint32_t lent_step;        /* of BREAKER_RAMP_STEPS: see router_settle_lent() */
+    uint64_t lent_at_ms;       /* when all are lent; of no meaning while none is */
     uint32_t entries_seen;     /* plan.entries the meter began with */
     uint32_t share_seen;       /* router_share() at the last look */
     uint64_t ended_seen;       /* tally_ended() at the last look */
@@ -76,6 +77,8 @@ bool router_in_force(const struct router *router, const struct route_state *stat
 
 /* The comparison totals of the route, zero without the hook. */
 struct comparison_totals route_state_pairs(const struct router *router, const struct route_state *state);
+/* Whose pairs were compared since this was last asked. */
+struct marks route_state_take_pair_marks(const struct router *router, const struct route_state *state);
 /* `sum` is the route's. Without stages there are no gates: then the report is all zero. */
 void route_state_judge(const struct router *router, const struct route_state *state, const struct route_counters *sum,
                        uint64_t wall_ms, struct judgement *judgement);
@@ -113,10 +116,13 @@ void route_state_follow_force(struct router *router, struct route_state *state, 
 
 /* Has this come? */
 bool dependency_is_met(const struct router *router, const struct config_dependency *dependency);
-/* To be called after breakers may have changed: finds again whom they hold. */
-void router_settle_held(struct router *router);
+/* To be called after breakers may have changed, and as their ramps go on: finds again what those of the routes it
+ * depends on, near or far, leave of each route's share. */
+void router_settle_lent(struct router *router);
 /* Is the breaker of a route it depends on, near or far, not closed? */
 bool route_state_is_held(const struct route_state *state);
+/* Until ramps, its own breaker's and those of all it depends on, are over. */
+uint64_t route_state_ramp_left_ms(const struct route_state *state, uint64_t now_ms);
 /* What it waits for, as a sentence; false: nothing. */
 bool route_state_waits(const struct router *router, const struct route_state *state, char *sentence, size_t room);
 /* After plans may have moved: whoever depended on one that fell falls with it. */
@@ -138,6 +144,8 @@ struct route_past {
     struct plan_past plan; /* stage_name borrowed from the JSON */
     const json_t *moved;   /* borrowed from the JSON; NULL: nothing is known */
     bool depends_met;
+    bool told_failed;
+    bool told_waiting;
     enum breaker_state breaker;
     uint32_t trips;
     uint64_t cooldown_left_ms;     /* or ALL_OF_IT */

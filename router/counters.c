@@ -80,6 +80,13 @@ static void side_counters_add(struct side_counters *into, const struct side_coun
 
 void route_counters_add(struct route_counters *into, const struct route_counters *from)
 {
+    route_counters_add_latency(into, from);
+    for (int side = 0; side < SIDES; side++)
+        crowd_merge(&into->side[side].crowd, &from->side[side].crowd);
+}
+
+void route_counters_add_latency(struct route_counters *into, const struct route_counters *from)
+{
     route_counters_add_counts(into, from);
     for (int side = 0; side < SIDES; side++)
         histogram_merge(&into->side[side].latency, &from->side[side].latency);

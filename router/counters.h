@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "config/grpc_names.h"
+#include "router/crowd.h"
 #include "router/duration.h"
 #include "router/histogram.h"
 
@@ -84,6 +85,7 @@ struct side_counters {
     uint64_t fallbacks;                         /* answered by the other side after this one failed */
     struct histogram latency;                   /* of judged, request's first byte to response's last byte */
     struct durations durations[STATUS_CLASSES]; /* the same, coarse, by class of the response sent to the client */
+    struct crowd crowd;                         /* the same, coarse, by clients and paths; not without a route */
 };
 
 /*
@@ -115,7 +117,9 @@ struct route_counters {
 
 /* into += from, loading each count once; `from` may be written meanwhile. The runs of all workers are added up, too. */
 void route_counters_add(struct route_counters *into, const struct route_counters *from);
-/* The same without the latency histograms, which are by far the most of it. */
+/* The same without the crowds, of which only the gates ask. */
+void route_counters_add_latency(struct route_counters *into, const struct route_counters *from);
+/* The same without the latency histograms, too, which are by far the most of what is left. */
 void route_counters_add_counts(struct route_counters *into, const struct route_counters *from);
 
 #endif

@@ -156,6 +156,14 @@ static void decide_passthrough(const struct view_route *row, struct decision *de
     decision->mirror = row->shadow > 0 ? MIRROR_PASSTHROUGH : MIRROR_OFF;
 }
 
+/* Of legacy only the gates of a plan ask who it was, of new the breaker, too; of passthrough nobody. */
+static bool is_marked(const struct decision *decision)
+{
+    if (decision->route == NULL || decision->reason == REASON_PASSTHROUGH)
+        return false;
+    return decision->side == SIDE_NEW || decision->route->stage_count > 0;
+}
+
 /* For router_observe(), by when the request's own text may have gone. */
 static void mark(const struct request_facts *facts, uint64_t hash, struct decision *decision)
 {
@@ -180,7 +188,7 @@ static void decide_route(const struct router_view *view, const struct view_route
         decision->cohort = cohort_of_hash(hash);
         choose_side(row, facts, decision);
         ask_breaker(row, dry, decision);
-        if (decision->side == SIDE_NEW)
+        if (is_marked(decision))
             mark(facts, hash, decision);
         decision->mirror = choose_mirror(row, facts, decision->cohort);
         decision->noise = decision->mirror == MIRROR_SENT && choose_noise(row->route, facts);
@@ -314,30 +322,33 @@ static void count_side(struct side_counters *side, const struct outcome *outcome
     durations_add(&side->durations[class], outcome->latency_us);
 }
 
-static void leave_marks(struct tally_slot *slot, const struct decision *decision, const struct outcome *outcome,
-                        bool error)
+static void leave_marks(const struct decision *decision, const struct outcome *outcome, bool error)
 {
-    struct marks *marks = &slot->marks;
+    struct tally_slot *slot = tally_slot_of(decision->counters);
+    struct marks *marks = &slot->marks[decision->side];
+    crowd_add(&slot->counters.side[decision->side].crowd, decision->key_mark, decision->path_mark, outcome->latency_us);
     sketch_add(&marks->keys, decision->key_mark);
     sketch_add(&marks->paths, decision->path_mark);
     if (error) {
         sketch_add(&marks->error_keys, decision->key_mark);
         sketch_add(&marks->error_paths, decision->path_mark);
     }
-    if (outcome->latency_us >= count_read(&slot->tally->slow_us)) {
+    if (outcome->kind != OUTCOME_OK) {
+        sketch_add(&marks->lost_keys, decision->key_mark);
+        sketch_add(&marks->lost_paths, decision->path_mark);
+    }
+    if (decision->side == SIDE_NEW && outcome->latency_us >= count_read(&slot->tally->slow_us)) {
         sketch_add(&marks->slow_keys, decision->key_mark);
         sketch_add(&marks->slow_paths, decision->path_mark);
     }
 }
 
-static void count_new(const struct decision *decision, const struct outcome *outcome, const struct finding *finding)
+static void count_new(const struct decision *decision, const struct finding *finding)
 {
     struct tally_slot *slot = tally_slot_of(decision->counters);
     uint32_t limit = decision->route->breaker.consecutive_errors;
-    if (finding->judged) {
+    if (finding->judged)
         count_run(&slot->counters.side[SIDE_NEW], slot, decision->epoch, limit, finding->error);
-        leave_marks(slot, decision, outcome, finding->error);
-    }
     if (decision->trial)
         count_trial(slot, decision->epoch, finding->judged, finding->error);
 }
@@ -353,7 +364,9 @@ void router_observe(const struct router_view *view, uint32_t worker, const struc
     struct finding finding = find(decision->route, outcome);
     count_sub(&decision->counters->in_flight, 1);
     if (decision->side == SIDE_NEW)
-        count_new(decision, outcome, &finding);
+        count_new(decision, &finding);
+    if (finding.judged && is_marked(decision))
+        leave_marks(decision, outcome, finding.error);
     count_side(side, outcome, &finding);
     /* Last, and released: control takes it for the sign that everything above has been written (tally_ended()). */
     __atomic_store_n(&side->requests, count_read(&side->requests) + 1, __ATOMIC_RELEASE);

@@ -1,6 +1,6 @@
 /*
- * Plans that depend on other plans: what they wait for, when they fall with them, and when they have no live traffic
- * because the other's breaker is not closed.
+ * Plans that depend on other plans: what they wait for, when they fall with them, and when they have no live traffic,
+ * or less, because the other's breaker is not closed, or has been for a moment only.
  *
  * A dependency is met, and then it may fall: a plan that has been met and is no more has been rolled back or stepped
  * back, by whomever. Then the plans that depend on it do what their on_failure says, and so do those that depend on
@@ -34,49 +34,94 @@ static const struct config_dependency *first_unmet(const struct router *router, 
     return NULL;
 }
 
-/* The first it depends on that holds it, by its own breaker or since it is held, too; NULL: none. */
-static const struct route_state *held_by(const struct router *router, const struct route_state *state)
+/* ---- traffic ---- */
+
+static uint32_t smaller(uint32_t a, uint32_t b)
 {
+    return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint32_t own_step(const struct router *router, const struct route_state *state)
+{
+    return breaker_step(&state->breaker, &state->config->breaker, router->ticked_ms);
+}
+
+static uint64_t own_ramp_ends_ms(const struct router *router, const struct route_state *state)
+{
+    return router->ticked_ms + breaker_ramp_left_ms(&state->breaker, &state->config->breaker, router->ticked_ms);
+}
+
+/* Takes over what those it depends on have themselves, and were left. True when that is less than it was. */
+static bool settle_lent(const struct router *router, struct route_state *state)
+{
+    uint32_t step = state->lent_step;
+    uint64_t at_ms = state->lent_at_ms;
     for (uint32_t i = 0; i < state->config->depends_count; i++) {
         const struct route_state *on = state_of(router, &state->config->depends_on[i]);
-        if (on != NULL && (on->breaker.state != BREAKER_CLOSED || on->held))
-            return on;
+        if (on == NULL)
+            continue;
+        step = smaller(step, smaller(own_step(router, on), on->lent_step));
+        at_ms = later(at_ms, later(own_ramp_ends_ms(router, on), on->lent_at_ms));
     }
-    return NULL;
+    bool less = step < state->lent_step || at_ms > state->lent_at_ms;
+    state->lent_step = step;
+    state->lent_at_ms = at_ms;
+    return less;
 }
 
 /* Each round reaches those one step further from the breakers; where many depend on many, walking every way from each
  * would take for ever. */
-void router_settle_held(struct router *router)
+void router_settle_lent(struct router *router)
 {
     bool again = true;
-    for (uint32_t i = 0; i < router->count; i++)
-        router->states[i]->held = false;
+    for (uint32_t i = 0; i < router->count; i++) {
+        router->states[i]->lent_step = BREAKER_RAMP_STEPS;
+        router->states[i]->lent_at_ms = router->ticked_ms;
+    }
     while (again) {
         again = false;
-        for (uint32_t i = 0; i < router->count; i++) {
-            struct route_state *state = router->states[i];
-            if (state->held || held_by(router, state) == NULL)
-                continue;
-            state->held = true;
-            again = true;
-        }
+        for (uint32_t i = 0; i < router->count; i++)
+            again = settle_lent(router, router->states[i]) || again;
     }
 }
 
 bool route_state_is_held(const struct route_state *state)
 {
-    return state->held;
+    return state->lent_step == 0;
+}
+
+uint64_t route_state_ramp_left_ms(const struct route_state *state, uint64_t now_ms)
+{
+    uint64_t own_ms = breaker_ramp_left_ms(&state->breaker, &state->config->breaker, now_ms);
+    return later(own_ms, state->lent_at_ms > now_ms ? state->lent_at_ms - now_ms : 0);
+}
+
+/* The first it depends on that holds it, by its own breaker or since it is held, too; NULL: none. */
+static const struct route_state *held_by(const struct router *router, const struct route_state *state)
+{
+    for (uint32_t i = 0; i < state->config->depends_count; i++) {
+        const struct route_state *on = state_of(router, &state->config->depends_on[i]);
+        if (on != NULL && (on->breaker.state != BREAKER_CLOSED || route_state_is_held(on)))
+            return on;
+    }
+    return NULL;
 }
 
 /* The route whose breaker holds this one's traffic; NULL: none. The configuration has no circles. */
 static const struct route_state *holder(const struct router *router, const struct route_state *state)
 {
-    const struct route_state *on = state->held ? held_by(router, state) : NULL;
+    const struct route_state *on = route_state_is_held(state) ? held_by(router, state) : NULL;
     while (on != NULL && on->breaker.state == BREAKER_CLOSED)
         on = held_by(router, on);
     return on;
 }
+
+/* ---- plans ---- */
 
 static const char *stage_or_share(const struct route_state *state)
 {

@@ -25,6 +25,7 @@ static void take_base(struct evidence *base, const struct route_counters *sum)
         base->side[side].errors = sum->side[side].errors;
         base->side[side].unanswered = unanswered(&sum->side[side]);
         base->side[side].latency = sum->side[side].latency;
+        base->side[side].crowd = sum->side[side].crowd;
     }
 }
 
@@ -51,6 +52,7 @@ void evidence_read(const struct evidence_meter *meter, const struct route_counte
         struct histogram difference;
         histogram_difference(&difference, &sum->side[side].latency, &base->side[side].latency);
         histogram_merge(&to->latency, &difference);
+        crowd_gain(&to->crowd, &sum->side[side].crowd, &base->side[side].crowd);
     }
     evidence->pairs.compared += gained(pairs->compared, base->pairs.compared);
     evidence->pairs.mismatched += gained(pairs->mismatched, base->pairs.mismatched);
@@ -71,9 +73,15 @@ void evidence_begin(struct evidence_meter *meter, const struct route_counters *s
     meter->seen = *pairs;
 }
 
-void evidence_mark(struct evidence_meter *meter, const struct marks *marks)
+void evidence_mark(struct evidence_meter *meter, const struct marks marks[SIDES])
 {
-    marks_merge(&meter->carried.marks, marks);
+    for (int side = 0; side < SIDES; side++)
+        marks_merge(&meter->carried.side[side].marks, &marks[side]);
+}
+
+void evidence_mark_pairs(struct evidence_meter *meter, const struct marks *marks)
+{
+    marks_merge(&meter->carried.pair_marks, marks);
 }
 
 /* What was gained until the first look at which the share was not in force still counts: it was a moment ago. */
@@ -119,6 +127,7 @@ void evidence_follow(struct evidence_meter *meter, const struct comparison_total
     if (pairs->compared < meter->seen.compared) {
         *base = (struct comparison_totals){0};
         meter->carried.pairs = (struct comparison_totals){0};
+        memset(&meter->carried.pair_marks, 0, sizeof(meter->carried.pair_marks));
     } else if (pairs->mismatched < meter->seen.mismatched) {
         base->mismatched = less(base->mismatched, meter->seen.mismatched - pairs->mismatched);
     }
@@ -140,6 +149,20 @@ static json_t *save_latency(const struct histogram *latency)
     return pairs;
 }
 
+/* All parts in one row. */
+static json_t *save_crowd(const struct crowd *crowd)
+{
+    json_t *pairs = json_array();
+    for (uint32_t i = 0; i < CROWD_PARTS * CROWD_BUCKETS; i++) {
+        uint32_t count = crowd->count[i / CROWD_BUCKETS][i % CROWD_BUCKETS];
+        if (count > 0 && json_array_append_new(pairs, json_pack("[iI]", (int)i, (json_int_t)count)) != 0) {
+            json_decref(pairs);
+            return NULL;
+        }
+    }
+    return pairs;
+}
+
 /* Word by word, each as 16 hex digits. */
 static json_t *save_sketch(const struct sketch *sketch)
 {
@@ -153,10 +176,9 @@ static const struct {
     const char *key;
     size_t offset;
 } mark_members[] = {
-    {"keys", offsetof(struct marks, keys)},
-    {"error_keys", offsetof(struct marks, error_keys)},
-    {"paths", offsetof(struct marks, paths)},
-    {"error_paths", offsetof(struct marks, error_paths)},
+    {"keys", offsetof(struct marks, keys)},           {"error_keys", offsetof(struct marks, error_keys)},
+    {"paths", offsetof(struct marks, paths)},         {"error_paths", offsetof(struct marks, error_paths)},
+    {"lost_keys", offsetof(struct marks, lost_keys)}, {"lost_paths", offsetof(struct marks, lost_paths)},
 };
 
 enum {
@@ -178,17 +200,19 @@ static json_t *save_marks(const struct marks *marks)
 
 static json_t *save_side(const struct evidence_side *side)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:i, s:o}", "judged", (json_int_t)side->judged, "errors",
+    return json_pack("{s:I, s:I, s:I, s:I, s:i, s:o, s:i, s:o}", "judged", (json_int_t)side->judged, "errors",
                      (json_int_t)side->errors, "unanswered", (json_int_t)side->unanswered, "sum_us",
                      (json_int_t)side->latency.sum_us, "steps", HISTOGRAM_STEPS, "latency",
-                     save_latency(&side->latency));
+                     save_latency(&side->latency), "crowd_of", CROWD_BUCKETS, "crowd", save_crowd(&side->crowd));
 }
 
 json_t *evidence_save(const struct evidence *evidence)
 {
-    return json_pack("{s:o, s:o, s:I, s:I, s:o}", "legacy", save_side(&evidence->side[SIDE_LEGACY]), "new",
+    return json_pack("{s:o, s:o, s:I, s:I, s:o, s:o, s:o}", "legacy", save_side(&evidence->side[SIDE_LEGACY]), "new",
                      save_side(&evidence->side[SIDE_NEW]), "compared", (json_int_t)evidence->pairs.compared,
-                     "mismatched", (json_int_t)evidence->pairs.mismatched, "marks", save_marks(&evidence->marks));
+                     "mismatched", (json_int_t)evidence->pairs.mismatched, "marks",
+                     save_marks(&evidence->side[SIDE_NEW].marks), "legacy_marks",
+                     save_marks(&evidence->side[SIDE_LEGACY].marks), "pair_marks", save_marks(&evidence->pair_marks));
 }
 
 /* Counts above this are damage: they would overflow when added up. */
@@ -259,12 +283,40 @@ static bool load_latency(const json_t *object, struct histogram *latency)
     return true;
 }
 
+static bool load_crowd_row(const json_t *pair, struct crowd *crowd)
+{
+    const json_t *place = json_array_get(pair, 0);
+    const json_t *count = json_array_get(pair, 1);
+    if (json_array_size(pair) != 2 || !json_is_integer(place) || !json_is_integer(count))
+        return false;
+    json_int_t index = json_integer_value(place);
+    json_int_t number = json_integer_value(count);
+    if (index < 0 || index >= CROWD_PARTS * CROWD_BUCKETS || number < 0 || number > UINT32_MAX)
+        return false;
+    crowd->count[index / CROWD_BUCKETS][index % CROWD_BUCKETS] = (uint32_t)number;
+    return true;
+}
+
+static bool load_crowd(const json_t *object, struct crowd *crowd)
+{
+    const json_t *rows = json_object_get(object, "crowd");
+    uint64_t buckets;
+    if (rows == NULL)
+        return true;
+    if (!json_is_array(rows) || !load_count(object, "crowd_of", &buckets) || buckets != CROWD_BUCKETS)
+        return false;
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        if (!load_crowd_row(json_array_get(rows, i), crowd))
+            return false;
+    return true;
+}
+
 static bool load_side(const json_t *object, struct evidence_side *side)
 {
     return load_count(object, "judged", &side->judged) && load_count(object, "errors", &side->errors) &&
            load_optional(object, "unanswered", &side->unanswered) &&
            load_count(object, "sum_us", &side->latency.sum_us) && side->errors <= side->judged &&
-           side->unanswered <= side->judged && load_latency(object, &side->latency);
+           side->unanswered <= side->judged && load_latency(object, &side->latency) && load_crowd(object, &side->crowd);
 }
 
 static bool load_sketch(const json_t *json, struct sketch *sketch)
@@ -303,5 +355,7 @@ bool evidence_load(const json_t *json, struct evidence *evidence)
            load_count(json, "compared", &evidence->pairs.compared) &&
            load_count(json, "mismatched", &evidence->pairs.mismatched) &&
            evidence->pairs.mismatched <= evidence->pairs.compared &&
-           load_marks(json_object_get(json, "marks"), &evidence->marks);
+           load_marks(json_object_get(json, "marks"), &evidence->side[SIDE_NEW].marks) &&
+           load_marks(json_object_get(json, "legacy_marks"), &evidence->side[SIDE_LEGACY].marks) &&
+           load_marks(json_object_get(json, "pair_marks"), &evidence->pair_marks);
 }

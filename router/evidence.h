@@ -17,12 +17,14 @@ struct evidence_side {
     uint64_t errors;
     uint64_t unanswered; /* of judged: no connection, timeout, reset, no HTTP */
     struct histogram latency;
+    struct crowd crowd; /* the same by clients and paths */
+    struct marks marks;
 };
 
 struct evidence {
     struct evidence_side side[SIDES];
     struct comparison_totals pairs;
-    struct marks marks; /* of new */
+    struct marks pair_marks;
 };
 
 struct evidence_meter {
@@ -38,8 +40,10 @@ void evidence_begin(struct evidence_meter *meter, const struct route_counters *s
 void evidence_read(const struct evidence_meter *meter, const struct route_counters *sum,
                    const struct comparison_totals *pairs, struct evidence *evidence);
 
-/* Who asked, as taken from the workers. */
-void evidence_mark(struct evidence_meter *meter, const struct marks *marks);
+/* Who asked which side, as taken from the workers. */
+void evidence_mark(struct evidence_meter *meter, const struct marks marks[SIDES]);
+/* Whose pairs were compared. */
+void evidence_mark_pairs(struct evidence_meter *meter, const struct marks *marks);
 
 /*
  * To be called at each look while the stage's share is not in force (passthrough, breaker, ramps, pause of the share):
@@ -67,8 +71,8 @@ void evidence_follow(struct evidence_meter *meter, const struct comparison_total
 
 /* Sparse JSON; new reference, NULL without memory. */
 json_t *evidence_save(const struct evidence *evidence);
-/* Reads also what was saved before there were marks, unanswered exchanges and buckets as fine as these: what is missing
- * is none. False when `json` is not what evidence_save() writes; *evidence is then undefined. */
+/* Reads also what was saved before there were marks, crowds, unanswered exchanges and buckets as fine as these: what is
+ * missing is none. False when `json` is not what evidence_save() writes; *evidence is then undefined. */
 bool evidence_load(const json_t *json, struct evidence *evidence);
 
 #endif

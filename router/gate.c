@@ -16,6 +16,7 @@
 
 #include "config/schedule.h"
 #include "router/confseq.h"
+#include "router/few.h"
 
 static const char *const verdict_names[] = {
     [VERDICT_UNDECIDED] = "undecided",
@@ -35,7 +36,11 @@ struct gate_question {
     const struct gate_traffic *traffic;
     const struct evidence *evidence;
     const struct gate_world *world;
-    bool anybody; /* errors count as if they came from enough clients */
+    bool anybody; /* all count as if they came from enough clients */
+};
+
+enum {
+    FEW_LEAST = 2 /* of min_distinct_keys: one alone is nobody's few */
 };
 
 /* What the evidence of a gate grows with. */
@@ -202,6 +207,23 @@ static uint64_t fewer(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* Only what is missing: "not enough requests yet: 20 more on legacy, 20 more compared". */
+static void say_missing(struct gate_result *result, uint64_t on_new, uint64_t on_legacy, uint64_t compared)
+{
+    const struct {
+        uint64_t count;
+        const char *where;
+    } parts[] = {{on_new, "on new"}, {on_legacy, "on legacy"}, {compared, "compared"}};
+    const char *before = ": ";
+    say(result, "not enough requests yet");
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (parts[i].count == 0)
+            continue;
+        add(result, "%s%s more %s", before, grouped(parts[i].count).text, parts[i].where);
+        before = ", ";
+    }
+}
+
 static void judge_min_requests(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
 {
     (void)row;
@@ -226,10 +248,8 @@ static void judge_min_requests(const struct gate_question *q, const struct gate_
         say(result, "enough requests: %s on new, %s on legacy, %s compared; %s wanted of each the stage has",
             grouped(of_new).text, grouped(of_legacy).text, grouped(pairs).text, grouped(want).text);
     else
-        say(result, "not enough requests yet: %s more on new, %s more on legacy, %s more compared",
-            grouped(has_new(q) ? missing(of_new, want) : 0).text,
-            grouped(has_legacy(q) ? missing(of_legacy, want) : 0).text,
-            grouped(wants_pairs ? missing(pairs, want) : 0).text);
+        say_missing(result, has_new(q) ? missing(of_new, want) : 0, has_legacy(q) ? missing(of_legacy, want) : 0,
+                    wants_pairs ? missing(pairs, want) : 0);
 }
 
 static void judge_min_distinct_keys(const struct gate_question *q, const struct gate_row *row,
@@ -237,7 +257,7 @@ static void judge_min_distinct_keys(const struct gate_question *q, const struct 
 {
     (void)row;
     uint64_t want = q->gates->min_distinct_keys;
-    uint64_t have = sketch_count(&q->evidence->marks.keys);
+    uint64_t have = sketch_count(&q->evidence->side[SIDE_NEW].marks.keys);
     if (want == 0 || !has_new(q)) {
         not_applicable(result, want == 0 ? "not asked for" : "new has no live traffic in this stage");
         return;
@@ -298,17 +318,74 @@ static double share(uint64_t part, uint64_t whole)
     return whole > 0 ? (double)part / (double)whole : 0;
 }
 
-/* No single client and no single path may take a plan back. */
-static void fail_only_if_spread(const struct gate_question *q, struct gate_result *result)
+/* ---- nobody moves a plan alone: see gate.h ---- */
+
+static uint32_t least_clients(const struct gate_question *q)
 {
-    uint64_t want = q->gates->min_distinct_keys;
-    const struct marks *marks = &q->evidence->marks;
-    if (result->verdict != VERDICT_FAIL || q->anybody || marks_are_spread(marks, (uint32_t)fewer(want, UINT32_MAX)))
+    return (uint32_t)fewer(q->gates->min_distinct_keys, UINT32_MAX);
+}
+
+static void say_few(struct gate_result *result, const char *what, const struct sketch *keys, const struct sketch *paths,
+                    const char *why)
+{
+    result->verdict = VERDICT_UNDECIDED;
+    add(result, "; but all %s come from %s and %s: %s", what, counted(sketch_count(keys), "client").text,
+        counted(sketch_count(paths), "path").text, why);
+}
+
+static void fail_only_if_errors_are_spread(const struct gate_question *q, struct gate_result *result)
+{
+    const struct marks *marks = &q->evidence->side[SIDE_NEW].marks;
+    if (result->verdict == VERDICT_FAIL && !q->anybody && !marks_are_spread(marks, least_clients(q)))
+        say_few(result, "errors", &marks->error_keys, &marks->error_paths, "too few to say that it is new's fault");
+}
+
+/* What got no answer speaks against new's availability also where `errors` does not name its kind. */
+static void fail_only_if_lost_are_spread(const struct gate_question *q, struct gate_result *result)
+{
+    const struct marks *marks = &q->evidence->side[SIDE_NEW].marks;
+    if (result->verdict == VERDICT_FAIL && !q->anybody && !marks_lost_are_spread(marks, least_clients(q)))
+        say_few(result, "errors", &marks->lost_keys, &marks->lost_paths, "too few to say that it is new's fault");
+}
+
+static void fail_only_if_mismatches_are_spread(const struct gate_question *q, struct gate_result *result)
+{
+    const struct marks *marks = &q->evidence->pair_marks;
+    if (result->verdict == VERDICT_FAIL && !q->anybody && !marks_are_spread(marks, least_clients(q)))
+        say_few(result, "of these", &marks->error_keys, &marks->error_paths, "too few to say that it is new's fault");
+}
+
+/* A few clients that fail on legacy do not make new's errors look small. */
+static void pass_only_without_few_errors_of_legacy(const struct gate_question *q, struct gate_result *result)
+{
+    const struct evidence_side *new = &q->evidence->side[SIDE_NEW];
+    const struct evidence_side *legacy = &q->evidence->side[SIDE_LEGACY];
+    const struct marks *marks = &legacy->marks;
+    if (result->verdict != VERDICT_PASS || q->anybody || legacy->errors == 0 ||
+        marks_are_spread(marks, least_clients(q)))
+        return;
+    struct interval without = confseq_of_difference(new->errors, new->judged, 0, legacy->judged, result->confidence);
+    if (without.high > result->limit)
+        say_few(result, "errors of legacy", &marks->error_keys, &marks->error_paths, "without them it does not pass");
+}
+
+/* Nor does it fail or pass by those who are slow on one side only. `ratio` is the limit of new / legacy. */
+static void decide_only_without_few(const struct gate_question *q, double quantile, double ratio,
+                                    struct gate_result *result)
+{
+    static const char *const names[] = {[FEW_CLIENTS] = "clients", [FEW_PATHS] = "paths"};
+    const struct few_question question = {q->evidence, quantile, ratio, result->confidence, least_requests(q)};
+    bool fails = result->verdict == VERDICT_FAIL;
+    if (result->verdict == VERDICT_UNDECIDED || q->anybody || least_clients(q) < FEW_LEAST)
+        return;
+    enum few few = fails ? few_make_new_fail(&question) : few_make_new_pass(&question);
+    if (few == FEW_NOT)
         return;
     result->verdict = VERDICT_UNDECIDED;
-    add(result, "; but all errors come from %s and %s: too few to say that it is new's fault",
-        counted(sketch_count(&marks->error_keys), "client").text,
-        counted(sketch_count(&marks->error_paths), "path").text);
+    if (fails)
+        add(result, "; but only by a few %s that are slow on new: without them it does not fail", names[few]);
+    else
+        add(result, "; but only by a few %s that are slow on legacy: without them it does not pass", names[few]);
 }
 
 static void judge_error_rate_increase(const struct gate_question *q, const struct gate_row *row,
@@ -325,7 +402,8 @@ static void judge_error_rate_increase(const struct gate_question *q, const struc
     place_below(result, &m);
     say(result, "error rate of new %.3f %%, of legacy %.3f %%: increase between %+.3f %% and %+.3f %%, limit %+.3f %%",
         of_new * 100, of_legacy * 100, m.interval.low * 100, m.interval.high * 100, m.limit * 100);
-    fail_only_if_spread(q, result);
+    fail_only_if_errors_are_spread(q, result);
+    pass_only_without_few_errors_of_legacy(q, result);
 }
 
 static void judge_error_rate(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
@@ -342,7 +420,7 @@ static void judge_error_rate(const struct gate_question *q, const struct gate_ro
     place_below(result, &m);
     say(result, "error rate of new %.3f %%: between %.3f %% and %.3f %%, limit %.3f %%", m.value * 100,
         m.interval.low * 100, m.interval.high * 100, m.limit * 100);
-    fail_only_if_spread(q, result);
+    fail_only_if_errors_are_spread(q, result);
 }
 
 static void judge_availability(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
@@ -360,7 +438,7 @@ static void judge_availability(const struct gate_question *q, const struct gate_
     place_above(result, &m);
     say(result, "new answered %.4f %% of what it was asked: between %.4f %% and %.4f %%, at least %.4f %% wanted",
         m.value * 100, m.interval.low * 100, m.interval.high * 100, m.limit * 100);
-    fail_only_if_spread(q, result);
+    fail_only_if_lost_are_spread(q, result);
 }
 
 static void judge_mismatch(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
@@ -384,6 +462,7 @@ static void judge_mismatch(const struct gate_question *q, const struct gate_row 
     say(result, "%s of %s compared pairs differ: between %.4f %% and %.4f %%, limit %.4f %%",
         grouped(pairs->mismatched).text, grouped(pairs->compared).text, m.interval.low * 100, m.interval.high * 100,
         m.limit * 100);
+    fail_only_if_mismatches_are_spread(q, result);
 }
 
 /* ---- latency ---- */
@@ -415,13 +494,10 @@ static void judge_latency(const struct gate_question *q, const struct gate_row *
     m.interval = (struct interval){increase.low + 1 - from, increase.high + 1 - from};
     place_below(result, &m);
     say_latency(result, row, of_new, of_legacy);
+    decide_only_without_few(q, row->quantile, m.limit + from, result);
 }
 
 /* ---- others' word ---- */
-
-enum {
-    LOOK_AHEAD_STEPS = 100 /* hours that open in the middle of a freeze, and shut again */
-};
 
 static void judge_webhook(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
 {
@@ -440,26 +516,6 @@ static void judge_webhook(const struct gate_question *q, const struct gate_row *
     say(result, "%s%s%s", words[answer->what], answer->sentence[0] != '\0' ? ": " : "", answer->sentence);
 }
 
-/* The schedule that does not allow changes then; NULL: none. */
-static const struct schedule *shut_by(const struct gate_question *q, uint64_t wall_ms)
-{
-    const struct schedule *only = q->gates->only;
-    if (schedule_is_on(q->world->freeze, wall_ms))
-        return q->world->freeze;
-    return only != NULL && !schedule_is_on(only, wall_ms) ? only : NULL;
-}
-
-/* The first moment at which changes are allowed: false when none is within sight. */
-static bool opens_at(const struct gate_question *q, uint64_t *at_ms)
-{
-    const struct schedule *shut;
-    *at_ms = q->world->wall_ms;
-    for (int step = 0; step < LOOK_AHEAD_STEPS && (shut = shut_by(q, *at_ms)) != NULL; step++)
-        if (!schedule_next_change(shut, *at_ms, at_ms))
-            return false;
-    return shut == NULL;
-}
-
 static void judge_window(const struct gate_question *q, const struct gate_row *row, struct gate_result *result)
 {
     (void)row;
@@ -469,7 +525,7 @@ static void judge_window(const struct gate_question *q, const struct gate_row *r
         not_applicable(result, "no times asked for");
         return;
     }
-    bool opens = opens_at(q, &at_ms);
+    bool opens = schedule_next_opening(only, q->world->freeze, q->world->wall_ms, &at_ms);
     result->verdict = opens && at_ms == q->world->wall_ms ? VERDICT_PASS : VERDICT_UNDECIDED;
     if (result->verdict == VERDICT_PASS) {
         say(result, "changes are allowed now");
@@ -587,7 +643,7 @@ static double growth_of(const struct gate_question *question, const struct gate_
     if (row->growing == GROWS_NOT || result->evidence == 0 || question->world->verdicts_only)
         return 0;
     struct evidence scratch = *question->evidence;
-    if (is_decided(question, row, 1, &scratch)) /* but for the clients it comes from */
+    if (is_decided(question, row, 1, &scratch)) /* but for the clients and paths it comes from */
         return 0;
     double below = 0;
     double above = GROWTH_DOUBLINGS;

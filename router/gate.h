@@ -4,8 +4,20 @@
  * A gate passes only when the interval of what it measures, at its confidence, lies wholly on the safe side of its
  * limit, fails when it lies wholly on the other, and is undecided in between: it never guesses. The intervals hold at
  * all times at once (confseq.h), so that a verdict may be looked for, and acted on, as often as one likes. A gate that
- * the file does not ask for, or that the stage gives no traffic to measure with, does not apply. Gates of errors fail
- * only when these come from min_distinct_keys clients and as many paths, or from as many as new has.
+ * the file does not ask for, or that the stage gives no traffic to measure with, does not apply.
+ *
+ * No single client and no single path moves a plan, where min_distinct_keys is asked for:
+ *   errors      A gate fails only when they come from so many clients and as many paths, or from as many as new has.
+ *               Those of legacy help new to pass only when they come from as many of legacy's; else it must pass as if
+ *               there were none of them.
+ *   mismatches  The gate fails only when they come from so many clients and as many paths, or from as many as pairs
+ *               were compared of.
+ *   latency     From 2 on. A quantile is everybody's, so that counting who is slow says nothing: the slowest twentieth
+ *               is soon of all clients, and where one path is slow on both sides for ever of that one. So it is asked
+ *               whether the verdict rests on few: it must be the same without any one part of the clients, or of the
+ *               paths (crowd.h), on both sides, if that part makes new (to fail) or legacy (to pass) slower and by that
+ *               leads to the verdict.
+ * The verdict is undecided otherwise, and its sentence says why.
  */
 #ifndef SHUNT_ROUTER_GATE_H
 #define SHUNT_ROUTER_GATE_H
@@ -78,7 +90,8 @@ struct gate_world {
 };
 
 /* `gates` are the stage's; a confidence_of that is 0 is their `confidence`. Some 20 us, and up to ten times as long
- * while gates are undecided, for `growth`. Control thread. */
+ * while gates are undecided, for `growth`; 100 us for each gate of latency that decides, with min_distinct_keys.
+ * Control thread. */
 void gates_judge(const struct config_gates *gates, const struct gate_traffic *traffic, const struct evidence *evidence,
                  const struct gate_world *world, struct gate_report *report);
 

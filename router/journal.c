@@ -1,10 +1,12 @@
 /*
  * Numbers events and keeps the newest. Control thread only. Who made a change and why comes from people, so it may not
- * be UTF-8: then a note stands in its place, and the event is never lost.
+ * be UTF-8: the event is not lost for that.
  */
 #include "router/journal.h"
 
 #include <string.h>
+
+#include "router/utf8.h"
 
 bool journal_init(struct journal *journal, const struct router_hooks *hooks)
 {
@@ -20,14 +22,6 @@ void journal_done(struct journal *journal)
     json_decref(journal->newest);
 }
 
-json_t *journal_text(const char *text)
-{
-    if (text == NULL)
-        return json_null();
-    json_t *string = json_string(text);
-    return string != NULL ? string : json_string("(not UTF-8)");
-}
-
 static json_t *value_or_null(json_t *value)
 {
     return value != NULL ? json_incref(value) : json_null();
@@ -35,11 +29,11 @@ static json_t *value_or_null(json_t *value)
 
 static void keep(struct journal *journal, const struct router_event *event)
 {
-    json_t *kept = json_pack("{s:I, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "sequence", (json_int_t)event->sequence,
-                             "at_ms", (json_int_t)event->at_ms, "route", journal_text(event->route), "what",
-                             event->what, "who", journal_text(event->who), "why", journal_text(event->why), "from",
-                             value_or_null(event->from), "to", value_or_null(event->to), "evidence",
-                             value_or_null(event->evidence));
+    json_t *kept =
+        json_pack("{s:I, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "sequence", (json_int_t)event->sequence, "at_ms",
+                  (json_int_t)event->at_ms, "route", utf8_json(event->route), "what", event->what, "who",
+                  utf8_json(event->who), "why", utf8_json(event->why), "from", value_or_null(event->from), "to",
+                  value_or_null(event->to), "evidence", value_or_null(event->evidence));
     if (kept == NULL || json_array_append_new(journal->newest, kept) != 0)
         return;
     while (json_array_size(journal->newest) > JOURNAL_KEEPS)

@@ -24,9 +24,6 @@ void journal_done(struct journal *journal);
  * that found no memory: the event is told all the same). */
 void journal_tell(struct journal *journal, const struct router_event *event);
 
-/* The text, null for NULL, and a note in the place of what is not UTF-8; new reference, NULL without memory. */
-json_t *journal_text(const char *text);
-
 /* The kept events of one route, or all of them; new reference, NULL without memory. */
 json_t *journal_list(const struct journal *journal, const char *route);
 

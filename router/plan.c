@@ -456,7 +456,7 @@ int plan_set_percent(struct plan *plan, const struct config_route *config, uint3
                      const char **why)
 {
     if (percent > SHARE_ALL)
-        return refuse(EINVAL, "the percentage is above 100", why);
+        return refuse(EINVAL, "the percentage is above 100: expected 0 to 100 with up to two decimals", why);
     int result = ask(plan, DO_SET_PERCENT, why);
     if (result != 0)
         return result;

@@ -114,6 +114,8 @@ static void begin_anew(json_t *route, uint64_t at_ms)
     put_number(route, "held_ms", 0);
     put_number(route, "gathered_ms", 0);
     put(route, "deadline_over", json_false());
+    put(route, "told_failed", json_false());
+    put(route, "told_waiting", json_false());
     put(route, "evidence", evidence_save(&none));
 }
 
@@ -208,6 +210,10 @@ static void replay_plan(json_t *route, const json_t *event, const json_t *to)
     put_ramp(route, to, percent);
     if (is_deadline(event))
         put(route, "deadline_over", json_true());
+    if (is(event, "what", "gate_failed"))
+        put(route, "told_failed", json_true());
+    if (is(event, "what", "waiting_for_promote"))
+        put(route, "told_waiting", json_true());
     if (is_lost_dependency(event) || is(event, "what", "dependency_met"))
         put(route, "depends_met", json_boolean(is(event, "what", "dependency_met")));
 }

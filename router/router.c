@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router/utf8.h"
+
 enum {
     PARKED_MAX = 256 /* routes that were taken out of the file and may come back */
 };
@@ -39,12 +41,24 @@ struct comparison_totals route_state_pairs(const struct router *router, const st
     return totals;
 }
 
+struct marks route_state_take_pair_marks(const struct router *router, const struct route_state *state)
+{
+    struct marks marks = {0};
+    if (router->hooks.comparison_marks != NULL)
+        router->hooks.comparison_marks(router->hooks.context, state->tally->name, &marks);
+    return marks;
+}
+
 /* ---- shares ---- */
 
-/* What ramps leave of the plan's share; breaker, dependencies and passthrough are asked for each request. */
+/* What ramps leave of the plan's share, its breaker's and those of the routes it depends on; whether they are closed,
+ * and passthrough, is asked for each request. */
 static uint32_t ramped_share(const struct router *router, const struct route_state *state)
 {
-    return breaker_share(&state->breaker, &state->config->breaker, plan_share(&state->plan), router->ticked_ms);
+    uint32_t all = plan_share(&state->plan);
+    uint32_t own = breaker_share(&state->breaker, &state->config->breaker, all, router->ticked_ms);
+    uint32_t lent = breaker_share_at(route_state_is_held(state) ? BREAKER_RAMP_STEPS : state->lent_step, all);
+    return own < lent ? own : lent;
 }
 
 uint32_t router_share(const struct router *router, const struct route_state *state)
@@ -129,8 +143,8 @@ void route_state_tell_breaker(struct router *router, const struct route_state *s
 static void note_moved(struct route_state *state, const struct change *change)
 {
     json_decref(state->moved);
-    state->moved = json_pack("{s:s, s:o, s:o, s:I}", "what", change->what, "who", journal_text(change->who), "why",
-                             journal_text(change->why), "at_ms", (json_int_t)change->wall_ms);
+    state->moved = json_pack("{s:s, s:o, s:o, s:I}", "what", change->what, "who", utf8_json(change->who), "why",
+                             utf8_json(change->why), "at_ms", (json_int_t)change->wall_ms);
 }
 
 /* After a change of the plan: a stage that began gets its evidence from now on. */
@@ -139,14 +153,15 @@ void route_state_follow_plan(struct router *router, struct route_state *state)
     if (state->entries_seen == state->plan.entries)
         return;
     struct comparison_totals pairs = route_state_pairs(router, state);
-    struct marks former = {0};
+    struct marks former[SIDES] = {0};
     state->entries_seen = state->plan.entries;
     state->judge_at_ms = 0;
     state->judged_at_ms = 0;
     state->gathered_ms = 0;
     state->told_failed = false;
     state->told_waiting = false;
-    tally_take_marks(state->tally, &former);
+    tally_take_marks(state->tally, former);
+    (void)route_state_take_pair_marks(router, state);
     tally_sum(state->tally, &router->sum);
     evidence_begin(&state->meter, &router->sum, &pairs, state->plan.percent == SHARE_ALL);
 }
@@ -267,6 +282,7 @@ static struct route_state *route_state_new(const struct router *router, const st
     if (state == NULL)
         return NULL;
     state->config = config;
+    state->lent_step = BREAKER_RAMP_STEPS;
     state->tally = tally_new(config->name, router->workers);
     if (state->tally == NULL) {
         free(state);
@@ -344,6 +360,8 @@ static void resurrect(struct router *router, struct route_state *state, const st
     if (state->plan.entries == past->plan.plan.entries) {
         evidence_resume(&state->meter, &past->evidence, &pairs);
         state->gathered_ms = past->gathered_ms;
+        state->told_failed = past->told_failed;
+        state->told_waiting = past->told_waiting;
     }
     state->entries_seen = state->plan.entries;
     state->in_force = true;
@@ -472,7 +490,7 @@ bool router_configure(struct router *router, const struct config *config, uint64
             continue_route(router, draft.states[i], &config->routes[i], now_ms, wall_ms);
     }
     free(draft.fresh);
-    router_settle_held(router);
+    router_settle_lent(router);
     router_settle_dependencies(router);
     router->replayed = false;
     for (uint32_t i = 0; i < router->count; i++)

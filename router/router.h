@@ -24,6 +24,7 @@ struct router;
 struct router_view;
 struct gate_report; /* router/gate.h */
 struct gate_result;
+struct marks; /* router/sketch.h */
 
 /* Why this side; the name is decision_reason_name(). */
 enum decision_reason {
@@ -52,8 +53,8 @@ struct decision {
     bool set_assign_cookie;          /* answer carries Set-Cookie for route->assign */
     uint32_t cohort;                 /* 0..SHARE_ALL-1; below the share means new */
     uint32_t share;                  /* of SHARE_ALL, in force for this decision */
-    uint16_t key_mark;               /* hashes for sketch.h of the sticky key ... */
-    uint16_t path_mark;              /* ... and of the path; router_observe() reads them */
+    uint16_t key_mark;               /* hashes for sketch.h and crowd.h of the sticky key ... */
+    uint16_t path_mark;              /* ... and of the path; router_observe() reads them. 0 where nobody asks */
     uint32_t epoch;                  /* of the breaker; router_observe() reads it */
     int32_t override;                /* index of the rule, or -1 */
     int32_t sticky;                  /* index of the sticky key used, or -1 */
@@ -149,6 +150,9 @@ struct router_hooks {
     void (*on_event)(void *context, const struct router_event *event);
     /* Comparison totals of a route for the mismatch gate; zeroes when there are none. */
     void (*comparisons)(void *context, const char *route, struct comparison_totals *totals);
+    /* Whose pairs were compared since this was last called for the route, merged into *marks (keys and paths), and of
+     * these whose differ (error_keys and error_paths). Called once a second while its plan runs. */
+    void (*comparison_marks)(void *context, const char *route, struct marks *marks);
     /* The newest answer of the webhook of this route's stage; asks for one when it is old. Never blocks. */
     void (*approval)(void *context, const char *route, const char *stage, const struct config_gate_webhook *webhook,
                      struct approval_answer *answer);
@@ -176,6 +180,13 @@ bool router_configure(struct router *router, const struct config *config, uint64
  * to be published again.
  */
 bool router_tick(struct router *router, uint64_t now_ms, uint64_t wall_ms);
+
+/*
+ * The process did not run between the last tick and now (it was stopped, its cgroup frozen, its machine suspended).
+ * That time counts for nothing that has to be earned: a stage's hold, a share's way back or down, a breaker's healthy
+ * windows. Cooldowns and deadlines go on: they are waits, and others waited, too. Before the next router_tick().
+ */
+void router_slept(struct router *router, uint64_t now_ms);
 
 /* A new immutable view of the state as it is now, with one reference; NULL without memory. */
 struct router_view *router_publish(struct router *router);
@@ -295,8 +306,8 @@ json_t *router_status_of(const struct router *router, const char *route, uint64_
  * "left_ms" } }, of a breaker { "breaker", "trips" }. "evidence", null where there is none, is what the stage had
  * shown: { "verdict", "decisive": the gate that failed or was first undecided, null after a pass, "legacy": { "judged",
  * "errors" }, "new": the same, "compared", "mismatched", "gates": [ { "gate", "verdict", "value", "low", "high",
- * "limit", "confidence" } of those that were measured ], "forced": true where a person promoted with force, with "past":
- * [ a sentence for each gate that had not passed, and for a breaker that was not closed ] }.
+ * "limit", "confidence" } of those that were measured ], "forced": true where a person promoted with force, with
+ * "past": [ a sentence for each gate that had not passed, and for a breaker that was not closed ] }.
  */
 json_t *router_history(const struct router *router, const char *route /* NULL: all */);
 

@@ -7,7 +7,8 @@
  *                                  "saved_wall_ms": ..., "breaker": "closed", "trips": 0, "cooldown_left_ms": 0,
  *                                  "evidence": { ... },
  *                                  "gathered_ms": ..., "steps_back": 0, "fell_from": 0, "deadline_over": false,
- *                                  "depends_met": true, "breaker_ramp_left_ms": 0,
+ *                                  "depends_met": true, "told_failed": false, "told_waiting": false,
+ *                                  "breaker_ramp_left_ms": 0,
  *                                  "ramp": { "from": 5000, "length_ms": 60000, "left_ms": 12000 } or null,
  *                                  "moved": { "what": "promote", "who": ..., "why": ..., "at_ms": ... } or null } },
  *     "history": [ { "sequence": 17, ... }, ... ] }
@@ -58,14 +59,14 @@ static json_t *save_plan(const struct route_state *state)
 {
     const struct plan *plan = &state->plan;
     const struct plan_past past = plan_past_of(plan, state->config);
-    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:b, s:O?}", "phase",
+    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:b, s:b, s:b, s:O?}", "phase",
                      plan_phase_name(plan->phase), "stage", past.stage_name, "stage_index", (json_int_t)plan->stage,
                      "stage_percent", (json_int_t)past.stage_percent, "percent", (json_int_t)plan->percent,
                      "file_percent", (json_int_t)plan->file_percent, "entered_wall_ms",
                      (json_int_t)plan->entered_wall_ms, "held_ms", (json_int_t)plan->held_ms, "steps_back",
                      (json_int_t)plan->steps_back, "fell_from", (json_int_t)plan->fell_from, "deadline_over",
-                     plan->deadline_over, "ramp", save_ramp(&plan->ramp), "depends_met", state->depends_met, "moved",
-                     state->moved);
+                     plan->deadline_over, "ramp", save_ramp(&plan->ramp), "depends_met", state->depends_met,
+                     "told_failed", state->told_failed, "told_waiting", state->told_waiting, "moved", state->moved);
 }
 
 static json_t *save_breaker(const struct route_state *state, uint64_t now_ms)
@@ -232,13 +233,25 @@ static bool load_ramp(const json_t *json, struct plan *plan, uint64_t away_ms)
     return true;
 }
 
+/* The first that is not as expected says so, and ends the chain of them. */
+static bool expect(bool good, const char *expected, const char **why)
+{
+    if (!good)
+        *why = expected;
+    return good;
+}
+
 static bool load_fall(const json_t *json, struct plan *plan, uint64_t away_ms, const char **why)
 {
-    *why = "steps_back, fell_from, deadline_over or ramp is out of range";
-    return load_later32(json, "steps_back", STEPS_MAX, &plan->steps_back) &&
-           load_later32(json, "fell_from", SHARE_ALL, &plan->fell_from) &&
-           load_later_bool(json, "deadline_over", &plan->deadline_over) &&
-           load_ramp(json_object_get(json, "ramp"), plan, away_ms);
+    return expect(load_later32(json, "steps_back", STEPS_MAX, &plan->steps_back),
+                  "steps_back: expected a whole number from 0 to 1000000", why) &&
+           expect(load_later32(json, "fell_from", SHARE_ALL, &plan->fell_from),
+                  "fell_from: expected a share from 0 to 10000", why) &&
+           expect(load_later_bool(json, "deadline_over", &plan->deadline_over), "deadline_over: expected true or false",
+                  why) &&
+           expect(load_ramp(json_object_get(json, "ramp"), plan, away_ms),
+                  "ramp: expected null, or from (a share above percent), length_ms and left_ms (at most length_ms)",
+                  why);
 }
 
 static bool load_plan(const json_t *json, struct plan_past *past, const char **why)
@@ -246,36 +259,48 @@ static bool load_plan(const json_t *json, struct plan_past *past, const char **w
     const json_t *stage = json_object_get(json, "stage");
     struct plan *plan = &past->plan;
     uint64_t stage_percent;
-    *why = "phase, stage or one of their numbers is missing or out of range";
-    if (!load_phase(json_object_get(json, "phase"), &plan->phase) || (!json_is_string(stage) && !json_is_null(stage)) ||
-        !load_number32(json, "stage_index", STAGES_MAX, &plan->stage) ||
-        !load_known(json, "stage_percent", SHARE_ALL, SHARE_UNKNOWN, &stage_percent) ||
-        !load_number32(json, "percent", SHARE_ALL, &plan->percent) ||
-        !load_number32(json, "file_percent", SHARE_ALL, &plan->file_percent) ||
-        !load_number(json, "entered_wall_ms", INT64_MAX, &plan->entered_wall_ms) ||
-        !load_number(json, "held_ms", DURATION_MAX_MS, &plan->held_ms))
+    bool whole = expect(load_phase(json_object_get(json, "phase"), &plan->phase),
+                        "phase: expected fixed, waiting, running, paused, frozen, rolled_back or done", why) &&
+                 expect(json_is_string(stage) || json_is_null(stage), "stage: expected a name, or null", why) &&
+                 expect(load_number32(json, "stage_index", STAGES_MAX, &plan->stage),
+                        "stage_index: expected a whole number from 0 to 1000000", why) &&
+                 expect(load_known(json, "stage_percent", SHARE_ALL, SHARE_UNKNOWN, &stage_percent),
+                        "stage_percent: expected a share from 0 to 10000, or null", why) &&
+                 expect(load_number32(json, "percent", SHARE_ALL, &plan->percent),
+                        "percent: expected a share from 0 to 10000", why) &&
+                 expect(load_number32(json, "file_percent", SHARE_ALL, &plan->file_percent),
+                        "file_percent: expected a share from 0 to 10000", why) &&
+                 expect(load_number(json, "entered_wall_ms", INT64_MAX, &plan->entered_wall_ms),
+                        "entered_wall_ms: expected a time in milliseconds", why) &&
+                 expect(load_number(json, "held_ms", DURATION_MAX_MS, &plan->held_ms),
+                        "held_ms: expected milliseconds, a hundred years at most", why);
+    if (!whole)
         return false;
     past->stage_percent = (uint32_t)stage_percent;
     past->had_stages = json_is_string(stage);
     past->stage_name = json_string_value(stage);
-    *why = "phase, stage and percent contradict each other";
-    if ((plan->phase == PLAN_ROLLED_BACK || plan->phase == PLAN_WAITING) && plan->percent != 0)
-        return false;
-    return plan->phase == PLAN_ROLLED_BACK || (plan->phase == PLAN_FIXED) != past->had_stages;
+    return expect((plan->phase != PLAN_ROLLED_BACK && plan->phase != PLAN_WAITING) || plan->percent == 0,
+                  "phase and percent contradict each other: expected 0 where it is rolled_back or waiting", why) &&
+           expect(plan->phase == PLAN_ROLLED_BACK || (plan->phase == PLAN_FIXED) != past->had_stages,
+                  "phase and stage contradict each other: expected null where it is fixed, else a name", why);
 }
 
 static bool load_breaker(const json_t *json, struct route_past *past, uint64_t away_ms, const char **why)
 {
-    *why = "breaker, trips or what is left of its cooldown or ramp is missing or out of range";
-    if (!load_breaker_state(json_object_get(json, "breaker"), &past->breaker) ||
-        !load_number32(json, "trips", TRIPS_MAX, &past->trips) ||
-        !load_known(json, "cooldown_left_ms", DURATION_MAX_MS, ALL_OF_IT, &past->cooldown_left_ms))
+    bool whole = expect(load_breaker_state(json_object_get(json, "breaker"), &past->breaker),
+                        "breaker: expected closed, open or half_open", why) &&
+                 expect(load_number32(json, "trips", TRIPS_MAX, &past->trips),
+                        "trips: expected a whole number from 0 to 1000000", why) &&
+                 expect(load_known(json, "cooldown_left_ms", DURATION_MAX_MS, ALL_OF_IT, &past->cooldown_left_ms),
+                        "cooldown_left_ms: expected milliseconds, or null", why);
+    if (!whole)
         return false;
     if (past->cooldown_left_ms != ALL_OF_IT)
         past->cooldown_left_ms = past->cooldown_left_ms > away_ms ? past->cooldown_left_ms - away_ms : 0;
     past->breaker_ramp_left_ms = ALL_OF_IT;
     return json_is_null(json_object_get(json, "breaker_ramp_left_ms")) ||
-           load_later(json, "breaker_ramp_left_ms", DURATION_MAX_MS, &past->breaker_ramp_left_ms);
+           expect(load_later(json, "breaker_ramp_left_ms", DURATION_MAX_MS, &past->breaker_ramp_left_ms),
+                  "breaker_ramp_left_ms: expected milliseconds, or null", why);
 }
 
 static bool is_text_or_null(const json_t *json)
@@ -286,19 +311,20 @@ static bool is_text_or_null(const json_t *json)
 static bool load_moved(const json_t *json, struct route_past *past, const char **why)
 {
     const json_t *at_ms = json_object_get(json, "at_ms");
-    *why = "moved is neither null nor a change of the plan";
     if (json == NULL || json_is_null(json))
         return true;
     past->moved = json;
-    return json_is_string(json_object_get(json, "what")) && is_text_or_null(json_object_get(json, "who")) &&
-           is_text_or_null(json_object_get(json, "why")) && json_is_integer(at_ms) && json_integer_value(at_ms) >= 0;
+    return expect(json_is_string(json_object_get(json, "what")) && is_text_or_null(json_object_get(json, "who")) &&
+                      is_text_or_null(json_object_get(json, "why")) && json_is_integer(at_ms) &&
+                      json_integer_value(at_ms) >= 0,
+                  "moved: expected null, or what, who, why and at_ms of a change", why);
 }
 
 static bool load_away(const json_t *json, uint64_t wall_ms, uint64_t *away_ms, const char **why)
 {
     uint64_t saved_wall_ms;
-    *why = "saved_wall_ms is missing or out of range";
-    if (!load_number(json, "saved_wall_ms", INT64_MAX, &saved_wall_ms))
+    if (!expect(load_number(json, "saved_wall_ms", INT64_MAX, &saved_wall_ms),
+                "saved_wall_ms: expected a time in milliseconds", why))
         return false;
     *away_ms = wall_ms > saved_wall_ms ? wall_ms - saved_wall_ms : 0;
     return true;
@@ -308,16 +334,19 @@ bool route_past_load(const json_t *json, struct route_past *past, uint64_t wall_
 {
     uint64_t away_ms;
     memset(past, 0, sizeof(*past));
-    if (!load_away(json, wall_ms, &away_ms, why) || !load_plan(json, &past->plan, why) ||
-        !load_fall(json, &past->plan.plan, away_ms, why) || !load_breaker(json, past, away_ms, why) ||
-        !load_moved(json_object_get(json, "moved"), past, why))
-        return false;
-    *why = "depends_met or gathered_ms is out of range";
-    if (!load_later_bool(json, "depends_met", &past->depends_met) ||
-        !load_later(json, "gathered_ms", DURATION_MAX_MS, &past->gathered_ms))
-        return false;
-    *why = "evidence is not complete counts";
-    return evidence_load(json_object_get(json, "evidence"), &past->evidence);
+    return load_away(json, wall_ms, &away_ms, why) && load_plan(json, &past->plan, why) &&
+           load_fall(json, &past->plan.plan, away_ms, why) && load_breaker(json, past, away_ms, why) &&
+           load_moved(json_object_get(json, "moved"), past, why) &&
+           expect(load_later_bool(json, "depends_met", &past->depends_met), "depends_met: expected true or false",
+                  why) &&
+           expect(load_later_bool(json, "told_failed", &past->told_failed), "told_failed: expected true or false",
+                  why) &&
+           expect(load_later_bool(json, "told_waiting", &past->told_waiting), "told_waiting: expected true or false",
+                  why) &&
+           expect(load_later(json, "gathered_ms", DURATION_MAX_MS, &past->gathered_ms),
+                  "gathered_ms: expected milliseconds, a hundred years at most", why) &&
+           expect(evidence_load(json_object_get(json, "evidence"), &past->evidence),
+                  "evidence: expected complete counts of both sides", why);
 }
 
 __attribute__((format(printf, 2, 3))) static bool refuse(char **why, const char *format, ...)
@@ -351,7 +380,7 @@ static bool load_sources(const json_t *names, unsigned *sources)
 static bool check_routes(const json_t *routes, uint64_t wall_ms, char **why)
 {
     if (!json_is_object(routes))
-        return refuse(why, "state: routes: expected an object");
+        return refuse(why, "state: routes: expected an object, with a member for each route");
     const char *name;
     json_t *route;
     struct route_past past;
@@ -374,13 +403,15 @@ bool router_restore(struct router *router, const json_t *state, uint64_t now_ms,
     unsigned sources;
     if (router->table != NULL)
         return refuse(why, "state: it can only be restored before the first configuration is taken into use");
-    if (!json_is_integer(version) || json_integer_value(version) < OLDEST_VERSION ||
-        json_integer_value(version) > SAVE_VERSION)
+    if (json_integer_value(version) > SAVE_VERSION)
+        return refuse(why, "state: version: %lld is of a later shunt, expected %d to %d: start that one on it",
+                      (long long)json_integer_value(version), (int)OLDEST_VERSION, (int)SAVE_VERSION);
+    if (!json_is_integer(version) || json_integer_value(version) < OLDEST_VERSION)
         return refuse(why, "state: version: expected %d to %d", (int)OLDEST_VERSION, (int)SAVE_VERSION);
     if (!load_number(state, "sequence", INT64_MAX - 1, &sequence))
-        return refuse(why, "state: sequence: expected a number of 0 or more");
+        return refuse(why, "state: sequence: expected a whole number of 0 or more");
     if (!load_sources(json_object_get(state, "passthrough"), &sources))
-        return refuse(why, "state: passthrough: expected an array of known sources");
+        return refuse(why, "state: passthrough: expected an array of names of switches, such as \"api\"");
     if (!journal_is_valid(history))
         return refuse(why, "state: history: expected an array of at most %d events", (int)JOURNAL_KEEPS);
     if (!check_routes(routes, wall_ms, why))

@@ -37,7 +37,9 @@ struct simulator {
     struct router *router;
     struct route_state *state;
     struct draw draw;
+    struct draw marking; /* another, so that marks do not change what happens */
     struct comparison_totals pairs;
+    struct marks pair_marks; /* since they were taken */
     uint64_t now_ms;
     uint64_t entered_ms; /* the stage */
     uint32_t entries;
@@ -183,18 +185,49 @@ void simulator_step(struct simulator *simulator, double growth)
 
 /* ---- what workers count ---- */
 
-static uint32_t mark_of(struct simulator *s, uint32_t different)
+static uint32_t mark_of(struct draw *draw, uint32_t different)
 {
-    uint32_t one = (uint32_t)(draw_uniform(&s->draw) * different);
+    uint32_t one = (uint32_t)(draw_uniform(draw) * different);
     return one * 2654435761u >> 8; /* to a hash */
 }
 
-static void leave_marks(struct simulator *s, struct sketch *keys, struct sketch *paths, uint64_t count)
+static void leave_marks(struct simulator *s, struct draw *draw, struct sketch *keys, struct sketch *paths,
+                        uint64_t count)
 {
     for (uint64_t i = 0; i < count && i < MARKS_MOST; i++) {
-        sketch_add(keys, mark_of(s, s->world.clients));
-        sketch_add(paths, mark_of(s, s->world.paths));
+        sketch_add(keys, mark_of(draw, s->world.clients));
+        sketch_add(paths, mark_of(draw, s->world.paths));
     }
+}
+
+static void deal_out(struct draw *draw, uint32_t different, uint64_t gained, uint32_t bucket,
+                     uint32_t (*parts)[CROWD_BUCKETS])
+{
+    uint32_t count = different < CROWD_OF_EACH ? different : CROWD_OF_EACH;
+    uint32_t first = (uint32_t)(draw_uniform(draw) * count);
+    for (uint32_t i = 0; i < count; i++)
+        parts[(first + i) % count][bucket] += (uint32_t)(gained / count + (i < gained % count));
+}
+
+/* Clients and paths are all alike, so that each part of them has its even share. */
+static void leave_crowd(struct simulator *s, const struct histogram *before, struct side_counters *side)
+{
+    for (uint32_t b = 0; b < CROWD_BUCKETS; b++) {
+        uint64_t gained = 0;
+        for (uint32_t i = b * CROWD_WIDTH; i < (b + 1) * CROWD_WIDTH; i++)
+            gained += side->latency.count[i] - before->count[i];
+        if (gained == 0)
+            continue;
+        deal_out(&s->marking, s->world.clients, gained, b, side->crowd.count);
+        deal_out(&s->marking, s->world.paths, gained, b, side->crowd.count + CROWD_OF_EACH);
+    }
+}
+
+static void count_latencies(struct simulator *s, struct side_counters *side, enum side which, uint64_t total)
+{
+    struct histogram before = side->latency;
+    draw_latencies(&s->draw, &s->law[which], total, &side->latency);
+    leave_crowd(s, &before, side);
 }
 
 /* One of `total` after another: errors in a row, and how often they reached the breaker's limit. */
@@ -228,15 +261,18 @@ static void count_runs(struct simulator *s, struct side_counters *side, uint64_t
 static void count_side(struct simulator *s, struct tally_slot *slot, enum side which, uint64_t total)
 {
     struct side_counters *side = &slot->counters.side[which];
+    struct marks *marks = &slot->marks[which];
     uint64_t errors = draw_binomial(&s->draw, total, s->world.errors[which]);
+    struct draw *draw = which == SIDE_NEW ? &s->draw : &s->marking;
+    if (which == SIDE_NEW)
+        count_runs(s, side, total, errors);
+    leave_marks(s, draw, &marks->keys, &marks->paths, total);
+    leave_marks(s, draw, &marks->error_keys, &marks->error_paths, errors);
     if (which == SIDE_NEW) {
         uint64_t watched_us = count_read(&slot->tally->slow_us);
-        count_runs(s, side, total, errors);
-        leave_marks(s, &slot->marks.keys, &slot->marks.paths, total);
-        leave_marks(s, &slot->marks.error_keys, &slot->marks.error_paths, errors);
         if (watched_us < UINT64_MAX && s->law[which].count > 0) {
             double beyond = latency_law_beyond(&s->law[which], (double)watched_us);
-            leave_marks(s, &slot->marks.slow_keys, &slot->marks.slow_paths, draw_binomial(&s->draw, total, beyond));
+            leave_marks(s, draw, &marks->slow_keys, &marks->slow_paths, draw_binomial(&s->draw, total, beyond));
         }
         s->run->errors_of_new += errors;
     }
@@ -246,7 +282,7 @@ static void count_side(struct simulator *s, struct tally_slot *slot, enum side w
     side->judged += total;
     side->errors += errors;
     if (s->law[which].count > 0) {
-        draw_latencies(&s->draw, &s->law[which], total, &side->latency);
+        count_latencies(s, side, which, total);
         if (s->route.breaker.slow_call_ms > 0)
             side->slow += draw_binomial(
                 &s->draw, total, latency_law_beyond(&s->law[which], (double)s->route.breaker.slow_call_ms * 1000));
@@ -275,6 +311,15 @@ static double rate_now(const struct simulator *s)
     return s->world.rate * (1 - s->world.daily * cos(2 * acos(-1) * day));
 }
 
+static void count_pairs(struct simulator *s, uint64_t compared)
+{
+    uint64_t differ = draw_binomial(&s->draw, compared, s->world.mismatches);
+    s->pairs.compared += compared;
+    s->pairs.mismatched += differ;
+    leave_marks(s, &s->marking, &s->pair_marks.keys, &s->pair_marks.paths, compared);
+    leave_marks(s, &s->marking, &s->pair_marks.error_keys, &s->pair_marks.error_paths, differ);
+}
+
 static void count_traffic(struct simulator *s, uint64_t step_ms)
 {
     struct route_state *state = s->state;
@@ -287,8 +332,7 @@ static void count_traffic(struct simulator *s, uint64_t step_ms)
     else
         count_side(s, slot, SIDE_NEW, of_new);
     count_side(s, slot, SIDE_LEGACY, all - of_new);
-    s->pairs.compared += compared;
-    s->pairs.mismatched += draw_binomial(&s->draw, compared, s->world.mismatches);
+    count_pairs(s, compared);
 }
 
 /* ---- hooks ---- */
@@ -316,6 +360,13 @@ static void comparisons(void *context, const char *route, struct comparison_tota
     const struct simulator *s = context;
     (void)route;
     *totals = s->pairs;
+}
+
+static void comparison_marks(void *context, const char *route, struct marks *marks)
+{
+    struct simulator *s = context;
+    (void)route;
+    marks_take(marks, &s->pair_marks);
 }
 
 /* ---- a run ---- */
@@ -464,9 +515,12 @@ static void go_on_until(struct simulator *s, uint64_t until_ms)
 
 static bool begin(struct simulator *s, uint64_t seed)
 {
-    struct router_hooks hooks = {.context = s, .on_event = on_event, .comparisons = comparisons};
+    struct router_hooks hooks = {
+        .context = s, .on_event = on_event, .comparisons = comparisons, .comparison_marks = comparison_marks};
     s->draw = draw_from(seed);
+    s->marking = draw_from(~seed);
     s->pairs = (struct comparison_totals){0};
+    memset(&s->pair_marks, 0, sizeof(s->pair_marks));
     s->now_ms = BEGIN_MS;
     s->asked = false;
     s->state = NULL;

@@ -36,6 +36,8 @@ void marks_merge(struct marks *into, const struct marks *from)
     sketch_merge(&into->error_paths, &from->error_paths);
     sketch_merge(&into->slow_keys, &from->slow_keys);
     sketch_merge(&into->slow_paths, &from->slow_paths);
+    sketch_merge(&into->lost_keys, &from->lost_keys);
+    sketch_merge(&into->lost_paths, &from->lost_paths);
 }
 
 void marks_take(struct marks *into, struct marks *from)
@@ -46,6 +48,8 @@ void marks_take(struct marks *into, struct marks *from)
     sketch_take(&into->error_paths, &from->error_paths);
     sketch_take(&into->slow_keys, &from->slow_keys);
     sketch_take(&into->slow_paths, &from->slow_paths);
+    sketch_take(&into->lost_keys, &from->lost_keys);
+    sketch_take(&into->lost_paths, &from->lost_paths);
 }
 
 static bool is_spread(const struct sketch *errors, const struct sketch *all, uint32_t least)
@@ -62,4 +66,9 @@ bool marks_are_spread(const struct marks *marks, uint32_t least)
 bool marks_slow_are_spread(const struct marks *marks, uint32_t least)
 {
     return is_spread(&marks->slow_keys, &marks->keys, least) && is_spread(&marks->slow_paths, &marks->paths, least);
+}
+
+bool marks_lost_are_spread(const struct marks *marks, uint32_t least)
+{
+    return is_spread(&marks->lost_keys, &marks->keys, least) && is_spread(&marks->lost_paths, &marks->paths, least);
 }

@@ -21,11 +21,13 @@ struct sketch {
     uint64_t word[SKETCH_WORDS];
 };
 
-/* Who asked new and for what: its judged exchanges, and those of them that failed. */
+/* Who asked one side and for what: its judged exchanges, and those of them that failed. Of compared pairs likewise:
+ * those that differ stand for those that failed. */
 struct marks {
     struct sketch keys, error_keys;      /* values of the sticky key */
     struct sketch paths, error_paths;    /* without the query */
-    struct sketch slow_keys, slow_paths; /* of those as slow as the breaker watches for (tally_watch_slow()) */
+    struct sketch slow_keys, slow_paths; /* of new: of those as slow as the breaker watches for (tally_watch_slow()) */
+    struct sketch lost_keys, lost_paths; /* of those that got no answer, whether that is an error of the route or not */
 };
 
 /* The worker's own; control may take it away meanwhile. */
@@ -49,5 +51,7 @@ void marks_take(struct marks *into, struct marks *from);
 bool marks_are_spread(const struct marks *marks, uint32_t least);
 /* The same of the slow ones. */
 bool marks_slow_are_spread(const struct marks *marks, uint32_t least);
+/* And of those without an answer. */
+bool marks_lost_are_spread(const struct marks *marks, uint32_t least);
 
 #endif

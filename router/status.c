@@ -2,9 +2,11 @@
  * router_status(): what a person, shuntctl or a dashboard wants to know, as one JSON object. Its form is written down
  * at router_status() in router.h. Percentages are numbers of 0 to 100, rates are fractions, latencies are milliseconds.
  */
+#include "router/control.h"
+
 #include <math.h>
 
-#include "router/control.h"
+#include "router/utf8.h"
 
 enum {
     REPORT_FRESH_MS = 2000
@@ -176,8 +178,8 @@ static void add_figures(json_t *json, const struct gate_result *gate)
 
 static json_t *gate_json(enum gate_kind kind, const struct gate_result *gate, uint64_t gathered_ms)
 {
-    json_t *json = json_pack("{s:s, s:b, s:s, s:s, s:I, s:o}", "gate", gate_name(kind), "applies", gate->applies,
-                             "verdict", verdict_name(gate->verdict), "sentence", gate->sentence, "evidence",
+    json_t *json = json_pack("{s:s, s:b, s:s, s:o, s:I, s:o}", "gate", gate_name(kind), "applies", gate->applies,
+                             "verdict", verdict_name(gate->verdict), "sentence", utf8_json(gate->sentence), "evidence",
                              (json_int_t)gate->evidence, "eta_ms", eta_json(gate, gathered_ms));
     if (json != NULL && gate->measured)
         add_figures(json, gate);
@@ -203,7 +205,7 @@ static json_t *evidence_json(const struct evidence *evidence, uint64_t gathered_
     return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I}", "legacy", evidence_side_json(&evidence->side[SIDE_LEGACY]),
                      "new", evidence_side_json(&evidence->side[SIDE_NEW]), "compared",
                      (json_int_t)evidence->pairs.compared, "mismatched", (json_int_t)evidence->pairs.mismatched,
-                     "distinct_keys", (json_int_t)sketch_count(&evidence->marks.keys), "gathered_ms",
+                     "distinct_keys", (json_int_t)sketch_count(&evidence->side[SIDE_NEW].marks.keys), "gathered_ms",
                      (json_int_t)gathered_ms);
 }
 
@@ -290,7 +292,7 @@ static json_t *on_failure_json(const struct config_on_failure *rule)
 static json_t *why_not_json(const struct router *router, const struct route_state *state)
 {
     char sentence[512];
-    return route_state_why_not(router, state, sentence, sizeof(sentence)) ? json_string(sentence) : json_null();
+    return route_state_why_not(router, state, sentence, sizeof(sentence)) ? utf8_json(sentence) : json_null();
 }
 
 static void add_plan(json_t *json, const struct router *router, const struct route_state *state)
@@ -319,11 +321,11 @@ static const char *backend_name(const struct config_route *route, enum side side
     return route->side[side] != NULL ? route->side[side]->name : NULL;
 }
 
-/* A share on its way: down after a failure, or back up after the breaker closed. */
+/* A share on its way: down after a failure, or back up after its breaker closed, or that of a route it depends on. */
 static json_t *ramp_json(const struct router *router, const struct route_state *state, uint64_t now_ms)
 {
     const struct plan *plan = &state->plan;
-    uint64_t back_ms = breaker_ramp_left_ms(&state->breaker, &state->config->breaker, now_ms);
+    uint64_t back_ms = route_state_ramp_left_ms(state, now_ms);
     if (plan->ramp.length_ms > 0)
         return json_pack("{s:o, s:o, s:I}", "from", share_json(plan->ramp.from), "to", share_json(plan->percent),
                          "left_ms", (json_int_t)plan->ramp.left_ms);

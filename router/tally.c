@@ -8,6 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* From calloc(), though it does not align: its fresh pages are zero untouched, so that a route without traffic takes up
+ * next to none of what its histograms may. */
+static bool find_slots(struct tally *tally)
+{
+    const size_t size = sizeof(*tally->slots);
+    const size_t align = _Alignof(struct tally_slot);
+    tally->memory = calloc(1, size * tally->workers + align);
+    if (tally->memory == NULL)
+        return false;
+    uintptr_t at = ((uintptr_t)tally->memory + align - 1) / align * align;
+    tally->slots = (struct tally_slot *)at;
+    return true;
+}
+
 struct tally *tally_new(const char *name, uint32_t workers)
 {
     struct tally *tally = calloc(1, sizeof(*tally));
@@ -17,13 +31,10 @@ struct tally *tally_new(const char *name, uint32_t workers)
     tally->workers = workers;
     tally->slow_us = UINT64_MAX;
     tally->name = strdup(name);
-    size_t size = sizeof(*tally->slots) * workers;
-    tally->slots = aligned_alloc(_Alignof(struct tally_slot), size);
-    if (tally->name == NULL || tally->slots == NULL) {
+    if (tally->name == NULL || !find_slots(tally)) {
         tally_unref(tally);
         return NULL;
     }
-    memset(tally->slots, 0, size);
     for (uint32_t i = 0; i < workers; i++)
         tally->slots[i].tally = tally;
     return tally;
@@ -40,7 +51,7 @@ void tally_unref(struct tally *tally)
     if (tally == NULL || __atomic_sub_fetch(&tally->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     free(tally->name);
-    free(tally->slots);
+    free(tally->memory);
     free(tally);
 }
 
@@ -51,14 +62,27 @@ void tally_sum(const struct tally *tally, struct route_counters *sum)
         route_counters_add(sum, &tally->slots[i].counters);
 }
 
-void tally_sum_counts(const struct tally *tally, struct route_counters *sum)
+/* Clears it but for what stands at `from` and behind in each side. */
+static void clear_until(struct route_counters *sum, size_t from)
 {
     for (int side = 0; side < SIDES; side++)
-        memset(&sum->side[side], 0, offsetof(struct side_counters, latency));
+        memset(&sum->side[side], 0, from);
     memset(sum->mirror, 0, sizeof(sum->mirror));
     memset(sum->copies, 0, sizeof(sum->copies));
     sum->in_flight = 0;
     sum->mirror_in_flight = 0;
+}
+
+void tally_sum_latency(const struct tally *tally, struct route_counters *sum)
+{
+    clear_until(sum, offsetof(struct side_counters, crowd));
+    for (uint32_t i = 0; i < tally->workers; i++)
+        route_counters_add_latency(sum, &tally->slots[i].counters);
+}
+
+void tally_sum_counts(const struct tally *tally, struct route_counters *sum)
+{
+    clear_until(sum, offsetof(struct side_counters, latency));
     for (uint32_t i = 0; i < tally->workers; i++)
         route_counters_add_counts(sum, &tally->slots[i].counters);
 }
@@ -82,10 +106,11 @@ struct trial_totals tally_trials(const struct tally *tally, uint32_t epoch)
     return totals;
 }
 
-void tally_take_marks(struct tally *tally, struct marks *into)
+void tally_take_marks(struct tally *tally, struct marks into[SIDES])
 {
     for (uint32_t i = 0; i < tally->workers; i++)
-        marks_take(into, &tally->slots[i].marks);
+        for (int side = 0; side < SIDES; side++)
+            marks_take(&into[side], &tally->slots[i].marks[side]);
 }
 
 void tally_watch_slow(struct tally *tally, uint64_t us)

@@ -18,15 +18,16 @@ struct tally_slot {
     struct route_counters counters;
     uint64_t trial_ok;
     uint64_t trial_failed;
-    uint64_t run_epoch;  /* epoch that side[SIDE_NEW].error_run belongs to */
-    struct tally *tally; /* it is part of */
-    struct marks marks;  /* who asked new and for what, since control took them last */
+    uint64_t run_epoch;        /* epoch that side[SIDE_NEW].error_run belongs to */
+    struct tally *tally;       /* it is part of */
+    struct marks marks[SIDES]; /* who asked this side and for what, since control took them last */
 } __attribute__((aligned(64)));
 
 struct tally {
     uint32_t refs; /* atomic */
     uint32_t workers;
-    char *name; /* owned */
+    char *name;   /* owned */
+    void *memory; /* owned: where the slots are */
     struct tally_slot *slots;
     uint64_t slow_us;     /* atomic; exchanges of new that take so long leave a slow mark; control writes it */
     uint64_t trial_taken; /* atomic; permits of a half-open epoch in use or used up, by all workers */
@@ -61,15 +62,18 @@ void tally_unref(struct tally *tally); /* NULL is fine; any thread */
 
 /* *sum = all workers together. */
 void tally_sum(const struct tally *tally, struct route_counters *sum);
-/* The same, but sum->side[].latency is left as it was: it costs a tenth, and leaves the workers' histograms in their
- * caches. */
+/* The same, but sum->side[].crowd is left as it was: only the gates ask for it. */
+void tally_sum_latency(const struct tally *tally, struct route_counters *sum);
+/* The same, but sum->side[].latency is left as it was, too: it costs a tenth, and leaves the workers' histograms in
+ * their caches. */
 void tally_sum_counts(const struct tally *tally, struct route_counters *sum);
 /* Live exchanges that ended, both sides. What they counted can be read once this has been. */
 uint64_t tally_ended(const struct tally *tally);
 struct trial_totals tally_trials(const struct tally *tally, uint32_t epoch);
 
-/* Who asked new and for what since this was last called, merged into *into: each mark is taken once. Control only. */
-void tally_take_marks(struct tally *tally, struct marks *into);
+/* Who asked which side and for what since this was last called, merged into `into`: each mark is taken once. Control
+ * only. */
+void tally_take_marks(struct tally *tally, struct marks into[SIDES]);
 /* From now on exchanges of new that take at least `us` leave a slow mark; UINT64_MAX: none does. Any thread. */
 void tally_watch_slow(struct tally *tally, uint64_t us);
 

@@ -44,8 +44,8 @@ static void last_trip(struct router *router, struct route_state *state, uint64_t
         json_decref(evidence);
 }
 
-/* What the breaker looks at now: NULL when nothing is new. The histograms cost most, so they are added up less often.
- */
+/* What the breaker looks at now: NULL when nothing is new. The histograms cost most, so they are added up less often,
+ * and crowds not at all. */
 static const struct route_counters *look(struct router *router, struct route_state *state, bool *with_latency,
                                          uint64_t now_ms)
 {
@@ -57,7 +57,7 @@ static const struct route_counters *look(struct router *router, struct route_sta
     if (*with_latency) {
         state->latency_behind = false;
         state->latency_at_ms = now_ms + LATENCY_EVERY_MS;
-        tally_sum(state->tally, &router->sum);
+        tally_sum_latency(state->tally, &router->sum);
         return &router->sum;
     }
     if (!news)
@@ -70,7 +70,6 @@ static void on_breaker_changed(struct router *router, struct route_state *state,
                                enum breaker_state was, uint32_t trips, uint64_t wall_ms)
 {
     router_changed(router);
-    router_settle_held(router);
     route_state_tell_breaker(router, state, was, trips,
                              &(struct change){breaker_events[change], "breaker", state->breaker.why, wall_ms, NULL});
     if (change != BREAKER_TRIPPED)
@@ -79,10 +78,11 @@ static void on_breaker_changed(struct router *router, struct route_state *state,
     last_trip(router, state, wall_ms);
 }
 
-/* Who asked new since the last look: of interest to the breaker, and to the stage while its share is in force. */
-static void take_marks(struct route_state *state, struct marks *marks)
+/* Who asked since the last look: of interest to the breaker, as far as it was new that was asked, and to the stage
+ * while its share is in force. */
+static void take_marks(struct route_state *state, struct marks marks[SIDES])
 {
-    memset(marks, 0, sizeof(*marks));
+    memset(marks, 0, SIDES * sizeof(*marks));
     tally_take_marks(state->tally, marks);
     if (state->in_force)
         evidence_mark(&state->meter, marks);
@@ -95,15 +95,15 @@ static void tick_breaker(struct router *router, struct route_state *state, uint6
     enum breaker_state was = breaker->state;
     uint32_t trips = breaker->trips;
     struct trial_totals trials = {0};
-    struct marks marks;
+    struct marks marks[SIDES];
     bool with_latency;
     const struct route_counters *sum = look(router, state, &with_latency, now_ms);
     if (sum != NULL)
-        take_marks(state, &marks);
+        take_marks(state, marks);
     if (was == BREAKER_HALF_OPEN)
         trials = tally_trials(state->tally, breaker->epoch);
     enum breaker_change change =
-        breaker_tick(breaker, limits, sum, with_latency, sum != NULL ? &marks : NULL, &trials, now_ms);
+        breaker_tick(breaker, limits, sum, with_latency, sum != NULL ? &marks[SIDE_NEW] : NULL, &trials, now_ms);
     tally_watch_slow(state->tally, breaker_slow_us(breaker, limits));
     if (state->last_trip_due && state->plan.phase != PLAN_ROLLED_BACK)
         last_trip(router, state, wall_ms);
@@ -161,7 +161,9 @@ static void on_passed_stage(struct router *router, struct route_state *state, ui
 static void judge(struct router *router, struct route_state *state, bool held, uint64_t now_ms, uint64_t wall_ms)
 {
     struct comparison_totals pairs = route_state_pairs(router, state);
+    struct marks of_pairs = route_state_take_pair_marks(router, state);
     evidence_follow(&state->meter, &pairs);
+    evidence_mark_pairs(&state->meter, &of_pairs);
     const struct gate_report *report = &router_judge(router, state, wall_ms)->report;
     state->report = *report;
     state->judged_at_ms = now_ms;
@@ -256,12 +258,26 @@ static void note_shares(struct router *router)
     }
 }
 
+static uint64_t since_last_tick_ms(const struct router *router, uint64_t now_ms)
+{
+    return now_ms > router->ticked_ms ? now_ms - router->ticked_ms : 0;
+}
+
+void router_slept(struct router *router, uint64_t now_ms)
+{
+    uint64_t slept_ms = since_last_tick_ms(router, now_ms);
+    for (uint32_t i = 0; i < router->count; i++)
+        breaker_slept(&router->states[i]->breaker, slept_ms, now_ms);
+    router->ticked_ms += slept_ms;
+}
+
 bool router_tick(struct router *router, uint64_t now_ms, uint64_t wall_ms)
 {
-    uint64_t elapsed_ms = now_ms > router->ticked_ms ? now_ms - router->ticked_ms : 0;
+    uint64_t elapsed_ms = since_last_tick_ms(router, now_ms);
     router->ticked_ms = now_ms;
     for (uint32_t i = 0; i < router->count; i++)
         tick_breaker(router, router->states[i], now_ms, wall_ms);
+    router_settle_lent(router);
     tick_plans(router, elapsed_ms, now_ms, wall_ms);
     router_follow_dependencies(router, wall_ms);
     note_shares(router);

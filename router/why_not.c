@@ -105,7 +105,7 @@ static bool is_on_its_way(const struct why *why)
     if (share == state->plan.percent)
         return false;
     if (left_ms == 0)
-        left_ms = breaker_ramp_left_ms(&state->breaker, &state->config->breaker, why->router->ticked_ms);
+        left_ms = route_state_ramp_left_ms(state, why->router->ticked_ms);
     say_duration(left_ms, left, sizeof(left));
     (void)snprintf(why->sentence, why->room, "the share is %.2f %% and goes %s to the stage's %.2f %% within %s",
                    share / 100.0, share > state->plan.percent ? "down" : "back up", state->plan.percent / 100.0, left);

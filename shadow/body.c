@@ -325,9 +325,11 @@ static void note_invalid_xml(const struct xml_result *a, const struct xml_result
 
 static enum obstacle obstacle_of_xml(const struct xml_result *result)
 {
-    if (!xml_fault_is_ours(result->fault))
-        return OBSTACLE_NONE;
-    return result->fault == XML_FAULT_MEMORY ? OBSTACLE_MEMORY : OBSTACLE_TOO_COMPLEX;
+    static const enum obstacle obstacles[XML_FAULTS] = {[XML_FAULT_DEPTH] = OBSTACLE_TOO_COMPLEX,
+                                                        [XML_FAULT_SIZE] = OBSTACLE_TOO_COMPLEX,
+                                                        [XML_FAULT_MEMORY] = OBSTACLE_MEMORY,
+                                                        [XML_FAULT_LIBRARY] = OBSTACLE_LIBRARY};
+    return obstacles[result->fault];
 }
 
 /* Perhaps good XML, but only its text can be compared. */

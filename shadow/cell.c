@@ -76,6 +76,14 @@ bool cell_group_is_noise(const struct cell *cell, const struct config_noise *noi
     return all_are_noise(cell, noise, group->fields, group->count);
 }
 
+bool cell_hit_is_noise(const struct cell *cell, const struct config_noise *noise, const struct cell_hit *hit)
+{
+    for (uint32_t i = 0; i < hit->count; i++)
+        if (!cell_difference_is_noise(cell, noise, hit->fields[i], hit->of_shape[i]))
+            return false;
+    return hit->count > 0 && !hit->others;
+}
+
 uint64_t cell_noise_only(const struct cell *cell, const struct config_noise *noise)
 {
     uint64_t pairs = cell->ungrouped_noise, most = cell->judged[JUDGEMENT_MISMATCHED];
@@ -142,7 +150,7 @@ static void count_group(struct cell *cell, const struct field_limits *limits, co
     if (!hit->others && groups_count(&cell->groups, limits->bytes, fields, hit->count, pair->wall_ms))
         return;
     cell->ungrouped++;
-    cell->ungrouped_noise += !hit->others && all_are_noise(cell, noise, fields, hit->count);
+    cell->ungrouped_noise += cell_hit_is_noise(cell, noise, hit);
 }
 
 static void add_cross_pair(struct cell *cell, const struct field_limits *limits, const struct config_noise *noise,

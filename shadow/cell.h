@@ -58,6 +58,8 @@ bool cell_difference_is_noise(const struct cell *cell, const struct config_noise
 /* Both, as far as they occur. */
 bool cell_field_is_noise(const struct cell *cell, const struct config_noise *noise, uint32_t field);
 bool cell_group_is_noise(const struct cell *cell, const struct config_noise *noise, const struct group *group);
+/* Is every field noise in which the pair differs that this was filled by? */
+bool cell_hit_is_noise(const struct cell *cell, const struct config_noise *noise, const struct cell_hit *hit);
 /* Mismatched pairs whose every differing field is noise, as far as is known now. */
 uint64_t cell_noise_only(const struct cell *cell, const struct config_noise *noise);
 /* Fields that differ at all. */

@@ -39,6 +39,7 @@ static const char *const obstacle_names[OBSTACLES] = {
     [OBSTACLE_DECODED_TOO_LARGE] = "decoded_too_large",
     [OBSTACLE_TOO_COMPLEX] = "too_complex",
     [OBSTACLE_MEMORY] = "no_memory",
+    [OBSTACLE_LIBRARY] = "no_libxml2",
 };
 
 /*

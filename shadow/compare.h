@@ -33,6 +33,7 @@ enum obstacle {
     OBSTACLE_DECODED_TOO_LARGE, /* a compressed body becomes too large: a bomb, or max_body is too small */
     OBSTACLE_TOO_COMPLEX,       /* nested too deeply, or more work than a pair is given */
     OBSTACLE_MEMORY,
+    OBSTACLE_LIBRARY, /* XML, and libxml2 cannot be loaded */
     OBSTACLES,
 };
 

@@ -11,14 +11,14 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
+
+#include "router/store/crypto_library.h"
 
 /* Exact names of header fields that carry credentials or sessions. */
 static const char *const secret_headers[] = {
@@ -383,23 +383,24 @@ bool redact_is_data_name(const char *name, size_t len)
 static struct {
     pthread_once_t once;
     pthread_mutex_t lock;
-    EVP_MAC_CTX *context; /* NULL: no random bytes, or no memory. Lives as long as the process */
+    EVP_MAC_CTX *context; /* NULL: no libcrypto, no random bytes, or no memory. Lives as long as the process */
 } hasher = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void draw_hash_key(void)
 {
     unsigned char key[HASH_KEY_BYTES];
-    char digest[] = "SHA256";
-    const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-                                 OSSL_PARAM_construct_end()};
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *context = mac == NULL ? NULL : EVP_MAC_CTX_new(mac);
+    char digest[] = "SHA256", why[LIBRARY_WHY_ROOM];
+    if (!crypto_library_open(why))
+        return;
+    const OSSL_PARAM params[] = {libcrypto.param_text(OSSL_MAC_PARAM_DIGEST, digest, 0), libcrypto.param_end()};
+    EVP_MAC *mac = libcrypto.mac_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *context = mac == NULL ? NULL : libcrypto.mac_context_new(mac);
     if (context != NULL && getrandom(key, sizeof(key), 0) == (ssize_t)sizeof(key) &&
-        EVP_MAC_init(context, key, sizeof(key), params) == 1)
+        libcrypto.mac_init(context, key, sizeof(key), params) == 1)
         hasher.context = context;
     else
-        EVP_MAC_CTX_free(context);
-    EVP_MAC_free(mac);
+        libcrypto.mac_context_free(context);
+    libcrypto.mac_free(mac);
     explicit_bzero(key, sizeof(key));
 }
 
@@ -408,10 +409,10 @@ static bool hash(unsigned char sum[EVP_MAX_MD_SIZE], const char *type, const cha
 {
     size_t sum_len = 0;
     (void)pthread_mutex_lock(&hasher.lock);
-    bool good = hasher.context != NULL && EVP_MAC_init(hasher.context, NULL, 0, NULL) == 1 &&
-                EVP_MAC_update(hasher.context, (const unsigned char *)type, strlen(type) + 1) == 1 &&
-                EVP_MAC_update(hasher.context, (const unsigned char *)at, len) == 1 &&
-                EVP_MAC_final(hasher.context, sum, &sum_len, EVP_MAX_MD_SIZE) == 1 && sum_len >= HASH_SHOWN;
+    bool good = hasher.context != NULL && libcrypto.mac_init(hasher.context, NULL, 0, NULL) == 1 &&
+                libcrypto.mac_update(hasher.context, (const unsigned char *)type, strlen(type) + 1) == 1 &&
+                libcrypto.mac_update(hasher.context, (const unsigned char *)at, len) == 1 &&
+                libcrypto.mac_final(hasher.context, sum, &sum_len, EVP_MAX_MD_SIZE) == 1 && sum_len >= HASH_SHOWN;
     (void)pthread_mutex_unlock(&hasher.lock);
     return good;
 }

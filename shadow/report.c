@@ -179,6 +179,17 @@ void report_totals(struct report *report, const char *route, struct comparison_t
     pthread_mutex_unlock(&report->lock);
 }
 
+void report_take_marks(struct report *report, const char *route, struct marks *marks)
+{
+    pthread_mutex_lock(&report->lock);
+    for (enum side primary = SIDE_LEGACY; primary < SIDES; primary++) {
+        struct report_row *row = find_row(report, route, primary);
+        if (row != NULL)
+            marks_take(marks, &row->marks);
+    }
+    pthread_mutex_unlock(&report->lock);
+}
+
 bool report_knows(struct report *report, const char *route)
 {
     pthread_mutex_lock(&report->lock);

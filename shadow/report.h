@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "router/router.h"
+#include "router/sketch.h"
 #include "shadow/compare.h"
 #include "shadow/records.h"
 
@@ -34,6 +35,12 @@ void report_add(struct report *report, const struct pair *pair, const struct com
  * counted before is taken back, and report_reset() takes back everything.
  */
 void report_totals(struct report *report, const char *route, struct comparison_totals *totals);
+
+/*
+ * Whose pairs these are, merged into *marks: of all that were compared since this was last called for the route, and of
+ * those that differ (error_keys and error_paths), but for what was noise when it came. Any thread.
+ */
+void report_take_marks(struct report *report, const char *route, struct marks *marks);
 
 /* Has anything of this route been compared, also of one that the file names no more? */
 bool report_knows(struct report *report, const char *route);

@@ -214,6 +214,16 @@ static void count_whole(struct report_row *row, const struct pair *pair, const s
     note_refused(row, comparison->rules);
 }
 
+static void leave_marks(struct report_row *row, const struct pair *pair, bool differs)
+{
+    sketch_add(&row->marks.keys, pair->key_mark);
+    sketch_add(&row->marks.paths, pair->path_mark);
+    if (!differs)
+        return;
+    sketch_add(&row->marks.error_keys, pair->key_mark);
+    sketch_add(&row->marks.error_paths, pair->path_mark);
+}
+
 struct cell *report_row_add(struct report_row *row, const struct pair *pair, const struct comparison *comparison,
                             const char *endpoint, struct cell_hit *hit)
 {
@@ -230,6 +240,9 @@ struct cell *report_row_add(struct report_row *row, const struct pair *pair, con
         count_whole(row, pair, &took, comparison);
     struct field_limits limits = report_row_limits(row);
     cell_add(cell, &limits, &row->noise, pair, &took, comparison, hit);
+    if (pair->kind == PAIR_CROSS && comparison->judgement != JUDGEMENT_NOT_COMPARABLE)
+        leave_marks(row, pair,
+                    comparison->judgement == JUDGEMENT_MISMATCHED && !cell_hit_is_noise(cell, &row->noise, hit));
     return cell;
 }
 

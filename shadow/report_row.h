@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "router/router.h"
+#include "router/sketch.h"
 #include "shadow/buckets.h"
 #include "shadow/cell.h"
 #include "shadow/report.h"
@@ -47,6 +48,7 @@ struct report_row {
     struct cell *other;        /* owned; endpoints that found no cell; NULL: all did */
     struct paired *latency;    /* owned; of all endpoints; NULL: none yet, or no room */
     struct buckets buckets;
+    struct marks marks; /* whose pairs were compared and, as errors, whose differ, since report_take_marks() */
     struct rule_counts rules;
     json_t *refused; /* owned array of rules that are not understood; NULL: none */
 };

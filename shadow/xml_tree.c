@@ -10,14 +10,13 @@
  */
 #include "shadow/xml_tree.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include <libxml/parser.h>
-#include <libxml/parserInternals.h>
 #include <libxml/xmlerror.h>
+
+#include "shadow/xml_library.h"
 
 enum {
     CHUNK_FIRST = 1024,
@@ -38,6 +37,7 @@ static const char *const fault_names[XML_FAULTS] = {
     [XML_FAULT_DEPTH] = "nested too deeply",
     [XML_FAULT_SIZE] = "too large",
     [XML_FAULT_MEMORY] = "no memory",
+    [XML_FAULT_LIBRARY] = "libxml2 cannot be loaded",
 };
 
 /* libxml2's errors that have a name of their own here; all others are "syntax". */
@@ -70,11 +70,6 @@ static const struct {
 const char *xml_fault_name(enum xml_fault fault)
 {
     return (unsigned)fault < XML_FAULTS ? fault_names[fault] : "unknown";
-}
-
-bool xml_fault_is_ours(enum xml_fault fault)
-{
-    return fault == XML_FAULT_DEPTH || fault == XML_FAULT_SIZE || fault == XML_FAULT_MEMORY;
 }
 
 /* ---- before libxml2 sees it ---- */
@@ -184,8 +179,8 @@ struct reader {
 static void stop(struct reader *r, enum xml_fault fault)
 {
     if (r->result.fault == XML_FAULT_NONE)
-        r->result = (struct xml_result){fault, (uint32_t)xmlSAX2GetLineNumber(r->parser)};
-    xmlStopParser(r->parser);
+        r->result = (struct xml_result){fault, (uint32_t)libxml.line_number(r->parser)};
+    libxml.stop_parser(r->parser);
 }
 
 static void stop_if_tree_is_full(struct reader *r)
@@ -385,11 +380,6 @@ static void on_error(void *context, const xmlError *error)
 
 /* ---- reading ---- */
 
-static void init_library(void)
-{
-    xmlInitParser();
-}
-
 static void set_handlers(xmlSAXHandler *sax)
 {
     *sax = (xmlSAXHandler){.initialized = XML_SAX2_MAGIC,
@@ -409,7 +399,7 @@ static void read_with(struct reader *r, struct span text)
     static const int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_COMPACT;
     set_handlers(r->parser->sax);
     r->parser->userData = r;
-    xmlFreeDoc(xmlCtxtReadMemory(r->parser, text.at, (int)text.len, NULL, NULL, options));
+    libxml.free_document(libxml.read_memory(r->parser, text.at, (int)text.len, NULL, NULL, options));
     if (r->result.fault == XML_FAULT_NONE && r->parser->wellFormed == 0)
         r->result = (struct xml_result){XML_FAULT_SYNTAX, 1};
 }
@@ -422,20 +412,21 @@ static struct xml_result read_document(struct reader *r, struct span text)
         return (struct xml_result){XML_FAULT_ENCODING, 1};
     if (text.len > INT32_MAX || has_too_many_attributes(text))
         return (struct xml_result){XML_FAULT_SIZE, 1};
-    r->parser = xmlNewParserCtxt();
+    char why[LIBRARY_WHY_ROOM];
+    if (!xml_library_open(why))
+        return (struct xml_result){XML_FAULT_LIBRARY, 1};
+    r->parser = libxml.new_parser();
     if (r->parser == NULL)
         return (struct xml_result){XML_FAULT_MEMORY, 1};
     read_with(r, text);
-    xmlFreeParserCtxt(r->parser);
+    libxml.free_parser(r->parser);
     return r->result;
 }
 
 struct xml_result xml_tree_read(struct tree *tree, struct span text, bool whitespace)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     static const struct span nothing = {"", 0};
     struct reader r = {.tree = tree, .whitespace = whitespace};
-    pthread_once(&once, init_library);
     tree_start(tree);
     tree_open(tree, nothing, nothing, nothing);
     struct xml_result result = read_document(&r, text);

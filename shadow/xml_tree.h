@@ -22,12 +22,11 @@ enum xml_fault {
     XML_FAULT_DEPTH,     /* nested deeper than TREE_DEPTH - 1: perhaps XML, but not looked at */
     XML_FAULT_SIZE,      /* more items, attributes or namespaces than are looked at */
     XML_FAULT_MEMORY,
+    XML_FAULT_LIBRARY, /* libxml2 cannot be loaded */
     XML_FAULTS,
 };
 
 const char *xml_fault_name(enum xml_fault fault);
-/* Does the fault speak about what shunt does not do rather than about the text? */
-bool xml_fault_is_ours(enum xml_fault fault);
 
 enum {
     XML_ATTRIBUTES = 256, /* of one element */

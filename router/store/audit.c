@@ -23,7 +23,7 @@
 
 #include "router/store/fault.h"
 #include "router/store/timestamp.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 enum {
     BLOCK = 64 * 1024,

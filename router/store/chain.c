@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
+#include "router/store/crypto_library.h"
 
 enum {
     BLOCK = 64 * 1024,
@@ -33,17 +33,23 @@ static void print_hex(char *to, const unsigned char *bytes)
         snprintf(to + 2 * i, 3, "%02x", bytes[i]);
 }
 
-/* Over the former check and a line whose end, from `length` on, is `end`. False without memory. */
+/* Over the former check and a line whose end, from `length` on, is `end`. False with errno. */
 static bool compute(const char *former, const char *text, size_t length, const char *end,
                     char check[CHAIN_CHECK_LENGTH + 1])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool done = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
-                EVP_DigestUpdate(context, former, strlen(former)) == 1 &&
-                EVP_DigestUpdate(context, text, length) == 1 && EVP_DigestUpdate(context, end, strlen(end)) == 1 &&
-                EVP_DigestFinal_ex(context, digest, NULL) == 1;
-    EVP_MD_CTX_free(context);
+    char why[LIBRARY_WHY_ROOM];
+    if (!crypto_library_open(why)) {
+        errno = ENOPKG;
+        return false;
+    }
+    EVP_MD_CTX *context = libcrypto.digest_new();
+    bool done = context != NULL && libcrypto.digest_init(context, libcrypto.sha256(), NULL) == 1 &&
+                libcrypto.digest_update(context, former, strlen(former)) == 1 &&
+                libcrypto.digest_update(context, text, length) == 1 &&
+                libcrypto.digest_update(context, end, strlen(end)) == 1 &&
+                libcrypto.digest_final(context, digest, NULL) == 1;
+    libcrypto.digest_free(context);
     if (done)
         print_hex(check, digest);
     else

@@ -34,13 +34,14 @@ struct chain {
 
 /* Makes the end of a line: `text` is an object's `length` bytes with its last brace, which `seal` stands in place of.
  * `seal` gets CHAIN_SEAL_LENGTH bytes, a line feed and a NUL; `check` is what the chain goes on from once the line
- * stands. False without memory. */
+ * stands. False without memory or without libcrypto. */
 bool chain_seal(const struct chain *chain, const char *text, size_t length, char seal[CHAIN_SEAL_LENGTH + 2],
                 char check[CHAIN_CHECK_LENGTH + 1]);
 /* The line stands. */
 void chain_advance(struct chain *chain, const char check[CHAIN_CHECK_LENGTH + 1]);
 
-/* Follows a line (without its line feed) that somebody wrote. False without memory: nothing has changed. */
+/* Follows a line (without its line feed) that somebody wrote. False with errno (no memory, no libcrypto): nothing has
+ * changed. */
 bool chain_follow(struct chain *chain, const char *line, size_t length);
 /* Follows all lines of the file up to `end`, from the beginning. False with errno. */
 bool chain_read(struct chain *chain, int fd, off_t end);

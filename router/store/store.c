@@ -249,16 +249,21 @@ static json_t *state_of(const char *text, size_t length, const char **fault)
     return json_loadb(state, state_length, 0, NULL);
 }
 
-static void set_aside(struct store *store, const char *fault, char **warning)
+void store_set_aside(struct store *store, const char *fault, char **warning)
 {
     char name[40];
+    *warning = NULL;
+    if (store->directory == NULL)
+        return;
     for (unsigned i = 1; i <= DAMAGED_MOST; i++) {
         snprintf(name, sizeof(name), "state.json.damaged-%u", i);
         if (renameat2(store->directory_fd, "state.json", store->directory_fd, name, RENAME_NOREPLACE) == 0) {
             fault_set(
                 warning,
-                "state directory %s: state.json is damaged (%s); it was set aside as %s, and shunt starts without "
-                "a state: every plan at its first stage",
+                "state directory %s: state.json cannot be used (%s); it was set aside as %s, and shunt starts without "
+                "a state: every plan at its first stage, passthrough off unless its file or the environment has it on; "
+                "to "
+                "go on from it, stop shunt, and put a good one in its place",
                 store->directory, fault, name);
             return;
         }
@@ -267,8 +272,8 @@ static void set_aside(struct store *store, const char *fault, char **warning)
     }
     fault_set(
         warning,
-        "state directory %s: state.json is damaged (%s) and cannot be set aside: %s; shunt starts without a state and "
-        "will overwrite it",
+        "state directory %s: state.json cannot be used (%s) and cannot be set aside: %s; shunt starts without a state "
+        "and will overwrite it: stop shunt and copy it first, if it is to be kept",
         store->directory, fault, strerror(errno));
 }
 
@@ -289,7 +294,7 @@ json_t *store_load(struct store *store, char **warning)
     else
         state = state_of(text, length, &fault);
     if (state == NULL)
-        set_aside(store, fault, warning);
+        store_set_aside(store, fault, warning);
     free(text);
     if (fd >= 0)
         close(fd);

@@ -33,6 +33,10 @@ void store_close(struct store *store);
  * *warning gets a malloc'd sentence (else NULL). */
 json_t *store_load(struct store *store, char **warning);
 
+/* Sets a state.json aside that was loaded and then refused for `fault`, such as a later version's, before it is saved
+ * over. *warning gets a malloc'd sentence (NULL without a directory or memory). */
+void store_set_aside(struct store *store, const char *fault, char **warning);
+
 /*
  * Appends one audit line with one writev(2): it survives the end of this process at once, and a loss of power once a
  * state submitted later is durable. Two steps, so that a decision can be acted on before a slow disk has answered.

@@ -199,6 +199,7 @@ const REASONS = {
   decoded_too_large: 'a compressed body unfolds to more than 8 times max_body',
   too_complex: 'nested too deep, or too much work for one pair',
   no_memory: 'no memory was left for the comparison',
+  no_libxml2: 'XML that differs, and libxml2 cannot be loaded where shunt runs',
   rate: 'outside the share that is mirrored',
   method: 'the method is not among shadow.methods',
   upgrade: 'upgraded exchanges (WebSocket) are never mirrored',

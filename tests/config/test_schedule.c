@@ -72,10 +72,17 @@ static void assert_on(const struct schedule *schedule, const char *when, bool on
         fail_msg("%s: %s is %s", schedule_line(schedule, 0), when, on ? "off" : "on");
 }
 
+/* From on to off, or from off to on. */
+static bool next_change(const struct schedule *schedule, uint64_t now, uint64_t *at)
+{
+    bool on = schedule_is_on(schedule, now);
+    return schedule_next_opening(on ? NULL : schedule, on ? schedule : NULL, now, at);
+}
+
 static void assert_change(const struct schedule *schedule, const char *after, const char *wanted)
 {
     uint64_t at = 0;
-    if (!schedule_next_change(schedule, utc(after), &at))
+    if (!next_change(schedule, utc(after), &at))
         fail_msg("%s: no change after %s", schedule_line(schedule, 0), after);
     if (at != utc(wanted))
         fail_msg("%s: changes %.0f minutes from %s on and not at %s", schedule_line(schedule, 0),
@@ -90,7 +97,7 @@ static void assert_span(const struct schedule *schedule, const char *from, const
     assert_on(schedule, until, false);
     assert_false(schedule_is_on(schedule, utc(from) - 1));
     assert_true(schedule_is_on(schedule, utc(until) - 1));
-    assert_true(schedule_next_change(schedule, utc(from) - 1, &at));
+    assert_true(next_change(schedule, utc(from) - 1, &at));
     assert_true(at == utc(from));
     assert_change(schedule, from, until);
 }
@@ -217,7 +224,8 @@ static void no_schedule_is_never_on(void **state)
     uint64_t at = 0;
     (void)state;
     assert_false(schedule_is_on(NULL, utc("2026-06-15T10:00:00Z")));
-    assert_false(schedule_next_change(NULL, utc("2026-06-15T10:00:00Z"), &at));
+    assert_true(schedule_next_opening(NULL, NULL, utc("2026-06-15T10:00:00Z"), &at));
+    assert_true(at == utc("2026-06-15T10:00:00Z"));
 }
 
 static void hours_are_utc_without_a_place(void **state)
@@ -357,12 +365,57 @@ static void a_year_is_as_far_as_a_change_is_looked_for(void **state)
     uint64_t at = 7;
     (void)state;
     assert_true(schedule_is_on(always, utc("2026-03-29T01:30:00Z")));
-    assert_false(schedule_next_change(always, utc("2026-03-29T01:30:00Z"), &at));
-    assert_false(schedule_next_change(span, utc("2026-12-01T00:00:00Z"), &at));
-    assert_false(schedule_next_change(span, utc("2028-01-03T00:00:00Z"), &at));
+    assert_false(next_change(always, utc("2026-03-29T01:30:00Z"), &at));
+    assert_false(next_change(span, utc("2026-12-01T00:00:00Z"), &at));
+    assert_false(next_change(span, utc("2028-01-03T00:00:00Z"), &at));
     assert_true(at == 7);
-    assert_true(schedule_next_change(span, utc("2027-02-01T00:00:00Z"), &at));
+    assert_true(next_change(span, utc("2027-02-01T00:00:00Z"), &at));
     assert_true(at == utc("2028-01-01T00:00:00Z"));
+}
+
+static void assert_opens(const struct schedule *only, const struct schedule *freeze, const char *after,
+                         const char *wanted)
+{
+    uint64_t at = 0;
+    bool opens = schedule_next_opening(only, freeze, utc(after), &at);
+    if (opens != (wanted != NULL) || (opens && at != utc(wanted)))
+        fail_msg("after %s it opens after %.0f minutes and not at %s", after,
+                 opens ? (double)(at - utc(after)) / MINUTE : -1, wanted != NULL ? wanted : "no time");
+}
+
+static void an_opening_is_found_behind_any_number_of_others_that_are_frozen(void **state)
+{
+    static const char *const hours[] = {"Mon-Sun 09:00-12:00", "Mon-Sun 13:00-16:00",
+                                        "2027-05-20 12:15 - 2027-05-20 12:45"};
+    static const char *const frozen[] = {"Mon-Sun 08:00-12:30", "Mon-Sun 12:40-17:00", "2026-12-24 - 2026-12-26"};
+    const struct schedule *only = lines(hours, 3);
+    const struct schedule *freeze = lines(frozen, 3);
+    (void)state;
+    assert_opens(only, freeze, "2026-06-15T10:00:00Z",
+                 "2027-05-20T12:30:00Z"); /* behind some 700 hours that are frozen */
+    assert_opens(only, freeze, "2027-05-20T12:39:59Z", "2027-05-20T12:39:59Z");
+    assert_opens(only, freeze, "2027-05-20T12:40:00Z", NULL);
+    assert_opens(only, freeze, "2026-05-01T00:00:00Z", NULL); /* in more than a year */
+    assert_opens(only, NULL, "2026-06-15T12:00:00Z", "2026-06-15T13:00:00Z");
+    assert_opens(NULL, freeze, "2026-12-23T18:00:00Z", "2026-12-23T18:00:00Z");
+    assert_opens(NULL, freeze, "2026-12-24T07:00:00Z", "2026-12-27T00:00:00Z");
+}
+
+/* As many lines as a file may have, none of which ever helps. */
+static void sixty_four_lines_are_walked_for_a_year(void **state)
+{
+    struct schedule *only = NULL;
+    struct schedule *freeze = NULL;
+    (void)state;
+    for (int i = 0; i < 64; i++) {
+        const char *why = NULL;
+        char text[64];
+        (void)snprintf(text, sizeof(text), "Mon-Sun 09:%02d-15:%02d Europe/Berlin", i % 60, i % 50);
+        assert_true(schedule_add(&only, arena, text, &why));
+        (void)snprintf(text, sizeof(text), "Mon-Sun 08:%02d-16:%02d Europe/Berlin", i % 60, i % 50);
+        assert_true(schedule_add(&freeze, arena, text, &why));
+    }
+    assert_opens(only, freeze, "2026-06-15T10:00:00Z", NULL);
 }
 
 static void any_clock_value_is_answered(void **state)
@@ -373,13 +426,13 @@ static void any_clock_value_is_answered(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         (void)schedule_is_on(schedule, values[i]);
-        assert_true(schedule_next_change(schedule, values[i], &at));
+        assert_true(next_change(schedule, values[i], &at));
     }
     assert_true(schedule_is_on(schedule, 12 * UINT64_C(3600000)));  /* 1970-01-01 07:00 in New York */
     assert_false(schedule_is_on(schedule, 16 * UINT64_C(3600000))); /* 11:00 */
 }
 
-/* What schedule_next_change() finds is what a walk in steps finds, around clock changes of several kinds. */
+/* What next_change() finds is what a walk in steps finds, around clock changes of several kinds. */
 static void changes_are_those_a_walk_finds(void **state)
 {
     static const char *const texts[] = {"Mon-Thu 09:00-16:00 Europe/Berlin",    "Sat,Sun 22:30-02:15 Europe/Berlin",
@@ -398,7 +451,7 @@ static void changes_are_those_a_walk_finds(void **state)
             bool on = schedule_is_on(schedule, start);
             for (uint64_t now = start; now < start + 3 * (uint64_t)DAY; now += 5 * MINUTE) {
                 if (schedule_is_on(schedule, now) != on) {
-                    assert_true(schedule_next_change(schedule, now - 5 * MINUTE, &at));
+                    assert_true(next_change(schedule, now - 5 * MINUTE, &at));
                     if (at != now)
                         fail_msg("%s: a walk from %s finds a change after %.0f minutes, the question %.0f", texts[i],
                                  starts[j], (double)(now - start) / MINUTE, (double)(at - start) / MINUTE);
@@ -462,7 +515,7 @@ static void *ask(void *argument)
     for (uint64_t hour = 0; hour < 366 * 24; hour += 7) {
         uint64_t at = 0;
         asker->sum += schedule_is_on(asker->schedule, start + hour * HOUR);
-        if (schedule_next_change(asker->schedule, start + hour * HOUR, &at))
+        if (next_change(asker->schedule, start + hour * HOUR, &at))
             asker->sum += at / MINUTE;
     }
     return NULL;
@@ -507,6 +560,8 @@ int main(void)
         CASE(a_span_whose_ends_come_twice_is_the_longer_one),
         CASE(one_line_is_enough_and_lines_that_meet_are_one),
         CASE(a_year_is_as_far_as_a_change_is_looked_for),
+        CASE(an_opening_is_found_behind_any_number_of_others_that_are_frozen),
+        CASE(sixty_four_lines_are_walked_for_a_year),
         CASE(any_clock_value_is_answered),
         CASE(changes_are_those_a_walk_finds),
         CASE(zones_are_those_of_the_c_library),

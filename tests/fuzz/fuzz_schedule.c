@@ -26,11 +26,17 @@ static void add_lines(struct schedule **schedule, struct zones *zones, char *tex
     }
 }
 
+static bool next_change(const struct schedule *schedule, uint64_t now, uint64_t *at)
+{
+    bool on = schedule_is_on(schedule, now);
+    return schedule_next_opening(on ? NULL : schedule, on ? schedule : NULL, now, at);
+}
+
 static void ask(const struct schedule *schedule, uint64_t now)
 {
     bool on = schedule_is_on(schedule, now);
     uint64_t at = 0;
-    if (!schedule_next_change(schedule, now, &at))
+    if (schedule == NULL || !next_change(schedule, now, &at))
         return;
     assert(at > now);
     assert(schedule_is_on(schedule, at) != on);

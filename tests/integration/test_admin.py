@@ -95,7 +95,11 @@ class Door(AdminCase):
                                            ("POST", "/api/v1/passthrough", {"on": "yes"}, 400),
                                            ("POST", "/api/v1/passthrough", b"{", 400),
                                            ("POST", "/api/v1/passthrough", {"on": True, "who": "x" * 100}, 400),
-                                           ("POST", "/api/v1/explain", {"path": "no-slash"}, 400)):
+                                           ("POST", "/api/v1/explain", {"path": "no-slash"}, 400),
+                                           ("POST", "/api/v1/explain", {"path": "/a b"}, 400),
+                                           ("POST", "/api/v1/explain", {"path": "/", "method": "GE T"}, 400),
+                                           ("POST", "/api/v1/explain", {"path": "/", "headers": {"a b": "c"}}, 400),
+                                           ("POST", "/api/v1/explain", {"path": "/", "headers": [["a", "b\r\nc: d"]]}, 400)):
             reply = shunt.admin_reply(method, path, body)
             self.assertEqual(reply.status, status, (path, body))
             error = reply.json()["error"]

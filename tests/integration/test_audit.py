@@ -118,6 +118,29 @@ class Audit(Case):
         self.write(self.read().replace(b"change 2", b"change X"))
         self.damaged(shunt, len(old) + 1)
 
+    def test_a_trail_that_proves_nothing_is_not_called_good(self):
+        shunt = self.begin()
+        shunt.stop()
+        lines = self.read().splitlines()
+        self.write(b"")
+        self.assertIn("the file is new, or was emptied", shunt.ctl("audit", "verify", self.state, code=3))
+        self.assertFalse(json.loads(shunt.ctl("audit", "verify", self.state, "--json", code=3))["good"])
+        self.write(lines[-1])
+        self.assertIn("no line, but the state knows of event", shunt.ctl("audit", "verify", self.state, code=3))
+        self.write(b'{"sequence": 99}\nanything\n')
+        self.assertIn("2 lines, none with a checksum", shunt.ctl("audit", "verify", self.trail, code=3))
+
+    def test_what_is_no_file_is_not_followed(self):
+        """A pipe that nobody writes to held it up for ever."""
+        shunt = self.begin()
+        pipe = os.path.join(self.directory, "pipe")
+        os.mkfifo(pipe)
+        for path, cause in ((pipe, "it is not a file"), ("/dev/null", "it is not a file"),
+                            (os.path.join(self.directory, "nowhere"), "No such file or directory")):
+            told = shunt.ctl("audit", "verify", path, code=None)
+            self.assertEqual(told.returncode, 2, told)
+            self.assertIn(f"{path} cannot be read: {cause}; name an audit.jsonl, or the state directory", told.stderr)
+
     def test_a_new_file_begins_a_new_chain(self):
         shunt = self.begin()
         shunt.stop()

@@ -281,6 +281,7 @@ class Compare(Offline):
         path = self.write("shunt.yaml", text)
         requests = self.orders(100)
         self.assertIn("say which of the 2 routes", self.compare(requests, "--config", path, code=2).stderr)
+        self.assertRegex(self.compare(requests, "--config", path, code=2).stderr, "; routes are: .+, ")
         self.assertIn("no route \"nope\"", self.compare(requests, "--config", path, "--route", "nope", code=2).stderr)
         done = self.compare(requests, "--config", path, "--route", "all", "--limit", "5%", "--json")
         route = json.loads(done.stdout)["routes"][0]
@@ -383,7 +384,7 @@ class Compare(Offline):
                                     (["--legacy", self.legacy.url, "--new", self.new.url, "--requests", self.directory],
                                      "cannot be read: Is a directory"),
                                     (["--legacy", self.legacy.url, "--new", self.new.url, "--requests", requests,
-                                      "--concurrency", "1000"], "at most 256")):
+                                      "--concurrency", "1000"], "is not a number from 1 to 256")):
             self.assertIn(sentence, self.run_ctl("compare", *arguments, code=2).stderr)
         self.assertEqual(self.legacy.requests, [])
 

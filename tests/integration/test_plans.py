@@ -7,8 +7,10 @@ short, and what is awaited is always a condition.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
@@ -444,6 +446,26 @@ class Holds(PlanCase):
         self.assertNotIn("rolled_back", [e["to"]["phase"] for e in self.history("asks") if e["to"]])
 
 
+class Stopped(PlanCase):
+    def test_time_in_which_the_process_was_stopped_is_no_hold(self):
+        """Whatever the machine's speed: the hold grows by no more than the time in which the process was not stopped. What
+        ran just before the first look and was not yet counted is far below the second that is allowed for it."""
+        self.begin(traffic=False, naps=[HANDS, "promotion: auto"])
+        held_ms = lambda: self.route("naps")["hold"]["elapsed_ms"]
+        state = lambda: open(f"/proc/{self.it.process.pid}/stat").read().rpartition(")")[2].split()[0]
+        wait_until(lambda: held_ms() > 0, "a hold that counts")
+        began, held = time.monotonic(), held_ms()
+        self.it.signal(signal.SIGSTOP)
+        wait_until(lambda: state() == "T", "the process to be stopped")
+        stopped = time.monotonic()
+        time.sleep(4)  # what is measured
+        asleep = time.monotonic() - stopped
+        self.it.signal(signal.SIGCONT)
+        wait_until(lambda: held_ms() > held, "a hold that goes on")
+        grown, passed = (held_ms() - held) / 1000, time.monotonic() - began
+        self.assertLess(grown, passed - asleep + 1)
+
+
 class Blame(PlanCase):
     """Whose errors count, and against whom."""
 
@@ -478,6 +500,34 @@ class Blame(PlanCase):
             self.new[name].tell("status 500")
         self.breaker_is("watched", "open")
         self.wait_where("gated", "rolled_back")
+
+    def test_one_slow_client_does_not_fail_a_plan_and_all_of_them_do(self):
+        gates = "gates: { min_requests: 40, error_rate_increase: off, p95_increase: 200%, mismatch_rate: off, min_distinct_keys: 5, confidence: 99% }"
+        self.begin(slow=["stages: [ { name: a, percent: 50, hold: 1h }, { name: b, percent: 100 } ]", "promotion: auto", gates])
+        self.flow("slow", rate=200)
+        self.wait_gate("slow", "p95_increase", "pass")
+        self.flow("slow", connections=4, rate=100, users=None, field=self.client_of_new("slow"), path="/delay/60")
+        self.wait_gate("slow", "p95_increase", "undecided", "but only by a few clients that are slow on new: without them it does not fail")
+        self.assertIn("only by a few clients", self.route("slow")["why_not"])
+        self.assertEqual(self.where("slow"), ("running", "a", 50))
+        self.assertEqual(self.history("slow", *WORST), [])
+        self.new["slow"].tell("delay 60")
+        self.wait_where("slow", "rolled_back")
+        self.assertIn("gate p95_increase failed", self.history("slow", "rollback")[0]["why"])
+
+    def test_differences_of_one_client_do_not_fail_a_plan_and_those_of_all_do(self):
+        gates = "gates: { min_requests: 40, error_rate_increase: off, p95_increase: off, mismatch_rate: 10%, min_distinct_keys: 3, confidence: 99% }"
+        self.begin(differ=["stages: [ { name: a, percent: 50, shadow: 100, hold: 1h }, { name: b, percent: 100 } ]", "promotion: auto",
+                           gates, 'shadow: { compare: { ignore: [ "header:x-backend" ] } }'])
+        self.flow("differ", rate=100, path="/bytes/16")
+        self.flow("differ", connections=2, rate=100, users=None, field="X-User-Id: odd", path="/odd")  # names its backend
+        self.wait_gate("differ", "mismatch_rate", "undecided", "but all of these come from 1 client and 1 path")
+        self.assertEqual(self.where("differ"), ("running", "a", 50))
+        self.assertEqual(self.history("differ", *WORST), [])
+        for number in (2, 3):
+            self.flow("differ", connections=1, rate=50, path=f"/odd/{number}")
+        self.wait_where("differ", "rolled_back")
+        self.assertIn("gate mismatch_rate failed", self.history("differ", "rollback")[0]["why"])
 
     def test_errors_are_what_the_file_says(self):
         keys = ["errors: [ 429 ]", HANDS, "promotion: manual", f"breaker: {{ {BREAKER} }}"]

@@ -522,7 +522,7 @@ class Deciding(Case):
         self.assertRegex(near, r": undecided\n$")
         done = shunt.ctl("verdict", "order", code=None)
         self.assertEqual((done.returncode, done.stdout), (2, ""))
-        self.assertIn('there is no route "order"; routes are: orders', done.stderr)
+        self.assertIn('there is no route "order"; did you mean orders? routes are: orders', done.stderr)
 
 
 if __name__ == "__main__":

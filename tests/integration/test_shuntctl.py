@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from harness import DEADLINE, Case, config, environment, main, wait_until
+from harness import BUILD, DEADLINE, Case, config, environment, main, wait_until
 
 ROUTES = """\
 freeze: 2020-01-01 00:00 - 2099-01-01 00:00 Europe/Berlin
@@ -70,6 +70,40 @@ class Relay:
                     self.answered += 1
             except OSError:
                 self.refused += 1
+
+    def stop(self):
+        self.listener.close()
+
+
+class Stranger:
+    """Something that listens where shunt was expected, and has one answer to all questions."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    @classmethod
+    def of(cls, body, kind="application/json", status="200 OK"):
+        body = body.encode()
+        return cls(f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            with client:
+                asked = b""
+                while b"\r\n\r\n" not in asked:
+                    asked += client.recv(65536)
+                head, _, body = asked.partition(b"\r\n\r\n")
+                length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+                while len(body) < length:
+                    body += client.recv(65536)
+                client.sendall(self.answer)
 
     def stop(self):
         self.listener.close()
@@ -299,6 +333,125 @@ class Past(PlanCase):
             self.assertIn("Examples:", shunt.ctl(command, "--help"))
 
 
+class Slips(PlanCase):
+    """What people type by mistake is told with what there is instead."""
+
+    def test_a_near_name_of_a_route_is_told(self):
+        shunt = self.begin()
+        for arguments in (("plan", "plannr"), ("pause", "plannr"), ("history", "plannr"), ("report", "plannr")):
+            told = shunt.ctl(*arguments, code=None)
+            self.assertEqual(told.returncode, 1, arguments)
+            self.assertIn('there is no route "plannr"; did you mean planner? routes are: planner, executor, rest', told.stderr)
+        told = shunt.ctl("plan", "xyzzy", code=None)
+        self.assertIn('there is no route "xyzzy"; routes are: planner', told.stderr)
+
+    def test_a_name_that_is_no_text_is_a_name_that_is_not_there(self):
+        """Its bytes stood in the answer as they were, which was then no JSON: 500 without a word."""
+        shunt = self.begin()
+        for path in ("/api/v1/routes/%FF", "/api/v1/history?route=%FF", "/api/v1/verdict?route=%FF", "/api/v1/report?route=%FF"):
+            reply = shunt.admin_reply("GET", path)
+            self.assertEqual((reply.status, reply.json()["error"]["code"]), (404, "no_such_route"), path)
+        self.refused(shunt, "/api/v1/routes/planner/start", {"x" * 63 + "\u00e4": 1}, 400, "bad_body")
+        told = shunt.ctl("plan", "a\x1b[31mb", code=None)
+        self.assertEqual(told.returncode, 1)
+        self.assertIn('there is no route "a?[31mb"', told.stderr)
+
+    def test_gates_of_a_route_that_is_not_there_have_not_failed(self):
+        shunt = self.begin(token="s3cret-token")
+        self.assertEqual(shunt.ctl("gates", "nowhere", code=None).returncode, 2)
+        self.assertEqual(shunt.ctl("gates", "planner", env={"SHUNT_TOKEN": "x"}, code=None).returncode, 2)
+
+    def test_numbers_and_words_out_of_range_name_their_range(self):
+        shunt = self.begin()
+        for arguments, said in ((("set-percent", "rest", "101"), "expected 0 to 100 with up to two decimals"),
+                                (("set-percent", "rest", "-1"), '"-1" is not a percentage; expected 0 to 100'),
+                                (("set-percent", "rest", "12.345"), '"12.345" is not a percentage'),
+                                (("set-percent", "rest", "nan"), '"nan" is not a percentage'),
+                                (("history", "--limit", "10001"), '"10001" is not a number from 1 to 10000'),
+                                (("report", "--samples", "101"), '"101" is not a number from 1 to 100'),
+                                (("plan", ""), "argument 1 is empty; expected `shuntctl plan [ROUTE]`"),
+                                (("set-percent", "rest", ""), "argument 2 is empty"),
+                                (("pause", "rest", "-m", b"\xff"), "--who or --reason is not UTF-8 text"),
+                                (("report", "rest", "-m", "why"), "go with --reset only")):
+            told = shunt.ctl(*arguments, code=None)
+            self.assertEqual(told.returncode, 2, (arguments, told))
+            self.assertIn(said, told.stderr)
+        self.assertEqual(shunt.route("rest")["percent"], 25)
+
+    def test_what_has_been_started_is_not_told_that_nothing_has_to_be_done(self):
+        shunt = self.begin()
+        shunt.ctl("freeze", "executor")
+        error = self.refused(shunt, "/api/v1/routes/executor/start", {}, 409, "already_so")
+        self.assertIn("resume it", error["message"])
+        self.assertEqual(error["remedy"], "there is nothing to start")
+
+    def test_a_report_that_is_reset_is_signed(self):
+        shunt = self.begin()
+        shunt.ctl("report", "--reset", "executor", "--who", "anna", "-m", "totals corrected")
+        line = [e for e in shunt.audit() if e["what"] == "report_forgotten"][0]
+        self.assertEqual((line["who"], line["why"]), ("operator:anna", "totals corrected"))
+
+    def test_a_misspelt_question_is_not_the_question_for_all(self):
+        shunt = self.begin()
+        for path, known in (("/api/v1/history?rout=planner", "route, limit, since_ms"), ("/api/v1/audit?n=5", "limit")):
+            reply = shunt.admin_reply("GET", path)
+            self.assertEqual((reply.status, reply.json()["error"]["code"]), (400, "bad_query"), path)
+            self.assertEqual(reply.json()["error"]["remedy"], f"parameters are {known}")
+
+    def test_a_verb_that_is_not_there_is_told_with_those_that_are(self):
+        shunt = self.begin()
+        error = self.refused(shunt, "/api/v1/routes/planner/paus", {}, 404, "no_such_path")
+        self.assertTrue(error["remedy"].startswith("did you mean pause? verbs of a route are: start, promote, "), error)
+        self.assertEqual(self.refused(shunt, "/api/v1/route", {}, 404, "no_such_path")["remedy"], "GET / lists the endpoints")
+
+    def test_output_that_is_lost_is_told_and_the_verdict_stays(self):
+        shunt = self.begin()
+        command = [os.path.join(shunt.build, "shuntctl"), "--admin", f"{shunt.admin[0]}:{shunt.admin[1]}"]
+        for arguments, code in ((("status",), 1), (("plan", "--json"), 1), (("gates",), 3), (("watch", "--count", "1"), 1)):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run(command + list(arguments), stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=DEADLINE, env=environment(), check=False)
+            self.assertEqual(done.returncode, code, (arguments, done.stderr))
+            self.assertEqual(done.stderr.count("standard output cannot be written: "), 1, (arguments, done.stderr))
+
+
+class Elsewhere(PlanCase):
+    """Another program at the admin address: no script may take its answer for a pass."""
+
+    QUESTIONS = (("gates",), ("gates", "x"), ("promote", "x"), ("plan",), ("plan", "x"), ("status",), ("status", "x"), ("history",),
+                 ("audit",), ("routes",), ("config",), ("report",), ("report", "--reset"), ("verdict", "x"), ("passthrough", "status"),
+                 ("passthrough", "off"), ("reload",), ("explain", "GET", "/"), ("watch", "--count", "1"),
+                 ("status", "--wait", "healthy", "x"))
+
+    def ask(self, stranger, *arguments):
+        self.addCleanup(stranger.stop)
+        command = [os.path.join(BUILD, "shuntctl"), "--admin", stranger.address, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, env=environment(), check=False)
+
+    def test_json_of_another_program_is_no_answer(self):
+        for body in ("{}", "[]", '{"status": "ok"}'):
+            for arguments in self.QUESTIONS:
+                done = self.ask(Stranger.of(body), *arguments)
+                self.assertEqual((done.returncode, done.stdout), (4, ""), (body, arguments, done))
+                self.assertIn("not like shunt; is admin.address right? (--admin)", done.stderr)
+
+    def test_what_it_says_does_not_speak_to_the_terminal(self):
+        body = json.dumps({"error": {"code": "x", "message": "\x1b[31mred", "remedy": "r\x07", "errors": ["\x1b]0;title"]}})
+        done = self.ask(Stranger.of(body, status="409 Conflict"), "pause", "x")
+        self.assertEqual((done.returncode, done.stderr), (1, "shuntctl: ?[31mred; r?\n  ?]0;title\n"))
+
+    def test_a_lost_answer_to_a_change_may_have_been_one(self):
+        for answer in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"):
+            done = self.ask(Stranger(answer), "promote", "x")
+            self.assertEqual(done.returncode, 4, done)
+            self.assertIn("it may have been done all the same: see `shuntctl history`", done.stderr)
+            self.assertNotIn("may have been done", self.ask(Stranger(answer), "plan", "x").stderr)
+
+    def test_a_verdict_of_a_later_shunt_is_no_pass(self):
+        route = {"name": "x", "phase": "running", "gates": {"verdict": "perhaps", "gates": []}}
+        self.assertEqual(self.ask(Stranger.of(json.dumps(route)), "gates", "x").returncode, 3)
+
+
 class Waiting(PlanCase):
     def test_it_ends_when_the_stage_is_reached_or_passed(self):
         shunt = self.begin()
@@ -320,7 +473,7 @@ class Waiting(PlanCase):
         self.assert_ends(waiters.pop(), 0)
         shunt.ctl("rollback", "executor", "-m", "wrong totals")
         for waiter in waiters:
-            self.assert_ends(waiter, 1, "any more unless a person steps in: the plan is rolled back")
+            self.assert_ends(waiter, 1, "any more unless a person steps in: the plan is rolled back until a person resumes it: rollback by ")
         self.assert_ends(fallen, 0)
 
     def test_phases_and_breaker(self):

@@ -1,5 +1,8 @@
 """Stages: advanced by hand or after their hold with passing gates, held back by gates, remembered over restarts, and audited."""
 
+import ctypes
+import ctypes.util
+import json
 import os
 import time
 
@@ -143,6 +146,34 @@ class ByHand(StageCase):
             shunt.signal(15)
             self.assertEqual(shunt.wait_exit(), 0)
         self.assertTrue([name for name in os.listdir(self.state) if "damaged" in name])
+
+    def test_a_state_of_a_later_version_is_kept_and_told(self):
+        """After a step back to an older shunt: the next save must not be the end of the newer one's state."""
+        shunt = self.begin(HANDS)
+        shunt.verb("plan", "promote", {"force": True})
+        shunt.passthrough(True)
+        shunt.stop()
+        path = os.path.join(self.state, "state.json")
+        with open(path, encoding="utf-8") as f:
+            state = json.load(f)["state"]
+        state["version"] = 99
+        text = json.dumps(state, separators=(",", ":")).encode()
+        xxhash = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
+        xxhash.XXH3_64bits.restype = ctypes.c_uint64
+        xxhash.XXH3_64bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+        whole = b'{"format":1,"xxh3":"%016x","state":%s}\n' % (xxhash.XXH3_64bits(text, len(text)), text)
+        with open(path, "wb") as f:
+            f.write(whole)
+        shunt.start()
+        self.assertEqual(self.where(shunt), ("running", "shadow", 0))
+        told = shunt.find_events("state_damaged")
+        self.assertEqual(len(told), 1, told)
+        self.assertIn("version: 99 is of a later shunt, expected 1 to 2", told[0]["error"])
+        self.assertIn("it was set aside as state.json.damaged-1", told[0]["error"])
+        self.assertIn("passthrough off unless its file or the environment has it on", told[0]["error"])
+        self.assertFalse(shunt.status()["passthrough"])
+        with open(path + ".damaged-1", "rb") as f:
+            self.assertEqual(f.read(), whole)
 
     def test_two_processes_do_not_share_a_state_directory(self):
         self.begin(HANDS)

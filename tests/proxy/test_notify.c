@@ -17,13 +17,14 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
-
 #include "config/events.h"
+#include "proxy/curl_library.h"
 #include "proxy/log.h"
 #include "proxy/notify_sentence.h"
 
@@ -219,7 +220,8 @@ static int set_up(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
     f->server = server_new();
     f->other = server_new();
-    f->limits = (struct notify_limits){.queue = 10, .first_retry_ms = 1, .most_retry_ms = 8, .give_up_ms = 3600000};
+    f->limits = (struct notify_limits){
+        .queue = 10, .first_retry_ms = 1, .most_retry_ms = 8, .give_up_ms = 3600000, .questions = 100};
     f->log_file = tmpfile();
     f->log = log_start(fileno(f->log_file));
     f->notify = notify_new(f->log, &f->limits);
@@ -281,15 +283,20 @@ static void take_targets(struct fixture *f, const char *format, ...)
     free(targets);
 }
 
-static void tell(struct fixture *f, uint64_t sequence, const char *what)
+static void tell_of(struct fixture *f, const char *route, uint64_t sequence, const char *what)
 {
     const struct router_event event = {.sequence = sequence,
                                        .at_ms = 1700000000123,
-                                       .route = "orders",
+                                       .route = route,
                                        .what = what,
                                        .who = "operator:ada",
                                        .why = "quiet night"};
     notify_event(f->notify, &event);
+}
+
+static void tell(struct fixture *f, uint64_t sequence, const char *what)
+{
+    tell_of(f, "orders", sequence, what);
 }
 
 struct wanted_stats {
@@ -704,6 +711,144 @@ static void a_webhook_that_nobody_hears_is_no_go(void **state)
     assert_null(strstr(answer.sentence, "secret-path"));
 }
 
+/* ---- answers that are made to be a burden ---- */
+
+enum {
+    LONG = 200 * 1000
+};
+
+/* malloc'd: `head`, then `line` again and again. */
+static char *long_answer(const char *head, const char *line)
+{
+    char *text = malloc(strlen(head) + LONG + 256);
+    char *at = stpcpy(text, head);
+    for (size_t length = 0; length < LONG; length += strlen(line))
+        at = stpcpy(at, line);
+    return text;
+}
+
+static void a_body_without_end_is_broken_off_and_its_status_counts(void **state)
+{
+    struct fixture *f = *state;
+    char url[64];
+    char *answer = long_answer("200 OK\r\nContent-Length: 999999999\r\n\r\n", "and so on, ");
+    ANSWERS(f->server, answer);
+    take_targets(f, "{ url: \"http://127.0.0.1:%u/\", timeout: 1m }", f->server->port);
+    tell(f, 1, "promote");
+    AWAIT(STATS(0).delivered == 1);
+    assert_int_equal(STATS(0).retries, 0);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/", f->server->port);
+    const struct config_gate_webhook webhook = {.url = url, .interval_ms = 3600000, .timeout_ms = 3600000};
+    AWAIT(ask(f, &webhook, "s").what == APPROVAL_GO);
+    ANSWERS(f->server, "200 OK");
+    free(answer);
+}
+
+static void a_head_without_end_is_no_answer(void **state)
+{
+    struct fixture *f = *state;
+    char *answer = long_answer("200 OK\r\n", "X-And-So: on\r\n");
+    strcat(answer, "\r\n\r\n");
+    ANSWERS(f->server, answer, "200 OK\r\nContent-Length: 0");
+    take_targets(f, "{ url: \"http://127.0.0.1:%u/\", timeout: 1m }", f->server->port);
+    tell(f, 1, "promote");
+    AWAIT(STATS(0).delivered == 1);
+    assert_int_equal(STATS(0).retries, 1);
+    assert_true(log_says(f, "\"error\":\"the head of the answer is too long\""));
+    ANSWERS(f->server, "200 OK");
+    free(answer);
+}
+
+/* ---- no descriptors ---- */
+
+static void without_descriptors_it_says_so_and_begins_later(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit limit, least;
+    char why[LIBRARY_WHY_ROOM];
+    assert_true(curl_library_open(why)); /* not now: it would need one, too */
+    char *text = read_log(f);
+    free(text);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int next = dup(0); /* the lowest that is free */
+    assert_true(next > 0);
+    close(next);
+    least = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &least), 0);
+    take_targets(f, "{ url: \"http://127.0.0.1:%u/\" }", f->server->port);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_true(log_says(f, "\"error\":\"libcurl: no descriptors to be woken by\""));
+    tell(f, 1, "promote");
+    AWAIT(STATS(0).delivered == 1);
+}
+
+/* ---- whose turn it is ---- */
+
+static void a_stage_that_begins_again_asks_again(void **state)
+{
+    struct fixture *f = *state;
+    char url[64];
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/", f->server->port);
+    const struct config_gate_webhook webhook = {.url = url, .interval_ms = 3600000, .timeout_ms = 3600000};
+    AWAIT(ask(f, &webhook, "s").what == APPROVAL_GO);
+    tell_of(f, "orders read", 1, "waiting_for_promote"); /* the stage goes on */
+    tell_of(f, "orders", 2, "resume");                   /* another route's */
+    assert_int_equal(ask(f, &webhook, "s").what, APPROVAL_GO);
+    ANSWERS(f->server, "423 Locked");
+    tell_of(f, "orders read", 3, "resume");
+    assert_int_not_equal(ask(f, &webhook, "s").what, APPROVAL_GO);
+    AWAIT(ask(f, &webhook, "s").what == APPROVAL_HOLD);
+    assert_int_equal(request_count(f->server), 2);
+}
+
+/* What is under way was asked for the time before; it may take an hour. */
+static void a_stage_that_begins_again_does_not_wait_for_an_old_question(void **state)
+{
+    struct fixture *f = *state;
+    char url[64];
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/", f->server->port);
+    const struct config_gate_webhook webhook = {.url = url, .interval_ms = 3600000, .timeout_ms = 3600000};
+    ANSWERS(f->server, NULL, "200 OK\r\nContent-Length: 0");
+    AWAIT(ask(f, &webhook, "s").what == APPROVAL_WAITING && request_count(f->server) == 1);
+    tell_of(f, "orders read", 1, "restart");
+    AWAIT(ask(f, &webhook, "s").what == APPROVAL_GO);
+    assert_int_equal(request_count(f->server), 2);
+}
+
+static void only_so_many_questions_are_under_way(void **state)
+{
+    struct fixture *f = *state;
+    char hung[64], url[64];
+    f->limits.questions = 1;
+    ANSWERS(f->server, NULL);
+    snprintf(hung, sizeof(hung), "http://127.0.0.1:%u/", f->server->port);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/", f->other->port);
+    const struct config_gate_webhook first = {.url = hung, .interval_ms = 3600000, .timeout_ms = 3600000};
+    const struct config_gate_webhook second = {.url = url, .interval_ms = 3600000, .timeout_ms = 3600000};
+    take_targets(f, "{ url: \"http://127.0.0.1:%u/told\" }", f->other->port);
+    AWAIT(ask(f, &first, "s").what == APPROVAL_WAITING && request_count(f->server) == 1);
+    for (uint64_t i = 1; i <= 3; i++) { /* targets do not wait, and each of these is a round of the thread */
+        ask(f, &second, "s");
+        tell(f, i, "promote_was_offered");
+        AWAIT(STATS(0).delivered == i);
+    }
+    assert_int_equal(request_count(f->other), 3);
+}
+
+static void everybody_has_a_turn(void **state)
+{
+    struct fixture *f = *state;
+    char hung[64], url[64];
+    f->limits.questions = 1;
+    ANSWERS(f->server, NULL);
+    snprintf(hung, sizeof(hung), "http://127.0.0.1:%u/", f->server->port);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/", f->other->port);
+    const struct config_gate_webhook always = {.url = hung, .interval_ms = 1, .timeout_ms = 10};
+    const struct config_gate_webhook patient = {.url = url, .interval_ms = 3600000, .timeout_ms = 3600000};
+    AWAIT(ask(f, &always, "s").what == APPROVAL_HOLD);
+    AWAIT((ask(f, &always, "s"), ask(f, &patient, "s").what == APPROVAL_GO));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -727,12 +872,17 @@ int main(void)
         CASE(a_webhook_is_asked_every_interval_and_may_change_its_mind),
         CASE(an_old_go_does_not_count),
         CASE(a_webhook_that_nobody_hears_is_no_go),
+        CASE(a_body_without_end_is_broken_off_and_its_status_counts),
+        CASE(a_head_without_end_is_no_answer),
+        CASE(without_descriptors_it_says_so_and_begins_later),
+        CASE(a_stage_that_begins_again_asks_again),
+        CASE(a_stage_that_begins_again_does_not_wait_for_an_old_question),
+        CASE(only_so_many_questions_are_under_way),
+        CASE(everybody_has_a_turn),
     };
+    signal(SIGPIPE, SIG_IGN); /* the server's, when an answer is broken off */
     static const char *const proxies[] = {"http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"};
     for (size_t i = 0; i < sizeof(proxies) / sizeof(proxies[0]); i++)
         unsetenv(proxies[i]);
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    curl_global_cleanup();
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

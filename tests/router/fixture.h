@@ -1,6 +1,6 @@
 /*
  * What the router's tests share: a router on a YAML file given as text, a clock in hand, requests made of a few words,
- * and the events that came out. Header only, as each test program is one file.
+ * the events that came out, and a restart. Header only, as each test program is one file.
  */
 #ifndef SHUNT_TESTS_ROUTER_FIXTURE_H
 #define SHUNT_TESTS_ROUTER_FIXTURE_H
@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "router/router.h"
+#include "router/sketch.h"
 #include "router/text.h"
 
 #define UNUSED_OK __attribute__((unused))
@@ -42,6 +43,7 @@ struct fixture {
     char why[FIXTURE_EVENTS][320];
     uint64_t last_sequence;
     struct comparison_totals pairs;
+    struct marks pair_marks;         /* since they were taken */
     struct approval_answer approval; /* of every webhook */
     uint32_t asked;                  /* how often it was asked for */
     uint64_t random;
@@ -73,6 +75,13 @@ UNUSED_OK static void fixture_comparisons(void *context, const char *route, stru
     struct fixture *f = context;
     (void)route;
     *totals = f->pairs;
+}
+
+UNUSED_OK static void fixture_comparison_marks(void *context, const char *route, struct marks *marks)
+{
+    struct fixture *f = context;
+    (void)route;
+    marks_take(marks, &f->pair_marks);
 }
 
 UNUSED_OK static void fixture_approval(void *context, const char *route, const char *stage,
@@ -150,6 +159,7 @@ UNUSED_OK static struct fixture *fixture_empty(uint32_t workers)
         .context = f,
         .on_event = fixture_on_event,
         .comparisons = fixture_comparisons,
+        .comparison_marks = fixture_comparison_marks,
         .approval = fixture_approval,
         .config_released = fixture_config_released,
     };
@@ -193,6 +203,14 @@ UNUSED_OK static void fixture_skip(struct fixture *f, uint64_t ms)
     f->wall_ms += ms;
     if (router_tick(f->router, f->now_ms, f->wall_ms))
         fixture_publish(f);
+}
+
+/* Time passes, and the process does not run; control notices before it ticks. */
+UNUSED_OK static void fixture_sleep(struct fixture *f, uint64_t ms)
+{
+    f->now_ms += ms;
+    f->wall_ms += ms;
+    router_slept(f->router, f->now_ms);
 }
 
 /* ---- requests ---- */
@@ -257,6 +275,18 @@ UNUSED_OK static struct decision drive(struct fixture *f, uint32_t worker, uint6
     return decision;
 }
 
+/* So many users, each anew, over all workers; legacy answers 200. */
+UNUSED_OK static void traffic(struct fixture *f, uint32_t count, uint16_t new_status)
+{
+    static uint64_t user;
+    for (uint32_t i = 0; i < count; i++) {
+        user++;
+        (void)drive(f, (uint32_t)(user % f->workers), user, 200, new_status, 1000);
+    }
+}
+
+/* ---- verbs ---- */
+
 UNUSED_OK static int command(struct fixture *f, enum router_verb verb, const char *route)
 {
     const char *why = NULL;
@@ -288,6 +318,8 @@ UNUSED_OK static int command_force(struct fixture *f, const char *route)
     return result;
 }
 
+/* ---- what is there ---- */
+
 struct found_state {
     const char *name;
     struct router_route_state state;
@@ -311,6 +343,49 @@ UNUSED_OK static struct router_route_state state_of(const struct fixture *f, con
     router_each(f->router, find_state, &wanted);
     assert_true(wanted.found);
     return wanted.state;
+}
+
+/* The route of that place in the file; new reference. */
+UNUSED_OK static json_t *route_status(const struct fixture *f, size_t index)
+{
+    json_t *status = router_status(f->router, f->now_ms, f->wall_ms);
+    json_t *route = json_incref(json_array_get(json_object_get(status, "routes"), index));
+    json_decref(status);
+    return route;
+}
+
+UNUSED_OK static void assert_why_not(const struct fixture *f, size_t index, const char *expected)
+{
+    json_t *route = route_status(f, index);
+    const char *why = json_string_value(json_object_get(route, "why_not"));
+    if (why == NULL || strstr(why, expected) == NULL)
+        fail_msg("why_not is \"%s\", expected \"%s\"", why != NULL ? why : "null", expected);
+    json_decref(route);
+}
+
+/* ---- a restart ---- */
+
+UNUSED_OK static json_t *fixture_save(const struct fixture *f)
+{
+    json_t *state = router_save(f->router, f->now_ms, f->wall_ms);
+    assert_non_null(state);
+    return state;
+}
+
+/* Another process takes `state` (borrowed) up: its monotonic clock starts anew, the wall clock went on by `away_ms`. */
+UNUSED_OK static struct fixture *restarted(const struct fixture *before, const json_t *state, uint64_t away_ms,
+                                           const char *yaml)
+{
+    struct fixture *f = fixture_empty(before->workers);
+    char *why = NULL;
+    f->now_ms = 100000;
+    f->wall_ms = before->wall_ms + away_ms;
+    if (!router_restore(f->router, state, f->now_ms, f->wall_ms, &why))
+        fail_msg("%s", why);
+    assert_null(why);
+    f->last_sequence = (uint64_t)json_integer_value(json_object_get(state, "sequence"));
+    fixture_configure(f, yaml);
+    return f;
 }
 
 #endif

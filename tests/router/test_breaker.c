@@ -776,6 +776,51 @@ static void a_trip_during_the_ramp_is_one_more_in_a_row(void **state)
     fixture_free(f);
 }
 
+static void time_asleep_is_no_step_of_the_way_back(void **state)
+{
+    (void)state;
+    struct fixture *f = half_open(1, ROUTE(RAMPED "10s"));
+    recover(f);
+    fixture_wait(f, 2500);
+    assert_int_equal(share_of(f), 1500);
+    fixture_sleep(f, 3600000);
+    fixture_wait(f, 250);
+    assert_int_equal(share_of(f), 1500);
+    assert_int_equal(state_of(f, "orders").trips, 1); /* nor is it an hour without a trip */
+    fixture_wait(f, 7250);
+    assert_int_equal(share_of(f), 5000);
+    fixture_wait(f, 10 * 60000);
+    assert_int_equal(state_of(f, "orders").trips, 0);
+    fixture_free(f);
+}
+
+static void a_cooldown_passes_in_sleep(void **state)
+{
+    (void)state;
+    struct fixture *f = half_open(1, ROUTE(RAMPED "10s"));
+    recover(f);
+    trip(f);
+    assert_int_equal(breaker_of(f), BREAKER_OPEN);
+    fixture_sleep(f, 3600000);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(breaker_of(f), BREAKER_HALF_OPEN);
+    fixture_free(f);
+}
+
+/* A person closed it after the last tick, and before anybody noticed the sleep. */
+static void no_breaker_closes_in_the_future(void **state)
+{
+    (void)state;
+    const struct config_breaker limits = {.enabled = true, .window_ms = 60000, .ramp_ms = 10000};
+    struct breaker breaker = {0};
+    breaker_reset(&breaker, "closed", 5000);
+    breaker_slept(&breaker, 4000, 5500);
+    breaker_slept(&breaker, 0, 5500);
+    assert_int_equal(breaker.since_ms, 5500);
+    assert_int_equal(breaker_share(&breaker, &limits, 2500, 5500), 2500);
+    breaker_done(&breaker);
+}
+
 static void a_ramp_goes_on_after_a_restart(void **state)
 {
     (void)state;
@@ -973,6 +1018,9 @@ int main(void)
         cmocka_unit_test(a_trial_that_fails_with_legacy_is_no_trip),
         cmocka_unit_test(the_share_grows_back_in_ten_steps),
         cmocka_unit_test(a_trip_during_the_ramp_is_one_more_in_a_row),
+        cmocka_unit_test(time_asleep_is_no_step_of_the_way_back),
+        cmocka_unit_test(a_cooldown_passes_in_sleep),
+        cmocka_unit_test(no_breaker_closes_in_the_future),
         cmocka_unit_test(a_ramp_goes_on_after_a_restart),
         cmocka_unit_test(cooldowns_are_up_to_a_fifth_longer_by_chance),
         cmocka_unit_test(health_never_opens_it),

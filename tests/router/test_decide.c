@@ -519,10 +519,17 @@ static void slow_exchanges_are_counted_on_both_sides(void **state)
     fixture_free(f);
 }
 
-static void take_marks(struct fixture *f, uint32_t route, struct marks *marks)
+static void take_all_marks(struct fixture *f, uint32_t route, struct marks marks[SIDES])
 {
-    memset(marks, 0, sizeof(*marks));
+    memset(marks, 0, SIDES * sizeof(*marks));
     tally_take_marks(f->view->routes[route].tally, marks);
+}
+
+static void take_marks(struct fixture *f, uint32_t route, struct marks *of_new)
+{
+    struct marks marks[SIDES];
+    take_all_marks(f, route, marks);
+    *of_new = marks[SIDE_NEW];
 }
 
 static void new_leaves_marks_of_clients_and_paths(void **state)
@@ -552,6 +559,69 @@ static void new_leaves_marks_of_clients_and_paths(void **state)
     assert_int_equal(sketch_count(&marks.slow_paths), 2);
     take_marks(f, 0, &marks);
     assert_int_equal(sketch_count(&marks.keys), 0); /* each is taken once */
+    fixture_free(f);
+}
+
+static uint64_t count_part(const struct crowd *crowd, uint32_t part)
+{
+    uint64_t count = 0;
+    for (uint32_t b = 0; b < CROWD_BUCKETS; b++)
+        count += crowd->count[part][b];
+    return count;
+}
+
+#define STAGED                                                                                                         \
+    YAML_HEAD "  - name: orders\n    match: { path: /orders/** }\n    sticky: [ { header: X-User-Id } ]\n"             \
+              "    stages: [ { percent: 50 } ]\n"
+
+/* Each side has its own; nobody asks who was slow on legacy, or who was served in passthrough. */
+static void legacy_leaves_marks_of_its_own(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(2, STAGED);
+    struct marks marks[SIDES];
+    uint64_t on_legacy = 0;
+    tally_watch_slow(f->view->routes[0].tally, 0);
+    for (uint64_t user = 0; on_legacy < 8; user++)
+        on_legacy += drive(f, (uint32_t)(user % 2), user, on_legacy < 3 ? 503 : 200, 200, 1000).side == SIDE_LEGACY;
+    take_all_marks(f, 0, marks);
+    assert_int_equal(sketch_count(&marks[SIDE_LEGACY].keys), 8);
+    assert_int_equal(sketch_count(&marks[SIDE_LEGACY].paths), 1);
+    assert_int_equal(sketch_count(&marks[SIDE_LEGACY].error_keys), 3);
+    assert_int_equal(sketch_count(&marks[SIDE_LEGACY].error_paths), 1);
+    assert_int_equal(sketch_count(&marks[SIDE_LEGACY].slow_keys), 0);
+    assert_int_equal(sketch_count(&marks[SIDE_NEW].error_keys), 0);
+    (void)router_passthrough(f->router, PASSTHROUGH_API, true, "operator:ann", NULL, f->wall_ms);
+    fixture_publish(f);
+    (void)drive(f, 0, 5000, 503, 200, 1000);
+    take_all_marks(f, 0, marks);
+    assert_int_equal(sketch_count(&marks[SIDE_LEGACY].keys), 0);
+    fixture_free(f);
+    f = fixture_new(2, SPLIT); /* no gates: nobody asks who was on legacy at all */
+    for (uint64_t user = 0; user < 100; user++)
+        (void)drive(f, 0, user, 503, 503, 1000);
+    take_all_marks(f, 0, marks);
+    assert_int_equal(sketch_count(&marks[SIDE_LEGACY].keys), 0);
+    assert_true(sketch_count(&marks[SIDE_NEW].keys) > 10);
+    fixture_free(f);
+}
+
+/* All exchanges of one client are in one part of the clients, and of one path in one of the paths. */
+static void a_client_is_in_one_part_of_the_crowd(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, STAGED);
+    struct route_counters sum;
+    struct decision d = {0};
+    for (int i = 0; i < 10; i++)
+        d = drive(f, 0, 7, 200, 200, 1000 * (uint64_t)i);
+    assert_true(router_counters(f->router, "orders", &sum));
+    const struct crowd *crowd = &sum.side[d.side].crowd;
+    for (uint32_t part = 0; part < CROWD_PARTS; part++) {
+        uint32_t its = crowd_part_is_paths(part) ? CROWD_OF_EACH + (d.path_mark >> 13u) : d.key_mark >> 13u;
+        assert_int_equal(count_part(crowd, part), part == its ? 10 : 0);
+        assert_int_equal(count_part(&sum.side[1 - d.side].crowd, part), 0);
+    }
     fixture_free(f);
 }
 
@@ -803,6 +873,8 @@ int main(void)
         cmocka_unit_test(what_has_no_route_fails_by_5xx_and_every_kind),
         cmocka_unit_test(slow_exchanges_are_counted_on_both_sides),
         cmocka_unit_test(new_leaves_marks_of_clients_and_paths),
+        cmocka_unit_test(legacy_leaves_marks_of_its_own),
+        cmocka_unit_test(a_client_is_in_one_part_of_the_crowd),
         cmocka_unit_test(a_client_without_a_key_is_its_address),
         cmocka_unit_test(a_route_that_is_held_back_lets_only_testers_through),
         cmocka_unit_test(permits_are_counted_for_the_whole_process),

@@ -35,25 +35,6 @@ static void users(struct fixture *f, const char *path, uint32_t count, uint16_t 
     }
 }
 
-static json_t *route_status(const struct fixture *f, size_t index)
-{
-    json_t *status = router_status(f->router, f->now_ms, f->wall_ms);
-    json_t *route = json_incref(json_array_get(json_object_get(status, "routes"), index));
-    json_decref(status);
-    return route;
-}
-
-static bool why_not_has(const struct fixture *f, size_t index, const char *words)
-{
-    json_t *route = route_status(f, index);
-    const char *why = json_string_value(json_object_get(route, "why_not"));
-    bool found = why != NULL && strstr(why, words) != NULL;
-    if (!found)
-        print_error("why_not: %s\n", why != NULL ? why : "null");
-    json_decref(route);
-    return found;
-}
-
 static void a_plan_does_not_leave_its_stage_before_the_other_has_come(void **state)
 {
     (void)state;
@@ -62,7 +43,7 @@ static void a_plan_does_not_leave_its_stage_before_the_other_has_come(void **sta
     fixture_wait(f, 20000);
     assert_int_equal(state_of(f, "bundler").stage, 0);
     assert_int_equal(state_of(f, "bundler").effective, 5000); /* the share of its first stage it has */
-    assert_true(why_not_has(f, 1, "orders has to be in stage half or behind it, and is running in stage canary"));
+    assert_why_not(f, 1, "orders has to be in stage half or behind it, and is running in stage canary");
     assert_int_equal(command(f, VERB_PROMOTE, "bundler"), -EPERM);
     users(f, "/orders", 100, 200);
     fixture_wait(f, 1100);
@@ -184,12 +165,68 @@ static void an_open_breaker_holds_the_traffic_of_all_behind_it(void **state)
         assert_int_equal(decision.reason, REASON_DEPENDENCY);
         observe(f, 0, &decision, OUTCOME_OK, 200, 1000);
     }
-    assert_true(why_not_has(f, 0, "the breaker of orders is open"));
+    assert_why_not(f, 0, "the breaker of orders is open");
     fixture_wait(f, 2000);
     users(f, "/orders", 20, 200);
     fixture_wait(f, TICK_MS);
     assert_int_equal(state_of(f, "orders").breaker, BREAKER_CLOSED);
     assert_int_equal(state_of(f, "executor").effective, share);
+    fixture_free(f);
+}
+
+#define SHARE(f, route) state_of(f, route).effective
+
+/* Whoever depends on what has just come back comes back with it, not before. */
+static void a_share_grows_back_with_that_it_depends_on(void **state)
+{
+    (void)state;
+    static const char *const ramped = YAML_HEAD
+        "  - name: last\n    match: { path: /last }\n    depends_on: [ { route: middle, stage: canary } ]\n" QUIET(
+            "90") "  - name: middle\n    match: { path: /middle }\n    depends_on: [ { route: orders, stage: canary } "
+                  "]\n" //
+        QUIET(
+            "90") "  - name: orders\n    match: { path: /orders/** }\n    sticky: [ { header: X-User-Id } ]\n"
+                  "    promotion: manual\n    stages: [ { name: canary, percent: 40 }, { name: all, percent: 100 } ]\n"
+                  "    breaker: { consecutive_errors: 5, error_rate: off, error_rate_increase: off, p95_ratio: off,\n"
+                  "               cooldown: 1s, trial_requests: 1, ramp: 10s, max_trips: 5 }\n";
+    struct fixture *f = fixture_new(1, ramped);
+    users(f, "/orders", 40, 500);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(SHARE(f, "last"), 0);
+    fixture_wait(f, 2000);
+    users(f, "/orders", 20, 200);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(state_of(f, "orders").breaker, BREAKER_CLOSED);
+    for (uint32_t step = 1; step <= 10; step++) {
+        assert_int_equal(SHARE(f, "orders"), 400 * step);
+        assert_int_equal(SHARE(f, "middle"), 500 * step);
+        assert_int_equal(SHARE(f, "last"), 500 * step);
+        for (uint64_t user = 0; user < 100; user++) {
+            struct request r;
+            char id[32];
+            request_init(&r, "GET", "/last");
+            (void)snprintf(id, sizeof(id), "user-%llu", (unsigned long long)user);
+            request_add(&r, "X-User-Id", id);
+            struct decision decision = decide_on(f, 0, &r);
+            assert_int_equal(decision.share, 500 * step);
+            assert_int_equal(decision.side, decision.cohort < 500 * step ? SIDE_NEW : SIDE_LEGACY);
+            observe(f, 0, &decision, OUTCOME_CLIENT_GONE, 0, 0);
+        }
+        if (step == 3) {
+            assert_why_not(f, 0, "the share is 15.00 % and goes back up to the stage's 50.00 % within 8 s");
+            json_t *route = route_status(f, 0);
+            assert_int_equal(json_integer_value(json_object_get(json_object_get(route, "ramp"), "left_ms")), 8000);
+            assert_int_equal(json_integer_value(json_object_get(json_object_get(route, "hold"), "elapsed_ms")), 0);
+            json_decref(route);
+        }
+        fixture_wait(f, 1000);
+    }
+    assert_int_equal(SHARE(f, "last"), 5000);
+    fixture_wait(f, 5000);
+    json_t *route = route_status(f, 0);
+    assert_true(json_integer_value(json_object_get(json_object_get(route, "hold"), "elapsed_ms")) >= 5000);
+    assert_true(json_is_null(json_object_get(route, "ramp")));
+    json_decref(route);
     fixture_free(f);
 }
 
@@ -219,7 +256,7 @@ static void an_edit_of_the_file_is_no_fall(void **state)
     fixture_wait(f, 100);
     assert_int_equal(state_of(f, "bundler").phase, PLAN_RUNNING);
     assert_int_equal(state_of(f, "executor").percent, 6000);
-    assert_true(why_not_has(f, 0, "bundler has to be done, and is running in stage all"));
+    assert_why_not(f, 0, "bundler has to be done, and is running in stage all");
     fixture_free(f);
 }
 
@@ -286,7 +323,7 @@ static void who_is_held_by_whom_is_found_where_many_depend_on_many(void **state)
     fixture_wait(f, TICK_MS);
     assert_int_equal(state_of(f, "r0").breaker, BREAKER_OPEN);
     assert_int_equal(state_of(f, "r31").effective, 0);
-    assert_true(why_not_has(f, MANY - 1, "the breaker of r0 is open"));
+    assert_why_not(f, MANY - 1, "the breaker of r0 is open");
     assert_int_equal(command(f, VERB_RESET_BREAKER, "r0"), 0);
     assert_int_equal(state_of(f, "r31").effective, 5000);
     fixture_free(f);
@@ -302,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_frozen_plan_stays_and_tells),
         cmocka_unit_test(a_paused_plan_falls_and_stays_paused),
         cmocka_unit_test(an_open_breaker_holds_the_traffic_of_all_behind_it),
+        cmocka_unit_test(a_share_grows_back_with_that_it_depends_on),
         cmocka_unit_test(traffic_that_is_held_is_no_evidence_and_no_hold),
         cmocka_unit_test(an_edit_of_the_file_is_no_fall),
         cmocka_unit_test(what_has_come_is_remembered_over_a_restart),

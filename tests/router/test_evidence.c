@@ -202,23 +202,87 @@ static void marks_are_of_the_stage(void **state)
 {
     (void)state;
     struct meter m;
-    struct marks marks = {0};
+    struct marks marks[SIDES] = {0};
+    struct marks *of_new = &marks[SIDE_NEW];
     const struct comparison_totals none = {0, 0};
     begin(&m, 0, 0);
-    sketch_add(&marks.keys, 1);
-    sketch_add(&marks.error_keys, 1);
-    evidence_mark(&m.meter, &marks);
-    memset(&marks, 0, sizeof(marks));
-    sketch_add(&marks.keys, 2);
-    sketch_add(&marks.paths, 3);
-    evidence_mark(&m.meter, &marks);
+    sketch_add(&of_new->keys, 1);
+    sketch_add(&of_new->error_keys, 1);
+    evidence_mark(&m.meter, marks);
+    memset(marks, 0, sizeof(marks));
+    sketch_add(&of_new->keys, 2);
+    sketch_add(&of_new->paths, 3);
+    sketch_add(&marks[SIDE_LEGACY].keys, 4);
+    evidence_mark(&m.meter, marks);
+    evidence_mark_pairs(&m.meter, of_new);
     struct evidence evidence = read_now(&m);
-    assert_int_equal(sketch_count(&evidence.marks.keys), 2);
-    assert_int_equal(sketch_count(&evidence.marks.error_keys), 1);
-    assert_int_equal(sketch_count(&evidence.marks.paths), 1);
+    assert_int_equal(sketch_count(&evidence.side[SIDE_NEW].marks.keys), 2);
+    assert_int_equal(sketch_count(&evidence.side[SIDE_NEW].marks.error_keys), 1);
+    assert_int_equal(sketch_count(&evidence.side[SIDE_NEW].marks.paths), 1);
+    assert_int_equal(sketch_count(&evidence.side[SIDE_LEGACY].marks.keys), 1);
+    assert_int_equal(sketch_count(&evidence.pair_marks.keys), 1);
     evidence_begin(&m.meter, &m.sum, &none, true);
     evidence = read_now(&m);
-    assert_int_equal(sketch_count(&evidence.marks.keys), 0);
+    assert_int_equal(sketch_count(&evidence.side[SIDE_NEW].marks.keys), 0);
+    assert_int_equal(sketch_count(&evidence.pair_marks.keys), 0);
+    assert_int_equal(sketch_count(&evidence.side[SIDE_LEGACY].marks.keys), 1); /* its record goes on */
+    evidence_begin(&m.meter, &m.sum, &none, false);
+    evidence = read_now(&m);
+    assert_int_equal(sketch_count(&evidence.side[SIDE_LEGACY].marks.keys), 0);
+}
+
+static void marks_of_pairs_go_with_a_report_that_is_forgotten(void **state)
+{
+    (void)state;
+    struct meter m;
+    struct marks marks = {0};
+    begin(&m, 0, 0);
+    sketch_add(&marks.keys, 1);
+    evidence_mark_pairs(&m.meter, &marks);
+    evidence_follow(&m.meter, &(struct comparison_totals){9, 9});
+    evidence_follow(&m.meter, &(struct comparison_totals){9, 2}); /* noise was learnt: of whom is not known */
+    struct evidence evidence = read_now(&m);
+    assert_int_equal(sketch_count(&evidence.pair_marks.keys), 1);
+    evidence_follow(&m.meter, &(struct comparison_totals){0, 0});
+    evidence = read_now(&m);
+    assert_int_equal(sketch_count(&evidence.pair_marks.keys), 0);
+}
+
+static uint64_t crowd_total(const struct crowd *crowd, uint32_t part)
+{
+    uint64_t total = 0;
+    for (uint32_t b = 0; b < CROWD_BUCKETS; b++)
+        total += crowd->count[part][b];
+    return total;
+}
+
+/* By clients and paths it is the same evidence: since the base, without what was skipped, and legacy's goes on. */
+static void a_crowd_is_of_the_stage(void **state)
+{
+    (void)state;
+    struct meter m;
+    const struct comparison_totals none = {0, 0};
+    memset(&m, 0, sizeof(m));
+    struct crowd *of_new = &m.sum.side[SIDE_NEW].crowd;
+    struct crowd *of_legacy = &m.sum.side[SIDE_LEGACY].crowd;
+    crowd_add(of_new, 0, 0, 1000); /* before the stage */
+    evidence_begin(&m.meter, &m.sum, &none, false);
+    crowd_add(of_new, 0, 0xffff, 1000);
+    crowd_add(of_legacy, 0x2000, 0, 1000);
+    struct evidence evidence = read_now(&m);
+    assert_int_equal(crowd_total(&evidence.side[SIDE_NEW].crowd, 0), 1);
+    assert_int_equal(crowd_total(&evidence.side[SIDE_NEW].crowd, CROWD_PARTS - 1), 1);
+    assert_int_equal(crowd_total(&evidence.side[SIDE_LEGACY].crowd, 1), 1);
+    assert_int_equal(crowd_total(&evidence.side[SIDE_LEGACY].crowd, CROWD_OF_EACH), 1);
+    evidence_skip(&m.meter, &m.sum, &none);
+    crowd_add(of_new, 0, 0, 1000);
+    evidence_take_up(&m.meter, &m.sum);
+    evidence = read_now(&m);
+    assert_int_equal(crowd_total(&evidence.side[SIDE_NEW].crowd, 0), 1);
+    evidence_begin(&m.meter, &m.sum, &none, true);
+    evidence = read_now(&m);
+    assert_int_equal(crowd_total(&evidence.side[SIDE_NEW].crowd, 0), 0);
+    assert_int_equal(crowd_total(&evidence.side[SIDE_LEGACY].crowd, 1), 1);
 }
 
 /* ---- what is saved ---- */
@@ -232,15 +296,21 @@ static void fill(struct evidence *evidence)
         to->judged = 5000;
         to->errors = 40 + (uint64_t)side;
         to->unanswered = 11;
-        for (int i = 0; i < 5000; i++)
-            histogram_add(&to->latency, next_random(&random) % 300000);
+        for (int i = 0; i < 5000; i++) {
+            uint64_t us = next_random(&random) % 300000;
+            histogram_add(&to->latency, us);
+            crowd_add(&to->crowd, (uint16_t)next_random(&random), (uint16_t)next_random(&random), us);
+        }
+        sketch_add(&to->marks.error_paths, 5 + (uint32_t)side);
     }
     evidence->pairs = (struct comparison_totals){77, 5};
     for (uint32_t i = 0; i < 500; i++) {
-        sketch_add(&evidence->marks.keys, (uint32_t)next_random(&random));
-        sketch_add(&evidence->marks.paths, (uint32_t)next_random(&random) % 5);
+        sketch_add(&evidence->side[SIDE_NEW].marks.keys, (uint32_t)next_random(&random));
+        sketch_add(&evidence->side[SIDE_NEW].marks.paths, (uint32_t)next_random(&random) % 5);
     }
-    sketch_add(&evidence->marks.error_keys, 1023); /* error_paths stays empty */
+    sketch_add(&evidence->side[SIDE_NEW].marks.error_keys, 1023); /* slow_keys stays empty */
+    sketch_add(&evidence->pair_marks.keys, 900);
+    sketch_add(&evidence->side[SIDE_NEW].marks.lost_paths, 7);
 }
 
 static void what_is_saved_is_read_back(void **state)
@@ -278,7 +348,7 @@ static void what_the_first_version_saved_is_still_read(void **state)
     assert_int_equal(evidence.side[SIDE_LEGACY].errors, 1);
     assert_int_equal(evidence.side[SIDE_LEGACY].unanswered, 0);
     assert_int_equal(evidence.pairs.mismatched, 2);
-    assert_int_equal(sketch_count(&evidence.marks.keys), 0);
+    assert_int_equal(sketch_count(&evidence.side[SIDE_NEW].marks.keys), 0);
     const struct histogram *latency = &evidence.side[SIDE_LEGACY].latency;
     assert_int_equal(latency->count[histogram_bucket(7)], 3);
     assert_int_equal(latency->count[histogram_bucket(20)], 6); /* held one value then, and does now */
@@ -311,6 +381,15 @@ static void damaged_evidence_is_refused(void **state)
         "{\"marks\": []}",
         "{\"marks\": {\"keys\": \"00\"}}",
         "{\"marks\": {\"keys\": 3}}",
+        "{\"legacy_marks\": {\"keys\": 3}}",
+        "{\"pair_marks\": {\"keys\": 3}}",
+        "{\"new\": {\"crowd\": {}}}",
+        "{\"new\": {\"crowd\": [[1792, 1]]}}",
+        "{\"new\": {\"crowd\": [[-1, 1]]}}",
+        "{\"new\": {\"crowd\": [[0, -1]]}}",
+        "{\"new\": {\"crowd\": [[0, 4294967296]]}}",
+        "{\"new\": {\"crowd\": [[0]]}}",
+        "{\"new\": {\"crowd_of\": 56}}",
     };
     struct evidence evidence;
     for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
@@ -352,6 +431,8 @@ int main(void)
         cmocka_unit_test(what_is_done_without_the_share_is_not_compared),
         cmocka_unit_test(a_stage_that_begins_while_skipping_begins_empty),
         cmocka_unit_test(marks_are_of_the_stage),
+        cmocka_unit_test(marks_of_pairs_go_with_a_report_that_is_forgotten),
+        cmocka_unit_test(a_crowd_is_of_the_stage),
         cmocka_unit_test(what_is_saved_is_read_back),
         cmocka_unit_test(what_the_first_version_saved_is_still_read),
         cmocka_unit_test(damaged_evidence_is_refused),

@@ -11,7 +11,7 @@
 
 static struct evidence evidence;
 static struct config_gates gates;
-static struct gate_traffic traffic;
+static struct gate_traffic sent;
 static struct gate_world world;
 static struct gate_report report;
 
@@ -51,14 +51,14 @@ static int begin(void **state)
         .mismatch_rate = RATE_UNSET,
         .confidence = 0.99,
     };
-    traffic = (struct gate_traffic){5000, SHARE_ALL};
+    sent = (struct gate_traffic){5000, SHARE_ALL};
     world = (struct gate_world){.wall_ms = 1700000000000};
     return 0;
 }
 
 static void judge_all(void)
 {
-    gates_judge(&gates, &traffic, &evidence, &world, &report);
+    gates_judge(&gates, &sent, &evidence, &world, &report);
     for (int kind = 0; kind < GATES; kind++) {
         const struct gate_result *result = &report.gate[kind];
         assert_true(strlen(result->sentence) > 0);
@@ -94,7 +94,9 @@ static void enough_requests_are_wanted_on_every_side_with_traffic(void **state)
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_UNDECIDED);
     add(SIDE_LEGACY, 50, 0, 1000);
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_UNDECIDED);
-    assert_true(says(GATE_MIN_REQUESTS, "0 more on new, 50 more on legacy, 0 more compared"));
+    assert_true(says(GATE_MIN_REQUESTS, "not enough requests yet: 50 more on legacy"));
+    assert_false(says(GATE_MIN_REQUESTS, "0 more on new"));
+    assert_false(says(GATE_MIN_REQUESTS, "compared"));
     assert_true(fabs(report.gate[GATE_MIN_REQUESTS].growth - 2) < 0.05);
     assert_int_equal(report.gate[GATE_MIN_REQUESTS].evidence, 50);
     add(SIDE_LEGACY, 50, 0, 1000);
@@ -105,20 +107,20 @@ static void enough_requests_are_wanted_on_every_side_with_traffic(void **state)
 static void a_stage_at_0_percent_wants_legacy_and_pairs(void **state)
 {
     (void)state;
-    traffic.percent = 0;
+    sent.percent = 0;
     add(SIDE_LEGACY, 100, 0, 1000);
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_UNDECIDED);
     evidence.pairs.compared = 100;
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_PASS);
     evidence.pairs.compared = 0;
-    traffic.shadow = 0;
+    sent.shadow = 0;
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_PASS);
 }
 
 static void a_stage_at_100_percent_wants_new_only(void **state)
 {
     (void)state;
-    traffic.percent = SHARE_ALL;
+    sent.percent = SHARE_ALL;
     add(SIDE_NEW, 100, 0, 1000);
     assert_int_equal(judge(GATE_MIN_REQUESTS), VERDICT_PASS);
     gates.error_rate_increase = 0.02;
@@ -140,14 +142,14 @@ static void different_clients_are_counted(void **state)
     gates.min_distinct_keys = 20;
     add(SIDE_NEW, 1000, 0, 1000);
     assert_int_equal(judge(GATE_MIN_DISTINCT_KEYS), VERDICT_UNDECIDED);
-    ask(&evidence.marks.keys, 19);
+    ask(&evidence.side[SIDE_NEW].marks.keys, 19);
     assert_int_equal(judge(GATE_MIN_DISTINCT_KEYS), VERDICT_UNDECIDED);
     assert_true(says(GATE_MIN_DISTINCT_KEYS, "about 19 asked new, 20 wanted"));
     assert_true(report.gate[GATE_MIN_DISTINCT_KEYS].growth == 0); /* who else will come, nobody can tell */
-    ask(&evidence.marks.keys, 21);
+    ask(&evidence.side[SIDE_NEW].marks.keys, 21);
     assert_int_equal(judge(GATE_MIN_DISTINCT_KEYS), VERDICT_PASS);
-    traffic.percent = 0;
-    memset(&evidence.marks, 0, sizeof(evidence.marks));
+    sent.percent = 0;
+    memset(&evidence.side[SIDE_NEW].marks, 0, sizeof(evidence.side[SIDE_NEW].marks));
     assert_int_equal(judge(GATE_MIN_DISTINCT_KEYS), VERDICT_PASS);
     assert_false(report.gate[GATE_MIN_DISTINCT_KEYS].applies);
 }
@@ -178,7 +180,7 @@ static void an_increase_passes_only_when_the_whole_interval_is_below(void **stat
     assert_int_equal(report.decisive, GATE_ERROR_RATE_INCREASE);
     evidence.side[SIDE_LEGACY].errors = 70; /* legacy is as bad: no increase, but not surely below the limit either */
     assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
-    traffic.percent = 0;
+    sent.percent = 0;
     assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
     assert_false(gate->applies);
 }
@@ -232,7 +234,7 @@ static void an_error_rate_is_judged_without_legacy(void **state)
     gates.error_rate = 0;
     assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_UNDECIDED); /* no number of requests shows that there is none */
     assert_true(says(GATE_ERROR_RATE, "more like these will not decide it"));
-    traffic.percent = 0;
+    sent.percent = 0;
     assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_PASS);
     assert_false(report.gate[GATE_ERROR_RATE].applies);
 }
@@ -252,7 +254,7 @@ static void availability_is_what_was_answered_with_any_status(void **state)
     evidence.side[SIDE_NEW].unanswered = 60;
     assert_int_equal(judge(GATE_AVAILABILITY), VERDICT_FAIL);
     assert_true(report.gate[GATE_AVAILABILITY].high < 0.99 && report.gate[GATE_AVAILABILITY].low < 0.97);
-    traffic.percent = 0;
+    sent.percent = 0;
     assert_int_equal(judge(GATE_AVAILABILITY), VERDICT_PASS);
     assert_false(report.gate[GATE_AVAILABILITY].applies);
 }
@@ -268,21 +270,26 @@ static void errors_of_few_clients_or_paths_do_not_fail(void **state)
     gates.min_distinct_keys = 5;
     add_both(2000, 200, 0);
     evidence.side[SIDE_NEW].unanswered = 200;
-    ask(&evidence.marks.keys, 300);
-    ask(&evidence.marks.paths, 3);
-    ask(&evidence.marks.error_keys, 1);
-    ask(&evidence.marks.error_paths, 3);
+    ask(&evidence.side[SIDE_NEW].marks.keys, 300);
+    ask(&evidence.side[SIDE_NEW].marks.paths, 3);
+    ask(&evidence.side[SIDE_NEW].marks.error_keys, 1);
+    ask(&evidence.side[SIDE_NEW].marks.error_paths, 3);
+    ask(&evidence.side[SIDE_NEW].marks.lost_keys, 1);
+    ask(&evidence.side[SIDE_NEW].marks.lost_paths, 3);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(judge(kinds[i]), VERDICT_UNDECIDED);
         assert_true(says(kinds[i], "all errors come from 1 client and 3 paths"));
         assert_true(report.gate[kinds[i]].growth == 0);
     }
     assert_int_equal(report.verdict, VERDICT_UNDECIDED);
-    ask(&evidence.marks.error_keys, 5); /* three paths are all there are */
+    ask(&evidence.side[SIDE_NEW].marks.error_keys, 5); /* three paths are all there are */
+    ask(&evidence.side[SIDE_NEW].marks.lost_keys, 5);
     for (int i = 0; i < 3; i++)
         assert_int_equal(judge(kinds[i]), VERDICT_FAIL);
-    memset(&evidence.marks.error_paths, 0, sizeof(evidence.marks.error_paths));
-    ask(&evidence.marks.error_paths, 1);
+    memset(&evidence.side[SIDE_NEW].marks.error_paths, 0, sizeof(evidence.side[SIDE_NEW].marks.error_paths));
+    ask(&evidence.side[SIDE_NEW].marks.error_paths, 1);
+    memset(&evidence.side[SIDE_NEW].marks.lost_paths, 0, sizeof(evidence.side[SIDE_NEW].marks.lost_paths));
+    ask(&evidence.side[SIDE_NEW].marks.lost_paths, 1);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(judge(kinds[i]), VERDICT_UNDECIDED);
         assert_true(says(kinds[i], "all errors come from 5 clients and 1 path:"));
@@ -290,6 +297,84 @@ static void errors_of_few_clients_or_paths_do_not_fail(void **state)
     gates.min_distinct_keys = 0; /* not asked for */
     for (int i = 0; i < 3; i++)
         assert_int_equal(judge(kinds[i]), VERDICT_FAIL);
+}
+
+static void availability_does_not_go_by_who_had_errors(void **state)
+{
+    (void)state;
+    gates.availability = 0.99;
+    gates.error_rate = 0.02;
+    gates.min_distinct_keys = 3;
+    add(SIDE_NEW, 2000, 200, 1000);
+    evidence.side[SIDE_NEW].unanswered = 200;
+    ask(&evidence.side[SIDE_NEW].marks.keys, 300);
+    ask(&evidence.side[SIDE_NEW].marks.paths, 30);
+    ask(&evidence.side[SIDE_NEW].marks.lost_keys, 100);
+    ask(&evidence.side[SIDE_NEW].marks.lost_paths, 30);
+    ask(&evidence.side[SIDE_NEW].marks.error_keys, 1);
+    ask(&evidence.side[SIDE_NEW].marks.error_paths, 1);
+    assert_int_equal(judge(GATE_AVAILABILITY), VERDICT_FAIL);
+    assert_int_equal(judge(GATE_ERROR_RATE), VERDICT_UNDECIDED);
+}
+
+/* Legacy's broken client does not excuse what all clients of new suffer. */
+static void errors_of_few_clients_of_legacy_do_not_pass(void **state)
+{
+    (void)state;
+    struct marks *marks = &evidence.side[SIDE_LEGACY].marks;
+    gates.error_rate_increase = 0.02;
+    gates.min_distinct_keys = 5;
+    add_both(20000, 1400, 1400); /* 7 % on both */
+    ask(&marks->keys, 300);
+    ask(&marks->paths, 30);
+    ask(&marks->error_keys, 4);
+    ask(&marks->error_paths, 30);
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    assert_true(says(GATE_ERROR_RATE_INCREASE,
+                     "; but all errors of legacy come from 4 clients and 30 paths: without them it does not pass"));
+    assert_true(report.gate[GATE_ERROR_RATE_INCREASE].growth == 0);
+    ask(&marks->error_keys, 5);
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
+    memset(&marks->error_paths, 0, sizeof(marks->error_paths));
+    ask(&marks->error_paths, 1);
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_UNDECIDED);
+    memset(&marks->paths, 0, sizeof(marks->paths));
+    ask(&marks->paths, 1); /* there is no other */
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
+    ask(&marks->paths, 30);
+    gates.min_distinct_keys = 0;
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
+    gates.min_distinct_keys = 5;
+    evidence.side[SIDE_NEW].errors = 10; /* passes also against none at all */
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_PASS);
+    evidence.side[SIDE_NEW].errors = 4000; /* and a failure is one whatever legacy's errors are */
+    assert_int_equal(judge(GATE_ERROR_RATE_INCREASE), VERDICT_FAIL);
+}
+
+static void mismatches_of_few_clients_or_paths_do_not_fail(void **state)
+{
+    (void)state;
+    struct marks *marks = &evidence.pair_marks;
+    gates.mismatch_rate = 0.01;
+    gates.min_distinct_keys = 3;
+    evidence.pairs = (struct comparison_totals){5000, 500};
+    ask(&marks->keys, 200);
+    ask(&marks->paths, 20);
+    ask(&marks->error_keys, 1);
+    ask(&marks->error_paths, 20);
+    assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_UNDECIDED);
+    assert_true(says(GATE_MISMATCH_RATE, "; but all of these come from 1 client and 20 paths: too few to say"));
+    ask(&marks->error_keys, 3);
+    assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_FAIL);
+    memset(&marks->error_paths, 0, sizeof(marks->error_paths));
+    ask(&marks->error_paths, 2);
+    assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_UNDECIDED);
+    memset(&marks->paths, 0, sizeof(marks->paths));
+    ask(&marks->paths, 2); /* all there are */
+    assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_FAIL);
+    gates.min_distinct_keys = 0;
+    memset(&marks->error_keys, 0, sizeof(marks->error_keys));
+    assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_FAIL);
 }
 
 static void mismatches_are_judged_by_their_rate(void **state)
@@ -309,9 +394,9 @@ static void mismatches_are_judged_by_their_rate(void **state)
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_UNDECIDED);
     evidence.pairs = (struct comparison_totals){5295, 30};
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_FAIL);
-    traffic.percent = 0; /* pairs need no live traffic */
+    sent.percent = 0; /* pairs need no live traffic */
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_FAIL);
-    traffic.shadow = 0;
+    sent.shadow = 0;
     assert_int_equal(judge(GATE_MISMATCH_RATE), VERDICT_PASS);
     assert_false(report.gate[GATE_MISMATCH_RATE].applies);
 }
@@ -354,7 +439,7 @@ static void latencies_are_judged_by_their_interval(void **state)
         add(SIDE_NEW, 2000, 0, 1000); /* faster */
         add(SIDE_LEGACY, 2000, 0, 1500);
         assert_int_equal(judge(kinds[i].kind), VERDICT_PASS);
-        traffic.percent = 0;
+        sent.percent = 0;
         assert_int_equal(judge(kinds[i].kind), VERDICT_PASS);
         assert_false(gate->applies);
     }
@@ -389,6 +474,126 @@ static void few_values_have_no_bound_above(void **state)
 }
 
 /* ---- others' word ---- */
+
+enum {
+    CLIENTS = 200,
+    PATHS = 10
+};
+
+static uint16_t mark_of(uint32_t one)
+{
+    return (uint16_t)(one * 2654435761u >> 12);
+}
+
+static void serve(enum side side, uint32_t client, uint32_t path, uint64_t us)
+{
+    add(side, 1, 0, us);
+    crowd_add(&evidence.side[side].crowd, mark_of(client), mark_of(1000 + path), us);
+}
+
+/* Each client asks for each path `each` times, in 10 to 20 ms times `slower`, all values alike. */
+static void serve_all(enum side side, uint32_t each, double slower)
+{
+    for (uint32_t i = 0; i < each * CLIENTS * PATHS; i++)
+        serve(side, i % CLIENTS, i / CLIENTS % PATHS, (uint64_t)((10000 + (i * 7919) % 10000) * slower));
+}
+
+static void serve_one(enum side side, uint32_t count, int client, int path, uint64_t us)
+{
+    for (uint32_t i = 0; i < count; i++)
+        serve(side, client >= 0 ? (uint32_t)client : i % CLIENTS, path >= 0 ? (uint32_t)path : i % PATHS, us);
+}
+
+static void begin_latency(void)
+{
+    memset(&evidence, 0, sizeof(evidence));
+    gates.p50_increase = gates.p95_increase = 0.2;
+    gates.p95_ratio = 1.2;
+    gates.min_distinct_keys = 5;
+}
+
+static void expect_p95(enum verdict verdict, const char *words)
+{
+    assert_int_equal(judge(GATE_P95_INCREASE), verdict);
+    assert_int_equal(judge(GATE_P95_RATIO), verdict);
+    assert_true(says(GATE_P95_INCREASE, words) && says(GATE_P95_RATIO, words));
+}
+
+/* The slowest twentieth of healthy traffic is everybody's all the same: who is slow would be soon all clients. */
+static void one_slow_client_or_path_of_new_does_not_fail(void **state)
+{
+    (void)state;
+    for (int path = 0; path < 2; path++) {
+        begin_latency();
+        serve_all(SIDE_LEGACY, 2, 1);
+        serve_all(SIDE_NEW, 2, 1);
+        serve_one(SIDE_NEW, 400, path ? -1 : 7, path ? 3 : -1, 90000);
+        expect_p95(VERDICT_UNDECIDED,
+                   path ? "; but only by a few paths that are slow on new: without them it does not fail"
+                        : "; but only by a few clients that are slow on new");
+        assert_true(report.gate[GATE_P95_INCREASE].growth == 0);
+        assert_int_equal(judge(GATE_P50_INCREASE), VERDICT_PASS);
+        gates.min_distinct_keys = 1; /* one alone is enough */
+        expect_p95(VERDICT_FAIL, "limit");
+        gates.min_distinct_keys = 5;
+        serve_one(SIDE_NEW, 400, -1, -1, 90000); /* others, too */
+        expect_p95(VERDICT_FAIL, "limit");
+    }
+}
+
+static void one_slow_client_or_path_of_legacy_does_not_pass(void **state)
+{
+    (void)state;
+    for (int path = 0; path < 2; path++) {
+        begin_latency();
+        serve_all(SIDE_LEGACY, 2, 1);
+        serve_all(SIDE_NEW, 2, 1.5);
+        serve_one(SIDE_LEGACY, 400, path ? -1 : 7, path ? 3 : -1, 90000);
+        expect_p95(VERDICT_UNDECIDED, path ? "; but only by a few paths that are slow on legacy: without them it does"
+                                           : "; but only by a few clients that are slow on legacy");
+        assert_int_equal(judge(GATE_P50_INCREASE), VERDICT_FAIL);
+        gates.min_distinct_keys = 0;
+        expect_p95(VERDICT_PASS, "limit");
+        gates.min_distinct_keys = 5;
+        serve_one(SIDE_LEGACY, 400, -1, -1, 90000);
+        expect_p95(VERDICT_PASS, "limit");
+    }
+}
+
+/* All of the tail is one path's, on both sides: it neither passes nor fails a plan by that. */
+static void a_path_that_is_slow_on_both_sides_decides_nothing(void **state)
+{
+    (void)state;
+    begin_latency();
+    serve_all(SIDE_LEGACY, 2, 1);
+    serve_all(SIDE_NEW, 2, 1);
+    for (int side = 0; side < SIDES; side++)
+        for (uint64_t i = 0; i < 800; i++)
+            serve((enum side)side, (uint32_t)i % CLIENTS, 3, 90000 + i * 10);
+    expect_p95(VERDICT_PASS, "limit");
+    begin_latency();
+    serve_all(SIDE_LEGACY, 2, 1);
+    serve_all(SIDE_NEW, 2, 1.6); /* slower all over */
+    for (uint64_t i = 0; i < 800; i++) {
+        serve(SIDE_LEGACY, (uint32_t)i % CLIENTS, 3, 90000 + i * 10);
+        serve(SIDE_NEW, (uint32_t)i % CLIENTS, 3, 160000 + i * 10);
+    }
+    expect_p95(VERDICT_FAIL, "limit");
+}
+
+/* One caller with one path is all there is, as between two services. */
+static void the_only_client_moves_the_plan(void **state)
+{
+    (void)state;
+    begin_latency();
+    serve_one(SIDE_LEGACY, 4000, 1, 1, 10000);
+    serve_one(SIDE_NEW, 4000, 1, 1, 20000);
+    expect_p95(VERDICT_FAIL, "limit");
+    serve_one(SIDE_LEGACY, 40000, 1, 1, 30000);
+    expect_p95(VERDICT_PASS, "limit");
+    memset(&evidence.side[SIDE_NEW].crowd, 0, sizeof(evidence.side[SIDE_NEW].crowd)); /* saved before there were any */
+    expect_p95(VERDICT_PASS, "limit");
+}
 
 static void a_webhook_says_go_or_not_yet(void **state)
 {
@@ -465,7 +670,12 @@ static void a_freeze_shuts_every_window(void **state)
     world.wall_ms = utc("2026-12-19 12:00"); /* a Saturday: Monday is frozen */
     assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED);
     assert_true(says(GATE_WINDOW, "only Mon-Wed 09:00-16:00; opens 2027-01-11 09:00 UTC"));
+    gates.only = schedule(arena, "Mon-Sun 09:00-16:00", "2027-05-20 - 2027-05-20");
+    world.freeze = schedule(arena, "Mon-Sun 08:00-17:00", NULL);
+    assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED); /* some hundred openings are frozen */
+    assert_true(says(GATE_WINDOW, "changes are frozen; opens 2027-05-20 00:00 UTC"));
     gates.only = schedule(arena, "2026-01-01 - 2026-01-02", NULL);
+    world.freeze = NULL;
     assert_int_equal(judge(GATE_WINDOW), VERDICT_UNDECIDED);
     assert_true(says(GATE_WINDOW, "does not open within a year"));
     config_arena_free(arena);
@@ -669,10 +879,17 @@ int main(void)
         cmocka_unit_test_setup(an_error_rate_is_judged_without_legacy, begin),
         cmocka_unit_test_setup(availability_is_what_was_answered_with_any_status, begin),
         cmocka_unit_test_setup(errors_of_few_clients_or_paths_do_not_fail, begin),
+        cmocka_unit_test_setup(availability_does_not_go_by_who_had_errors, begin),
+        cmocka_unit_test_setup(errors_of_few_clients_of_legacy_do_not_pass, begin),
+        cmocka_unit_test_setup(mismatches_of_few_clients_or_paths_do_not_fail, begin),
         cmocka_unit_test_setup(mismatches_are_judged_by_their_rate, begin),
         cmocka_unit_test_setup(latencies_are_judged_by_their_interval, begin),
         cmocka_unit_test_setup(a_cliff_at_the_quantile_decides_nothing, begin),
         cmocka_unit_test_setup(few_values_have_no_bound_above, begin),
+        cmocka_unit_test_setup(one_slow_client_or_path_of_new_does_not_fail, begin),
+        cmocka_unit_test_setup(one_slow_client_or_path_of_legacy_does_not_pass, begin),
+        cmocka_unit_test_setup(a_path_that_is_slow_on_both_sides_decides_nothing, begin),
+        cmocka_unit_test_setup(the_only_client_moves_the_plan, begin),
         cmocka_unit_test_setup(a_webhook_says_go_or_not_yet, begin),
         cmocka_unit_test_setup(a_window_opens_and_shuts, begin),
         cmocka_unit_test_setup(a_freeze_shuts_every_window, begin),

@@ -22,31 +22,19 @@
     "    stages: [ { name: a, percent: 20, hold: 1h }, { name: b, percent: 40, hold: 1h } ]\n"                         \
     "  - { name: fixed, match: { path: /** }, percent: 25, breaker: off }\n"
 
-static json_t *saved(const struct fixture *f)
-{
-    json_t *state = router_save(f->router, f->now_ms, f->wall_ms);
-    assert_non_null(state);
-    return state;
-}
-
 static uint64_t sequence_of(const json_t *object)
 {
     return (uint64_t)json_integer_value(json_object_get(object, "sequence"));
 }
 
 /* The process was killed `away_ms` ago, with `state` on the disk and `events` in the trail. Takes both. */
-static struct fixture *restarted(const struct fixture *before, json_t *state, json_t *events, uint64_t away_ms)
+static struct fixture *replayed(const struct fixture *before, json_t *state, json_t *events, uint64_t away_ms,
+                                const char *yaml)
 {
-    struct fixture *f = fixture_empty(1);
-    char *why = NULL;
-    f->wall_ms = before->wall_ms + away_ms;
     (void)state_replay(state, events);
-    if (!router_restore(f->router, state, f->now_ms, f->wall_ms, &why))
-        fail_msg("%s", why);
-    f->last_sequence = sequence_of(state);
+    struct fixture *f = restarted(before, state, away_ms, yaml);
     json_decref(state);
     json_decref(events);
-    fixture_configure(f, PLANS);
     return f;
 }
 
@@ -118,13 +106,13 @@ static void whatever_happened_has_happened(void **state)
     struct fixture *f = fixture_new(1, PLANS);
     uint32_t behind = 0;
     for (int round = 0; round < 300; round++) {
-        json_t *old = saved(f);
+        json_t *old = fixture_save(f);
         uint64_t sequence = sequence_of(old);
         for (uint64_t n = 1 + next_random(&f->random) % 3; n > 0; n--)
             something_happens(f);
         fixture_publish(f);
         behind += f->last_sequence > sequence;
-        struct fixture *g = restarted(f, old, router_history(f->router, NULL), 0);
+        struct fixture *g = replayed(f, old, router_history(f->router, NULL), 0, PLANS);
         assert_same(f, g, "orders");
         assert_same(f, g, "rest");
         assert_same(f, g, "fixed");
@@ -153,12 +141,12 @@ static void who_depends_falls_though_nobody_had_time_to_write_it_down(void **sta
     (void)state;
     struct fixture *f = fixture_new(1, PLANS);
     fill_rest(f);
-    json_t *old = saved(f);
+    json_t *old = fixture_save(f);
     assert_int_equal(command(f, VERB_ROLLBACK, "orders"), 0);
     assert_int_equal(state_of(f, "rest").phase, PLAN_ROLLED_BACK);
     json_t *events = router_history(f->router, NULL);
     assert_int_equal(json_array_remove(events, json_array_size(events) - 1), 0); /* that of rest */
-    struct fixture *g = restarted(f, old, events, 0);
+    struct fixture *g = replayed(f, old, events, 0, PLANS);
     assert_int_equal(state_of(g, "orders").phase, PLAN_ROLLED_BACK);
     fixture_wait(g, TICK_MS);
     assert_int_equal(state_of(g, "rest").phase, PLAN_ROLLED_BACK);
@@ -175,7 +163,7 @@ static void the_last_trip_rolls_back_though_nobody_had_time_to_write_it_down(voi
     json_t *old = NULL;
     for (int turn = 0; turn < 400 && state_of(f, "orders").phase == PLAN_RUNNING; turn++) {
         json_decref(old);
-        old = saved(f);
+        old = fixture_save(f);
         for (int i = 0; i < 10; i++)
             ask_new(f, 500);
         fixture_wait(f, TICK_MS);
@@ -185,7 +173,7 @@ static void the_last_trip_rolls_back_though_nobody_had_time_to_write_it_down(voi
         json_t *events = router_history(f->router, NULL);
         for (int i = 3; i > lines; i--)
             assert_int_equal(json_array_remove(events, json_array_size(events) - 1), 0);
-        struct fixture *g = restarted(f, json_deep_copy(old), events, 0);
+        struct fixture *g = replayed(f, json_deep_copy(old), events, 0, PLANS);
         fixture_wait(g, TICK_MS);
         assert_int_equal(state_of(g, "orders").phase, PLAN_ROLLED_BACK);
         assert_int_equal(state_of(g, "rest").phase, PLAN_ROLLED_BACK);
@@ -201,9 +189,9 @@ static void a_route_falls_once(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, PLANS);
     fill_rest(f);
-    json_t *old = saved(f);
+    json_t *old = fixture_save(f);
     assert_int_equal(command(f, VERB_ROLLBACK, "orders"), 0);
-    struct fixture *g = restarted(f, old, router_history(f->router, NULL), 0);
+    struct fixture *g = replayed(f, old, router_history(f->router, NULL), 0, PLANS);
     fixture_wait(g, 2000);
     assert_int_equal(g->event_count, 0);
     fixture_free(g);
@@ -215,12 +203,12 @@ static void a_cooldown_and_a_way_down_are_whole_ones(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, PLANS);
     fill_rest(f);
-    json_t *old = saved(f);
+    json_t *old = fixture_save(f);
     for (int i = 0; i < 40; i++)
         ask_new(f, 500);
     fixture_wait(f, TICK_MS);
     assert_int_equal(state_of(f, "orders").breaker, BREAKER_OPEN);
-    struct fixture *g = restarted(f, old, router_history(f->router, NULL), 60000);
+    struct fixture *g = replayed(f, old, router_history(f->router, NULL), 60000, PLANS);
     assert_int_equal(state_of(g, "orders").effective, 0);
     fixture_wait(g, 900);
     assert_int_equal(state_of(g, "orders").breaker, BREAKER_OPEN);
@@ -231,13 +219,13 @@ static void a_cooldown_and_a_way_down_are_whole_ones(void **state)
 
     f = fixture_new(1, PLANS);
     fill_rest(f);
-    old = saved(f);
+    old = fixture_save(f);
     f->pairs = (struct comparison_totals){1000, 500};
     fixture_wait(f, 1100);
     assert_int_equal(count_events(f, "step_back"), 1);
     uint32_t share = state_of(f, "orders").effective;
     assert_true(share > 1000);
-    g = restarted(f, old, router_history(f->router, NULL), 0);
+    g = replayed(f, old, router_history(f->router, NULL), 0, PLANS);
     assert_true(state_of(g, "orders").effective > 1000);
     assert_true(state_of(g, "orders").effective <= share);
     fixture_skip(g, 3000);
@@ -252,9 +240,9 @@ static void evidence_and_hold_begin_anew_with_a_stage(void **state)
     struct fixture *f = fixture_new(1, PLANS);
     for (int i = 0; i < 300; i++)
         ask_new(f, 200);
-    json_t *old = saved(f);
+    json_t *old = fixture_save(f);
     assert_int_equal(command_force(f, "orders"), 0);
-    struct fixture *g = restarted(f, old, router_history(f->router, NULL), 0);
+    struct fixture *g = replayed(f, old, router_history(f->router, NULL), 0, PLANS);
     json_t *status = router_status(g->router, g->now_ms, g->wall_ms);
     const json_t *route = json_array_get(json_object_get(status, "routes"), 0);
     const json_t *new = json_object_get(json_object_get(route, "evidence"), "new");
@@ -265,12 +253,41 @@ static void evidence_and_hold_begin_anew_with_a_stage(void **state)
     fixture_free(f);
 }
 
+#define BY_HAND                                                                                                        \
+    YAML_HEAD                                                                                                          \
+    "  - name: orders\n    match: { path: /orders/** }\n    breaker: off\n    promotion: manual\n"                     \
+    "    gates: { min_requests: 10, error_rate_increase: off, p95_increase: off, mismatch_rate: 5% }\n"                \
+    "    stages: [ { name: a, percent: 0, shadow: 100, hold: 1s }, { name: b, percent: 0, shadow: 100, hold: 1s } ]\n"
+
+/* The trail was written, the state was not: what it tells of the stage has been told. */
+static void what_was_told_of_a_stage_is_not_told_again(void **state)
+{
+    (void)state;
+    static const char *const told[] = {"gate_failed", "waiting_for_promote"};
+    for (int i = 0; i < 2; i++) {
+        struct fixture *f = fixture_new(1, BY_HAND);
+        traffic(f, 100, 200);
+        f->pairs = (struct comparison_totals){4000, i == 0 ? 2000 : 0};
+        fixture_wait(f, 500);
+        json_t *old = fixture_save(f);
+        fixture_wait(f, 1600);
+        assert_int_equal(count_events(f, told[i]), 1);
+        struct fixture *g = replayed(f, old, router_history(f->router, NULL), 0, BY_HAND);
+        g->pairs = f->pairs;
+        traffic(g, 100, 200);
+        fixture_wait(g, 3000);
+        assert_int_equal(g->event_count, 0);
+        fixture_free(g);
+        fixture_free(f);
+    }
+}
+
 static void a_state_that_knows_all_stays_as_it_is(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(1, PLANS);
     fill_rest(f);
-    json_t *newest = saved(f);
+    json_t *newest = fixture_save(f);
     json_t *copy = json_deep_copy(newest);
     json_t *events = router_history(f->router, NULL);
     assert_false(state_replay(newest, events));
@@ -301,7 +318,7 @@ static void what_is_no_event_is_left_out(void **state)
     json_t *events = json_array();
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
         assert_int_equal(json_array_append_new(events, json_loads(lines[i], JSON_DECODE_ANY, NULL)), 0);
-    struct fixture *g = restarted(f, saved(f), events, 0);
+    struct fixture *g = replayed(f, fixture_save(f), events, 0, PLANS);
     assert_same(f, g, "orders");
     assert_int_equal(g->last_sequence, 903);
     fixture_free(g);
@@ -312,12 +329,12 @@ static void a_route_the_state_has_not_seen_is_taken_up(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(1, PLANS);
-    json_t *old = saved(f);
+    json_t *old = fixture_save(f);
     (void)json_object_del(json_object_get(old, "routes"), "orders");
     (void)json_object_set_new(old, "sequence", json_integer(0));
     assert_int_equal(command_force(f, "orders"), 0);
     assert_int_equal(command(f, VERB_PAUSE, "orders"), 0);
-    struct fixture *g = restarted(f, old, router_history(f->router, NULL), 0);
+    struct fixture *g = replayed(f, old, router_history(f->router, NULL), 0, PLANS);
     assert_same(f, g, "orders");
     fixture_free(g);
     fixture_free(f);
@@ -339,7 +356,7 @@ static void no_missing_memory_does_harm(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, PLANS);
     fill_rest(f);
-    json_t *old = saved(f);
+    json_t *old = fixture_save(f);
     (void)json_object_del(json_object_get(old, "routes"), "fixed");
     assert_int_equal(command_percent(f, "fixed", 300), 0);
     assert_int_equal(command(f, VERB_ROLLBACK, "orders"), 0);
@@ -383,6 +400,7 @@ int main(void)
         cmocka_unit_test(a_route_falls_once),
         cmocka_unit_test(a_cooldown_and_a_way_down_are_whole_ones),
         cmocka_unit_test(evidence_and_hold_begin_anew_with_a_stage),
+        cmocka_unit_test(what_was_told_of_a_stage_is_not_told_again),
         cmocka_unit_test(a_state_that_knows_all_stays_as_it_is),
         cmocka_unit_test(what_is_no_event_is_left_out),
         cmocka_unit_test(a_route_the_state_has_not_seen_is_taken_up),

@@ -16,33 +16,15 @@
     "      - { name: all, percent: 100, hold: 60s }\n"                                                                 \
     "  - { name: rest, match: { path: /rest }, percent: 25 }\n"
 
-static json_t *saved(const struct fixture *f)
-{
-    json_t *state = router_save(f->router, f->now_ms, f->wall_ms);
-    assert_non_null(state);
-    return state;
-}
-
-/* Another process: its monotonic clock starts anew, the wall clock went on by `away_ms`. */
-static struct fixture *restarted(const struct fixture *before, const json_t *state, uint64_t away_ms)
-{
-    struct fixture *f = fixture_empty(before->workers);
-    char *why = NULL;
-    f->now_ms = 500;
-    f->wall_ms = before->wall_ms + away_ms;
-    assert_true(router_restore(f->router, state, f->now_ms, f->wall_ms, &why));
-    assert_null(why);
-    f->last_sequence = before->last_sequence;
-    fixture_configure(f, ROUTES);
-    return f;
-}
-
-static void traffic(struct fixture *f, uint32_t count, uint16_t new_status)
-{
-    static uint64_t user;
-    for (uint32_t i = 0; i < count; i++)
-        (void)drive(f, 0, ++user, 200, new_status, 1000);
-}
+/* Two stages, both mirrored only, each left by a person. */
+#define BY_HAND                                                                                                        \
+    YAML_HEAD                                                                                                          \
+    "  - name: orders\n"                                                                                               \
+    "    match: { path: /orders/** }\n"                                                                                \
+    "    sticky: [ { header: X-User-Id } ]\n"                                                                          \
+    "    breaker: off\n    promotion: manual\n"                                                                        \
+    "    gates: { min_requests: 10, error_rate_increase: off, p95_increase: off, mismatch_rate: 5% }\n"                \
+    "    stages: [ { name: a, percent: 0, shadow: 100, hold: 1s }, { name: b, percent: 0, shadow: 100, hold: 1s } ]\n"
 
 static void everything_comes_back(void **state)
 {
@@ -54,8 +36,8 @@ static void everything_comes_back(void **state)
     (void)router_passthrough(f->router, PASSTHROUGH_FILE, true, "file", NULL, f->wall_ms);
     traffic(f, 500, 200);
     f->pairs = (struct comparison_totals){400, 3};
-    json_t *state1 = saved(f);
-    struct fixture *g = restarted(f, state1, 1000);
+    json_t *state1 = fixture_save(f);
+    struct fixture *g = restarted(f, state1, 1000, ROUTES);
     json_t *state2 = router_save(g->router, g->now_ms, f->wall_ms);
     assert_true(json_equal(state1, state2)); /* with the same wall clock the two are the same */
     assert_int_equal(g->event_count, 0);
@@ -78,9 +60,9 @@ static void hold_and_evidence_go_on_counting(void **state)
     traffic(f, 400, 200);
     f->pairs = (struct comparison_totals){80, 0};
     fixture_wait(f, 50000);
-    json_t *text = saved(f);
-    struct fixture *g = restarted(f, text, 86400000); /* a day away does not count as held */
-    g->pairs = (struct comparison_totals){80, 0};     /* counted since this process began */
+    json_t *text = fixture_save(f);
+    struct fixture *g = restarted(f, text, 86400000, ROUTES); /* a day away does not count as held */
+    g->pairs = (struct comparison_totals){80, 0};             /* counted since this process began */
     fixture_wait(g, 10000 - TICK_MS);
     assert_int_equal(state_of(g, "orders").stage, 1);
     fixture_wait(g, 1000);
@@ -99,8 +81,8 @@ static void an_open_breaker_stays_open_for_what_is_left(void **state)
     fixture_wait(f, TICK_MS);
     assert_int_equal(state_of(f, "orders").breaker, BREAKER_OPEN);
     fixture_wait(f, 10000);
-    json_t *text = saved(f);
-    struct fixture *g = restarted(f, text, 5000);
+    json_t *text = fixture_save(f);
+    struct fixture *g = restarted(f, text, 5000, ROUTES);
     assert_int_equal(state_of(g, "orders").breaker, BREAKER_OPEN);
     assert_int_equal(state_of(g, "orders").trips, 1);
     for (uint64_t user = 0; user < 50; user++)
@@ -110,8 +92,8 @@ static void an_open_breaker_stays_open_for_what_is_left(void **state)
     fixture_wait(g, TICK_MS);
     assert_int_equal(state_of(g, "orders").breaker, BREAKER_HALF_OPEN);
 
-    json_t *half = saved(g); /* half open comes back open, with a trial at once */
-    struct fixture *h = restarted(g, half, 0);
+    json_t *half = fixture_save(g); /* half open comes back open, with a trial at once */
+    struct fixture *h = restarted(g, half, 0, ROUTES);
     assert_int_equal(state_of(h, "orders").breaker, BREAKER_OPEN);
     fixture_wait(h, TICK_MS);
     assert_int_equal(state_of(h, "orders").breaker, BREAKER_HALF_OPEN);
@@ -138,8 +120,8 @@ static void rolled_back_comes_back_rolled_back(void **state)
     struct fixture *f = fixture_new(1, ROUTES);
     assert_int_equal(command(f, VERB_ROLLBACK, "orders"), 0);
     assert_int_equal(command(f, VERB_ROLLBACK, "rest"), 0);
-    json_t *text = saved(f);
-    struct fixture *g = restarted(f, text, 1000);
+    json_t *text = fixture_save(f);
+    struct fixture *g = restarted(f, text, 1000, ROUTES);
     assert_int_equal(state_of(g, "orders").phase, PLAN_ROLLED_BACK);
     assert_int_equal(state_of(g, "rest").phase, PLAN_ROLLED_BACK);
     assert_int_equal(state_of(g, "rest").percent, 0);
@@ -153,7 +135,7 @@ static void an_edited_file_meets_the_saved_plan_as_a_reload_does(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, ROUTES);
     assert_int_equal(command_force(f, "orders"), 0);
-    json_t *text = saved(f);
+    json_t *text = fixture_save(f);
     struct fixture *g = fixture_empty(1);
     char *why = NULL;
     assert_true(router_restore(g->router, text, 1, f->wall_ms, &why));
@@ -175,15 +157,15 @@ static void routes_not_in_the_file_are_kept_for_later(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, ROUTES);
     assert_int_equal(command_percent(f, "rest", 1234), 0);
-    json_t *text = saved(f);
+    json_t *text = fixture_save(f);
     struct fixture *g = fixture_empty(1);
     char *why = NULL;
     assert_true(router_restore(g->router, text, 1, f->wall_ms, &why));
     g->last_sequence = f->last_sequence;
     fixture_configure(g, YAML_HEAD "  - { name: other, match: { path: /o }, percent: 1 }\n");
-    json_t *again = saved(g);
+    json_t *again = fixture_save(g);
     assert_non_null(json_object_get(json_object_get(again, "routes"), "rest"));
-    struct fixture *h = restarted(g, again, 1000);
+    struct fixture *h = restarted(g, again, 1000, ROUTES);
     assert_int_equal(state_of(h, "rest").percent, 1234);
     json_decref(text);
     json_decref(again);
@@ -209,7 +191,7 @@ static void restoring_after_the_first_configuration_is_refused(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(1, ROUTES);
-    json_t *text = saved(f);
+    json_t *text = fixture_save(f);
     char *why = NULL;
     assert_false(router_restore(f->router, text, f->now_ms, f->wall_ms, &why));
     assert_non_null(strstr(why, "before the first configuration"));
@@ -234,17 +216,11 @@ static void restoring_after_the_first_configuration_is_refused(void **state)
     "      - { name: canary, percent: 10, shadow: 100, hold: 60s, deadline: 1h, on_deadline: tell }\n"                 \
     "      - { name: half, percent: 50, shadow: 100, hold: 60s }\n"
 
-static struct fixture *restarted_with(const struct fixture *before, const char *yaml, uint64_t away_ms)
+static struct fixture *restarted_now(const struct fixture *before, uint64_t away_ms, const char *yaml)
 {
-    struct fixture *f = fixture_empty(1);
-    char *why = NULL;
-    json_t *state = saved(before);
-    f->wall_ms = before->wall_ms + away_ms;
-    f->last_sequence = before->last_sequence;
-    if (!router_restore(f->router, state, f->now_ms, f->wall_ms, &why))
-        fail_msg("%s", why);
+    json_t *state = fixture_save(before);
+    struct fixture *f = restarted(before, state, away_ms, yaml);
     json_decref(state);
-    fixture_configure(f, yaml);
     return f;
 }
 
@@ -261,7 +237,7 @@ static void a_way_down_goes_on_for_what_is_left(void **state)
     assert_int_equal(state_of(f, "orders").steps_back, 1);
     fixture_skip(f, 30000);
     assert_int_equal(state_of(f, "orders").effective, 1000 + 4000 * 6 / 10);
-    struct fixture *g = restarted_with(f, FALLING, 20000); /* the time away counts: two steps more */
+    struct fixture *g = restarted_now(f, 20000, FALLING); /* the time away counts: two steps more */
     assert_int_equal(state_of(g, "orders").steps_back, 1);
     assert_int_equal(state_of(g, "orders").effective, 1000 + 4000 * 4 / 10);
     fixture_skip(g, 50000);
@@ -285,7 +261,7 @@ static void a_way_back_up_goes_on_where_it_was(void **state)
     fixture_skip(f, 35000);
     uint32_t share = state_of(f, "orders").effective;
     assert_true(share > 500 && share < 5000);
-    struct fixture *g = restarted_with(f, FALLING, 3600000); /* nobody has seen it hold meanwhile */
+    struct fixture *g = restarted_now(f, 3600000, FALLING); /* nobody has seen it hold meanwhile */
     assert_int_equal(state_of(g, "orders").effective, share);
     assert_int_equal(state_of(g, "orders").percent, 5000);
     fixture_skip(g, 100000);
@@ -299,7 +275,7 @@ static void frozen_and_waiting_come_back_as_they_were(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, FALLING);
     assert_int_equal(command(f, VERB_FREEZE, "orders"), 0);
-    struct fixture *g = restarted_with(f, FALLING, 1000);
+    struct fixture *g = restarted_now(f, 1000, FALLING);
     assert_int_equal(state_of(g, "orders").phase, PLAN_FROZEN);
     assert_int_equal(state_of(g, "orders").percent, 1000);
     json_t *status = router_status(g->router, g->now_ms, g->wall_ms);
@@ -315,7 +291,7 @@ static void frozen_and_waiting_come_back_as_they_were(void **state)
                                  "    stages: [ { name: all, percent: 100, shadow: 100 } ]\n");
     assert_int_equal(state_of(f, "orders").phase, PLAN_WAITING);
     assert_int_equal(state_of(f, "orders").shadow, 0);
-    g = restarted_with(f, FALLING, 1000); /* without `start: manual` */
+    g = restarted_now(f, 1000, FALLING); /* without `start: manual` */
     assert_int_equal(state_of(g, "orders").phase, PLAN_WAITING);
     assert_int_equal(command(g, VERB_START, "orders"), 0);
     assert_int_equal(state_of(g, "orders").percent, 1000);
@@ -327,12 +303,12 @@ static void a_deadline_is_told_once_however_often_it_starts(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(1, FALLING);
-    struct fixture *g = restarted_with(f, FALLING, 3599000); /* the wall clock counts, not the time it ran */
+    struct fixture *g = restarted_now(f, 3599000, FALLING); /* the wall clock counts, not the time it ran */
     fixture_skip(g, 500);
     assert_int_equal(count_events(g, "deadline"), 0);
     fixture_skip(g, 500);
     assert_int_equal(count_events(g, "deadline"), 1);
-    struct fixture *h = restarted_with(g, FALLING, 1000);
+    struct fixture *h = restarted_now(g, 1000, FALLING);
     fixture_skip(h, 10000);
     assert_int_equal(count_events(h, "deadline"), 0);
     fixture_free(f);
@@ -352,6 +328,31 @@ static const char version_1[] =
     "\"trips\": 1, \"cooldown_left_ms\": 0, \"evidence\": {\"legacy\": {\"judged\": 400, \"errors\": 1, \"sum_us\": "
     "400000, \"latency\": [[111, 400]]}, \"new\": {\"judged\": 300, \"errors\": 2, \"sum_us\": 300000, \"latency\": "
     "[[111, 300]]}, \"compared\": 70, \"mismatched\": 1}}}}";
+
+/* What a person was told of a stage before the restart is not told again, and of the next stage it is. */
+static void what_was_told_of_a_stage_is_not_told_again(void **state)
+{
+    (void)state;
+    static const char *const told[] = {"gate_failed", "waiting_for_promote"};
+    for (int i = 0; i < 2; i++) {
+        struct fixture *f = fixture_new(1, BY_HAND);
+        traffic(f, 20, 200);
+        f->pairs = (struct comparison_totals){4000, i == 0 ? 2000 : 0};
+        fixture_wait(f, 2100);
+        assert_int_equal(count_events(f, told[i]), 1);
+        struct fixture *g = restarted_now(f, 1000, BY_HAND);
+        g->pairs = f->pairs;
+        fixture_wait(g, 3000);
+        assert_int_equal(g->event_count, 0);
+        assert_int_equal(command_force(g, "orders"), 0);
+        traffic(g, 20, 200);
+        g->pairs = (struct comparison_totals){8000, i == 0 ? 4000 : 0};
+        fixture_wait(g, 2100);
+        assert_int_equal(count_events(g, told[i]), 1);
+        fixture_free(f);
+        fixture_free(g);
+    }
+}
 
 static void the_first_release_s_state_is_read(void **state)
 {
@@ -375,7 +376,7 @@ static void the_first_release_s_state_is_read(void **state)
     assert_int_equal(json_integer_value(json_object_get(json_object_get(evidence, "legacy"), "errors")), 1);
     assert_int_equal(json_integer_value(json_object_get(evidence, "compared")), 70);
     json_decref(status);
-    json_t *now = saved(f);
+    json_t *now = fixture_save(f);
     assert_int_equal(json_integer_value(json_object_get(now, "version")), 2);
     json_decref(now);
     json_decref(old);
@@ -392,7 +393,7 @@ static json_t *rich_state(void)
     fixture_wait(f, 100);
     f->pairs = (struct comparison_totals){10, 1};
     (void)router_passthrough(f->router, PASSTHROUGH_SIGNAL, true, "signal:USR1", NULL, f->wall_ms);
-    json_t *state = saved(f);
+    json_t *state = fixture_save(f);
     fixture_free(f);
     return state;
 }
@@ -419,7 +420,7 @@ static void try_to_use(const json_t *state)
     fixture_skip(f, 100000);
     struct router_route_state orders = state_of(f, "orders");
     assert_true(orders.percent <= SHARE_ALL && orders.stage < 3);
-    json_t *again = saved(f);
+    json_t *again = fixture_save(f);
     json_t *status = router_status(f->router, f->now_ms, f->wall_ms);
     assert_non_null(status);
     json_decref(status);
@@ -537,10 +538,14 @@ static void damage_is_named_by_its_place(void **state)
     json_t *orders = json_object_get(json_object_get(root, "routes"), "orders");
     assert_int_equal(json_object_set_new(orders, "percent", json_integer(10001)), 0);
     assert_false(router_restore(f->router, root, f->now_ms, f->wall_ms, &why));
-    assert_string_equal(why, "state: routes: orders: phase, stage or one of their numbers is missing or out of range");
+    assert_string_equal(why, "state: routes: orders: percent: expected a share from 0 to 10000");
     free(why);
     why = NULL;
     assert_int_equal(json_object_set_new(root, "version", json_integer(3)), 0);
+    assert_false(router_restore(f->router, root, f->now_ms, f->wall_ms, &why));
+    assert_string_equal(why, "state: version: 3 is of a later shunt, expected 1 to 2: start that one on it");
+    free(why);
+    assert_int_equal(json_object_set_new(root, "version", json_string("2")), 0);
     assert_false(router_restore(f->router, root, f->now_ms, f->wall_ms, &why));
     assert_string_equal(why, "state: version: expected 1 to 2");
     free(why);
@@ -564,7 +569,7 @@ static void *failing_malloc(size_t size)
 static bool run_short_of_memory(uint64_t count)
 {
     struct fixture *f = fixture_new(1, ROUTES);
-    json_t *full = saved(f);
+    json_t *full = fixture_save(f);
     allocations_left = count;
     json_set_alloc_funcs(failing_malloc, free);
     assert_int_equal(command_force(f, "orders"),
@@ -628,6 +633,7 @@ int main(void)
         cmocka_unit_test(a_way_back_up_goes_on_where_it_was),
         cmocka_unit_test(frozen_and_waiting_come_back_as_they_were),
         cmocka_unit_test(a_deadline_is_told_once_however_often_it_starts),
+        cmocka_unit_test(what_was_told_of_a_stage_is_not_told_again),
         cmocka_unit_test(the_first_release_s_state_is_read),
         cmocka_unit_test(no_damaged_field_does_harm),
         cmocka_unit_test(what_is_not_an_object_is_refused),

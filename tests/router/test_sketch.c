@@ -108,6 +108,10 @@ static void errors_are_spread_over_enough_or_over_all_there_are(void **state)
         set(&marks.slow_keys, rows[i].error_keys);
         set(&marks.slow_paths, rows[i].error_paths);
         assert_int_equal(marks_slow_are_spread(&marks, rows[i].least), rows[i].spread);
+        assert_int_equal(marks_lost_are_spread(&marks, rows[i].least), rows[i].least == 0 || rows[i].keys == 0);
+        set(&marks.lost_keys, rows[i].error_keys);
+        set(&marks.lost_paths, rows[i].error_paths);
+        assert_int_equal(marks_lost_are_spread(&marks, rows[i].least), rows[i].spread);
     }
 }
 

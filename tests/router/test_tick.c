@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "router/gate.h"
+
 #define ROUTE                                                                                                          \
     YAML_HEAD                                                                                                          \
     "  - name: orders\n"                                                                                               \
@@ -16,13 +18,6 @@
     "      - { name: shadow, percent: 0, shadow: 100, hold: 60s }\n"                                                   \
     "      - { name: canary, percent: 10, shadow: 100, hold: 60s }\n"                                                  \
     "      - { name: half, percent: 50, shadow: 100, hold: 60s }\n"
-
-static void traffic(struct fixture *f, uint32_t count)
-{
-    static uint64_t user;
-    for (uint32_t i = 0; i < count; i++)
-        (void)drive(f, 0, ++user, 200, 200, 1000);
-}
 
 static void pairs(struct fixture *f, uint64_t compared, uint64_t mismatched)
 {
@@ -45,23 +40,6 @@ static json_t *newest_event(const struct fixture *f)
     return event;
 }
 
-static json_t *route_status(const struct fixture *f)
-{
-    json_t *status = router_status(f->router, f->now_ms, f->wall_ms);
-    json_t *route = json_incref(json_array_get(json_object_get(status, "routes"), 0));
-    json_decref(status);
-    return route;
-}
-
-static void why_not_is(const struct fixture *f, const char *expected)
-{
-    json_t *route = route_status(f);
-    const char *why = json_string_value(json_object_get(route, "why_not"));
-    if (why == NULL || strstr(why, expected) == NULL)
-        fail_msg("why_not is \"%s\", expected \"%s\"", why != NULL ? why : "null", expected);
-    json_decref(route);
-}
-
 /* ---- failures ---- */
 
 static void a_failed_gate_takes_the_share_down_by_steps(void **state)
@@ -69,7 +47,7 @@ static void a_failed_gate_takes_the_share_down_by_steps(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE "    on_failure: { to: zero, ramp: 90s }\n" STAGES);
     to_half(f);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 1000, 500);
     fixture_wait(f, 1100);
     assert_string_equal(last_event(f), "rollback");
@@ -101,7 +79,7 @@ static void passthrough_ends_a_way_down(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE "    on_failure: { to: zero, ramp: 90s }\n" STAGES);
     to_half(f);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 1000, 500);
     fixture_wait(f, 1100);
     (void)router_passthrough(f->router, PASSTHROUGH_API, true, "operator:ann", NULL, f->wall_ms);
@@ -115,13 +93,13 @@ static void a_failed_gate_steps_back_until_it_has_been_tried_often_enough(void *
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE "    on_failure: { to: previous, retries: 1 }\n" STAGES);
     to_half(f);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 1000, 500);
     fixture_wait(f, 1100);
     assert_string_equal(last_event(f), "step_back");
     assert_int_equal(state_of(f, "orders").percent, 1000);
     assert_int_equal(state_of(f, "orders").phase, PLAN_RUNNING);
-    traffic(f, 400);
+    traffic(f, 400, 200);
     pairs(f, 3000, 0);
     fixture_wait(f, 61000);
     assert_int_equal(state_of(f, "orders").percent, 5000); /* it passed canary again */
@@ -132,18 +110,102 @@ static void a_failed_gate_steps_back_until_it_has_been_tried_often_enough(void *
     fixture_free(f);
 }
 
+/* Whatever the route's errors are: who gets no answer has no service. */
+static void availability_fails_by_what_is_no_error(void **state)
+{
+    (void)state;
+    struct fixture *f =
+        fixture_new(1, YAML_HEAD
+                    "  - name: orders\n    match: { path: /orders/** }\n    sticky: [ { header: X-User-Id } ]\n"
+                    "    breaker: off\n    promotion: auto\n    errors: [ 5xx, connect ]\n"
+                    "    gates: { min_requests: 10, min_distinct_keys: 3, error_rate_increase: 5%, p95_increase: off,\n"
+                    "             mismatch_rate: off, availability: 99% }\n" STAGES);
+    to_half(f);
+    for (uint64_t user = 0; user < 1000; user++)
+        (void)drive(f, 0, user, 200, user % 3 == 0 ? 0 : 200, 1000); /* 0: reset, not named above */
+    fixture_wait(f, 1100);
+    assert_string_equal(last_event(f), "rollback");
+    assert_non_null(strstr(f->why[f->event_count - 1], "gate availability failed: new answered 6"));
+    fixture_free(f);
+}
+
+#define FEW_ROUTE                                                                                                      \
+    YAML_HEAD "  - name: orders\n    match: { path: /** }\n    sticky: [ { header: X-User-Id } ]\n"                    \
+              "    breaker: off\n    promotion: auto\n"                                                                \
+              "    gates: { min_requests: 10, min_distinct_keys: 3, error_rate_increase: 5%, p95_increase: 20%,\n"     \
+              "             mismatch_rate: 1% }\n" STAGES
+
+/* Whose pairs differ is asked with the pairs themselves; a stage that begins starts with none. */
+static void differences_of_one_client_do_not_fail(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, FEW_ROUTE);
+    for (uint32_t i = 0; i < 50; i++)
+        sketch_add(&f->pair_marks.error_keys, i); /* of the stage before */
+    to_half(f);
+    for (uint32_t i = 0; i < 50; i++)
+        sketch_add(&f->pair_marks.keys, i);
+    sketch_add(&f->pair_marks.paths, 1);
+    sketch_add(&f->pair_marks.error_keys, 7);
+    sketch_add(&f->pair_marks.error_paths, 1);
+    pairs(f, 1000, 500);
+    fixture_wait(f, 3000);
+    assert_int_equal(state_of(f, "orders").percent, 5000);
+    assert_non_null(strstr(state_of(f, "orders").gates->gate[GATE_MISMATCH_RATE].sentence,
+                           "; but all of these come from 1 client and 1 path"));
+    sketch_add(&f->pair_marks.error_keys, 8);
+    sketch_add(&f->pair_marks.error_keys, 9);
+    fixture_wait(f, 1100);
+    assert_string_equal(last_event(f), "rollback");
+    fixture_free(f);
+}
+
+/* Through workers, tally and evidence: a client's exchanges are in one part of the crowd all the way. */
+static void one_slow_client_does_not_fail(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(2, FEW_ROUTE);
+    to_half(f);
+    uint64_t slow = 0;
+    while (drive(f, 0, slow, 200, 200, 1000).side == SIDE_LEGACY)
+        slow++;
+    for (uint64_t i = 0; i < 4000; i++) {
+        (void)drive(f, (uint32_t)(i % 2), i % 500, 200, 200, 10000 + i % 1000);
+        if (i % 10 == 0)
+            (void)drive(f, (uint32_t)(i % 2), slow, 200, 200, 900000);
+    }
+    fixture_wait(f, 1100);
+    assert_int_equal(state_of(f, "orders").percent, 5000);
+    assert_non_null(strstr(state_of(f, "orders").gates->gate[GATE_P95_INCREASE].sentence,
+                           "; but only by a few clients that are slow on new"));
+    for (uint64_t i = 0; i < 2000; i++) {
+        struct request r;
+        char id[32];
+        request_init(&r, "GET", "/orders");
+        (void)snprintf(id, sizeof(id), "user-%llu", (unsigned long long)i % 500);
+        request_add(&r, "X-User-Id", id);
+        struct decision d = decide_on(f, 0, &r);
+        observe(f, 0, &d, OUTCOME_OK, 200, d.side == SIDE_NEW ? 900000 : 10000);
+    }
+    fixture_wait(f, 1100);
+    assert_string_equal(last_event(f), "rollback");
+    assert_non_null(strstr(f->why[f->event_count - 1], "gate p95_increase failed"));
+    fixture_free(f);
+}
+
 static void a_failed_gate_freezes(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE "    on_failure: { to: freeze }\n" STAGES);
     to_half(f);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 1000, 500);
     fixture_wait(f, 1100);
     assert_int_equal(state_of(f, "orders").phase, PLAN_FROZEN);
     assert_int_equal(state_of(f, "orders").effective, 5000);
-    why_not_is(f, "the plan is frozen until a person resumes it: freeze by plan at 2023-11-14 22:13 UTC (gate "
-                  "mismatch_rate failed: ");
+    assert_why_not(f, 0,
+                   "the plan is frozen until a person resumes it: freeze by plan at 2023-11-14 22:13 UTC (gate "
+                   "mismatch_rate failed: ");
     fixture_wait(f, 600000);
     assert_int_equal(count_events(f, "freeze"), 1);
     assert_int_equal(command(f, VERB_RESUME, "orders"), 0); /* judged anew, else it would freeze again at once */
@@ -157,12 +219,12 @@ static void a_plan_may_tell_and_leave_it_to_a_person(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE "    on_failure: { to: tell }\n" STAGES);
     to_half(f);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 1000, 500);
     fixture_wait(f, 10000);
     assert_int_equal(state_of(f, "orders").phase, PLAN_RUNNING);
     assert_int_equal(count_events(f, "gate_failed"), 1);
-    why_not_is(f, "gate mismatch_rate has failed, and a person decides");
+    assert_why_not(f, 0, "gate mismatch_rate has failed, and a person decides");
     fixture_free(f);
 }
 
@@ -172,7 +234,7 @@ static void a_transition_stands_with_its_evidence(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE STAGES);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 3000, 0);
     fixture_wait(f, 61000);
     json_t *event = newest_event(f);
@@ -209,7 +271,7 @@ static void a_way_down_stands_in_the_event(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE "    on_failure: { to: previous, ramp: 90s }\n" STAGES);
     to_half(f);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 1000, 500);
     fixture_wait(f, 1100);
     json_t *event = newest_event(f);
@@ -218,13 +280,13 @@ static void a_way_down_stands_in_the_event(void **state)
                             "\"stage\": \"canary\"}");
     free(to);
     json_decref(event);
-    json_t *route = route_status(f);
+    json_t *route = route_status(f, 0);
     char *ramp = json_dumps(json_object_get(route, "ramp"), JSON_SORT_KEYS);
     assert_non_null(strstr(ramp, "\"from\": 50, \"left_ms\": 88"));
     assert_non_null(strstr(ramp, "\"to\": 10"));
     free(ramp);
     json_decref(route);
-    why_not_is(f, "the share is 46.00 % and goes down to the stage's 10.00 % within 1 min 29 s");
+    assert_why_not(f, 0, "the share is 46.00 % and goes down to the stage's 10.00 % within 1 min 29 s");
     fixture_free(f);
 }
 
@@ -235,22 +297,22 @@ static void what_happens_on_a_ramp_is_no_evidence(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE "    on_failure: { to: previous, ramp: 90s }\n" STAGES);
     to_half(f);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 1000, 500);
     fixture_wait(f, 1100);
-    traffic(f, 500);
+    traffic(f, 500, 200);
     pairs(f, 5000, 0);
     fixture_wait(f, 85000);
-    json_t *route = route_status(f);
+    json_t *route = route_status(f, 0);
     const json_t *evidence = json_object_get(route, "evidence");
     assert_int_equal(json_integer_value(json_object_get(json_object_get(evidence, "new"), "judged")), 0);
     assert_int_equal(json_integer_value(json_object_get(evidence, "gathered_ms")), 0);
     assert_int_equal(json_integer_value(json_object_get(json_object_get(route, "hold"), "elapsed_ms")), 0);
     json_decref(route);
     fixture_wait(f, 10000); /* the ramp is over */
-    traffic(f, 500);
+    traffic(f, 500, 200);
     fixture_wait(f, 2000);
-    route = route_status(f);
+    route = route_status(f, 0);
     evidence = json_object_get(route, "evidence");
     assert_true(json_integer_value(json_object_get(json_object_get(evidence, "new"), "judged")) > 10);
     json_decref(route);
@@ -262,19 +324,63 @@ static void what_happens_in_passthrough_is_no_evidence(void **state)
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE STAGES);
     to_half(f);
-    traffic(f, 200);
+    traffic(f, 200, 200);
     fixture_wait(f, 1000);
-    json_t *before = route_status(f);
+    json_t *before = route_status(f, 0);
     (void)router_passthrough(f->router, PASSTHROUGH_API, true, "operator:ann", NULL, f->wall_ms);
     fixture_publish(f);
-    traffic(f, 200);
+    traffic(f, 200, 200);
     fixture_wait(f, 1000);
-    why_not_is(f, "passthrough is on");
+    assert_why_not(f, 0, "passthrough is on");
     (void)router_passthrough(f->router, PASSTHROUGH_API, false, "operator:ann", NULL, f->wall_ms);
-    json_t *after = route_status(f);
+    json_t *after = route_status(f, 0);
     assert_true(json_equal(json_object_get(before, "evidence"), json_object_get(after, "evidence")));
     json_decref(before);
     json_decref(after);
+    fixture_free(f);
+}
+
+/* ---- a process that was stopped ---- */
+
+static uint64_t hold_elapsed_ms(const struct fixture *f)
+{
+    json_t *route = route_status(f, 0);
+    json_int_t elapsed_ms = json_integer_value(json_object_get(json_object_get(route, "hold"), "elapsed_ms"));
+    json_decref(route);
+    return (uint64_t)elapsed_ms;
+}
+
+static void time_asleep_is_no_hold(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTE STAGES);
+    traffic(f, 100, 200);
+    pairs(f, 3000, 0);
+    fixture_wait(f, 2000);
+    fixture_sleep(f, 3600000);
+    fixture_wait(f, 1000);
+    assert_int_equal(hold_elapsed_ms(f), 3000);
+    assert_int_equal(state_of(f, "orders").gathered_ms, 3000);
+    assert_int_equal(state_of(f, "orders").stage, 0);
+    fixture_wait(f, 57000);
+    assert_int_equal(state_of(f, "orders").stage, 1); /* and the hold goes on where it was */
+    fixture_free(f);
+}
+
+static void time_asleep_is_no_step_of_a_way_down(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTE "    on_failure: { to: zero, ramp: 90s }\n" STAGES);
+    to_half(f);
+    traffic(f, 100, 200);
+    pairs(f, 1000, 500);
+    fixture_wait(f, 1100);
+    assert_int_equal(state_of(f, "orders").effective, 4500);
+    fixture_sleep(f, 3600000);
+    fixture_wait(f, 1000);
+    assert_int_equal(state_of(f, "orders").effective, 4500);
+    fixture_wait(f, 90000);
+    assert_int_equal(state_of(f, "orders").effective, 0);
     fixture_free(f);
 }
 
@@ -289,7 +395,7 @@ static void a_deadline_pauses(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE DEADLINE("pause"));
-    json_t *route = route_status(f);
+    json_t *route = route_status(f, 0);
     assert_int_equal(json_integer_value(json_object_get(json_object_get(route, "deadline"), "at_ms")),
                      f->wall_ms + 3600000);
     assert_string_equal(json_string_value(json_object_get(json_object_get(route, "deadline"), "action")), "pause");
@@ -302,9 +408,10 @@ static void a_deadline_pauses(void **state)
     assert_string_equal(last_event(f), "pause");
     assert_string_equal(f->who[f->event_count - 1], "plan");
     assert_string_equal(f->why[f->event_count - 1], "the deadline of stage canary is over");
-    why_not_is(f,
-               "the plan is paused until a person resumes it: pause by plan at 2023-11-14 23:13 UTC (the deadline of "
-               "stage canary is over)");
+    assert_why_not(
+        f, 0,
+        "the plan is paused until a person resumes it: pause by plan at 2023-11-14 23:13 UTC (the deadline of "
+        "stage canary is over)");
     assert_int_equal(command(f, VERB_RESUME, "orders"), 0); /* who resumes has seen it: the stage has none any more */
     fixture_skip(f, 36000000);
     assert_int_equal(state_of(f, "orders").phase, PLAN_RUNNING);
@@ -368,9 +475,20 @@ static void a_deadline_may_only_be_told(void **state)
     fixture_skip(f, 3600000);
     assert_int_equal(count_events(f, "deadline"), 1);
     assert_int_equal(state_of(f, "orders").phase, PLAN_RUNNING);
-    json_t *route = route_status(f);
+    json_t *route = route_status(f, 0);
     assert_true(json_is_null(json_object_get(route, "deadline")));
     json_decref(route);
+    fixture_free(f);
+}
+
+static void a_deadline_passes_in_sleep(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(1, ROUTE DEADLINE("pause"));
+    fixture_sleep(f, 3600000);
+    assert_int_equal(state_of(f, "orders").phase, PLAN_RUNNING);
+    fixture_wait(f, TICK_MS);
+    assert_int_equal(state_of(f, "orders").phase, PLAN_PAUSED);
     fixture_free(f);
 }
 
@@ -385,11 +503,11 @@ static void a_stage_is_left_only_at_its_times(void **state)
                      "    breaker: off\n    promotion: auto\n"
                      "    gates: { min_requests: 10, error_rate_increase: off, p95_increase: off, mismatch_rate: 1%,\n"
                      "             only: \"Wed 09:00-16:00\" }\n" STAGES);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 3000, 0);
     fixture_wait(f, 120000);
     assert_int_equal(state_of(f, "orders").stage, 0);
-    why_not_is(f, "gate window is undecided: not now, only Wed 09:00-16:00");
+    assert_why_not(f, 0, "gate window is undecided: not now, only Wed 09:00-16:00");
     fixture_skip(f, 11 * 3600000); /* Wednesday 09:15 */
     assert_int_equal(state_of(f, "orders").stage, 1);
     fixture_free(f);
@@ -399,11 +517,11 @@ static void no_plan_advances_in_a_freeze_of_the_file(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(1, "freeze: [ \"2023-11-14 - 2023-11-15\" ]\n" ROUTE STAGES);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 3000, 0);
     fixture_wait(f, 120000);
     assert_int_equal(state_of(f, "orders").stage, 0);
-    why_not_is(f, "changes are frozen");
+    assert_why_not(f, 0, "changes are frozen");
     assert_int_equal(command(f, VERB_PROMOTE, "orders"), -EPERM);
     assert_int_equal(command_force(f, "orders"), 0); /* a person may */
     assert_int_equal(command(f, VERB_ROLLBACK, "orders"), 0);
@@ -418,12 +536,12 @@ static void somebody_else_may_have_to_say_go(void **state)
                      "    breaker: off\n    promotion: auto\n"
                      "    gates: { min_requests: 10, error_rate_increase: off, p95_increase: off, mismatch_rate: 1%,\n"
                      "             webhook: { url: \"http://127.0.0.1:1/go\" } }\n" STAGES);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 3000, 0);
     fixture_wait(f, 120000);
     assert_int_equal(state_of(f, "orders").stage, 0);
     assert_true(f->asked > 100);
-    why_not_is(f, "gate webhook is undecided: the webhook has not answered yet");
+    assert_why_not(f, 0, "gate webhook is undecided: the webhook has not answered yet");
     assert_int_equal(command(f, VERB_PAUSE, "orders"), 0);
     uint32_t asked = f->asked;
     fixture_wait(f, 10000);
@@ -432,6 +550,36 @@ static void somebody_else_may_have_to_say_go(void **state)
     f->approval = (struct approval_answer){APPROVAL_GO, "200"};
     fixture_wait(f, 1000);
     assert_int_equal(state_of(f, "orders").stage, 1);
+    fixture_free(f);
+}
+
+/* What a webhook answers may be any bytes: what is not UTF-8 is replaced, and nothing else is lost. */
+static void any_bytes_of_a_webhook_can_be_shown_and_saved(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(
+        1, YAML_HEAD "  - name: orders\n    match: { path: /orders/** }\n    sticky: [ { header: X-User-Id } ]\n"
+                     "    breaker: off\n    promotion: auto\n"
+                     "    gates: { min_requests: 10, error_rate_increase: off, p95_increase: off, mismatch_rate: 1%,\n"
+                     "             webhook: { url: \"http://127.0.0.1:1/go\" } }\n" STAGES);
+    f->approval = (struct approval_answer){APPROVAL_HOLD, "503: caf\xe9 \xff\xfe, ask Zo\xc3"};
+    traffic(f, 100, 200);
+    pairs(f, 3000, 0);
+    fixture_wait(f, 61000);
+    assert_why_not(f, 0, "the webhook says not yet: 503: caf\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd, ask Zo\xef\xbf\xbd");
+    json_t *route = route_status(f, 0);
+    const json_t *gates = json_object_get(json_object_get(route, "gates"), "gates");
+    assert_int_equal(json_array_size(gates), GATES);
+    json_decref(route);
+    assert_int_equal(command_force(f, "orders"), 0);
+    json_t *event = newest_event(f);
+    const json_t *past = json_object_get(json_object_get(event, "evidence"), "past");
+    assert_int_equal(json_array_size(past), 1);
+    assert_non_null(strstr(json_string_value(json_array_get(past, 0)), "says not yet: 503: caf\xef\xbf\xbd "));
+    json_decref(event);
+    json_t *all = fixture_save(f);
+    assert_true(json_is_array(json_object_get(all, "history")));
+    json_decref(all);
     fixture_free(f);
 }
 
@@ -445,16 +593,16 @@ static void a_stage_may_have_its_own_gates_and_promotion(void **state)
                  "      - { name: shadow, percent: 0, shadow: 100, hold: 1s, gates: { mismatch_rate: 90% } }\n"
                  "      - { name: canary, percent: 10, shadow: 100, hold: 1s, promotion: manual }\n"
                  "      - { name: half, percent: 50, shadow: 100, hold: 1s }\n");
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 3000, 300); /* a tenth differs, which the route would not let pass */
     fixture_wait(f, 3000);
     assert_int_equal(state_of(f, "orders").stage, 1);
-    traffic(f, 500);
+    traffic(f, 500, 200);
     pairs(f, 3000, 0);
     fixture_wait(f, 5000);
     assert_int_equal(state_of(f, "orders").stage, 1);
     assert_int_equal(count_events(f, "waiting_for_promote"), 1);
-    why_not_is(f, "all gates pass and the hold is over: a person has to promote (promotion is manual)");
+    assert_why_not(f, 0, "all gates pass and the hold is over: a person has to promote (promotion is manual)");
     assert_int_equal(command(f, VERB_PROMOTE, "orders"), 0);
     fixture_free(f);
 }
@@ -465,21 +613,21 @@ static void the_sentence_says_what_is_missing(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE "    start: manual\n" STAGES);
-    why_not_is(f, "the file says `start: manual`: a person has to start the plan");
+    assert_why_not(f, 0, "the file says `start: manual`: a person has to start the plan");
     assert_int_equal(command(f, VERB_START, "orders"), 0);
     fixture_wait(f, 10000);
-    why_not_is(f, "gate min_requests is undecided: ");
-    why_not_is(f, "; and 50 s of the hold are left");
-    traffic(f, 100);
+    assert_why_not(f, 0, "gate min_requests is undecided: ");
+    assert_why_not(f, 0, "; and 50 s of the hold are left");
+    traffic(f, 100, 200);
     pairs(f, 3000, 0);
     fixture_wait(f, 3000);
-    why_not_is(f, "all gates pass, and 47 s of the hold are left");
+    assert_why_not(f, 0, "all gates pass, and 47 s of the hold are left");
     assert_int_equal(command(f, VERB_ROLLBACK, "orders"), 0);
-    why_not_is(f, "the plan is rolled back until a person resumes it: rollback by operator:ann");
+    assert_why_not(f, 0, "the plan is rolled back until a person resumes it: rollback by operator:ann");
     assert_int_equal(command(f, VERB_RESUME, "orders"), 0);
     for (int i = 0; i < 3; i++)
         assert_int_equal(command_force(f, "orders"), 0);
-    json_t *route = route_status(f);
+    json_t *route = route_status(f, 0);
     assert_true(json_is_null(json_object_get(route, "why_not"))); /* done */
     json_decref(route);
     fixture_free(f);
@@ -489,10 +637,10 @@ static void a_gate_says_when_it_will_have_decided(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(1, ROUTE STAGES);
-    traffic(f, 100);
+    traffic(f, 100, 200);
     pairs(f, 200, 0);
     fixture_wait(f, 10000);
-    json_t *route = route_status(f);
+    json_t *route = route_status(f, 0);
     const json_t *gates = json_object_get(json_object_get(route, "gates"), "gates");
     size_t index;
     json_t *gate;
@@ -547,20 +695,27 @@ int main(void)
         cmocka_unit_test(a_failed_gate_takes_the_share_down_by_steps),
         cmocka_unit_test(passthrough_ends_a_way_down),
         cmocka_unit_test(a_failed_gate_steps_back_until_it_has_been_tried_often_enough),
+        cmocka_unit_test(availability_fails_by_what_is_no_error),
+        cmocka_unit_test(differences_of_one_client_do_not_fail),
+        cmocka_unit_test(one_slow_client_does_not_fail),
         cmocka_unit_test(a_failed_gate_freezes),
         cmocka_unit_test(a_plan_may_tell_and_leave_it_to_a_person),
         cmocka_unit_test(a_transition_stands_with_its_evidence),
         cmocka_unit_test(a_way_down_stands_in_the_event),
         cmocka_unit_test(what_happens_on_a_ramp_is_no_evidence),
         cmocka_unit_test(what_happens_in_passthrough_is_no_evidence),
+        cmocka_unit_test(time_asleep_is_no_hold),
+        cmocka_unit_test(time_asleep_is_no_step_of_a_way_down),
         cmocka_unit_test(a_deadline_pauses),
         cmocka_unit_test(a_deadline_counts_in_pause_but_moves_nothing_frozen),
         cmocka_unit_test(a_deadline_does_what_on_failure_says),
         cmocka_unit_test(a_deadline_that_rolls_back_is_not_content_with_less),
         cmocka_unit_test(a_deadline_may_only_be_told),
+        cmocka_unit_test(a_deadline_passes_in_sleep),
         cmocka_unit_test(a_stage_is_left_only_at_its_times),
         cmocka_unit_test(no_plan_advances_in_a_freeze_of_the_file),
         cmocka_unit_test(somebody_else_may_have_to_say_go),
+        cmocka_unit_test(any_bytes_of_a_webhook_can_be_shown_and_saved),
         cmocka_unit_test(a_stage_may_have_its_own_gates_and_promotion),
         cmocka_unit_test(the_sentence_says_what_is_missing),
         cmocka_unit_test(a_gate_says_when_it_will_have_decided),

@@ -1,7 +1,7 @@
 /*
  * UTF-8: every code point's encoding is taken, and nothing else is.
  */
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -193,6 +193,56 @@ static void a_field_that_differs_by_itself_is_noise(void **state)
     stop(&f);
 }
 
+static void add_of(struct fixture *f, uint16_t key, uint16_t path, const char *primary, const char *shadow)
+{
+    struct pair *pair = test_json_pair(&f->route, primary, shadow);
+    pair->key_mark = key;
+    pair->path_mark = path;
+    pair->primary = key % 2 == 0 ? SIDE_LEGACY : SIDE_NEW;
+    add(f, pair);
+}
+
+static void it_is_known_whose_pairs_differ(void **state)
+{
+    struct fixture f;
+    struct marks marks = {0};
+    (void)state;
+    start(&f);
+    for (uint16_t i = 0; i < 20; i++)
+        add_of(&f, i, i % 5, "{\"a\":1}", i < 3 ? "{\"a\":2}" : "{\"a\":1}");
+    struct pair *lost = test_json_pair(&f.route, "1", "1");
+    lost->shadow_capture.kind = OUTCOME_TIMEOUT;
+    lost->key_mark = 100;
+    add(&f, lost);
+    report_take_marks(f.report, "orders", &marks);
+    assert_int_equal(sketch_count(&marks.keys), 20); /* what could not be compared is no pair */
+    assert_int_equal(sketch_count(&marks.paths), 5);
+    assert_int_equal(sketch_count(&marks.error_keys), 3);
+    assert_int_equal(sketch_count(&marks.error_paths), 3);
+    memset(&marks, 0, sizeof(marks));
+    report_take_marks(f.report, "orders", &marks); /* once */
+    report_take_marks(f.report, "others", &marks);
+    assert_int_equal(sketch_count(&marks.keys), 0);
+
+    add_json(&f, PAIR_NOISE, "{\"id\":\"x\"}", "{\"id\":\"z\"}", 40);
+    report_take_marks(f.report, "orders", &marks);
+    assert_int_equal(sketch_count(&marks.keys), 0); /* pairs for noise are not judged */
+    add_of(&f, 2, 2, "{\"id\":\"x\"}", "{\"id\":\"z\"}");
+    report_take_marks(f.report, "orders", &marks);
+    assert_int_equal(sketch_count(&marks.keys), 1);
+    assert_int_equal(sketch_count(&marks.error_keys), 0); /* nor is what is noise */
+    add_of(&f, 2, 2, "{\"id\":\"x\"}", "{}");
+    report_take_marks(f.report, "orders", &marks);
+    assert_int_equal(sketch_count(&marks.error_keys), 1);
+
+    memset(&marks, 0, sizeof(marks));
+    add_of(&f, 2, 2, "{\"id\":\"x\"}", "{}");
+    report_reset(f.report, "orders");
+    report_take_marks(f.report, "orders", &marks);
+    assert_int_equal(sketch_count(&marks.keys), 0);
+    stop(&f);
+}
+
 /* That its value is another one every time excuses no backend that has no value, or a number for a text. */
 static void noise_does_not_excuse_what_is_missing(void **state)
 {
@@ -752,6 +802,7 @@ int main(void)
         cmocka_unit_test(counts_each_judgement),
         cmocka_unit_test(silence_is_no_agreement),
         cmocka_unit_test(a_field_that_differs_by_itself_is_noise),
+        cmocka_unit_test(it_is_known_whose_pairs_differ),
         cmocka_unit_test(noise_does_not_excuse_what_is_missing),
         cmocka_unit_test(noise_is_no_sample),
         cmocka_unit_test(the_first_few_and_one_a_second_become_samples),

@@ -134,19 +134,47 @@ static void what_is_no_answer_of_shunt_is_refused(void **state)
 {
     (void)state;
     static const char hint[] = "does not answer like shunt; is admin.address right?";
-    assert_fails("", false, 10000, hint);
+    assert_fails("", false, 10000, "closes the connection without an answer");
     assert_fails("SSH-2.0-OpenSSH_9.2\r\n", false, 10000, hint);
     assert_fails("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", false, 10000, hint);
-    assert_fails("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello", false, 10000, hint);
+    assert_fails("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello", false, 10000, "ends before its answer is whole");
     assert_fails("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhello", false, 10000, hint);
     assert_fails("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false, 10000, hint);
+}
+
+static void a_lost_answer_to_a_change_is_told_as_such(void **state)
+{
+    struct peer peer;
+    struct answer answer;
+    char *error = NULL;
+    (void)state;
+    peer_start(&peer, "", false);
+    struct client client = client_of(&peer, 10000);
+    assert_false(client_call(&client, "POST", "/", "{}", &answer, &error));
+    assert_non_null(strstr(error, "it may have been done all the same"));
+    free(error);
+    peer_stop(&peer);
+}
+
+static void the_media_type_is_told(void **state)
+{
+    struct peer peer;
+    struct answer answer;
+    char *error = NULL;
+    (void)state;
+    peer_start(&peer, "HTTP/1.1 200 OK\r\ncontent-type:  application/yaml; x=y\r\n\r\na: b\n", false);
+    struct client client = client_of(&peer, 10000);
+    assert_true(client_call(&client, "GET", "/", NULL, &answer, &error));
+    assert_string_equal(answer.type, "application/yaml; x=y");
+    free(answer.body);
+    peer_stop(&peer);
 }
 
 static void silence_ends_at_the_deadline(void **state)
 {
     (void)state;
     assert_fails("", true, 50, "no answer from shunt at 127.0.0.1:");
-    assert_fails("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", true, 50, "timed out");
+    assert_fails("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", true, 50, "within 0.05 s; is it busy (--timeout)");
 }
 
 static void nobody_there_is_told_with_a_remedy(void **state)
@@ -172,6 +200,8 @@ int main(void)
         cmocka_unit_test(answer_is_taken_whole),
         cmocka_unit_test(answer_without_length_ends_with_the_connection),
         cmocka_unit_test(what_is_no_answer_of_shunt_is_refused),
+        cmocka_unit_test(a_lost_answer_to_a_change_is_told_as_such),
+        cmocka_unit_test(the_media_type_is_told),
         cmocka_unit_test(silence_ends_at_the_deadline),
         cmocka_unit_test(nobody_there_is_told_with_a_remedy),
     };

@@ -110,14 +110,16 @@ static void wrong_words_are_refused_by_name(void **state)
     assert_refused("--rate|nan|--config|x", EXIT_USAGE, "--rate: \"nan\"");
     assert_refused("--rate|20|--legacy-errors|5", EXIT_USAGE, "--legacy-errors: \"5\" is not a percentage");
     assert_refused("--rate|20|--legacy-errors|+5%", EXIT_USAGE, "--legacy-errors: \"+5%\"");
-    assert_refused("--rate|20|--new-errors|+101%", EXIT_USAGE, "from legacy's, such as +0.5%");
+    assert_refused("--rate|20|--new-errors|+101%", EXIT_USAGE,
+                   "so much more than legacy's (--legacy-errors), such as +0.5%");
     assert_refused("--rate|20|--legacy-errors|1%|--new-errors|-2%", EXIT_USAGE, "--new-errors: \"-2%\"");
     assert_refused("--rate|20|--new-latency|fast", EXIT_USAGE, "such as x1.3");
     assert_refused("--rate|20|--latency|x2", EXIT_USAGE, "--latency: \"x2\"");
     assert_refused("--rate|20|--new-latency|x", EXIT_USAGE, "--new-latency: \"x\"");
     assert_refused("--rate|20|--mismatch|101%", EXIT_USAGE, "--mismatch: \"101%\"");
-    assert_refused("--rate|20|--runs|3000", EXIT_USAGE, "--runs: at most 2000");
+    assert_refused("--rate|20|--runs|3000", EXIT_USAGE, "--runs: \"3000\" is not a number from 1 to 2000");
     assert_refused("--rate|20|--runs|0", EXIT_USAGE, "--runs: \"0\"");
+    assert_refused("--rate|20|--latency|900s", EXIT_USAGE, "is not a time from 10us to 600s");
     assert_refused("--rate|20|--limit|3", EXIT_USAGE, "takes no --limit");
     assert_refused("--rate|20|--config|/nowhere/x.yaml", EXIT_REFUSED, "/nowhere/x.yaml is no good configuration");
 }
@@ -127,9 +129,24 @@ static void the_route_must_have_a_plan(void **state)
     (void)state;
     char options[256];
     (void)snprintf(options, sizeof(options), "--rate|20|--config|%s|--route|nobody", file);
-    assert_refused(options, EXIT_USAGE, "has no route \"nobody\"");
+    assert_refused(options, EXIT_USAGE, "has no route \"nobody\"; routes with stages are: ");
     (void)snprintf(options, sizeof(options), "--rate|20|--config|%s|--route|rest", file);
     assert_refused(options, EXIT_USAGE, "route rest has a fixed share");
+}
+
+static void what_changes_nothing_is_told(void **state)
+{
+    (void)state;
+    const char *text;
+    char line[512];
+    (void)snprintf(line, sizeof(line), "simulate|--config|%s|--rate|20|--runs|2|--for|5m|--mismatch|1%%", file);
+    assert_int_equal(run_line(line, &text), EXIT_DONE);
+    assert_says(text, "--mismatch changes nothing: no stage of the plan mirrors");
+    assert_says(text, "each run ends after 5m 00s, before the holds of 11m 00s together can be over");
+    (void)snprintf(line, sizeof(line), "simulate|--config|%s|--rate|20|--runs|2", file);
+    assert_int_equal(run_line(line, &text), EXIT_DONE);
+    assert_null(strstr(text, "changes nothing"));
+    assert_null(strstr(text, "together can be over"));
 }
 
 static json_t *simulated(const char *options)
@@ -250,13 +267,10 @@ static void people_read_a_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_words_are_refused_by_name),
-        cmocka_unit_test(the_route_must_have_a_plan),
-        cmocka_unit_test(what_is_assumed_is_read_rightly),
-        cmocka_unit_test(an_equal_backend_is_done),
-        cmocka_unit_test(a_worse_backend_is_rolled_back),
-        cmocka_unit_test(what_is_not_decided_says_so),
-        cmocka_unit_test(people_read_a_table),
+        cmocka_unit_test(wrong_words_are_refused_by_name), cmocka_unit_test(the_route_must_have_a_plan),
+        cmocka_unit_test(what_changes_nothing_is_told),    cmocka_unit_test(what_is_assumed_is_read_rightly),
+        cmocka_unit_test(an_equal_backend_is_done),        cmocka_unit_test(a_worse_backend_is_rolled_back),
+        cmocka_unit_test(what_is_not_decided_says_so),     cmocka_unit_test(people_read_a_table),
     };
     return cmocka_run_group_tests(tests, write_file, remove_file);
 }

@@ -1,4 +1,4 @@
-# Every library shunt is linked with. The Debian packages that hold them are listed in tools/dependencies.
+# Every library shunt is linked with or opens when a file needs it. Their Debian packages are listed in tools/dependencies.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core libevent_extra libevent_pthreads)
@@ -11,6 +11,29 @@ pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto) # the audit trail's
 pkg_check_modules(SSL REQUIRED IMPORTED_TARGET libssl libcrypto) # TLS
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2) # HTTP/2
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)     # webhooks; recorded requests, sent to both sides
+
+# shunt_opened(PREFIX NAME): opened_PREFIX has what a room needs that opens libNAME at run time (config/library.h) instead
+# of being linked with it: the headers, its name there (SHUNT_PREFIX_SONAME), and the Debian package that has it
+# (SHUNT_PREFIX_PACKAGE; empty where dpkg does not know). PREFIX is that of pkg_check_modules().
+function(shunt_opened prefix name)
+  set(file ${${prefix}_LINK_LIBRARIES})
+  list(FILTER file INCLUDE REGEX "/lib${name}\\.so$")
+  execute_process(COMMAND ${CMAKE_READELF} -d ${file} OUTPUT_VARIABLE facts ERROR_QUIET)
+  if(NOT facts MATCHES "\\(SONAME\\)[^\n]*\\[([^]\n]+)\\]")
+    message(FATAL_ERROR "lib${name}: no shared library with a name was found: '${file}'")
+  endif()
+  set(soname "${CMAKE_MATCH_1}")
+  execute_process(COMMAND dpkg-query -S "*/${soname}" OUTPUT_VARIABLE owner ERROR_QUIET RESULT_VARIABLE unknown)
+  string(REGEX MATCH "^[a-z0-9][a-z0-9.+-]*" package "${owner}")
+  add_library(opened_${prefix} INTERFACE)
+  target_include_directories(opened_${prefix} SYSTEM INTERFACE ${${prefix}_INCLUDE_DIRS})
+  target_compile_options(opened_${prefix} INTERFACE ${${prefix}_CFLAGS_OTHER})
+  target_compile_definitions(opened_${prefix} INTERFACE SHUNT_${prefix}_SONAME="${soname}" SHUNT_${prefix}_PACKAGE="${package}")
+endfunction()
+shunt_opened(ICU icui18n)
+shunt_opened(CRYPTO crypto)
+shunt_opened(CURL curl)
+
 if(SHUNT_TESTS)
   pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 endif()

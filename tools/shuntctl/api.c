@@ -62,7 +62,7 @@ static void tell_more(const struct ctl *ctl, const json_t *lines, size_t first)
 {
     for (size_t i = first; i < json_array_size(lines); i++) {
         const char *line = json_string_value(json_array_get(lines, i));
-        fprintf(ctl->err, "  %s\n", line != NULL ? line : "");
+        screen_print(&(struct screen){.out = ctl->err}, TONE_PLAIN, "  %s\n", line != NULL ? line : "");
     }
 }
 
@@ -71,7 +71,7 @@ static int tell_refusal(const struct ctl *ctl, int status, const json_t *answer)
 {
     const json_t *error = json_object_get(answer, "error");
     const char *message = value_text(error, "message"), *remedy = value_text(error, "remedy");
-    if (message[0] == '\0')
+    if (status == 200 || message[0] == '\0')
         return complain(ctl, EXIT_UNREACHABLE,
                         "%s:%s answered %d, and not like shunt; is admin.address right? (--admin)", ctl->client.host,
                         ctl->client.port, status);
@@ -98,7 +98,7 @@ static int exchange(struct ctl *ctl, const char *path, const char *text, int *st
     return EXIT_DONE;
 }
 
-int api_ask(struct ctl *ctl, const char *path, json_t *body, json_t **answer)
+int api_ask(struct ctl *ctl, const char *path, json_t *body, const char *member, json_t **answer)
 {
     int status = 0;
     *answer = NULL;
@@ -111,15 +111,19 @@ int api_ask(struct ctl *ctl, const char *path, json_t *body, json_t **answer)
     free(text);
     if (code != EXIT_DONE)
         return code;
-    if (status == 200 && *answer != NULL)
+    if (status == 200 && json_object_get(*answer, member) != NULL)
         return EXIT_DONE;
     code = tell_refusal(ctl, status, *answer);
-    if (ctl->options.json && code != EXIT_UNREACHABLE)
+    if (code == EXIT_UNREACHABLE) {
+        json_decref(*answer);
+        *answer = NULL;
+    } else if (ctl->options.json) {
         api_print(*answer);
+    }
     return code;
 }
 
-int api_ask_text(struct ctl *ctl, const char *path, char **text)
+int api_ask_text(struct ctl *ctl, const char *path, const char *type, char **text)
 {
     struct answer raw;
     char *error = NULL;
@@ -129,7 +133,7 @@ int api_ask_text(struct ctl *ctl, const char *path, char **text)
         free(error);
         return EXIT_UNREACHABLE;
     }
-    if (raw.status == 200) {
+    if (raw.status == 200 && strncmp(raw.type, type, strlen(type)) == 0) {
         *text = raw.body;
         return EXIT_DONE;
     }

@@ -97,7 +97,7 @@ bool client_read_token(struct client *client, const char *file, char **error)
     FILE *in = fopen(file, "re");
     *error = NULL;
     if (in == NULL) {
-        say(error, "--token-file: %s: %s", file, strerror(errno));
+        say(error, "--token-file: %s: %s; name a file that you may read", file, strerror(errno));
         return false;
     }
     size_t length = fread(text, 1, sizeof(text) - 1, in);
@@ -105,7 +105,7 @@ bool client_read_token(struct client *client, const char *file, char **error)
     fclose(in);
     text[length] = '\0';
     if (failed) {
-        say(error, "--token-file: %s: cannot be read", file);
+        say(error, "--token-file: %s: it cannot be read; name a file, not a folder", file);
         return false;
     }
     return client_set_token(client, text, file, error);
@@ -253,23 +253,81 @@ static const char *field_value(const char *head, const char *end, const char *na
     return NULL;
 }
 
-/* Takes the answer apart in place. False when it is not one of shunt's. */
-static bool read_answer(struct received *received, struct answer *answer)
+/* The media type, without its parameters' blanks; what does not fit is none. */
+static void read_type(const char *head, const char *end, char *type, size_t room)
+{
+    const char *text = field_value(head, end, "Content-Type");
+    size_t length = text != NULL ? strcspn(text, "\r\n") : 0;
+    if (length >= room)
+        length = 0;
+    memcpy(type, text != NULL ? text : "", length);
+    type[length] = '\0';
+}
+
+/* How an answer was found. */
+enum reading {
+    READ_WHOLE,
+    READ_NOTHING, /* closed before a byte */
+    READ_TORN,    /* less than its Content-Length */
+    READ_STRANGE, /* not one of shunt's */
+};
+
+/* Takes the answer apart in place. */
+static enum reading read_answer(struct received *received, struct answer *answer)
 {
     int minor, status;
     char *end = strstr(received->at, "\r\n\r\n");
+    if (received->length == 0)
+        return READ_NOTHING;
     if (end == NULL || sscanf(received->at, "HTTP/1.%1d %3d", &minor, &status) != 2 ||
         field_value(received->at, end, "Transfer-Encoding") != NULL)
-        return false;
+        return READ_STRANGE;
     const char *text = field_value(received->at, end, "Content-Length");
     size_t there = received->length - (size_t)(end + 4 - received->at);
-    if (text != NULL && strtoull(text, NULL, 10) != there)
-        return false;
+    unsigned long long told = text != NULL ? strtoull(text, NULL, 10) : there;
+    if (told != there)
+        return told > there ? READ_TORN : READ_STRANGE;
     answer->status = status;
+    read_type(received->at, end, answer->type, sizeof(answer->type));
     answer->length = there;
     memmove(received->at, end + 4, there + 1);
     answer->body = received->at;
-    return true;
+    return READ_WHOLE;
+}
+
+/* A change whose answer got lost may have been made: nobody should learn that from a second one. */
+static const char *perhaps_done(const char *method)
+{
+    return strcmp(method, "POST") == 0 ? "; it may have been done all the same: see `shuntctl history`" : "";
+}
+
+/* No answer, for errno's reason. */
+static void say_unanswered(const struct client *client, const char *method, char **error)
+{
+    int fault = errno;
+    const char *perhaps = perhaps_done(method);
+    if (fault == ETIMEDOUT)
+        say(error,
+            "no answer from shunt at %s:%s within %g s; is it busy (--timeout), and is admin.address right? "
+            "(--admin)%s",
+            client->host, client->port, (double)client->timeout_ms / 1000, perhaps);
+    else if (fault == EFBIG)
+        say(error, "%s:%s answers with more than %d MiB, and not like shunt; is admin.address right? (--admin)%s",
+            client->host, client->port, ANSWER_BYTES_MOST / (1024 * 1024), perhaps);
+    else
+        say(error, "no answer from shunt at %s:%s: %s; does it still run, and is admin.address right? (--admin)%s",
+            client->host, client->port, strerror(fault), perhaps);
+}
+
+static void say_unreadable(const struct client *client, const char *method, enum reading reading, char **error)
+{
+    static const char *const faults[] = {
+        [READ_NOTHING] = "closes the connection without an answer; does shunt end, and is admin.address right?",
+        [READ_TORN] = "ends before its answer is whole; ask again, and see shunt's log if that does not help",
+        [READ_STRANGE] = "does not answer like shunt; is admin.address right?",
+    };
+    say(error, "%s:%s %s%s%s", client->host, client->port, faults[reading], reading == READ_TORN ? "" : " (--admin)",
+        perhaps_done(method));
 }
 
 bool client_call(const struct client *client, const char *method, const char *path, const char *body,
@@ -283,12 +341,14 @@ bool client_call(const struct client *client, const char *method, const char *pa
     bool done = false;
     if (fd < 0)
         goto out;
-    if (!send_all(fd, text, deadline_ms) || !receive_all(fd, &received, deadline_ms))
-        say(error, "no answer from shunt at %s:%s: %s", client->host, client->port, strerror(errno));
-    else if (!read_answer(&received, answer))
-        say(error, "%s:%s does not answer like shunt; is admin.address right? (--admin)", client->host, client->port);
-    else
-        done = true;
+    if (!send_all(fd, text, deadline_ms) || !receive_all(fd, &received, deadline_ms)) {
+        say_unanswered(client, method, error);
+    } else {
+        enum reading reading = read_answer(&received, answer);
+        done = reading == READ_WHOLE;
+        if (!done)
+            say_unreadable(client, method, reading, error);
+    }
 out:
     if (!done)
         free(received.at);

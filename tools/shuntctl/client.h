@@ -22,7 +22,8 @@ struct client {
 
 struct answer {
     int status;
-    char *body; /* malloc'd, NUL-terminated */
+    char type[64]; /* of the body; empty: none was told */
+    char *body;    /* malloc'd, NUL-terminated */
     size_t length;
 };
 

@@ -3,6 +3,7 @@
  */
 #include "tools/shuntctl/command.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ static const struct command commands[] = {
      "  shuntctl plan\n"
      "  shuntctl plan orders-read\n"
      "  shuntctl plan orders-read --json | jq -r .why_not\n"},
-    {"report", "[ROUTE]", 0, 1, GROUP_RESET | GROUP_REPORT | GROUP_RULES, false, run_report,
+    {"report", "[ROUTE]", 0, 1, GROUP_RESET | GROUP_CHANGE | GROUP_REPORT | GROUP_RULES, false, run_report,
      "what comparing found: differences, samples",
      "Shows pairs compared, matched and different, the fields that really differ with the reason, and\n"
      "samples of them. Other forms are for other readers: html is one page for people, with both answers\n"
@@ -58,7 +59,7 @@ static const struct command commands[] = {
      "  shuntctl report --format junit -o report.xml\n"
      "  shuntctl report orders-read --suggest-rules\n"
      "  shuntctl report --json | jq '.routes[].verdict'\n"
-     "  shuntctl report orders-read --reset\n"},
+     "  shuntctl report orders-read --reset -m 'totals corrected in 1.4.2'\n"},
     {"verdict", "ROUTE", 1, 1, GROUP_VERDICT | GROUP_WAIT, false, run_verdict,
      "do the answers agree? one sentence, for scripts",
      "Says how many answers were compared, how many differ, what that proves at this confidence, and\n"
@@ -158,7 +159,8 @@ static const struct command commands[] = {
     {"audit", "[verify FILE|DIR]", 0, 2, GROUP_LIMIT, false, run_audit, "newest lines of the audit trail, as on disk",
      "`verify` asks no shunt: it follows the checksums of an audit.jsonl, or of that in a state directory, and\n"
      "prints the first line that does not fit. Exit code 0: all is as shunt wrote it; 1: something was changed,\n"
-     "removed, added or moved.\n"
+     "removed, added or moved; 3: nothing is proved, as no line has a checksum, or none is there although the state\n"
+     "knows of events; 2: it cannot be read.\n"
      "\n"
      "Examples:\n"
      "  shuntctl audit -n 1000 --json > audit.json\n"
@@ -175,7 +177,8 @@ static const struct command commands[] = {
      "\n"
      "Examples:\n"
      "  shuntctl check shunt.yaml\n"},
-    {"simulate", "", 0, 0, GROUP_SIMULATE, true, run_simulate, "what would this plan do with such traffic? asks no shunt",
+    {"simulate", "", 0, 0, GROUP_SIMULATE, true, run_simulate,
+     "what would this plan do with such traffic? asks no shunt",
      "Runs the file's plan on traffic drawn by chance, with the router's own code, and says for each stage and\n"
      "gate when it would pass, fail or stay undecided, who would decide, and how often wrongly. Nothing is\n"
      "sent anywhere. docs/judgement.md explains what is behind it.\n"
@@ -283,7 +286,8 @@ int complain(const struct ctl *ctl, int code, const char *format, ...)
     va_start(args, format);
     int length = vasprintf(&text, format, args);
     va_end(args);
-    fprintf(ctl->err, "shuntctl: %s\n", length < 0 ? "out of memory" : text);
+    /* it may have the words of whatever answered: nobody's route or reason speaks to the terminal */
+    screen_print(&(struct screen){.out = ctl->err}, TONE_PLAIN, "shuntctl: %s\n", length < 0 ? "out of memory" : text);
     free(length < 0 ? NULL : text);
     return code;
 }
@@ -318,6 +322,10 @@ static int check_words(const struct ctl *ctl, const struct command *command)
         return complain(ctl, EXIT_USAGE, "%s: \"%s\" is one argument too many; expected `shuntctl %s%s%s`",
                         command->name, ctl->options.words[command->most + 1], command->name,
                         command->arguments[0] != '\0' ? " " : "", command->arguments);
+    for (size_t i = 1; i <= words; i++) /* an unset variable of a script, most often */
+        if (ctl->options.words[i][0] == '\0')
+            return complain(ctl, EXIT_USAGE, "%s: argument %zu is empty; expected `shuntctl %s %s`", command->name, i,
+                            command->name, command->arguments);
     return EXIT_DONE;
 }
 
@@ -353,6 +361,19 @@ static int run_named(struct ctl *ctl, const char *name)
     return code != EXIT_DONE ? code : command->run(ctl, command, ctl->options.words + 1);
 }
 
+/* What was printed is out, or it is told that it is not; a verdict stays what it is. */
+static int end_output(const struct ctl *ctl, int code)
+{
+    errno = 0;
+    bool lost = ferror(stdout) != 0;
+    if (fflush(stdout) == 0 && !lost)
+        return code;
+    complain(ctl, code,
+             "standard output cannot be written: %s; what was asked for is done, but not told: make room there",
+             errno != 0 ? strerror(errno) : "a write failed");
+    return code == EXIT_DONE ? EXIT_REFUSED : code;
+}
+
 int shuntctl_run(int argc, char **argv)
 {
     struct ctl ctl = {.err = stderr};
@@ -378,7 +399,5 @@ int shuntctl_run(int argc, char **argv)
         code = run_named(&ctl, options->words[0]);
     }
     explicit_bzero(ctl.client.token, sizeof(ctl.client.token));
-    if (fflush(stdout) != 0 && code == EXIT_DONE)
-        code = complain(&ctl, EXIT_REFUSED, "standard output cannot be written");
-    return code;
+    return end_output(&ctl, code);
 }

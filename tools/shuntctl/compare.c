@@ -21,10 +21,10 @@
 #include "tools/shuntctl/compare_run.h"
 #include "tools/shuntctl/number.h"
 #include "tools/shuntctl/report.h"
+#include "tools/shuntctl/route_names.h"
 #include "tools/shuntctl/value.h"
 
 enum {
-    CONCURRENCY_MOST = 256,
     FAULTS_TOLD = 20,
     STORE_EVERY = 32, /* pairs; more samples than these make are not kept waiting by the report */
     PROGRESS_EVERY_MS = 200,
@@ -90,16 +90,18 @@ static bool load_config(struct comparing *c)
 static const struct config_route *find_route(struct comparing *c)
 {
     const char *name = c->ctl->options.route;
+    char fault[512];
     if (c->ctl->options.config == NULL)
         return &c->config->routes[0];
     for (uint32_t i = 0; i < c->config->route_count; i++)
         if (name != NULL ? strcmp(c->config->routes[i].name, name) == 0 : c->config->route_count == 1)
             return &c->config->routes[i];
     if (name != NULL)
-        complain(c->ctl, EXIT_USAGE, "--route: %s has no route \"%s\"", c->config->file, name);
+        (void)snprintf(fault, sizeof(fault), "--route: %s has no route \"%.100s\"", c->config->file, name);
     else
-        complain(c->ctl, EXIT_USAGE, "--route: say which of the %u routes of %s", c->config->route_count,
-                 c->config->file);
+        (void)snprintf(fault, sizeof(fault), "--route: say which of the %u routes of %s", c->config->route_count,
+                       c->config->file);
+    (void)route_names_complain(c->ctl, c->config, ROUTES_ALL, fault);
     return NULL;
 }
 
@@ -144,7 +146,7 @@ static char *read_file(const struct ctl *ctl, const char *name, size_t *length)
     int cause = 0;
     *length = 0;
     if (in == NULL) {
-        complain(ctl, EXIT_USAGE, "--requests: %s: %s", name, strerror(errno));
+        complain(ctl, EXIT_USAGE, "--requests: %s: %s; name a file of recorded requests", name, strerror(errno));
         return NULL;
     }
     for (;;) {
@@ -164,7 +166,8 @@ static char *read_file(const struct ctl *ctl, const char *name, size_t *length)
             break;
     }
     if (ferror(in) != 0) {
-        complain(ctl, EXIT_USAGE, "--requests: %s: cannot be read: %s", name, strerror(cause));
+        complain(ctl, EXIT_USAGE, "--requests: %s: cannot be read: %s; name a file of recorded requests", name,
+                 strerror(cause));
         goto fail;
     }
     if (!standard)
@@ -502,8 +505,6 @@ int run_compare(struct ctl *ctl, const struct command *command, const char *cons
     else if (options->requests == NULL)
         complain(ctl, EXIT_USAGE,
                  "--requests: compare needs a file of recorded requests; try `shuntctl compare --help`");
-    else if (options->concurrency > CONCURRENCY_MOST)
-        complain(ctl, EXIT_USAGE, "--concurrency: at most %d", CONCURRENCY_MOST);
     else if (options->confidence >= 0 && (options->confidence < 0.5 || options->confidence > 0.999999))
         complain(ctl, EXIT_USAGE, "--confidence: expected a percentage from 50%% to 99.9999%%");
     else if (report_can_be_written(ctl))

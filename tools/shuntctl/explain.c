@@ -85,8 +85,9 @@ int run_explain(struct ctl *ctl, const struct command *command, const char *cons
     json_t *answer = NULL, *body = question(&ctl->options, words[0], words[1]);
     (void)command;
     if (body == NULL)
-        return complain(ctl, EXIT_USAGE, "explain: a header, the method or the path is not UTF-8 text");
-    int code = api_ask(ctl, "/api/v1/explain", body, &answer);
+        return complain(ctl, EXIT_USAGE,
+                        "explain: a header, the method or the path is not UTF-8 text; percent-encode other bytes");
+    int code = api_ask(ctl, "/api/v1/explain", body, "sentence", &answer);
     if (code == EXIT_DONE)
         code = ctl->options.json ? api_print(answer) : draw(ctl, answer);
     json_decref(answer);

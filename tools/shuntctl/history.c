@@ -190,7 +190,7 @@ bool history_draw(const struct screen *screen, const json_t *events)
 static int ask(struct ctl *ctl, const char *path, const char *member)
 {
     json_t *answer = NULL;
-    int code = api_ask(ctl, path, NULL, &answer);
+    int code = api_ask(ctl, path, NULL, member, &answer);
     if (code == EXIT_DONE && ctl->options.json)
         api_print(value_at(answer, member));
     else if (code == EXIT_DONE && !history_draw(&ctl->screen, value_at(answer, member)))

@@ -3,6 +3,7 @@
  */
 #include "tools/shuntctl/options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -93,8 +94,7 @@ static const struct flag {
      "methods that may be sent; default GET,HEAD: writes only when named"},
     {"insecure", 0, KIND_SWITCH, GROUP_COMPARE, offsetof(struct options, insecure), NULL,
      "do not check the certificates of the two sides"},
-    {"config", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, config), "FILE",
-     "the file with the plan"},
+    {"config", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, config), "FILE", "the file with the plan"},
     {"route", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, route), "NAME",
      "whose plan; not needed where only one route has stages"},
     {"rate", 0, KIND_TEXT, GROUP_SIMULATE, offsetof(struct options, traffic.rate), "N",
@@ -149,12 +149,25 @@ static const struct flag *flag_by_letter(char letter)
     return NULL;
 }
 
-static bool read_count(const char *text, uint64_t *count)
+/* Counts that end sooner than COUNT_MOST: what the admin API answers, what one machine can do. */
+static uint64_t count_most(const char *name)
+{
+    static const struct {
+        const char *name;
+        uint64_t most;
+    } limits[] = {{"limit", 10000}, {"samples", 100}, {"runs", 2000}, {"concurrency", 256}};
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+        if (strcmp(limits[i].name, name) == 0)
+            return limits[i].most;
+    return COUNT_MOST;
+}
+
+static bool read_count(const char *text, uint64_t most, uint64_t *count)
 {
     char *end;
     errno = 0;
     unsigned long value = strtoul(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || value < 1 || value > COUNT_MOST)
+    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || value < 1 || value > most)
         return false;
     *count = value;
     return true;
@@ -230,9 +243,10 @@ static bool take_value(struct options *options, const struct flag *flag, const c
     case KIND_LIST:
         return add_header(options, value, error);
     case KIND_COUNT:
-        if (read_count(value, target))
+        if (read_count(value, count_most(flag->name), target))
             return true;
-        say(error, "--%s: \"%s\" is not a number from 1 to %d", flag->name, value, COUNT_MOST);
+        say(error, "--%s: \"%s\" is not a number from 1 to %llu", flag->name, value,
+            (unsigned long long)count_most(flag->name));
         return false;
     case KIND_DURATION:
         if (read_duration(value, target))
@@ -339,7 +353,8 @@ bool options_parse(struct options *options, int argc, char **argv, char **error)
         .noise = -1,
     };
     for (int i = 1; i < argc; i++) {
-        bool is_flag = !only_words && argv[i][0] == '-' && argv[i][1] != '\0';
+        /* "-1" is a wrong number for whoever reads it, not an option */
+        bool is_flag = !only_words && argv[i][0] == '-' && argv[i][1] != '\0' && !isdigit((unsigned char)argv[i][1]);
         if (is_flag && strcmp(argv[i], "--") == 0) {
             only_words = true;
         } else if (!(is_flag ? take_flag(options, argc, argv, &i, error) : take_word(options, argv[i], error))) {

@@ -24,7 +24,7 @@ static void tell(const struct screen *screen, const json_t *answer)
 static int tell_state(struct ctl *ctl)
 {
     json_t *answer = NULL;
-    int code = api_ask(ctl, "/api/v1/status", NULL, &answer);
+    int code = api_ask(ctl, "/api/v1/status", NULL, "passthrough", &answer);
     if (code == EXIT_DONE && ctl->options.json) {
         json_t *only = json_pack("{s:O?, s:O?}", "passthrough", value_at(answer, "passthrough"), "passthrough_sources",
                                  value_at(answer, "passthrough_sources"));
@@ -44,9 +44,9 @@ static int switch_to(struct ctl *ctl, bool on)
     json_t *answer = NULL, *body = api_signature(ctl);
     if (body == NULL || json_object_set_new(body, "on", json_boolean(on)) < 0) {
         json_decref(body);
-        return complain(ctl, EXIT_REFUSED, "out of memory");
+        return complain(ctl, EXIT_USAGE, API_NO_SIGNATURE);
     }
-    int code = api_ask(ctl, "/api/v1/passthrough", body, &answer);
+    int code = api_ask(ctl, "/api/v1/passthrough", body, "passthrough", &answer);
     if (code == EXIT_DONE && ctl->options.json)
         api_print(answer);
     else if (code == EXIT_DONE)

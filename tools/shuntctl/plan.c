@@ -88,8 +88,7 @@ static void draw_why(const struct screen *screen, const json_t *route)
     if (text != NULL)
         screen_wrap(screen, TONE_STRONG, 0, text);
     else if (strcmp(phase, "done") == 0)
-        screen_wrap(screen, TONE_PLAIN, 0,
-                    "The plan is done: its last stage has been held, and its gates have passed.");
+        screen_wrap(screen, TONE_PLAIN, 0, "The plan is done: no stage follows its last.");
     else if (strcmp(phase, "fixed") == 0)
         screen_wrap(screen, TONE_PLAIN, 0, "A fixed share, without stages: it changes with the file, or by hand.");
     free(text);
@@ -154,6 +153,7 @@ static void note_hold(struct table *table, const json_t *route)
     if (!is_held(phase) || length_ms == 0)
         return;
     number_duration(length_ms, length);
+    held_ms -= held_ms % 1000; /* what is shown of both is together the hold, as "why not" says it */
     if (held_ms >= length_ms)
         snprintf(text, sizeof(text), "held for all of its %s", length);
     else
@@ -594,7 +594,7 @@ int run_plan(struct ctl *ctl, const struct command *command, const char *const *
 {
     json_t *answer = NULL;
     char *path = words[0] != NULL ? api_path("/api/v1/routes/%s", words[0]) : strdup("/api/v1/routes");
-    int code = api_ask(ctl, path, NULL, &answer);
+    int code = api_ask(ctl, path, NULL, words[0] != NULL ? "phase" : "routes", &answer);
     (void)command;
     if (code == EXIT_DONE && ctl->options.json)
         code = api_print(words[0] != NULL ? answer : value_at(answer, "routes"));

@@ -13,8 +13,8 @@ int run_reload(struct ctl *ctl, const struct command *command, const char *const
     (void)command;
     (void)words;
     if (body == NULL)
-        return complain(ctl, EXIT_REFUSED, "out of memory");
-    int code = api_ask(ctl, "/api/v1/reload", body, &answer);
+        return complain(ctl, EXIT_USAGE, API_NO_SIGNATURE);
+    int code = api_ask(ctl, "/api/v1/reload", body, "reloaded", &answer);
     if (code == EXIT_DONE && ctl->options.json)
         api_print(answer);
     else if (code == EXIT_DONE)
@@ -29,7 +29,7 @@ int run_config(struct ctl *ctl, const struct command *command, const char *const
     char *text = NULL;
     (void)command;
     (void)words;
-    int code = api_ask_text(ctl, "/api/v1/config", &text);
+    int code = api_ask_text(ctl, "/api/v1/config", "application/yaml", &text);
     if (code == EXIT_DONE && ctl->options.json) {
         json_t *json = json_pack("{s:s}", "yaml", text);
         api_print(json);

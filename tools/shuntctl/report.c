@@ -150,10 +150,12 @@ int report_print(struct ctl *ctl, const json_t *report, const struct export_form
 
 static int reset_report(struct ctl *ctl, const char *route)
 {
-    json_t *answer = NULL, *body = route != NULL ? json_pack("{s:s}", "route", route) : json_object();
-    if (body == NULL)
-        return complain(ctl, EXIT_REFUSED, "out of memory");
-    int code = api_ask(ctl, "/api/v1/report/reset", body, &answer);
+    json_t *answer = NULL, *body = api_signature(ctl);
+    if (body == NULL || (route != NULL && json_object_set_new(body, "route", json_string(route)) < 0)) {
+        json_decref(body);
+        return complain(ctl, EXIT_USAGE, API_NO_SIGNATURE);
+    }
+    int code = api_ask(ctl, "/api/v1/report/reset", body, "reset", &answer);
     if (code == EXIT_DONE && ctl->options.json)
         api_print(answer);
     else if (code == EXIT_DONE)
@@ -180,11 +182,13 @@ int run_report(struct ctl *ctl, const struct command *command, const char *const
     (void)command;
     if (ctl->options.reset)
         return reset_report(ctl, words[0]);
+    if (ctl->options.reason != NULL || ctl->options.who != NULL)
+        return complain(ctl, EXIT_USAGE, "report: --reason and --who go with --reset only; leave them out");
     const struct export_format *format = report_format(ctl);
     if (format == NULL)
         return EXIT_USAGE;
     char *path = report_path(ctl, words[0], format);
-    int code = api_ask(ctl, path, NULL, &answer);
+    int code = api_ask(ctl, path, NULL, "routes", &answer);
     free(path);
     if (code == EXIT_DONE)
         code = report_print(ctl, answer, format);

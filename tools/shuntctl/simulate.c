@@ -14,11 +14,11 @@
 #include "tools/shuntctl/command.h"
 #include "tools/shuntctl/forecast.h"
 #include "tools/shuntctl/number.h"
+#include "tools/shuntctl/route_names.h"
 #include "tools/shuntctl/table.h"
 
 enum {
     RUNS_USUAL = 200,
-    RUNS_MOST = 2000,
     DAY_MS = 86400000,
     DAYS_MOST = 365,
 };
@@ -68,8 +68,10 @@ static bool read_percent(const struct simulation *s, const char *flag, const cha
     double value = percent / 100 + (relative && base != NULL ? *base : 0);
     if (end == text || strcmp(end, "%") != 0 || (relative && base == NULL) || !(value >= 0 && value <= 1))
         return wrong(s, flag, text,
-                     base != NULL ? "a percentage from 0% to 100%, such as 1%, or from legacy's, such as +0.5%"
-                                  : "a percentage from 0% to 100%, such as 0.5%");
+                     base != NULL
+                         ? "a percentage from 0% to 100%, such as 1%, or so much more than legacy's (--legacy-errors), "
+                           "such as +0.5%"
+                         : "a percentage from 0% to 100%, such as 0.5%");
     *share = value;
     return true;
 }
@@ -92,7 +94,8 @@ static bool read_latency(const struct simulation *s, const char *flag, const cha
             value = number * units[i].us;
     if (end == text + times || !(value >= 10 && value <= 600e6))
         return wrong(s, flag, text,
-                     base != NULL ? "a time such as 26ms, or times legacy's, such as x1.3" : "a time such as 20ms");
+                     base != NULL ? "a time from 10us to 600s, such as 26ms, or times legacy's, such as x1.3"
+                                  : "a time from 10us to 600s, such as 20ms");
     *us = value;
     return true;
 }
@@ -164,21 +167,24 @@ static bool choose_route(struct simulation *s)
     const char *name = s->ctl->options.route;
     const struct config_route *first = NULL;
     uint32_t plans = count_plans(s->config, &first);
+    char fault[512] = "";
     for (uint32_t i = 0; name != NULL && i < s->config->route_count; i++)
         if (strcmp(s->config->routes[i].name, name) == 0)
             s->route = &s->config->routes[i];
     if (name == NULL && plans == 1)
         s->route = first;
     if (name != NULL && s->route == NULL)
-        complain(s->ctl, EXIT_USAGE, "--route: %s has no route \"%s\"", s->config->file, name);
+        (void)snprintf(fault, sizeof(fault), "--route: %s has no route \"%.100s\"", s->config->file, name);
     else if (name == NULL && plans != 1)
-        complain(s->ctl, EXIT_USAGE,
-                 plans == 0 ? "%s has no route with stages" : "--route: which one? %s has several with stages",
-                 s->config->file);
+        (void)snprintf(fault, sizeof(fault),
+                       plans == 0 ? "%s has no plan to simulate" : "--route: which one? %s has several with stages",
+                       s->config->file);
     else if (s->route->stage_count == 0)
-        complain(s->ctl, EXIT_USAGE, "route %s has a fixed share: there is no plan to simulate", s->route->name);
+        (void)snprintf(fault, sizeof(fault), "--route: route %s has a fixed share: there is no plan to simulate",
+                       s->route->name);
     else
         return true;
+    (void)route_names_complain(s->ctl, s->config, ROUTES_WITH_STAGES, fault);
     return false;
 }
 
@@ -291,9 +297,32 @@ static void remark_on_what_is_left_out(const struct simulation *s, json_t *remar
         add_remark(remarks, "the hours and freezes of the file are not simulated: they come on top");
 }
 
+/* Assumptions that nothing of the plan looks at, or that leave it no time. */
+static void remark_on_what_is_idle(const struct simulation *s, json_t *remarks)
+{
+    char text[REMARK_ROOM];
+    char most[NUMBER_ROOM];
+    char holds[NUMBER_ROOM];
+    uint64_t hold_ms = 0;
+    bool compares = false;
+    for (uint32_t i = 0; i < s->forecast->stage_count; i++) {
+        hold_ms += s->route->stages[i].hold_ms;
+        compares = compares || (s->route->stages[i].shadow > 0 &&
+                                forecast_limit(&s->route->stages[i].gates, GATE_MISMATCH_RATE) >= 0);
+    }
+    if (s->ctl->options.traffic.mismatch != NULL && !compares)
+        add_remark(remarks, "--mismatch changes nothing: no stage of the plan mirrors and has a gate mismatch_rate");
+    if (s->most_ms >= hold_ms)
+        return;
+    (void)snprintf(text, sizeof(text), "each run ends after %s, before the holds of %s together can be over: --for",
+                   number_duration(s->most_ms, most), number_duration(hold_ms, holds));
+    add_remark(remarks, text);
+}
+
 static json_t *make_remarks(const struct simulation *s)
 {
     json_t *remarks = json_array();
+    remark_on_what_is_idle(s, remarks);
     for (uint32_t i = 0; i < s->forecast->stage_count; i++)
         for (int kind = 0; kind < GATES; kind++)
             remark_on_gate(s, remarks, i, (enum gate_kind)kind);
@@ -441,8 +470,11 @@ static void print_remarks(const struct simulation *s, const json_t *remarks)
         fputc('\n', s->ctl->screen.out);
     json_array_foreach(remarks, index, remark)
     {
-        screen_write(&s->ctl->screen, TONE_WARN, "- ");
-        screen_print(&s->ctl->screen, TONE_PLAIN, "%s\n", json_string_value(remark));
+        char *line = NULL;
+        if (asprintf(&line, "- %s", json_string_value(remark)) < 0)
+            continue;
+        screen_wrap(&s->ctl->screen, TONE_PLAIN, 0, line);
+        free(line);
     }
 }
 
@@ -558,8 +590,6 @@ int run_simulate(struct ctl *ctl, const struct command *command, const char *con
     (void)words;
     s.runs = traffic->runs > 0 ? (uint32_t)traffic->runs : RUNS_USUAL;
     s.seed = traffic->seed > 0 ? traffic->seed : 1;
-    if (traffic->runs > RUNS_MOST)
-        return complain(ctl, EXIT_USAGE, "--runs: at most %d", RUNS_MOST);
     if (read_world(&s) && read_file(&s, &code)) {
         code = EXIT_USAGE;
         if (choose_route(&s)) {

@@ -361,7 +361,7 @@ static int show_status(struct ctl *ctl, const char *name)
 {
     json_t *answer = NULL;
     char *path = name != NULL ? api_path("/api/v1/routes/%s", name) : strdup("/api/v1/status");
-    int code = api_ask(ctl, path, NULL, &answer);
+    int code = api_ask(ctl, path, NULL, name != NULL ? "phase" : "routes", &answer);
     if (code == EXIT_DONE && ctl->options.json)
         code = api_print(answer);
     else if (code == EXIT_DONE &&
@@ -389,7 +389,7 @@ int run_routes(struct ctl *ctl, const struct command *command, const char *const
     json_t *answer = NULL;
     const json_t *route;
     size_t i;
-    int code = api_ask(ctl, "/api/v1/routes", NULL, &answer);
+    int code = api_ask(ctl, "/api/v1/routes", NULL, "routes", &answer);
     (void)command;
     (void)words;
     if (code == EXIT_DONE && ctl->options.json)
@@ -403,11 +403,12 @@ int run_routes(struct ctl *ctl, const struct command *command, const char *const
     return code;
 }
 
+/* No verdict at all is that of a route without gates; a word of a later shunt is no pass. */
 static int verdict_code(const char *verdict)
 {
     if (strcmp(verdict, "fail") == 0)
         return EXIT_REFUSED;
-    return strcmp(verdict, "undecided") == 0 ? EXIT_UNDECIDED : EXIT_DONE;
+    return verdict[0] == '\0' || strcmp(verdict, "pass") == 0 ? EXIT_DONE : EXIT_UNDECIDED;
 }
 
 static int draw_verdicts(const struct ctl *ctl, const json_t *routes)
@@ -435,7 +436,7 @@ int run_gates(struct ctl *ctl, const struct command *command, const char *const 
 {
     json_t *answer = NULL;
     char *path = words[0] != NULL ? api_path("/api/v1/routes/%s", words[0]) : strdup("/api/v1/routes");
-    int code = api_ask(ctl, path, NULL, &answer);
+    int code = api_ask(ctl, path, NULL, words[0] != NULL ? "phase" : "routes", &answer);
     (void)command;
     if (code == EXIT_DONE) {
         json_t *routes = words[0] != NULL ? json_pack("[O]", answer) : json_incref(value_at(answer, "routes"));
@@ -443,6 +444,8 @@ int run_gates(struct ctl *ctl, const struct command *command, const char *const 
             api_print(routes);
         code = draw_verdicts(ctl, routes);
         json_decref(routes);
+    } else if (code == EXIT_REFUSED) { /* "there is no such route" must not read as "a gate has failed" */
+        code = EXIT_USAGE;
     }
     json_decref(answer);
     free(path);

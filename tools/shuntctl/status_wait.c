@@ -3,6 +3,7 @@
  * over; one exit code for scripts.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "tools/shuntctl/api.h"
 #include "tools/shuntctl/command.h"
@@ -55,9 +56,11 @@ static int tell_end(const struct ctl *ctl, const struct status_wait *wait, const
         plan_draw_line(&ctl->screen, route);
     if (wait->answer == GOAL_REACHED)
         return EXIT_DONE;
-    if (wait->answer == GOAL_LOST)
+    if (wait->answer == GOAL_LOST) { /* why_not tells the same with who and when, where it begins alike */
+        bool alike = strncmp(why, wait->sentence, strlen(wait->sentence)) == 0;
         return complain(ctl, EXIT_REFUSED, "%s does not get to \"%s\" any more unless a person steps in: %s%s%s", name,
-                        goal, wait->sentence, why[0] != '\0' ? "; " : "", why);
+                        goal, alike ? "" : wait->sentence, alike || why[0] == '\0' ? "" : "; ", why);
+    }
     return complain(ctl, EXIT_UNDECIDED, "%s is not at \"%s\" within %s%s%s", name, goal,
                     number_duration(ctl->options.wait_most_ms, most), why[0] != '\0' ? ": " : "", why);
 }
@@ -68,7 +71,7 @@ int status_wait(struct ctl *ctl, const char *name)
     struct status_wait context = {.goal = goal_of(ctl->options.state)};
     char *complaint = NULL, *path = api_path("/api/v1/routes/%s", name);
     const struct wait wait = {
-        path, ctl->options.wait_most_ms, ctl->options.wait_most_ms == 0, &context, is_there, tell_progress};
+        path, "phase", ctl->options.wait_most_ms, ctl->options.wait_most_ms == 0, &context, is_there, tell_progress};
     int code = wait_for(ctl, &wait, &route, &complaint);
     if (code == EXIT_DONE)
         code = tell_end(ctl, &context, route);

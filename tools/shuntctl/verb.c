@@ -4,6 +4,7 @@
  * Each is one POST, signed with who and why; what is printed is the route as it is afterwards.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ static void tell_route(const struct ctl *ctl, const json_t *route)
     }
 }
 
-/* Posts to /api/v1/routes/ROUTE/VERB. Steals `body`; NULL: no memory. */
+/* Posts to /api/v1/routes/ROUTE/VERB. Steals `body`; NULL: api_signature() had none. */
 static int post_verb(struct ctl *ctl, const char *verb, const char *route, json_t *body)
 {
     json_t *answer = NULL;
@@ -39,9 +40,9 @@ static int post_verb(struct ctl *ctl, const char *verb, const char *route, json_
     if (body == NULL || path == NULL) {
         json_decref(body);
         free(path);
-        return complain(ctl, EXIT_REFUSED, "out of memory");
+        return complain(ctl, EXIT_USAGE, API_NO_SIGNATURE);
     }
-    int code = api_ask(ctl, path, body, &answer);
+    int code = api_ask(ctl, path, body, "phase", &answer);
     if (code == EXIT_DONE && ctl->options.json)
         api_print(answer);
     else if (code == EXIT_DONE)
@@ -59,22 +60,25 @@ int run_verb(struct ctl *ctl, const struct command *command, const char *const *
     return post_verb(ctl, command->name, words[0], body);
 }
 
-/* "12.5" or "12.5%". */
+/* "12.5" or "12.5%", in steps of 0.01 as a share has them. */
 static bool read_percent(const char *text, double *percent)
 {
     char *end;
     errno = 0;
     *percent = strtod(text, &end);
+    double steps = *percent * 100;
     bool plain = text[strspn(text, "0123456789.%")] == '\0' && text[0] != '\0';
     return errno == 0 && plain && end != text && (*end == '\0' || strcmp(end, "%") == 0) && *percent >= 0 &&
-           *percent <= 100;
+           *percent <= 100 && fabs(steps - round(steps)) <= 1e-6;
 }
 
 int run_set_percent(struct ctl *ctl, const struct command *command, const char *const *words)
 {
     double percent;
     if (!read_percent(words[1], &percent))
-        return complain(ctl, EXIT_USAGE, "set-percent: \"%s\" is not a percentage; expected 0 to 100, such as 12.5",
+        return complain(ctl, EXIT_USAGE,
+                        "set-percent: \"%s\" is not a percentage; expected 0 to 100 with up to two decimals, such as "
+                        "12.5",
                         words[1]);
     json_t *body = api_signature(ctl);
     if (body != NULL && json_object_set_new(body, "percent", json_real(percent)) < 0) {

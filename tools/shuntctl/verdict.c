@@ -93,7 +93,7 @@ int run_verdict(struct ctl *ctl, const struct command *command, const char *cons
         return complain(ctl, EXIT_USAGE, "--confidence: expected a percentage from 50%% to 99.9999%%");
     }
     struct verdict_wait context = {.route = words[0]};
-    const struct wait wait = {path, ctl->options.wait_ms, false, &context, is_decided, tell_progress};
+    const struct wait wait = {path, "result", ctl->options.wait_ms, false, &context, is_decided, tell_progress};
     int code = path == NULL ? complain(ctl, EXIT_USAGE, "out of memory") : wait_for(ctl, &wait, &answer, &complaint);
     if (context.failed) {
         code = complain(ctl, EXIT_USAGE, "out of memory");

@@ -42,7 +42,7 @@ static int ask(struct ctl *ctl, const struct wait *wait, json_t **answer, char *
     if (err == NULL)
         return complain(ctl, EXIT_USAGE, "out of memory");
     ctl->err = err;
-    int code = api_ask(ctl, wait->path, NULL, answer);
+    int code = api_ask(ctl, wait->path, NULL, wait->member, answer);
     ctl->err = usual;
     fclose(err);
     return code;

@@ -14,8 +14,9 @@
 
 struct wait {
     const char *path;
-    uint64_t most_ms; /* 0: one question */
-    bool for_ever;    /* most_ms does not count; but a shunt that was never there is not waited for */
+    const char *member; /* what every answer has, see api_ask() */
+    uint64_t most_ms;   /* 0: one question */
+    bool for_ever;      /* most_ms does not count; but a shunt that was never there is not waited for */
     void *context;
     /* Is this answer the last one? May change it. */
     bool (*is_enough)(void *context, struct ctl *ctl, json_t *answer);

@@ -50,9 +50,11 @@ static int show(struct ctl *ctl, json_t *status, const json_t *before, const cha
         whole = redraw(&ctl->screen, status, before);
     else
         status_draw_lines(&ctl->screen, status, before);
-    if (fflush(stdout) != 0 || !whole)
-        return complain(ctl, EXIT_REFUSED, "standard output cannot be written: %s", strerror(errno));
-    return EXIT_DONE;
+    if (fflush(stdout) == 0 && whole)
+        return EXIT_DONE;
+    complain(ctl, EXIT_REFUSED, "standard output cannot be written: %s; make room there", strerror(errno));
+    clearerr(stdout); /* told once */
+    return EXIT_REFUSED;
 }
 
 int run_watch(struct ctl *ctl, const struct command *command, const char *const *words)
@@ -62,7 +64,7 @@ int run_watch(struct ctl *ctl, const struct command *command, const char *const 
     (void)command;
     for (uint64_t view = 1;; view++) {
         json_t *status = NULL;
-        code = api_ask(ctl, "/api/v1/status", NULL, &status);
+        code = api_ask(ctl, "/api/v1/status", NULL, "routes", &status);
         if (code == EXIT_DONE)
             code = show(ctl, status, before, words[0]);
         if (code == EXIT_DONE) {

@@ -1,8 +1,8 @@
 /*
  * Bytes of unknown origin as JSON strings: UTF-8 is checked, and what is not UTF-8 does not get out.
  */
-#ifndef SHUNT_ROUTER_STORE_UTF8_H
-#define SHUNT_ROUTER_STORE_UTF8_H
+#ifndef SHUNT_ROUTER_UTF8_H
+#define SHUNT_ROUTER_UTF8_H
 
 #include <stddef.h>
 

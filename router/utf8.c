@@ -1,7 +1,7 @@
 /*
  * UTF-8, as far as what shunt writes down has to be UTF-8: paths, reasons and names that people and files hand in.
  */
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 #include <stdint.h>
 #include <stdlib.h>
