@@ -1,5 +1,6 @@
 """shuntctl compare over two real backends, shuntctl verdict and report against an admin API that is played here."""
 
+import base64
 import json
 import os
 import pty
@@ -13,6 +14,7 @@ import threading
 import time
 import xml.etree.ElementTree
 
+from grpc_peer import BOTH, UNARY, GrpcBackend
 from harness import BUILD, DEADLINE, SANITIZER, Backend, Case, Script, config, environment, http_reply, main, wait_until
 
 CTL = os.path.join(BUILD, "shuntctl")
@@ -398,6 +400,51 @@ class Compare(Offline):
             self.assertGreater(os.path.getsize(path), 20, form)
         with open(os.path.join(self.directory, "report.rules"), encoding="utf-8") as f:
             self.assertIn('"$.token"', f.read())
+
+
+class CompareGrpc(Offline):
+    """Messages are made by hand: field 1 is a number."""
+
+    def setUp(self):
+        super().setUp()
+        self.legacy, self.new = GrpcBackend("legacy"), GrpcBackend("new")
+        self.addCleanup(self.legacy.stop)
+        self.addCleanup(self.new.stop)
+
+    def calls(self, *calls):
+        frame = lambda message: b"\0" + len(message).to_bytes(4, "big") + message
+        return self.lines([{"method": "POST", "url": method, "headers": {"Content-Type": "application/grpc"},
+                            "body_base64": base64.b64encode(b"".join(map(frame, messages))).decode()}
+                           for method, *messages in calls])
+
+    def fields(self, *calls, code=1, arguments=()):
+        done = self.compare(self.calls(*calls), "--methods", "POST", "--json", *arguments, code=code)
+        route = json.loads(done.stdout)["routes"][0]
+        self.assertEqual(route["totals"]["compared"], len(calls), route)
+        return {field["field"] for endpoint in route["endpoints"] for field in endpoint["fields"]}, route
+
+    def test_messages_streams_and_statuses(self):
+        self.new.edit = lambda message: message.replace(b"\x08\x07", b"\x08\x08")
+        fields, route = self.fields((UNARY, b"\x08\x01"), (UNARY, b"fail 5"), code=3)
+        self.assertEqual((fields, route["totals"]["mismatched"]), (set(), 0))
+        fields, _ = self.fields(*[(UNARY, b"\x08\x07")] * 50)
+        self.assertEqual(fields, {"$.1"})
+        fields, _ = self.fields(*[(BOTH, b"\x08\x01", b"\x08\x07")] * 50)
+        self.assertEqual(fields, {"$[*].1"})
+        self.new.fail(14)
+        fields, route = self.fields(*[(UNARY, b"\x08\x01")] * 50)
+        self.assertEqual(fields, {"header:grpc-status"})
+        sample = route["samples"][0]
+        shown = [(one["path"], one["primary"], one["shadow"]) for one in sample["differences"]]
+        self.assertEqual(shown, [("grpc-status", "0", "14")])
+        self.assertIn("grpc-status", json.dumps(sample["primary_answer"]["trailers"]))
+
+    def test_the_report_shows_numbers_of_fields(self):
+        self.new.edit = lambda message: message.replace(b"\x08\x07", b"\x08\x08")
+        requests = self.calls(*[(UNARY, b"\x12\x02\x08\x07" * 2)] * 20)
+        for form in ("text", "markdown", "html", "junit"):
+            done = self.compare(requests, "--methods", "POST", "--format", form, code=1)
+            self.assertIn("$.2[*].1", done.stdout, form)
 
 
 class Admin(Offline):
