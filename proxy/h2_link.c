@@ -340,6 +340,7 @@ bool h2_link_open(struct h2_link *link, struct conn *conn, bool server, const st
     link->conn = conn;
     link->events = events;
     link->server = server;
+    conn->patient = true;
     link->heard_ms = worker_now_ms(conn->worker);
     int made = server ? nghttp2_session_server_new2(&link->session, callbacks, link, options)
                       : nghttp2_session_client_new2(&link->session, callbacks, link, options);

@@ -348,6 +348,7 @@ static void *worker_main(void *context)
         count_add(&worker->counters.loop_rounds, 1);
         if (worker->later != NULL)
             run_later(worker);
+        conn_settle_round(worker);
         if (worker->retired != NULL)
             free_retired(worker);
     }

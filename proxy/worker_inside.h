@@ -91,6 +91,8 @@ struct worker {
     uint32_t pipe_count;
     struct retired *retired;
     struct conn *dirty, *ready;
+    struct conn *dirty_late;  /* patient ones: written at the round's end */
+    bool round_is_over;
     struct conn *later;       /* had their share of this round; looked at in the next */
     bool settling;
 
