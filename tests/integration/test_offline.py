@@ -439,6 +439,21 @@ class CompareGrpc(Offline):
         self.assertEqual(shown, [("grpc-status", "0", "14")])
         self.assertIn("grpc-status", json.dumps(sample["primary_answer"]["trailers"]))
 
+    def test_a_descriptor_set_names_fields(self):
+        part = lambda number, inside: bytes([number << 3 | 2, len(inside)]) + inside
+        price = part(1, b"price") + b"\x18\x01\x20\x01\x28\x05"  # int32 price = 1
+        unary = part(1, b"Unary") + part(2, b".test.Order") + part(3, b".test.Order")
+        described = part(1, part(2, b"test") + part(4, part(1, b"Order") + part(2, price)) +
+                         part(6, part(1, b"Echo") + part(2, unary)))
+        with open(os.path.join(self.directory, "echo.protoset"), "wb") as f:
+            f.write(described)
+        route = ("listeners: [ { address: 127.0.0.1:0 } ]\nbackends: { legacy: { url: http://127.0.0.1:1 }, new: { url: http://127.0.0.1:1 } }\n"
+                 "routes: [ { name: echo, match: { path: /** }, percent: 0, shadow: { compare: { descriptor_set: echo.protoset } } } ]\n")
+        self.new.edit = lambda message: message.replace(b"\x08\x07", b"\x08\x08")
+        arguments = ("--config", self.write("echo.yaml", route))
+        fields, _ = self.fields(*[(UNARY, b"\x08\x07")] * 50, arguments=arguments)
+        self.assertEqual(fields, {"$.price"})
+
     def test_the_report_shows_numbers_of_fields(self):
         self.new.edit = lambda message: message.replace(b"\x08\x07", b"\x08\x08")
         requests = self.calls(*[(UNARY, b"\x12\x02\x08\x07" * 2)] * 20)
