@@ -127,9 +127,11 @@ void conn_dirty(struct conn *conn)
 {
     if (conn->in_dirty || conn->closed)
         return;
+    struct worker *worker = conn->worker;
+    struct conn **list = conn->patient && !worker->round_is_over ? &worker->dirty_late : &worker->dirty;
     conn->in_dirty = true;
-    conn->next_dirty = conn->worker->dirty;
-    conn->worker->dirty = conn;
+    conn->next_dirty = *list;
+    *list = conn;
 }
 
 bool conn_send(struct conn *conn, struct slice slice)
@@ -386,6 +388,17 @@ void conn_settle(struct worker *worker)
     worker->settling = false;
 }
 
+void conn_settle_round(struct worker *worker)
+{
+    if (worker->dirty_late == NULL)
+        return;
+    worker->dirty = worker->dirty_late;
+    worker->dirty_late = NULL;
+    worker->round_is_over = true;
+    conn_settle(worker);
+    worker->round_is_over = false;
+}
+
 static void on_event(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
@@ -459,8 +472,10 @@ static void retire(struct conn *conn)
 {
     struct worker *worker = conn->worker;
     conn->closed = true;
-    if (conn->in_dirty)
+    if (conn->in_dirty) {
         leave_list(&worker->dirty, conn, true);
+        leave_list(&worker->dirty_late, conn, true);
+    }
     if (conn->in_ready) {
         leave_list(&worker->ready, conn, false);
         leave_list(&worker->later, conn, false);

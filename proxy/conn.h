@@ -58,6 +58,7 @@ struct conn {
     bool peer_closed;         /* the peer has said it sends no more: read until 0 */
     bool blocked;             /* the kernel took no more: wait for the writable edge */
     bool in_dirty, in_ready;
+    bool patient;             /* many exchanges share it: what a round of the loop has for it is written together, at the round's end */
     bool want_drained;
     bool shut_when_sent;      /* shutdown_write() once the queue is empty */
     bool write_shut;
@@ -115,6 +116,8 @@ void conn_timeout_off(struct conn *conn);
 /* Writes what callbacks have queued and looks at input that was resumed, until nothing is left. Called by the dispatcher, the
  * tick and the mailbox after each callback. */
 void conn_settle(struct worker *worker);
+/* The round is over: the same for patient connections. */
+void conn_settle_round(struct worker *worker);
 
 /* Takes over a reference to the slice's chunk. False without memory: it has not. */
 bool outq_add(struct worker *worker, struct outq *out, struct slice slice);

@@ -26,6 +26,7 @@
 #include "proxy/admin.h"
 #include "proxy/control_inside.h"
 #include "proxy/control_tls.h"
+#include "proxy/health_board.h"
 #include "proxy/notify.h"
 #include "proxy/resolver.h"
 #include "proxy/watch.h"
@@ -90,6 +91,7 @@ static struct snapshot *make_snapshot(struct control *control)
         .view = view,
         .endpoints = resolver_endpoints(control->resolver),
         .backend_tls = control_tls_backends(control->tls),
+        .health = control->health,
         .listener_ids = control->listeners.ids,
         .listener_tls = control_tls_listeners(control->tls),
     };
@@ -107,6 +109,8 @@ bool control_publish(struct control *control)
     struct snapshot *snapshot = make_snapshot(control);
     if (snapshot == NULL)
         return false;
+    if (control->snapshot == NULL || control->snapshot->config != snapshot->config)
+        (void)health_board_settle(control->health, snapshot->config); /* without memory some checks are not counted */
     control->publish_wanted = false;
     control->published_revision = revision;
     control->generation = snapshot->generation;
@@ -278,6 +282,7 @@ static bool start_process(struct control *control)
     control->base = new_base();
     control->log = log_start(STDOUT_FILENO);
     control->report = report_new();
+    control->health = health_board_new();
     control->notify = control->log != NULL ? notify_new(control->log, &notify_limits) : NULL;
     const struct resolver_options options = {.on_result = on_resolved, .context = control};
     control->resolver = control->base != NULL ? resolver_new(control->base, &options) : NULL;
@@ -285,7 +290,7 @@ static bool start_process(struct control *control)
                        ? control_tls_new(control->base, control->log, on_tls_change, control)
                        : NULL;
     if (control->tls != NULL && control->base != NULL && control->log != NULL && control->report != NULL && control->notify != NULL &&
-        control->resolver != NULL)
+        control->resolver != NULL && control->health != NULL)
         return true;
     fprintf(stderr, "shunt: cannot start: %s; give it more memory or threads\n", strerror(errno));
     return false;
@@ -627,6 +632,7 @@ static void stop(struct control *control)
     }
     stop_events(control);
     snapshot_unref(control->snapshot);
+    health_board_free(control->health);
     router_free(control->router);
     report_free(control->report);
     store_close(control->store);

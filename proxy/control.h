@@ -17,6 +17,7 @@
 #include "router/router.h"
 
 struct control;
+struct health_board;
 struct report;
 struct store;
 struct event_base;
@@ -41,6 +42,7 @@ struct report *control_report(struct control *control);
 struct store *control_store(struct control *control);
 struct keeper *control_keeper(struct control *control); /* NULL: none runs */
 struct notify *control_notify(struct control *control);
+struct health_board *control_health(struct control *control);
 const struct control_tls *control_tls(const struct control *control); /* NULL: none, as without a file */
 /* Forgets what comparing found of a route (NULL: all), with an audit line. True when that line is on the disk. */
 bool control_forget_report(struct control *control, const char *route, const char *who, const char *reason);
@@ -76,7 +78,7 @@ uint64_t control_now_ms(const struct control *control); /* monotonic */
 uint64_t control_wall_ms(const struct control *control);
 /* Each listener's real address ("0.0.0.0:8080"), as a JSON array; new reference. */
 json_t *control_listeners(const struct control *control);
-/* Backends with their addresses as resolved now, as a JSON array; new reference. */
+/* Backends with their addresses as resolved now, and which of them are down where they are checked, as a JSON array; new reference. */
 json_t *control_backends(const struct control *control);
 
 #endif

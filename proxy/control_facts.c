@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "proxy/control_inside.h"
+#include "proxy/health_board.h"
 #include "proxy/resolver.h"
 #include "proxy/worker.h"
 #include "shadow/keeper.h"
@@ -38,6 +39,11 @@ struct keeper *control_keeper(struct control *control)
 const struct control_tls *control_tls(const struct control *control)
 {
     return control->tls;
+}
+
+struct health_board *control_health(struct control *control)
+{
+    return control->health;
 }
 
 struct notify *control_notify(struct control *control)
@@ -128,5 +134,13 @@ json_t *control_listeners(const struct control *control)
 
 json_t *control_backends(const struct control *control)
 {
-    return resolver_json(control->resolver);
+    const struct config *config = control->holder->config;
+    json_t *backends = resolver_json(control->resolver), *backend;
+    size_t i;
+    json_array_foreach(backends, i, backend)
+    {
+        if (i < config->backend_count && config->backends[i].health != NULL)
+            json_object_set_new(backend, "unhealthy", health_board_json(control->health, config->backends[i].name));
+    }
+    return backends;
 }

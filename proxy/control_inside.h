@@ -19,6 +19,7 @@ struct admin;
 struct comparer;
 struct control_tls;
 struct event;
+struct health_board;
 struct keeper;
 struct notify;
 struct resolver;
@@ -44,6 +45,7 @@ struct control {
     struct report *report;
     struct keeper *keeper; /* stores the report; NULL before the state directory is open */
     struct resolver *resolver;
+    struct health_board *health; /* outlives workers and snapshots */
     struct notify *notify;
     struct control_tls *tls;
 

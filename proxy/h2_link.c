@@ -71,7 +71,6 @@ static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *buffe
 static int on_send_body(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t length,
                         nghttp2_data_source *source, void *context)
 {
-    (void)session;
     (void)frame;
     struct h2_link *link = context;
     struct h2_stream *stream = source->ptr;
@@ -82,6 +81,8 @@ static int on_send_body(nghttp2_session *session, nghttp2_frame *frame, const ui
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     link->queued += FRAME_HEAD + length;
     h2_guard_work(&link->guard);
+    if (stream->broken && stream->out.bytes == 0)
+        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, stream->error);
     if (stream->want_drained && stream->out.bytes == 0) {
         stream->want_drained = false;
         link->events->on_drained(link, stream);
@@ -93,6 +94,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 {
     (void)session;
     struct h2_link *link = context;
+    if (frame->hd.type == NGHTTP2_RST_STREAM || frame->hd.type == NGHTTP2_GOAWAY)
+        link->has_reset = true;
     if (link->events->on_sent != NULL)
         link->events->on_sent(link, frame);
     return 0;
@@ -125,6 +128,30 @@ void h2_link_note(struct h2_link *link, enum h2_abuse what)
         h2_link_calm(link, what);
 }
 
+static void end_for(struct h2_link *link, const nghttp2_frame_hd *head, uint32_t error)
+{
+    const nghttp2_frame frame = {.hd = *head};
+    if (link->events->on_refused != NULL)
+        link->events->on_refused(link, &frame, NGHTTP2_ERR_PROTO);
+    (void)nghttp2_session_terminate_session(link->session, error);
+}
+
+/* nghttp2 forgets closed streams and overlooks what comes for them, since it may have been sent before a reset was read
+ * (section 5.1). Where nothing was reset it is the peer's fault; so is a number below those that were used
+ * (section 5.1.1). */
+static void check_closed(struct h2_link *link, const nghttp2_frame_hd *head)
+{
+    if (!link->server)
+        return;
+    if (head->stream_id > link->last_id) {
+        if (head->type == NGHTTP2_HEADERS)
+            link->last_id = head->stream_id;
+        return;
+    }
+    if (head->stream_id > 0 && !link->has_reset && stream_of(link, head->stream_id) == NULL)
+        end_for(link, head, NGHTTP2_STREAM_CLOSED);
+}
+
 /* What costs the peer nine bytes and us more. Frames of data are looked at when they are whole: see is_empty(). */
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *context)
 {
@@ -134,8 +161,11 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head
     switch (head->type) {
     case NGHTTP2_DATA:
         h2_guard_work(&link->guard);
+        check_closed(link, head);
         break;
     case NGHTTP2_HEADERS:
+        check_closed(link, head);
+        /* fall through */
     case NGHTTP2_CONTINUATION:
         h2_guard_work(&link->guard);
         if (head->length == 0)
@@ -150,6 +180,9 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head
         break;
     case NGHTTP2_PRIORITY:
         h2_link_note(link, H2_ABUSE_PRIORITY);
+        if (head->stream_id == 0)
+            end_for(link, head,
+                    NGHTTP2_PROTOCOL_ERROR); /* section 6.3; nghttp2 does not look at what it does not use */
         break;
     case NGHTTP2_WINDOW_UPDATE:
         h2_link_note(link, H2_ABUSE_WINDOW_UPDATES);
@@ -306,6 +339,8 @@ bool h2_link_open(struct h2_link *link, struct conn *conn, bool server, const st
         return false;
     link->conn = conn;
     link->events = events;
+    link->server = server;
+    conn->patient = true;
     link->heard_ms = worker_now_ms(conn->worker);
     int made = server ? nghttp2_session_server_new2(&link->session, callbacks, link, options)
                       : nghttp2_session_client_new2(&link->session, callbacks, link, options);
@@ -458,6 +493,16 @@ void h2_stream_reset(struct h2_link *link, struct h2_stream *stream, uint32_t er
 {
     (void)nghttp2_submit_rst_stream(link->session, NGHTTP2_FLAG_NONE, stream->id, error);
     h2_link_wake(link);
+}
+
+void h2_stream_break(struct h2_link *link, struct h2_stream *stream, uint32_t error)
+{
+    if (stream->out.bytes == 0) {
+        h2_stream_reset(link, stream, error);
+        return;
+    }
+    stream->broken = true;
+    stream->error = error;
 }
 
 void h2_stream_done(struct h2_link *link, struct h2_stream *stream)

@@ -34,6 +34,8 @@ struct h2_stream {
     bool has_body;        /* a body was promised with the head */
     bool want_drained;
     bool paused;
+    bool broken;    /* nothing more will be queued, and what is queued ends in a reset */
+    uint32_t error; /* with which */
 };
 
 /* What the sides do differently. A stream is what was given as stream user data. */
@@ -64,8 +66,11 @@ struct h2_link {
     uint64_t heard_ms;      /* when the peer last said anything */
     bool pinged;            /* and was asked since whether it is there */
     bool feeding;           /* inside nghttp2: the session may not be freed */
-    bool calmed;            /* it did too much of something: the GOAWAY is on its way */
-    uint64_t queued;        /* bytes given to the connection's queue, ever */
+    bool server;
+    bool has_reset;  /* a stream, or said goodbye: what the peer sent before it knew may still come */
+    int32_t last_id; /* of the peer's streams */
+    bool calmed;     /* it did too much of something: the GOAWAY is on its way */
+    uint64_t queued; /* bytes given to the connection's queue, ever */
     struct h2_guard guard;
 };
 
@@ -99,6 +104,8 @@ nghttp2_data_provider h2_stream_body(struct h2_stream *stream);
 void h2_stream_taken(struct h2_link *link, struct h2_stream *stream, size_t len);
 void h2_stream_pause(struct h2_link *link, struct h2_stream *stream, bool on);
 void h2_stream_reset(struct h2_link *link, struct h2_stream *stream, uint32_t error);
+/* The same, once what is queued is out. */
+void h2_stream_break(struct h2_link *link, struct h2_stream *stream, uint32_t error);
 /* Frees what it holds. */
 void h2_stream_done(struct h2_link *link, struct h2_stream *stream);
 

@@ -249,7 +249,9 @@ static void answer(struct server_stream *stream, unsigned status, const char *te
 static void abort_response(struct server_stream *stream)
 {
     struct h2_server_stream *s = stream_of(stream);
-    h2_stream_reset(&s->down->link, &s->base, NGHTTP2_INTERNAL_ERROR);
+    s->progress_ms = worker_now_ms(s->down->base.conn.worker);
+    s->unsent = s->base.out.bytes;
+    h2_stream_break(&s->down->link, &s->base, NGHTTP2_INTERNAL_ERROR); /* what had come is the client's */
 }
 
 static void resume(struct h2_server_stream *s)

@@ -15,6 +15,7 @@
 
 #include "proxy/control.h"
 #include "proxy/control_tls.h"
+#include "proxy/metrics_health.h"
 #include "proxy/metrics_process.h"
 #include "proxy/metrics_text.h"
 #include "proxy/notify.h"
@@ -672,6 +673,7 @@ bool metrics_write(struct control *control, struct evbuffer *out)
                         "Pairs of responses by the side the client was answered from and what comparing found");
     report_each(control_report(control), write_comparison, &page);
     write_tls(&page, control);
+    metrics_health_write(&page.text, control_health(control));
     write_workers(&page, control);
     write_process(&page, control);
     free(page.routes);

@@ -70,6 +70,7 @@ struct snapshot *snapshot_new(const struct snapshot_parts *parts)
     snapshot->holder = parts->holder;
     snapshot->config = parts->holder->config;
     snapshot->view = parts->view;
+    snapshot->health = parts->health;
     snapshot->relay_raw = router_view_passthrough(parts->view) && router_view_passthrough_raw(parts->view);
     snapshot->backend_count = snapshot->config->backend_count;
     snapshot->listener_count = snapshot->config->listener_count;

@@ -38,10 +38,10 @@ struct tls {
     enum tls_failure failure; /* of the handshake */
     int error;                /* BROKEN: errno */
     long verify;              /* what verification said when the handshake failed */
-    bool no_http2;               /* the handshake failed for that alone */
+    bool no_http2;            /* the handshake failed for that alone */
     bool full;                /* the socket took less than was offered: no more in this call */
     bool socket_ended;        /* recv() returned 0 */
-    bool truncated;           /* and TLS had not ended */
+    bool truncated;           /* the socket ended, TLS had not */
     bool early_over;          /* EARLY: all of it has been read, the handshake goes on */
     bool shut_wanted;         /* EARLY: the end is said once the handshake is over */
     uint32_t early_len, early_at;

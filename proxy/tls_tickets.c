@@ -182,7 +182,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
         result = ready ? 1 : -1;
     } else {
         bool ready = EVP_DecryptInit_ex2(cipher, tickets->cipher, key.cipher, iv, NULL) == 1 && set_mac(mac, &key);
-        result = !ready ? -1 : is_newest ? 1 : 2;
+        /* Tickets of TLS 1.3 are for one use (RFC 8446 appendix C.4): who has used one is given another. */
+        result = !ready ? -1 : is_newest && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
     }
     OPENSSL_cleanse(&key, sizeof(key));
     return result;

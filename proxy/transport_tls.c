@@ -42,10 +42,13 @@ static void read_stopped(struct tls *tls)
     case SSL_ERROR_WANT_WRITE:
         return;
     case SSL_ERROR_ZERO_RETURN:
-        tls->phase = TLS_ENDED;
-        break;
+        if (!tls->socket_ended) { /* OpenSSL takes the one end for the other, so that its sessions outlive it */
+            tls->phase = TLS_ENDED;
+            break;
+        }
+        /* fall through */
     default:
-        tls->truncated = tls->socket_ended;
+        tls->truncated = tls->socket_ended || tls->error != 0;
         tls_break(tls, tls->error != 0 ? tls->error : ECONNRESET);
         break;
     }
@@ -237,6 +240,8 @@ static void tls_close(struct conn *conn)
     tls->conn = conn;
     if ((tls->phase == TLS_OPEN || tls->phase == TLS_ENDED) && !conn->write_shut && conn->out.bytes == 0)
         tls_say_end(tls);
+    if (tls->truncated)
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* its session is as good as before */
     SSL_free(tls->ssl);
     ERR_clear_error();
     tls_context_unref(tls->context);

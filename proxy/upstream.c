@@ -1,24 +1,26 @@
 /*
  * Backends of one worker: see upstream.h. Chooses addresses, keeps the waiting line, and ejects an address that keeps failing
- * while others work. Opens no socket itself: that is dial.c's, and
+ * while others work; those that active checks have found down it leaves out, too. Opens no socket itself: that is dial.c's, and
  * connections are their codecs'.
  */
 #include "proxy/upstream.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proxy/dial.h"
 #include "proxy/h1_client.h"
-#include "proxy/tls_session.h"
 #include "proxy/h2_client.h"
+#include "proxy/health_board.h"
+#include "proxy/tls_session.h"
 #include "proxy/worker_inside.h"
 
 struct upstream_set {
     struct worker *worker;
     uint32_t count;
-    struct upstream **at; /* pairs: live, shadow */
+    struct upstream **at; /* of each backend one for each use */
 };
 
 /* ---- endpoints ---- */
@@ -39,6 +41,7 @@ static void endpoint_free_if_unused(struct endpoint *endpoint)
             upstream->turn = NULL;
     }
     tls_session_unref(endpoint->session);
+    health_mark_unref(endpoint->mark);
     free(endpoint);
 }
 
@@ -63,8 +66,8 @@ void endpoint_failed(struct endpoint *endpoint)
 {
     struct upstream *upstream = endpoint->upstream;
     endpoint->failures++;
-    if (upstream == NULL || upstream->endpoint_count < 2 || upstream->config->eject_after == 0 ||
-        endpoint->failures < upstream->config->eject_after)
+    if (upstream == NULL || upstream->use == USE_HEALTH || upstream->endpoint_count < 2 ||
+        upstream->config->eject_after == 0 || endpoint->failures < upstream->config->eject_after)
         return;
     struct worker *worker = upstream->worker;
     if (endpoint->ejected_until_ms <= worker_now_ms(worker))
@@ -72,29 +75,31 @@ void endpoint_failed(struct endpoint *endpoint)
     endpoint->ejected_until_ms = worker_now_ms(worker) + upstream->config->eject_ms;
 }
 
-/* Round robin over addresses that are not ejected; when all are, over all: trying beats refusing. */
+/* How little is thought of an address: 0 is well. What checks ask for weighs more than what live traffic met once. */
+static int doubt(const struct endpoint *endpoint, uint64_t now_ms)
+{
+    return (health_mark_is_down(endpoint->mark) ? 2 : 0) + (endpoint->ejected_until_ms > now_ms ? 1 : 0);
+}
+
 struct endpoint *upstream_pick(struct upstream *upstream)
 {
     if (upstream->endpoints == NULL)
         return NULL;
     uint64_t now_ms = worker_now_ms(upstream->worker);
     struct endpoint *start = upstream->turn != NULL ? upstream->turn : upstream->endpoints;
-    struct endpoint *ejected = NULL, *at = start;
+    struct endpoint *best = NULL, *at = start;
+    int least = INT_MAX;
     do {
-        struct endpoint *next = at->next != NULL ? at->next : upstream->endpoints;
-        if (!at->gone) {
-            if (at->ejected_until_ms <= now_ms) {
-                upstream->turn = next;
-                return at;
-            }
-            if (ejected == NULL)
-                ejected = at;
+        int doubts = at->gone ? INT_MAX : doubt(at, now_ms);
+        if (doubts < least) {
+            best = at;
+            least = doubts;
         }
-        at = next;
-    } while (at != start);
-    if (ejected != NULL)
-        upstream->turn = ejected->next;
-    return ejected;
+        at = at->next != NULL ? at->next : upstream->endpoints;
+    } while (at != start && least > 0);
+    if (best != NULL)
+        upstream->turn = best->next;
+    return best;
 }
 
 /* ---- attempts ---- */
@@ -141,17 +146,17 @@ static struct h1_client *take_idle(struct upstream *upstream, struct endpoint *e
     if (upstream->open < upstream->limit)
         return NULL;
     for (struct endpoint *other = upstream->endpoints; other != NULL; other = other->next) {
-        if (!other->gone && other->idle != NULL)
+        if (!other->gone && other->idle != NULL && !health_mark_is_down(other->mark))
             return other->idle;
     }
     return NULL;
 }
 
-/* Makes room below the limit by closing another address' idle connection. */
-static bool close_one_idle(struct upstream *upstream)
+/* Makes room below the limit by closing another address' idle connection. `down`: only of one that is. */
+static bool close_one_idle(struct upstream *upstream, bool down)
 {
     for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = endpoint->next) {
-        if (endpoint->idle != NULL) {
+        if (endpoint->idle != NULL && (!down || health_mark_is_down(endpoint->mark))) {
             h1_client_close(endpoint->idle);
             return true;
         }
@@ -168,11 +173,35 @@ static bool is_shared(const struct upstream *upstream, const struct endpoint *en
     return upstream->config->tls != NULL && endpoint->speaks != PROTOCOL_HTTP1;
 }
 
+static struct endpoint *endpoint_find(struct upstream *upstream, const struct endpoint_address *address)
+{
+    for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = endpoint->next) {
+        if (endpoint->address.length == address->length &&
+            memcmp(&endpoint->address.to, &address->to, address->length) == 0)
+            return endpoint;
+    }
+    return NULL;
+}
+
+/* To one address, on a connection of its own; limits are for those who can wait. */
+static void place_alone(struct attempt *attempt)
+{
+    struct endpoint *endpoint = endpoint_find(attempt->upstream, attempt->only);
+    if (endpoint == NULL || endpoint->gone)
+        attempt_fail(attempt, OUTCOME_CONNECT_FAILED, "the backend does not have this address any more");
+    else if (!dial_start(endpoint, attempt))
+        attempt_fail(attempt, OUTCOME_OVERLOADED, "no socket to be had");
+}
+
 /* Puts the attempt on a connection if one is to be had. False: it has to wait. */
 static bool place(struct attempt *attempt)
 {
     struct upstream *upstream = attempt->upstream;
     struct worker *worker = upstream->worker;
+    if (attempt->only != NULL) {
+        place_alone(attempt);
+        return true;
+    }
     struct endpoint *endpoint = upstream_pick(upstream);
     if (endpoint == NULL) {
         attempt_fail(attempt, OUTCOME_CONNECT_FAILED, "the backend's name has not been resolved");
@@ -185,7 +214,8 @@ static bool place(struct attempt *attempt)
         h1_client_reuse(idle, attempt);
         return true;
     }
-    if (upstream->open >= upstream->limit && !(attempt->fresh && close_one_idle(upstream)))
+    if (upstream->open >= upstream->limit &&
+        (!close_one_idle(upstream, !attempt->fresh) || upstream->open >= upstream->limit)) /* who waited was first */
         return false;
     if (dial_start(endpoint, attempt))
         return true;
@@ -200,7 +230,7 @@ void attempt_start(struct attempt *attempt, struct upstream *upstream)
 {
     attempt->upstream = upstream;
     attempt->link = NULL;
-    attempt->connects_left = upstream->endpoint_count > 1 ? 2 : 0;
+    attempt->connects_left = upstream->endpoint_count > 1 && attempt->only == NULL ? 2 : 0;
     if (upstream->waiting == 0 && place(attempt))
         return;
     if (upstream->waiting >= upstream->queue_limit) {
@@ -314,22 +344,34 @@ static bool endpoint_listed(const struct endpoint *endpoint, const struct endpoi
     return false;
 }
 
-static struct endpoint *endpoint_find(struct upstream *upstream, const struct endpoint_address *address)
+/* What checks say of an address, where there are any. Without memory it counts as healthy. */
+static void endpoint_mark(struct endpoint *endpoint, struct health_board *board)
 {
-    for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = endpoint->next) {
-        if (endpoint->address.length == address->length &&
-            memcmp(&endpoint->address.to, &address->to, address->length) == 0)
-            return endpoint;
+    const struct config_backend *config = endpoint->upstream->config;
+    if (!endpoint->gone && config->health != NULL && board != NULL) {
+        if (endpoint->mark == NULL)
+            endpoint->mark = health_board_mark(board, config->name, &endpoint->address);
+        return;
     }
-    return NULL;
+    health_mark_unref(endpoint->mark);
+    endpoint->mark = NULL;
+}
+
+/* One worker checks for all. */
+static const struct endpoint_list *addresses_for(const struct upstream *upstream, const struct snapshot *snapshot)
+{
+    static const struct endpoint_list none = {.refs = 1};
+    bool checks = upstream->config->health != NULL && upstream->worker->index == 0;
+    return upstream->use == USE_HEALTH && !checks ? &none : snapshot->endpoints[upstream->config->index];
 }
 
 /* Without memory an address is left out until the next change. */
-static void upstream_adopt(struct upstream *upstream, const struct config_backend *config,
-                           const struct config *whole, const struct endpoint_list *list)
+static void upstream_adopt(struct upstream *upstream, const struct view *view)
 {
     struct worker *worker = upstream->worker;
-    upstream->config = config;
+    const struct config_backend *config = upstream->config;
+    const struct config *whole = view->config;
+    const struct endpoint_list *list = addresses_for(upstream, view->snapshot);
     uint32_t limit = config->max_connections;
     if (upstream->use == USE_SHADOW) {
         limit = 0;
@@ -338,7 +380,7 @@ static void upstream_adopt(struct upstream *upstream, const struct config_backen
                 limit = whole->routes[i].shadow.max_connections;
         }
     }
-    upstream->limit = worker_part(worker, limit);
+    upstream->limit = upstream->use == USE_HEALTH ? UINT32_MAX : worker_part(worker, limit);
     /* Copies do not queue for long: their own time runs. */
     upstream->queue_limit = worker_part(worker, config->queue);
     for (uint32_t i = 0; i < list->count; i++) {
@@ -359,16 +401,28 @@ static void upstream_adopt(struct upstream *upstream, const struct config_backen
     upstream->endpoint_count = 0;
     for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = next) {
         next = endpoint->next;
-        if (endpoint_listed(endpoint, list)) {
+        endpoint->gone = !endpoint_listed(endpoint, list);
+        endpoint_mark(endpoint, view->snapshot->health);
+        if (!endpoint->gone) {
             upstream->endpoint_count++;
             continue;
         }
-        endpoint->gone = true;
         endpoint->open++;
         close_unused(endpoint);
         endpoint->open--;
         endpoint_free_if_unused(endpoint);
     }
+}
+
+void upstream_close_at(struct upstream *upstream, const struct endpoint_address *address)
+{
+    struct endpoint *endpoint = endpoint_find(upstream, address);
+    if (endpoint == NULL)
+        return;
+    endpoint->open++; /* it stays while they go */
+    close_unused(endpoint);
+    endpoint->open--;
+    endpoint_free_if_unused(endpoint);
 }
 
 struct upstream_set *upstream_set_new(struct worker *worker)
@@ -438,10 +492,8 @@ bool upstream_set_update(struct upstream_set *set, const struct view *view)
     set->at = at;
     set->count = count;
     /* From here on exchanges may be told things, and look for backends. */
-    for (uint32_t i = 0; i < count * UPSTREAM_USES; i++) {
-        const struct config_backend *backend = at[i]->config;
-        upstream_adopt(at[i], backend, config, view->snapshot->endpoints[backend->index]);
-    }
+    for (uint32_t i = 0; i < count * UPSTREAM_USES; i++)
+        upstream_adopt(at[i], view);
     for (uint32_t i = 0; i < old_count * UPSTREAM_USES; i++) {
         if (old[i] != NULL)
             upstream_drop(old[i]);
@@ -489,7 +541,7 @@ uint32_t upstream_set_close_idle(struct upstream_set *set, enum upstream_use use
     uint32_t closed = 0;
     for (uint32_t i = 0; i < set->count; i++) {
         struct upstream *upstream = set->at[i * UPSTREAM_USES + use];
-        while (close_one_idle(upstream))
+        while (close_one_idle(upstream, false))
             closed++;
         struct endpoint *next;
         for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = next) {

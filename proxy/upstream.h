@@ -1,7 +1,8 @@
 /*
  * Backends as one worker sees them: addresses, kept connections, the queue of exchanges waiting for one, and attempts.
  *
- * Live traffic and copies have separate pools to the same backend, so that a mirror can never take a connection from a client.
+ * Live traffic, copies and active checks have separate pools to the same backend, so that neither a mirror nor a check can ever
+ * take a connection from a client.
  */
 #ifndef SHUNT_PROXY_UPSTREAM_H
 #define SHUNT_PROXY_UPSTREAM_H
@@ -17,11 +18,12 @@
 struct dial;
 struct h1_client;
 struct h2_client;
+struct health_mark;
 struct upstream_set;
 struct view;
 struct worker;
 
-enum upstream_use { USE_LIVE, USE_SHADOW, UPSTREAM_USES };
+enum upstream_use { USE_LIVE, USE_SHADOW, USE_HEALTH, UPSTREAM_USES };
 
 /* One address of one backend. */
 struct endpoint {
@@ -37,6 +39,7 @@ struct endpoint {
     uint32_t active;          /* with an attempt */
     uint32_t failures;        /* in a row */
     uint64_t ejected_until_ms;
+    struct health_mark *mark; /* counted: what active checks say; NULL: there are none */
     bool gone;                /* not in the list any more: freed when open is 0 */
     struct endpoint *next;
 };
@@ -69,6 +72,7 @@ struct attempt {
     const struct attempt_events *events;
     const struct client_codec *codec;
     struct upstream *upstream;
+    const struct endpoint_address *only; /* borrowed: this address alone, on a new connection; NULL: whose turn it is */
     void *link;                   /* the codec's: our connection, or our stream on one; borrowed while it is ours */
     struct attempt *next_waiting, *prev_waiting;
     uint64_t waiting_since_ms;
@@ -119,7 +123,11 @@ void upstream_set_tick(struct upstream_set *set);
 /* Closes idle connections of a use; returns how many. */
 uint32_t upstream_set_close_idle(struct upstream_set *set, enum upstream_use use);
 
-/* An address to connect to next, or NULL when there is none. */
+/* Closes the connections to an address that nobody asks for anything on. */
+void upstream_close_at(struct upstream *upstream, const struct endpoint_address *address);
+
+/* An address to connect to next, or NULL when there is none: in turn those that active checks and live traffic think well of, else
+ * those that were only set aside, else all, since trying beats refusing. */
 struct endpoint *upstream_pick(struct upstream *upstream);
 /* A connection has become idle or has closed, or the limit has risen: the first in the queue may go on. */
 void upstream_release(struct upstream *upstream);

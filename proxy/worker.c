@@ -21,6 +21,7 @@
 #include "proxy/h2_client.h"
 #include "proxy/h2_fields.h"
 #include "proxy/h2_server.h"
+#include "proxy/health.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/mirror.h"
@@ -200,6 +201,8 @@ static bool adopt(struct worker *worker, struct snapshot *snapshot)
         view_unref(view);
         return false;
     }
+    if (!same)
+        health_update(worker);
     worker->shadow_bound = view->config->limits.shadow_memory / worker->workers;
     /* The other half is for copies under way: when the compare thread is behind, they are still made. */
     comparer_set_bound(worker->comparer, worker->index, worker->shadow_bound / 2);
@@ -216,6 +219,7 @@ static void begin_drain(struct worker *worker, uint64_t ms)
     if (!worker->draining) {
         worker->draining = true;
         listeners_close_all(worker);
+        health_stop(worker);
         (void)upstream_set_close_idle(worker->upstreams, USE_LIVE);
         (void)upstream_set_close_idle(worker->upstreams, USE_SHADOW);
     }
@@ -344,6 +348,7 @@ static void *worker_main(void *context)
         count_add(&worker->counters.loop_rounds, 1);
         if (worker->later != NULL)
             run_later(worker);
+        conn_settle_round(worker);
         if (worker->retired != NULL)
             free_retired(worker);
     }
@@ -369,6 +374,7 @@ static void worker_free(struct worker *worker)
         message = next;
     }
     listeners_close_all(worker);
+    health_stop(worker);
     upstream_set_free(worker->upstreams);
     free_retired(worker);
     mirrors_done(worker);

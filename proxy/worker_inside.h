@@ -31,6 +31,7 @@ struct listener;
 struct log;
 struct mirror;
 struct pair;
+struct probe;
 struct segment;
 struct upstream_set;
 
@@ -90,6 +91,8 @@ struct worker {
     uint32_t pipe_count;
     struct retired *retired;
     struct conn *dirty, *ready;
+    struct conn *dirty_late;  /* patient ones: written at the round's end */
+    bool round_is_over;
     struct conn *later;       /* had their share of this round; looked at in the next */
     bool settling;
 
@@ -99,6 +102,7 @@ struct worker {
     uint32_t tunnels_open;
     struct tunnel *tunnels;
     struct mirror *mirrors;   /* under way */
+    struct probe *probes;     /* active checks: worker 0's; see health.h */
     size_t shadow_bound;      /* of counters.shadow_memory_bytes: this worker's part of limits.shadow_memory */
     uint64_t simulated_due_ns, simulated_unlogged; /* of the lines about copies that would have been sent */
     bool accept_paused;

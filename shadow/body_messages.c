@@ -58,6 +58,8 @@ enum obstacle body_compare_protobuf(struct body_judge *judge, const struct rules
 {
     size_t at, other_at;
     enum wire_fault a = wire_check(primary->bytes, &at), b = wire_check(shadow->bytes, &other_at);
+    if (a == WIRE_FAULT_DEPTH || b == WIRE_FAULT_DEPTH) /* perhaps protobuf, but not looked at */
+        return OBSTACLE_TOO_COMPLEX;
     if (a != WIRE_FAULT_NONE && b != WIRE_FAULT_NONE) /* neither is protobuf, whatever it says */
         return body_compare_bytes(judge, rules, primary, shadow, list);
     if (a != WIRE_FAULT_NONE || b != WIRE_FAULT_NONE) {

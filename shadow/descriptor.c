@@ -199,3 +199,23 @@ struct descriptor_set *descriptor_set_load(const char *path, char fault[DESCRIPT
     free(text);
     return set;
 }
+
+bool descriptor_sets_check(const struct config *config, void (*on_fault)(void *context, const char *fault),
+                           void *context)
+{
+    bool good = true;
+    for (uint32_t i = 0; i < config->route_count; i++) {
+        char reason[DESCRIPTOR_FAULT_ROOM], *fault = NULL;
+        const char *path = config->routes[i].shadow.compare.descriptor_set;
+        struct descriptor_set *set = path == NULL ? NULL : descriptor_set_load(path, reason);
+        descriptor_set_free(set);
+        if (path == NULL || set != NULL)
+            continue;
+        good = false;
+        bool told = asprintf(&fault, "routes[%u].shadow.compare.descriptor_set: %s: %s", i, path, reason) >= 0;
+        on_fault(context, told ? fault : reason);
+        if (told)
+            free(fault);
+    }
+    return good;
+}

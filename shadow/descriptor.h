@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/config.h"
 #include "shadow/protobuf_wire.h"
 #include "shadow/span.h"
 
@@ -75,6 +76,9 @@ struct descriptor_set *descriptor_set_read(struct span text, char fault[DESCRIPT
 /* Reads a file; blocks. NULL: `fault` says why. */
 struct descriptor_set *descriptor_set_load(const char *path, char fault[DESCRIPTOR_FAULT_ROOM]);
 void descriptor_set_free(struct descriptor_set *set); /* NULL is fine */
+/* Reads the files that routes name and says every fault, for --check. True when there is none. Blocks. */
+bool descriptor_sets_check(const struct config *config, void (*on_fault)(void *context, const char *fault),
+                           void *context);
 
 /* "package.Message"; a point in front does not count. NULL: there is none. What is returned here lives as long as
  * `set`. */

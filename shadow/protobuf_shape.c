@@ -140,12 +140,12 @@ static void note_unknown_bytes(struct protobuf_shapes *s, uint32_t place, struct
         note_message(s, place, bytes, depth);
 }
 
-/* What a descriptor says is a message, or the tags say is a group. */
-static void note_inside(struct protobuf_shapes *s, uint32_t place, struct span message, unsigned depth)
+/* What a descriptor says is a message, or the tags say is a group, which was read to its end. */
+static void note_inside(struct protobuf_shapes *s, uint32_t place, struct span message, bool group, unsigned depth)
 {
     if (depth >= PROTOBUF_DEPTH)
         refuse(s, JSON_FAULT_DEPTH);
-    else if (wire_check(message, NULL) == WIRE_FAULT_NONE)
+    else if (group || wire_check(message, NULL) == WIRE_FAULT_NONE)
         note_message(s, place, message, depth);
 }
 
@@ -163,12 +163,12 @@ static void note_value(struct protobuf_shapes *s, uint32_t place, const struct w
         break;
     case WIRE_BYTES:
         if (shape->message != NULL)
-            note_inside(s, place, field->bytes, depth);
+            note_inside(s, place, field->bytes, false, depth);
         else if (shape->field == NULL)
             note_unknown_bytes(s, place, field->bytes, depth);
         break;
     case WIRE_GROUP:
-        note_inside(s, place, field->bytes, depth);
+        note_inside(s, place, field->bytes, true, depth);
         break;
     }
 }

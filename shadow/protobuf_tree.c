@@ -107,7 +107,7 @@ static struct region open_items(struct protobuf_tree *t, uint32_t shape, struct 
         sorted = sorted && item->number >= last;
         last = item->number;
     }
-    if (!sorted)
+    if (!sorted && t->items != NULL)
         qsort(t->items + region.at, region.count, sizeof(struct item), by_number);
     return region;
 }

@@ -32,7 +32,7 @@ enum wire_fault {
 
 enum {
     WIRE_NUMBER_MOST = 536870911, /* 29 bits */
-    WIRE_GROUPS = 100,            /* as deep as other readers go */
+    WIRE_GROUPS = 16,             /* in each other: what a group has inside is read once for each that it is in */
 };
 
 const char *wire_fault_name(enum wire_fault fault);

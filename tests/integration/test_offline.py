@@ -1,5 +1,6 @@
 """shuntctl compare over two real backends, shuntctl verdict and report against an admin API that is played here."""
 
+import base64
 import json
 import os
 import pty
@@ -13,6 +14,7 @@ import threading
 import time
 import xml.etree.ElementTree
 
+from grpc_peer import BOTH, UNARY, GrpcBackend
 from harness import BUILD, DEADLINE, SANITIZER, Backend, Case, Script, config, environment, http_reply, main, wait_until
 
 CTL = os.path.join(BUILD, "shuntctl")
@@ -399,6 +401,66 @@ class Compare(Offline):
             self.assertGreater(os.path.getsize(path), 20, form)
         with open(os.path.join(self.directory, "report.rules"), encoding="utf-8") as f:
             self.assertIn('"$.token"', f.read())
+
+
+class CompareGrpc(Offline):
+    """Messages are made by hand: field 1 is a number."""
+
+    def setUp(self):
+        super().setUp()
+        self.legacy, self.new = GrpcBackend("legacy"), GrpcBackend("new")
+        self.addCleanup(self.legacy.stop)
+        self.addCleanup(self.new.stop)
+
+    def calls(self, *calls):
+        frame = lambda message: b"\0" + len(message).to_bytes(4, "big") + message
+        return self.lines([{"method": "POST", "url": method, "headers": {"Content-Type": "application/grpc"},
+                            "body_base64": base64.b64encode(b"".join(map(frame, messages))).decode()}
+                           for method, *messages in calls])
+
+    def fields(self, *calls, code=1, arguments=()):
+        done = self.compare(self.calls(*calls), "--methods", "POST", "--json", *arguments, code=code)
+        route = json.loads(done.stdout)["routes"][0]
+        self.assertEqual(route["totals"]["compared"], len(calls), route)
+        return {field["field"] for endpoint in route["endpoints"] for field in endpoint["fields"]}, route
+
+    def test_messages_streams_and_statuses(self):
+        self.new.edit = lambda message: message.replace(b"\x08\x07", b"\x08\x08")
+        fields, route = self.fields((UNARY, b"\x08\x01"), (UNARY, b"fail 5"), code=3)
+        self.assertEqual((fields, route["totals"]["mismatched"]), (set(), 0))
+        fields, _ = self.fields(*[(UNARY, b"\x08\x07")] * 50)
+        self.assertEqual(fields, {"$.1"})
+        fields, _ = self.fields(*[(BOTH, b"\x08\x01", b"\x08\x07")] * 50)
+        self.assertEqual(fields, {"$[*].1"})
+        self.new.fail(14)
+        fields, route = self.fields(*[(UNARY, b"\x08\x01")] * 50)
+        self.assertEqual(fields, {"header:grpc-status"})
+        sample = route["samples"][0]
+        shown = [(one["path"], one["primary"], one["shadow"]) for one in sample["differences"]]
+        self.assertEqual(shown, [("grpc-status", "0", "14")])
+        self.assertIn("grpc-status", json.dumps(sample["primary_answer"]["trailers"]))
+
+    def test_a_descriptor_set_names_fields(self):
+        part = lambda number, inside: bytes([number << 3 | 2, len(inside)]) + inside
+        price = part(1, b"price") + b"\x18\x01\x20\x01\x28\x05"  # int32 price = 1
+        unary = part(1, b"Unary") + part(2, b".test.Order") + part(3, b".test.Order")
+        described = part(1, part(2, b"test") + part(4, part(1, b"Order") + part(2, price)) +
+                         part(6, part(1, b"Echo") + part(2, unary)))
+        with open(os.path.join(self.directory, "echo.protoset"), "wb") as f:
+            f.write(described)
+        route = ("listeners: [ { address: 127.0.0.1:0 } ]\nbackends: { legacy: { url: http://127.0.0.1:1 }, new: { url: http://127.0.0.1:1 } }\n"
+                 "routes: [ { name: echo, match: { path: /** }, percent: 0, shadow: { compare: { descriptor_set: echo.protoset } } } ]\n")
+        self.new.edit = lambda message: message.replace(b"\x08\x07", b"\x08\x08")
+        arguments = ("--config", self.write("echo.yaml", route))
+        fields, _ = self.fields(*[(UNARY, b"\x08\x07")] * 50, arguments=arguments)
+        self.assertEqual(fields, {"$.price"})
+
+    def test_the_report_shows_numbers_of_fields(self):
+        self.new.edit = lambda message: message.replace(b"\x08\x07", b"\x08\x08")
+        requests = self.calls(*[(UNARY, b"\x12\x02\x08\x07" * 2)] * 20)
+        for form in ("text", "markdown", "html", "junit"):
+            done = self.compare(requests, "--methods", "POST", "--format", form, code=1)
+            self.assertIn("$.2[*].1", done.stdout, form)
 
 
 class Admin(Offline):

@@ -39,7 +39,7 @@ class Upstream(Case):
 class Trust(Upstream):
     def test_a_given_authority(self):
         legacy = self.tls()
-        shunt = self.begin(legacy)
+        shunt = self.begin(legacy, workers=1)
         self.assertEqual([shunt.get().status for _ in range(3)], [200] * 3)
         self.assertEqual(legacy.requests[0].get("host"), "shunt.test")
         self.assertEqual(legacy.requests[0].get("x-forwarded-proto"), "http")
@@ -77,7 +77,7 @@ class Trust(Upstream):
         self.refused(self.peer(TlsBackend(context=context)), "protocol")
 
     def test_not_tls_at_all(self):
-        plain = self.backend()
+        plain = self.script(r"read 50; send `HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n`; close")
         plain.url = plain.url.replace("http:", "https:")
         plain.keys = f", tls: {{ ca: {authority().certificate} }}"
         self.refused(plain, "protocol")

@@ -23,6 +23,7 @@ struct control {
     struct keeper *keeper; /* in memory */
     struct store *store;
     struct notify *notify; /* NULL: as without targets */
+    struct health_board *health; /* NULL: as without checks */
     struct worker_counters counters;
     struct control_process process;
     bool ready, draining;
@@ -55,6 +56,11 @@ struct report *control_report(struct control *control)
 struct keeper *control_keeper(struct control *control)
 {
     return control->keeper;
+}
+
+struct health_board *control_health(struct control *control)
+{
+    return control->health;
 }
 
 const struct control_tls *control_tls(const struct control *control)

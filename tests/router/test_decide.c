@@ -715,7 +715,7 @@ static void calls_are_judged_by_their_status(void **state)
     uint64_t errors = 0;
     for (unsigned status = 0; status <= 16; status++) {
         struct request r;
-        request_init(&r, "POST", "/orders");
+        request_init(&r, "GET", "/orders");
         request_add(&r, "X-Shunt-Backend", "new");
         struct decision d = decide_on(f, 0, &r);
         struct outcome outcome = {.status = 200, .client_status = 200, .is_grpc = true, .grpc_status = (uint8_t)status};

@@ -200,6 +200,25 @@ static void a_file_that_is_cut_off(void **state)
     assert_int_equal(with_method, 1);
 }
 
+static void keep_fault(void *context, const char *fault)
+{
+    snprintf(context, 256, "%s", fault);
+}
+
+static void files_are_checked_before(void **state)
+{
+    struct config_route routes[3] = {{.name = "a"}, {.name = "b"}, {.name = "c"}};
+    const struct config config = {.routes = routes, .route_count = 3};
+    char fault[256] = "";
+    (void)state;
+    routes[1].shadow.compare.descriptor_set = orders;
+    assert_true(descriptor_sets_check(&config, keep_fault, fault));
+    assert_string_equal(fault, "");
+    routes[2].shadow.compare.descriptor_set = "/tmp";
+    assert_false(descriptor_sets_check(&config, keep_fault, fault));
+    assert_string_equal(fault, "routes[2].shadow.compare.descriptor_set: /tmp: is no file");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +229,7 @@ int main(void)
         cmocka_unit_test(messages_in_messages_have_a_bound),
         cmocka_unit_test(says_what_is_wrong_with_a_file),
         cmocka_unit_test(a_file_that_is_cut_off),
+        cmocka_unit_test(files_are_checked_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

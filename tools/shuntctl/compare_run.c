@@ -341,6 +341,10 @@ static bool set_request(CURL *easy, const struct run *run, const struct recorded
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_HTTP_VERSION, http_version(lines, url));
+    if (is_grpc(lines)) { /* curl 7.88 cannot use a connection again on which HTTP/2 was not negotiated */
+        SET(CURLOPT_FRESH_CONNECT, 1L);
+        SET(CURLOPT_FORBID_REUSE, 1L);
+    }
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     SET(CURLOPT_NOSIGNAL, 1L);

@@ -247,6 +247,18 @@ static const char *address_text(const json_t *address)
     return json_is_string(address) ? json_string_value(address) : value_text(address, "address");
 }
 
+/* What active checks have found down. */
+static void draw_unhealthy(const struct screen *screen, const json_t *unhealthy)
+{
+    const json_t *address;
+    size_t i;
+    json_array_foreach(unhealthy, i, address)
+    {
+        screen_print(screen, TONE_BAD, "%s%s (%s)", i > 0 ? ", " : " unhealthy: ", value_text(address, "address"),
+                     value_text(address, "reason"));
+    }
+}
+
 static void draw_backends(const struct screen *screen, const json_t *backends)
 {
     const json_t *backend, *address;
@@ -265,6 +277,7 @@ static void draw_backends(const struct screen *screen, const json_t *backends)
             screen_print(screen, TONE_FAINT, "%s%s%s", j > 0 ? ", " : " (", address_text(address),
                          j + 1 == json_array_size(addresses) ? ")" : "");
         }
+        draw_unhealthy(screen, value_at(backend, "unhealthy"));
         fputc('\n', screen->out);
     }
 }
