@@ -21,7 +21,7 @@
 #include "proxy/log.h"
 #include "proxy/upstream.h"
 #include "proxy/worker_inside.h"
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 enum probe_state {
     PROBE_WAITING,

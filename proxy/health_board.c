@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "router/store/utf8.h"
+#include "router/utf8.h"
 
 struct check_counts {
     struct check_counts *next;
