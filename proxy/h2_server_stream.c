@@ -438,6 +438,7 @@ static void give_held(struct h2_server_stream *s)
         struct slice slice = outq_take(worker, &s->held);
         exchange_body(s->stream.exchange, slice);
         h2_stream_taken(&s->down->link, &s->base, slice.len);
+        h2_link_wake(&s->down->link); /* the credit for it goes out though nothing is read now */
         chunk_unref(slice.chunk);
     }
     if (s->stream.exchange != NULL && s->held.bytes == 0 && s->request_ended && !s->body_ended)
