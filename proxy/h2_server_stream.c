@@ -354,6 +354,7 @@ static void open_stream(struct h2_server *down, const nghttp2_frame *frame)
     if (s == NULL || parser == NULL) {
         (void)nghttp2_submit_rst_stream(down->link.session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
                                         NGHTTP2_REFUSED_STREAM);
+        down->link.has_reset = true;
     } else {
         s->request_ended = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
         h2_server_watch(down);
