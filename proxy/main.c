@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "proxy/control.h"
 #include "proxy/control_tls.h"
+#include "shadow/descriptor.h"
 
 enum {
     EXIT_GOOD = 0,
@@ -154,6 +155,7 @@ static int check(const char *path)
     if (config == NULL)
         return EXIT_USAGE;
     bool good = control_tls_check(config, print_fault, (void *)(uintptr_t)path);
+    good = descriptor_sets_check(config, print_fault, (void *)(uintptr_t)path) && good;
     config_free(config);
     if (!good)
         return EXIT_USAGE;
