@@ -1,8 +1,8 @@
 /*
  * Header sections of HTTP/2 as heads: see h2_block.h. Worker thread.
  *
- * Pseudo-header fields come first and are kept apart until the line they become can be written; so are the crumbs of Cookie, which
- * HTTP/1.1 wants as one field (RFC 9113 section 8.2.3).
+ * Pseudo-header fields come first and are kept apart until the line they become can be written; so are the crumbs of
+ * Cookie, which HTTP/1.1 wants as one field (RFC 9113 section 8.2.3).
  */
 #include "proxy/h2_block.h"
 
@@ -29,12 +29,19 @@ struct bytes {
     uint32_t len, room;
 };
 
-enum pseudo { PSEUDO_METHOD, PSEUDO_SCHEME, PSEUDO_AUTHORITY, PSEUDO_PATH, PSEUDO_PROTOCOL, PSEUDO_STATUS, PSEUDOS };
+enum pseudo {
+    PSEUDO_METHOD,
+    PSEUDO_SCHEME,
+    PSEUDO_AUTHORITY,
+    PSEUDO_PATH,
+    PSEUDO_PROTOCOL,
+    PSEUDO_STATUS,
+    PSEUDOS
+};
 
 static const struct text pseudo_names[PSEUDOS] = {
-    [PSEUDO_METHOD] = { ":method", 7 },       [PSEUDO_SCHEME] = { ":scheme", 7 },
-    [PSEUDO_AUTHORITY] = { ":authority", 10 }, [PSEUDO_PATH] = { ":path", 5 },
-    [PSEUDO_PROTOCOL] = { ":protocol", 9 },   [PSEUDO_STATUS] = { ":status", 7 },
+    [PSEUDO_METHOD] = {":method", 7}, [PSEUDO_SCHEME] = {":scheme", 7},     [PSEUDO_AUTHORITY] = {":authority", 10},
+    [PSEUDO_PATH] = {":path", 5},     [PSEUDO_PROTOCOL] = {":protocol", 9}, [PSEUDO_STATUS] = {":status", 7},
 };
 
 struct h2_block {
@@ -45,8 +52,10 @@ struct h2_block {
     bool has[PSEUDOS];
     bool has_host;
     bool too_large;
-    uint32_t fields; /* regular ones */
-    size_t taken;    /* bytes of all, as RFC 9113 section 6.5.2 counts */
+    uint32_t fields;     /* regular ones */
+    uint32_t line_count; /* of `lines`, */
+    uint32_t expected;   /* and of the text they are in: any more, and one has made lines of its own */
+    size_t taken;        /* bytes of all, as RFC 9113 section 6.5.2 counts */
 };
 
 /* ---- memory ---- */
@@ -63,7 +72,7 @@ struct h2_block *h2_block_take(struct worker *worker)
     worker->spare_blocks = block->next_spare;
     worker->spare_block_count--;
     struct bytes pseudo = block->pseudo, lines = block->lines, cookie = block->cookie;
-    *block = (struct h2_block){ .worker = worker, .pseudo = pseudo, .lines = lines, .cookie = cookie };
+    *block = (struct h2_block){.worker = worker, .pseudo = pseudo, .lines = lines, .cookie = cookie};
     block->pseudo.len = block->lines.len = block->cookie.len = 0;
     return block;
 }
@@ -157,6 +166,7 @@ static bool add_line(struct h2_block *block, struct text name, struct text value
     put(&block->lines, ": ", 2);
     put(&block->lines, value.at, value.len);
     put(&block->lines, "\r\n", 2);
+    block->line_count++;
     return true;
 }
 
@@ -181,8 +191,8 @@ bool h2_block_add(struct h2_block *block, struct text name, struct text value)
 static struct text pseudo_of(const struct h2_block *block, enum pseudo which)
 {
     if (!block->has[which])
-        return (struct text){ NULL, 0 };
-    return (struct text){ block->pseudo.at + block->pseudo_at[which], block->pseudo_len[which] };
+        return (struct text){NULL, 0};
+    return (struct text){block->pseudo.at + block->pseudo_at[which], block->pseudo_len[which]};
 }
 
 bool h2_block_asks_head(const struct h2_block *block)
@@ -204,7 +214,7 @@ static char *append(char *to, struct text text)
     return to + text.len;
 }
 
-#define APPEND(to, literal) append(to, (struct text){ literal, sizeof(literal) - 1 })
+#define APPEND(to, literal) append(to, (struct text){literal, sizeof(literal) - 1})
 
 static char *append_field(char *to, struct text name, struct text value)
 {
@@ -217,19 +227,21 @@ static char *append_field(char *to, struct text name, struct text value)
 /* RFC 6455 section 4.1: sixteen random bytes in base64. */
 static char *append_websocket_key(char *to, struct worker *worker)
 {
-    uint64_t random[2] = { worker_random(worker), worker_random(worker) };
+    uint64_t random[2] = {worker_random(worker), worker_random(worker)};
     to = APPEND(to, "sec-websocket-key: ");
     to += EVP_EncodeBlock((unsigned char *)to, (const unsigned char *)random, sizeof(random));
     return APPEND(to, "\r\n");
 }
 
-enum { LINE_EXTRA = 256 }; /* all that is added to what came: request line, names, an upgrade's fields */
+enum {
+    LINE_EXTRA = 256
+}; /* all that is added to what came: request line, names, an upgrade's fields */
 
 static struct slice take_text(struct h2_block *block)
 {
     size_t bound = (size_t)block->pseudo.len + block->lines.len + block->cookie.len + LINE_EXTRA;
     struct chunk *chunk = chunk_take(&block->worker->chunks, bound);
-    return (struct slice){ chunk, chunk != NULL ? chunk->data : NULL, 0 };
+    return (struct slice){chunk, chunk != NULL ? chunk->data : NULL, 0};
 }
 
 static void end_text(struct slice *text, const char *end)
@@ -253,26 +265,29 @@ static struct slice write_request(struct h2_block *block)
     char *to = text.chunk->data;
     struct text method = pseudo_of(block, PSEUDO_METHOD);
     bool upgrade = is_websocket(block);
+    block->expected = block->line_count + (block->has[PSEUDO_AUTHORITY] ? 1 : 0) + (block->cookie.len > 0 ? 1 : 0) +
+                      (upgrade ? 3 : 0);
     to = upgrade ? APPEND(to, "GET") : append(to, method);
     to = APPEND(to, " ");
     to = append(to, pseudo_of(block, PSEUDO_PATH));
     to = APPEND(to, " HTTP/1.1\r\n");
     /* Where both are there, the parser would refuse two Hosts: equal ones are one (section 8.3.1), see same_host(). */
     if (block->has[PSEUDO_AUTHORITY])
-        to = append_field(to, (struct text){ "host", 4 }, pseudo_of(block, PSEUDO_AUTHORITY));
+        to = append_field(to, (struct text){"host", 4}, pseudo_of(block, PSEUDO_AUTHORITY));
     if (upgrade) {
         to = APPEND(to, "connection: upgrade\r\nupgrade: websocket\r\n");
         to = append_websocket_key(to, block->worker);
     }
-    to = append(to, (struct text){ block->lines.at, block->lines.len });
+    to = append(to, (struct text){block->lines.at, block->lines.len});
     if (block->cookie.len > 0)
-        to = append_field(to, (struct text){ "cookie", 6 }, (struct text){ block->cookie.at, block->cookie.len });
+        to = append_field(to, (struct text){"cookie", 6}, (struct text){block->cookie.at, block->cookie.len});
     to = APPEND(to, "\r\n");
     end_text(&text, to);
     return text;
 }
 
-/* Takes a Host that says the same as :authority out of the lines. What says something else stays, and is refused as a second one. */
+/* Takes a Host that says the same as :authority out of the lines. What says something else stays, and is refused as a
+ * second one. */
 static void drop_same_host(struct h2_block *block)
 {
     struct text authority = pseudo_of(block, PSEUDO_AUTHORITY);
@@ -283,6 +298,7 @@ static void drop_same_host(struct h2_block *block)
             strncasecmp(at + 6, authority.at, authority.len) == 0) {
             memmove(at, next, (size_t)(end - next));
             block->lines.len -= (uint32_t)(next - at);
+            block->line_count--;
             return;
         }
         at = next;
@@ -295,7 +311,8 @@ static enum h2_block_result refuse(struct h1_parser *parser, enum h1_fault_id fa
     return H2_BLOCK_BAD;
 }
 
-static enum h2_block_result parse(struct h1_parser *parser, struct slice *text, struct head *head)
+static enum h2_block_result parse(const struct h2_block *block, struct h1_parser *parser, struct slice *text,
+                                  struct head *head)
 {
     if (text->chunk == NULL)
         return H2_BLOCK_NO_MEMORY;
@@ -303,7 +320,7 @@ static enum h2_block_result parse(struct h1_parser *parser, struct slice *text, 
     switch (h1_parser_read(parser, text->at, text->len, &head_bytes)) {
     case H1_DONE:
         *head = *h1_parser_head(parser);
-        if (head_bytes == text->len)
+        if (head_bytes == text->len && head->field_count == block->expected)
             return H2_BLOCK_DONE;
         (void)refuse(parser, H1_FAULT_NOT_HTTP, parser->request); /* a field has made an end of its own */
         break;
@@ -318,15 +335,17 @@ static enum h2_block_result parse(struct h1_parser *parser, struct slice *text, 
     return H2_BLOCK_BAD;
 }
 
-/* Methods whose requests are to say so when they have no content: RFC 9110 section 8.6. Others may, and then keep it. */
+/* Methods whose requests are to say so when they have no content: RFC 9110 section 8.6. Others may, and then keep it.
+ */
 static bool expects_body(const struct head *head)
 {
     return head->has_content_length || text_equals(head->method, "POST", 4) || text_equals(head->method, "PUT", 3) ||
            text_equals(head->method, "PATCH", 5);
 }
 
-enum h2_block_result h2_block_request(struct h2_block *block, struct h1_parser *parser, const struct config_limits *limits,
-                                      bool ended, struct head *head, struct slice *text)
+enum h2_block_result h2_block_request(struct h2_block *block, struct h1_parser *parser,
+                                      const struct config_limits *limits, bool ended, struct head *head,
+                                      struct slice *text)
 {
     h1_parser_start_request(parser, limits);
     text->chunk = NULL;
@@ -338,7 +357,7 @@ enum h2_block_result h2_block_request(struct h2_block *block, struct h1_parser *
     if (connect && !is_websocket(block))
         return refuse(parser, H1_FAULT_CONNECT, true);
     *text = write_request(block);
-    enum h2_block_result result = parse(parser, text, head);
+    enum h2_block_result result = parse(block, parser, text, head);
     if (result != H2_BLOCK_DONE)
         return result;
     if (connect)
@@ -360,32 +379,34 @@ static struct slice write_response(struct h2_block *block, struct text accept)
     char *to = text.chunk->data;
     struct text status = pseudo_of(block, PSEUDO_STATUS);
     bool granted = accept.len > 0 && status.len == 3 && status.at[0] == '2';
+    block->expected = block->line_count + (granted ? 3 : 0);
     to = APPEND(to, "HTTP/1.1 ");
     to = granted ? APPEND(to, "101") : append(to, status);
     to = APPEND(to, " \r\n");
     if (granted) {
         to = APPEND(to, "connection: upgrade\r\nupgrade: websocket\r\n");
-        to = append_field(to, (struct text){ "sec-websocket-accept", 20 }, accept);
+        to = append_field(to, (struct text){"sec-websocket-accept", 20}, accept);
     }
-    to = append(to, (struct text){ block->lines.at, block->lines.len });
+    to = append(to, (struct text){block->lines.at, block->lines.len});
     to = APPEND(to, "\r\n");
     end_text(&text, to);
     return text;
 }
 
-enum h2_block_result h2_block_response(struct h2_block *block, struct h1_parser *parser, const struct config_limits *limits,
-                                       bool to_head, bool ended, struct text accept, struct head *head, struct slice *text)
+enum h2_block_result h2_block_response(struct h2_block *block, struct h1_parser *parser,
+                                       const struct config_limits *limits, bool to_head, bool ended, struct text accept,
+                                       struct head *head, struct slice *text)
 {
     h1_parser_start_response(parser, limits, to_head);
     text->chunk = NULL;
     if (block->too_large)
         return refuse(parser, H1_FAULT_HEAD_TOO_LARGE, false);
     *text = write_response(block, accept);
-    enum h2_block_result result = parse(parser, text, head);
+    enum h2_block_result result = parse(block, parser, text, head);
     if (result != H2_BLOCK_DONE)
         return result;
     const char *reason = h1_reason(head->status);
-    head->reason = (struct text){ reason, (uint32_t)strlen(reason) };
+    head->reason = (struct text){reason, (uint32_t)strlen(reason)};
     head->keep_alive = true;
     head->http2 = true;
     if (ended)
@@ -402,11 +423,11 @@ struct text h2_block_trailers(struct h2_block *block)
         char *next = (char *)memchr(at, '\n', (size_t)(end - at)) + 1;
         const char *colon = memchr(at, ':', (size_t)(next - at));
         size_t len = (size_t)(next - at);
-        if (h1_trailer_use((struct text){ at, (uint32_t)(colon - at) }) == H1_TRAILER_KEEP) {
+        if (h1_trailer_use((struct text){at, (uint32_t)(colon - at)}) == H1_TRAILER_KEEP) {
             memmove(to, at, len);
             to += len;
         }
         at = next;
     }
-    return (struct text){ block->lines.at, (uint32_t)(to - block->lines.at) };
+    return (struct text){block->lines.at, (uint32_t)(to - block->lines.at)};
 }

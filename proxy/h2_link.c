@@ -12,10 +12,9 @@
 
 enum {
     QUEUE_MOST = 64 * 1024, /* bytes in the connection's queue before frames wait */
-    FRAME_HEAD = 9,
-    OWED_ACKS = 500,    /* PING and SETTINGS to be acknowledged */
-    SETTINGS_MOST = 32, /* entries in one SETTINGS frame */
-    RESET_BURST = 500,  /* streams the peer may reset at once, and then so many a second */
+    OWED_ACKS = 500,        /* PING and SETTINGS to be acknowledged */
+    SETTINGS_MOST = 32,     /* entries in one SETTINGS frame */
+    RESET_BURST = 500,      /* streams the peer may reset at once, and then so many a second */
     RESET_RATE = 33,
 };
 
@@ -76,10 +75,10 @@ static int on_send_body(nghttp2_session *session, nghttp2_frame *frame, const ui
     struct h2_stream *stream = source->ptr;
     if (link->conn->out.bytes >= QUEUE_MOST)
         return NGHTTP2_ERR_WOULDBLOCK;
-    if (link->conn->closed || !conn_send_copy(link->conn, (const char *)head, FRAME_HEAD) ||
+    if (link->conn->closed || !conn_send_copy(link->conn, (const char *)head, H2_FRAME_HEAD) ||
         !conn_send_from(link->conn, &stream->out, length))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
-    link->queued += FRAME_HEAD + length;
+    link->queued += H2_FRAME_HEAD + length;
     h2_guard_work(&link->guard);
     if (stream->broken && stream->out.bytes == 0)
         (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, stream->error);
@@ -141,15 +140,31 @@ static void end_for(struct h2_link *link, const nghttp2_frame_hd *head, uint32_t
  * (section 5.1.1). */
 static void check_closed(struct h2_link *link, const nghttp2_frame_hd *head)
 {
+    if (head->stream_id <= link->last_id && head->stream_id > 0 && !link->has_reset &&
+        stream_of(link, head->stream_id) == NULL)
+        end_for(link, head, NGHTTP2_STREAM_CLOSED);
+}
+
+static void check_new(struct h2_link *link, const nghttp2_frame_hd *head)
+{
     if (!link->server)
         return;
-    if (head->stream_id > link->last_id) {
-        if (head->type == NGHTTP2_HEADERS)
-            link->last_id = head->stream_id;
-        return;
+    check_closed(link, head);
+    if (head->stream_id > link->last_id)
+        link->last_id = head->stream_id;
+}
+
+/* Of data it says nothing at all: its frames are found before it sees them. A stream that begins among these bytes is
+ * not known yet. */
+static void check_data(struct h2_link *link, struct slice bytes)
+{
+    const uint8_t *at = (const uint8_t *)bytes.at, *end = at + bytes.len;
+    nghttp2_frame_hd head;
+    while (h2_walk_next(&link->walk, &at, end, &head)) {
+        bool begins = link->block != NULL && head.stream_id == link->last_id;
+        if (head.type == NGHTTP2_DATA && !begins && !link->calmed)
+            check_closed(link, &head);
     }
-    if (head->stream_id > 0 && !link->has_reset && stream_of(link, head->stream_id) == NULL)
-        end_for(link, head, NGHTTP2_STREAM_CLOSED);
 }
 
 /* What costs the peer nine bytes and us more. Frames of data are looked at when they are whole: see is_empty(). */
@@ -161,10 +176,9 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head
     switch (head->type) {
     case NGHTTP2_DATA:
         h2_guard_work(&link->guard);
-        check_closed(link, head);
         break;
     case NGHTTP2_HEADERS:
-        check_closed(link, head);
+        check_new(link, head);
         /* fall through */
     case NGHTTP2_CONTINUATION:
         h2_guard_work(&link->guard);
@@ -295,6 +309,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 {
     (void)session;
     struct h2_link *link = context;
+    link->has_reset = true; /* or is about to */
     if (link->events->on_refused != NULL)
         link->events->on_refused(link, frame, error);
     return 0;
@@ -340,6 +355,7 @@ bool h2_link_open(struct h2_link *link, struct conn *conn, bool server, const st
     link->conn = conn;
     link->events = events;
     link->server = server;
+    link->walk.skip = server ? H2_PREFACE_BYTES : 0;
     conn->patient = true;
     link->heard_ms = worker_now_ms(conn->worker);
     int made = server ? nghttp2_session_server_new2(&link->session, callbacks, link, options)
@@ -395,6 +411,8 @@ bool h2_link_feed(struct h2_link *link, struct slice bytes)
     link->heard_ms = worker_now_ms(link->conn->worker);
     link->pinged = false;
     link->input = chunk_ref(bytes.chunk); /* the bytes stay where they are while callbacks run */
+    if (link->server)
+        check_data(link, bytes);
     link->feeding = true;
     ssize_t taken = nghttp2_session_mem_recv(link->session, (const uint8_t *)bytes.at, bytes.len);
     link->feeding = false;

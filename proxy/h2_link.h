@@ -19,6 +19,7 @@
 #include "proxy/h2_block.h"
 #include "proxy/h2_fields.h"
 #include "proxy/h2_guard.h"
+#include "proxy/h2_walk.h"
 #include "proxy/worker_inside.h"
 
 struct h2_link;
@@ -67,10 +68,11 @@ struct h2_link {
     bool pinged;            /* and was asked since whether it is there */
     bool feeding;           /* inside nghttp2: the session may not be freed */
     bool server;
-    bool has_reset;  /* a stream, or said goodbye: what the peer sent before it knew may still come */
-    int32_t last_id; /* of the peer's streams */
-    bool calmed;     /* it did too much of something: the GOAWAY is on its way */
-    uint64_t queued; /* bytes given to the connection's queue, ever */
+    bool has_reset;      /* a stream, or said goodbye: what the peer sent before it knew may still come */
+    int32_t last_id;     /* of the peer's streams */
+    struct h2_walk walk; /* a server's: for data of closed streams */
+    bool calmed;         /* it did too much of something: the GOAWAY is on its way */
+    uint64_t queued;     /* bytes given to the connection's queue, ever */
     struct h2_guard guard;
 };
 

@@ -354,6 +354,7 @@ static void open_stream(struct h2_server *down, const nghttp2_frame *frame)
     if (s == NULL || parser == NULL) {
         (void)nghttp2_submit_rst_stream(down->link.session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
                                         NGHTTP2_REFUSED_STREAM);
+        down->link.has_reset = true;
     } else {
         s->request_ended = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
         h2_server_watch(down);
@@ -438,6 +439,7 @@ static void give_held(struct h2_server_stream *s)
         struct slice slice = outq_take(worker, &s->held);
         exchange_body(s->stream.exchange, slice);
         h2_stream_taken(&s->down->link, &s->base, slice.len);
+        h2_link_wake(&s->down->link); /* the credit for it goes out though nothing is read now */
         chunk_unref(slice.chunk);
     }
     if (s->stream.exchange != NULL && s->held.bytes == 0 && s->request_ended && !s->body_ended)

@@ -12,6 +12,7 @@
 #include "proxy/control.h"
 #include "proxy/control_tls.h"
 #include "proxy/libraries.h"
+#include "shadow/descriptor.h"
 
 enum {
     EXIT_GOOD = 0,
@@ -162,6 +163,7 @@ static int check(const char *path)
     bool good = libraries_open(config, LIBRARIES_ALL, &errors);
     print_errors(&errors);
     good = control_tls_check(config, print_fault, (void *)(uintptr_t)path) && good;
+    good = descriptor_sets_check(config, print_fault, (void *)(uintptr_t)path) && good;
     config_free(config);
     if (!good)
         return EXIT_USAGE;

@@ -260,7 +260,7 @@ class Connection:
             left = end - time.monotonic()
             if left <= 0:
                 raise AssertionError(f"not in time: {what or condition}; the last frames were {self.frames[-8:]}")
-            self.wait_readable(left)
+            self.wait_readable(min(left, 0.02))  # the condition may be one of somebody else
 
     def to_end(self, timeout=None):
         """Reads until the connection ends; 'closed' or 'reset', or 'open' when it does not."""
@@ -651,8 +651,8 @@ class H2Request:
 
 
 class Answer:
-    """What a backend answers. `body`: bytes or an iterable of pieces; `ready`: called until it is true; `code`: RST_STREAM
-    with it instead of the end (after as much as there is)."""
+    """What a backend answers. `status` None: no head; `body`: bytes or an iterable of pieces, b"" of which only takes time;
+    `ready`: called until it is true; `code`: RST_STREAM with it instead of the end (after as much as there is)."""
 
     def __init__(self, body=b"", status=200, headers=(), trailers=(), interim=(), ready=None, code=None, length=None):
         self.body, self.status, self.headers, self.trailers = body, status, headers, trailers
@@ -669,6 +669,7 @@ class H2Conn(Connection):
         super().__init__(sock)
         self.peer, self.number_ = peer, number
         self.jobs = []
+        self.leaves = False  # set by anybody: ends the connection
         self.requests = {}
         self.live, self.most = [], 0  # streams that are open, and how many were at once
 
@@ -694,7 +695,7 @@ class H2Conn(Connection):
 
     def step(self):
         """Reads what is there, one frame at most, and lets each job go on."""
-        if self.peer.stopping:
+        if self.peer.stopping or self.leaves:
             raise PeerGone()
         one = self.take_frame()
         self.jobs = [job for job in self.jobs if next(job, self) is not self]
@@ -751,12 +752,18 @@ class H2Conn(Connection):
         bare = whole and not answer.body and not answer.trailers and answer.code is None
         if stream.reset is not None:
             return
+        if answer.status is None:
+            stream.answered = True
+            self.send(reset(stream.number, answer.code))
+            return
         self.head(stream.number, fields, end=bare)
         if bare:
             stream.answered = True
             return
         for piece in pieces:
             view = memoryview(piece)
+            if not view:
+                yield
             while view and stream.reset is None:
                 room = self.room(stream)
                 if not room:
@@ -766,6 +773,8 @@ class H2Conn(Connection):
                 view = view[room:]
                 if stream.size or self.buffer:
                     yield
+            if stream.reset is not None:
+                return
         if stream.reset is not None:
             return
         stream.answered = True

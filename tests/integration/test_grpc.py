@@ -179,7 +179,7 @@ class OwnErrors(GrpcCase):
 
     def test_no_http2(self):
         """The backend is one of HTTP/1.1 and does not know what it hears."""
-        old = self.backend()
+        old = self.script(r"read head; send `HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n`; close")
         old.keys = ", protocol: http2"
         self.check(self.shunt(config(old, timeouts="response: 2s")), (14,))
 
@@ -191,7 +191,7 @@ class OwnErrors(GrpcCase):
         shunt = self.begin(new=False)
         with H2Client(shunt.address) as client:
             reply = raw_call(client, [(f"x-{i}", "y" * 8000) for i in range(10)])
-            self.assertEqual(status_of(reply), (8, "head"))
+            self.assertTrue(reply.status == 431 or status_of(reply) == (8, "head"), reply)
 
 
 class Deadlines(GrpcCase):
@@ -461,7 +461,7 @@ class Health(GrpcCase):
         for bad in ("500 No", "404 No", None):
             state[0] = bad
             self.is_up(shunt, 0)
-            state[0] = "204 Fine"
+            state[0] = "301 Elsewhere"
             self.is_up(shunt, 1)
 
     def test_over_tls(self):

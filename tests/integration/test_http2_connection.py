@@ -74,7 +74,7 @@ class Multiplexed(ConnectionCase):
         self.assertEqual([client.reply(stream).status for stream in streams], [200] * 20)
 
     def test_the_backends_limit_of_streams_is_kept(self):
-        """More requests than the backend allows go to another connection, or wait; none is refused."""
+        """More requests than it has told to allow go to another connection, or wait."""
         legacy = self.held(ours={MAX_CONCURRENT_STREAMS: 4})
         client = self.h2(self.begin(legacy))
         client.get("/first")
@@ -82,7 +82,8 @@ class Multiplexed(ConnectionCase):
         client.until(lambda: len(legacy.requests) > 4, "requests at the backend")
         self.go.set()
         self.assertEqual([client.reply(stream).body for stream in streams], [b"late"] * 20)
-        self.assertLessEqual(max(conn.most for conn in legacy.h2conns), 4)
+        self.assertLessEqual(legacy.h2conns[0].most, 4)
+        self.assertGreater(len(legacy.conns), 1)
 
     def test_a_refused_stream_is_tried_again(self):
         count = [0]
@@ -120,13 +121,15 @@ class BackPressure(ConnectionCase):
         growth = Growth(shunt)
         client.credits = False
         stream = client.open("/big")
-        client.until(lambda: stream.size == WINDOW, "the window full")
+        client.until(lambda: client.receive_window == 0, "the connection's window full")
         at = [self.sent[0]]
         wait_until(lambda: self._stopped(at), "the backend to be stopped")
         self.assertLess(self.sent[0], 40 << 20)
         client.give(0, 1 << 20)
         for _ in range(5):
             self.assertEqual(client.get("/other").status, 200)
+        client.until(lambda: stream.size == WINDOW, "the stream's window full")
+        client.is_alive()
         self.assertEqual(stream.size, WINDOW, "no credit, no byte")
         client.credits = True
         stream.sink = lambda piece: None
@@ -162,11 +165,12 @@ class BackPressure(ConnectionCase):
         """No more credit than the window, while the backend gives none."""
         def play(conn):
             conn.credits = False
-            request_ = conn.next_request(complete=False)
+            request_ = conn.until(lambda: conn.requests and list(conn.requests.values())[0], "a request")
             conn.until(self.go.is_set)
             conn.credits = True
-            conn.give(0, request_.stream.size)
-            conn.give(request_.stream.number, request_.stream.size)
+            conn.give(0, conn.owed)
+            conn.give(request_.stream.number, request_.stream.owed)
+            conn.owed = request_.stream.owed = 0
             conn.until(lambda: request_.complete)
             conn.jobs.append(conn.answer(request_, Answer(str(request_.stream.size).encode())))
             conn.until(lambda: False)
@@ -191,6 +195,18 @@ class BackPressure(ConnectionCase):
         client.send_body(stream, [b"y" * 65536] * 100)
         self.assertEqual(int(client.reply(stream).body), sent + 100 * 65536)
         self.assertLess(growth.end(), BOUND)
+
+    def test_a_window_that_is_full_before_there_is_a_backend_is_opened_again(self):
+        """All the client may send comes while the connection to the backend is still being made."""
+        for legacy in (self.backend(), self.peer(H2Backend())):
+            shunt = self.begin(legacy)
+            for _ in range(10):
+                client = self.h2(shunt)
+                stream = client.open(method="POST", end=False)
+                client.send(b"".join(http2.frame(http2.DATA, 0, stream.number, b"x" * 16384) for _ in range(4)))
+                client.until(lambda: any(one.kind == http2.WINDOW_UPDATE and one.stream == stream.number for one in client.frames),
+                             "credit", 10)
+                client.close()
 
     def test_one_stalled_upload_does_not_stop_the_others(self):
         legacy = self.peer(Peer(self._stall))
@@ -260,7 +276,7 @@ class Going(ConnectionCase):
         shunt = self.begin(legacy)
         for _ in range(5):
             self.assertEqual(shunt.get().status, 200)
-            legacy.h2conns[-1].reset_socket()
+            legacy.h2conns[-1].leaves = True
             wait_until(lambda: shunt.metric("shunt_http2_connections_active", side="upstream") == 0, "its end to be noticed")
 
     def test_drain_says_so_in_two_steps(self):
@@ -344,17 +360,38 @@ class Pings(ConnectionCase):
 
 class Limits(ConnectionCase):
     def test_streams(self):
+        """One too many is refused; who has agreed to the limit and breaks it may lose the connection."""
         legacy = self.held()
         shunt = self.begin(legacy, top="access_log: off\nlimits: { http2_streams: 10 }")
         client = self.h2(shunt)
         self.assertEqual(client.theirs[MAX_CONCURRENT_STREAMS], 10)
-        streams = [client.open("/hold") for _ in range(10)]
-        client.until(lambda: len(legacy.requests) == 10, "ten requests")
-        eleventh = client.open("/hold")
-        client.until(lambda: eleventh.reset is not None, "the refusal")
-        self.assertEqual(eleventh.reset, REFUSED_STREAM)
+        for _ in range(2):
+            self.go.clear()
+            del legacy.requests[:]
+            streams = [client.open("/hold") for _ in range(10)]
+            client.until(lambda: len(legacy.requests) == 10, "ten requests")
+            self.go.set()
+            self.assertEqual([client.reply(stream).body for stream in streams], [b"late"] * 10)
+        self.go.clear()
+        streams = [client.open("/hold") for _ in range(11)]
+        client.until(lambda: streams[-1].reset is not None or client.goaways, "the refusal")
+        if client.goaways:
+            self.assertEqual(client.goaways[0][1], http2.PROTOCOL_ERROR)
+        else:
+            self.assertEqual(streams[-1].reset, REFUSED_STREAM)
+
+    def test_streams_before_the_limit_is_known(self):
+        legacy = self.held()
+        shunt = self.begin(legacy, top="access_log: off\nlimits: { http2_streams: 10 }")
+        client = H2Client(shunt.address)
+        self.clients.append(client)
+        client.answers = False  # the limit is not agreed to yet
+        streams = [client.open("/hold") for _ in range(15)]
+        client.until(lambda: sum(stream.reset == REFUSED_STREAM for stream in streams) == 5, "five refusals")
         self.go.set()
-        self.assertEqual([client.reply(stream).body for stream in streams], [b"late"] * 10)
+        client.answers = True
+        client.send(http2.settings(ack=True))
+        self.assertEqual([client.reply(stream).body for stream in streams[:10]], [b"late"] * 10)
         self.assertEqual(client.get("/again").body, b"ok")
 
     def test_no_answer_in_time(self):

@@ -452,8 +452,14 @@ class CompareGrpc(Offline):
                  "routes: [ { name: echo, match: { path: /** }, percent: 0, shadow: { compare: { descriptor_set: echo.protoset } } } ]\n")
         self.new.edit = lambda message: message.replace(b"\x08\x07", b"\x08\x08")
         arguments = ("--config", self.write("echo.yaml", route))
+        shunt = [os.path.join(BUILD, "shunt"), "--check", arguments[1]]
+        self.assertEqual(subprocess.run(shunt, timeout=60, check=False, capture_output=True, env=environment()).returncode, 0)
         fields, _ = self.fields(*[(UNARY, b"\x08\x07")] * 50, arguments=arguments)
         self.assertEqual(fields, {"$.price"})
+        self.write("echo.protoset", "message Order { }")
+        done = subprocess.run(shunt, timeout=60, check=False, capture_output=True, text=True, env=environment())
+        self.assertEqual(done.returncode, 2, done)
+        self.assertRegex(done.stderr, r"routes\[0\]\.shadow\.compare\.descriptor_set: .*echo\.protoset: is no FileDescriptorSet")
 
     def test_the_report_shows_numbers_of_fields(self):
         self.new.edit = lambda message: message.replace(b"\x08\x07", b"\x08\x08")

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "proxy/h1_client.h"
+#include "proxy/health_board.h"
 #include "proxy/worker_inside.h"
 
 enum { LEGACY, NEW, BACKENDS };
@@ -26,6 +27,7 @@ struct fixture {
     struct snapshot snapshot;
     struct view view;
     struct endpoint_list *lists[BACKENDS];
+    struct health_board *board;
     int listener;
 };
 
@@ -84,6 +86,7 @@ static struct endpoint_list *list_of(const struct endpoint_address *first, uint3
     for (uint32_t i = 0; i < count; i++) {
         list->address[i] = *first;
         list->address[i].to.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK + i);
+        snprintf(list->address[i].text, sizeof(list->address[i].text), "address %u", i);
     }
     return list;
 }
@@ -93,6 +96,7 @@ static void publish(struct fixture *f, struct config *config)
     f->config = config;
     f->snapshot.config = config;
     f->snapshot.endpoints = f->lists;
+    f->snapshot.health = f->board;
     f->view = (struct view){.worker = f->worker, .snapshot = &f->snapshot, .config = config, .refs = 1};
     f->worker->view = &f->view;
     assert_true(upstream_set_update(f->worker->upstreams, &f->view));
@@ -109,6 +113,8 @@ static void begin(struct fixture *f, const char *options, uint32_t addresses)
     wheel_init(&f->worker->wheel, worker_now_ms(f->worker));
     f->worker->base = event_base_new();
     f->worker->upstreams = upstream_set_new(f->worker);
+    f->board = health_board_new();
+    assert_non_null(f->board);
     assert_non_null(f->worker->base);
     assert_non_null(f->worker->upstreams);
     struct endpoint_address address = {.length = 0};
@@ -142,6 +148,7 @@ static void end(struct fixture *f)
     assert_int_equal(f->worker->counters.upstream_idle, 0);
     assert_int_equal(f->worker->counters.upstream_queue, 0);
     chunk_pool_done(&f->worker->chunks);
+    health_board_free(f->board); /* a mark that was kept would be a leak now */
     event_base_free(f->worker->base);
     close(f->listener);
     config_free(f->config);
@@ -208,6 +215,141 @@ static void the_only_address_is_never_set_aside(void **state)
     begin(&f, ", eject_after: 1", 1);
     endpoint_failed(upstream_pick(upstream_of(&f, LEGACY)));
     assert_int_equal(f.worker->counters.upstream_ejections, 0);
+    end(&f);
+}
+
+/* ---- active checks ---- */
+
+/* Says so to all workers, as the one that checks does. */
+static void checks_say(struct fixture *f, const struct endpoint *endpoint, bool down)
+{
+    struct health_mark *mark = health_board_mark(f->board, endpoint->upstream->config->name, &endpoint->address);
+    assert_ptr_equal(mark, endpoint->mark);
+    health_mark_set(mark, down, "said the test");
+    health_mark_unref(mark);
+}
+
+static void an_address_that_is_down_has_no_turn(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, ", health: { path: / }", 3);
+    struct upstream *upstream = upstream_of(&f, LEGACY);
+    struct endpoint *one = upstream_pick(upstream), *two = upstream_pick(upstream), *three = upstream_pick(upstream);
+    checks_say(&f, two, true);
+    for (int i = 0; i < 3; i++) {
+        assert_ptr_equal(upstream_pick(upstream), one);
+        assert_ptr_equal(upstream_pick(upstream), three);
+    }
+    /* All of them: trying beats refusing, and each has its turn. */
+    checks_say(&f, one, true);
+    checks_say(&f, three, true);
+    struct endpoint *picked = upstream_pick(upstream);
+    assert_ptr_not_equal(upstream_pick(upstream), picked);
+    checks_say(&f, two, false);
+    assert_ptr_equal(upstream_pick(upstream), two);
+    assert_ptr_equal(upstream_pick(upstream), two);
+    end(&f);
+}
+
+static void one_that_is_set_aside_is_better_than_one_that_is_down(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, ", eject_after: 1, eject_for: 5s, health: { path: / }", 2);
+    struct upstream *upstream = upstream_of(&f, LEGACY);
+    struct endpoint *down = upstream_pick(upstream), *ejected = upstream_pick(upstream);
+    checks_say(&f, down, true);
+    endpoint_failed(ejected);
+    assert_ptr_equal(upstream_pick(upstream), ejected);
+    assert_ptr_equal(upstream_pick(upstream), ejected);
+    end(&f);
+}
+
+static void without_checks_nothing_is_down(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, ", health: { path: / }", 2);
+    struct upstream *upstream = upstream_of(&f, LEGACY);
+    struct endpoint *one = upstream_pick(upstream), *other = upstream_pick(upstream);
+    checks_say(&f, one, true);
+    struct config *old = f.config;
+    publish(&f, parse(", health: { path: /other }", true));
+    config_free(old);
+    assert_ptr_equal(upstream_pick(upstream), other); /* what is known outlasts a reload */
+    assert_ptr_equal(upstream_pick(upstream), other);
+    old = f.config;
+    publish(&f, parse("", true));
+    config_free(old);
+    assert_ptr_not_equal(upstream_pick(upstream), upstream_pick(upstream));
+    assert_null(one->mark);
+    end(&f);
+}
+
+static void start_check(struct try *try, struct fixture *f, const struct endpoint_address *only)
+{
+    memset(try, 0, sizeof(*try));
+    try->attempt.events = &events;
+    try->attempt.only = only;
+    attempt_start(&try->attempt, upstream_find(f->worker->upstreams, &f->config->backends[LEGACY], USE_HEALTH));
+}
+
+static void a_check_goes_to_its_address_whatever_live_traffic_holds(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, ", max_connections: 1, queue: 1, eject_after: 1, health: { path: / }", 2);
+    struct upstream *live = upstream_of(&f, LEGACY);
+    struct try held, checks[4], gone;
+    start(&held, live);
+    for (int i = 0; i < 4; i++) {
+        const struct endpoint_address *address = &f.lists[LEGACY]->address[i % 2];
+        start_check(&checks[i], &f, address);
+        assert_int_equal(checks[i].attempt.state, ATTEMPT_CONNECTING);
+        assert_string_equal(checks[i].attempt.endpoint, address->text);
+    }
+    assert_int_equal(live->open, 1);
+    assert_int_equal(live->waiting, 0);
+    struct endpoint_address none = f.lists[LEGACY]->address[0];
+    none.to.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 77);
+    start_check(&gone, &f, &none);
+    assert_int_equal(gone.failed, 1);
+    for (int i = 0; i < 4; i++)
+        attempt_cancel(&checks[i].attempt);
+    attempt_cancel(&held.attempt);
+    assert_int_equal(f.worker->counters.upstream_queue_overflows, 0);
+    end(&f);
+}
+
+static void a_check_that_fails_tries_no_other_address_and_sets_none_aside(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, ", eject_after: 1, health: { path: / }", 2);
+    struct upstream *upstream = upstream_find(f.worker->upstreams, &f.config->backends[LEGACY], USE_HEALTH);
+    struct try check;
+    start_check(&check, &f, &f.lists[LEGACY]->address[0]);
+    attempt_connect_failed(&check.attempt, OUTCOME_CONNECT_FAILED, "said the test");
+    assert_int_equal(check.failed, 1);
+    check.attempt.state = ATTEMPT_CONNECTING; /* the dial still holds it */
+    attempt_cancel(&check.attempt);
+    endpoint_failed(upstream->endpoints);
+    assert_int_equal(f.worker->counters.upstream_ejections, 0);
+    end(&f);
+}
+
+static void only_one_worker_has_addresses_to_check(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, ", health: { path: / }", 2);
+    assert_int_equal(upstream_find(f.worker->upstreams, &f.config->backends[LEGACY], USE_HEALTH)->endpoint_count, 2);
+    assert_int_equal(upstream_find(f.worker->upstreams, &f.config->backends[NEW], USE_HEALTH)->endpoint_count, 0);
+    f.worker->index = 1;
+    publish(&f, f.config);
+    assert_int_equal(upstream_find(f.worker->upstreams, &f.config->backends[LEGACY], USE_HEALTH)->endpoint_count, 0);
+    assert_int_equal(upstream_of(&f, LEGACY)->endpoint_count, 2);
     end(&f);
 }
 
@@ -368,6 +510,12 @@ int main(void)
         cmocka_unit_test(every_address_has_its_turn),
         cmocka_unit_test(a_failing_address_is_set_aside_and_comes_back),
         cmocka_unit_test(the_only_address_is_never_set_aside),
+        cmocka_unit_test(an_address_that_is_down_has_no_turn),
+        cmocka_unit_test(one_that_is_set_aside_is_better_than_one_that_is_down),
+        cmocka_unit_test(without_checks_nothing_is_down),
+        cmocka_unit_test(a_check_goes_to_its_address_whatever_live_traffic_holds),
+        cmocka_unit_test(a_check_that_fails_tries_no_other_address_and_sets_none_aside),
+        cmocka_unit_test(only_one_worker_has_addresses_to_check),
         cmocka_unit_test(one_connects_one_waits_one_is_refused),
         cmocka_unit_test(who_waits_too_long_is_refused),
         cmocka_unit_test(a_higher_limit_serves_all_who_wait),

@@ -49,7 +49,8 @@ class Docs(unittest.TestCase):
         self.check(first + compared.split("    stages:")[0] + moving)
 
     def test_the_rules_of_shadow(self):
-        for rules in blocks(read("docs/shadow.md"), "yaml"):
+        descriptors = os.path.join(TOP, "tests/shadow/corpus/orders.protoset")
+        for rules in blocks(read("docs/shadow.md").replace(" orders.protoset\n    tolerance", f" {descriptors}\n    tolerance"), "yaml"):
             start = blocks(read("docs/getting-started.md"), "yaml")[0]
             self.check(start + "routes:\n  - name: r\n    match: { path: /** }\n" +
                        "".join(f"    {line}\n" for line in rules.splitlines()))
