@@ -22,7 +22,8 @@ enum {
     TEXT_MOST = 256,
     ESCAPED = 6,       /* bytes that one byte becomes at most: \u00ff */
     CUT_MARK = 3,      /* U+2026 */
-    FIXED_MOST = 1024, /* a line without its texts: names, numbers, punctuation */
+    FIXED_MOST = 1024, /* a line without its texts: names, numbers, punctuation; our own words */
+    ERROR_MOST = 200,
 };
 
 /* What the worst line takes has to fit into an empty block. */
@@ -277,6 +278,12 @@ static char *put_line(struct access_log *access_log, char *to, const struct acce
     to = put_bool(to, record->fell_back);
     to = PUT(to, ",\"retried\":");
     to = put_bool(to, record->retried);
+    if (record->error != NULL) {
+        struct text error = text_from(record->error); /* our own: there is nothing to escape */
+        to = PUT(to, ",\"error\":\"");
+        to = put(to, error.at, error.len < ERROR_MOST ? error.len : ERROR_MOST);
+        *to++ = '"';
+    }
     return PUT(to, "}\n");
 }
 

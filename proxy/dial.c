@@ -266,7 +266,8 @@ bool dial_start(struct endpoint *endpoint, struct attempt *attempt)
     bool refused = connect(fd, &endpoint->address.to.any, endpoint->address.length) < 0 && errno != EINPROGRESS;
     if (!conn_open(&dial->conn, worker, fd, &dial_events))
         goto fail_socket;
-    dial->tls = tls_context_ref(worker->view->snapshot->backend_tls[endpoint->upstream->config->index]);
+    if (endpoint->upstream->config->tls != NULL)
+        dial->tls = tls_context_ref(worker->view->snapshot->backend_tls[endpoint->upstream->config->index]);
     enter_endpoint(dial, endpoint);
     add_attempt(dial, attempt);
     count_add(&worker->counters.upstream_connections, 1);

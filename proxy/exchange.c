@@ -165,6 +165,7 @@ static void write_access_log(struct exchange *ex, uint64_t now_us)
         .mirrored = ex->decision.mirror == MIRROR_SENT,
         .fell_back = ex->fell_back,
         .retried = ex->retried,
+        .error = ex->failure,
         .cohort = ex->decision.cohort,
     };
     if (!access_log_write(worker->access_log, &record))
@@ -211,9 +212,18 @@ static struct server_stream *let_go_of_stream(struct exchange *ex)
     return stream;
 }
 
+/* Until a call's deadline, in ms. */
+static uint64_t time_left(const struct exchange *ex)
+{
+    uint64_t now_ms = worker_now_ms(ex->worker);
+    if (ex->deadline_ms == 0)
+        return UINT64_MAX;
+    return ex->deadline_ms > now_ms ? ex->deadline_ms - now_ms : 0;
+}
+
 static bool deadline_passed(const struct exchange *ex)
 {
-    return ex->deadline_ms != 0 && worker_now_ms(ex->worker) >= ex->deadline_ms;
+    return time_left(ex) == 0;
 }
 
 /* A caller understands nothing but gRPC. */
@@ -240,6 +250,8 @@ static void end_without_response(struct exchange *ex, enum outcome_kind kind, un
     attempt_cancel(&ex->attempt);
     bool grpc = ex->grpc && status != 0;
     enum grpc_status grpc_status = grpc_status_of_answer(status, deadline_passed(ex));
+    if (grpc && !responded && !ex->fell_back)
+        ex->grpc_status = (uint8_t)grpc_status;
     struct server_stream *stream = let_go_of_stream(ex);
     conclude(ex);
     if (responded)
@@ -250,8 +262,27 @@ static void end_without_response(struct exchange *ex, enum outcome_kind kind, un
         stream->codec->answer(stream, status, text, close);
 }
 
+/* An answer to a call that has begun, and is over all the same, still has its trailers to say so. */
+static void end_call(struct exchange *ex, enum outcome_kind kind, enum grpc_status status, const char *message)
+{
+    char lines[128];
+    int len = snprintf(lines, sizeof(lines), "grpc-status: %u\r\ngrpc-message: %s\r\n", (unsigned)status, message);
+    if (!ex->fell_back && ex->outcome == OUTCOME_OK)
+        ex->outcome = kind;
+    if (!ex->fell_back)
+        ex->grpc_status = (uint8_t)status;
+    attempt_cancel(&ex->attempt);
+    struct server_stream *stream = let_go_of_stream(ex);
+    conclude(ex);
+    stream->codec->send_end(stream, (struct text){ lines, (uint32_t)len });
+}
+
 void exchange_time_out(struct exchange *ex, unsigned status, enum outcome_kind blame)
 {
+    if (ex->grpc && ex->responded && deadline_passed(ex)) {
+        end_call(ex, blame, GRPC_DEADLINE_EXCEEDED, "the deadline has passed");
+        return;
+    }
     end_without_response(ex, blame, status,
                          status == 408 ? "the request's body did not come in time" : "the backend did not answer in time");
 }
@@ -270,10 +301,7 @@ void exchange_abandon(struct exchange *ex, enum outcome_kind why)
 /* Of a call with a deadline it is what is left until then. */
 static uint64_t response_timeout(const struct exchange *ex)
 {
-    uint64_t now_ms = worker_now_ms(ex->worker);
-    if (ex->deadline_ms == 0)
-        return ex->view->config->timeouts.response_ms;
-    return ex->deadline_ms > now_ms ? ex->deadline_ms - now_ms : 0;
+    return ex->deadline_ms == 0 ? ex->view->config->timeouts.response_ms : time_left(ex);
 }
 
 /* Starts a try. The exchange may be over when this returns: see `stream->exchange`. */
@@ -375,6 +403,8 @@ static void on_failed(struct attempt *attempt)
         ask(ex, ex->side, true);
         return;
     }
+    if (ex->failure == NULL)
+        ex->failure = attempt->failure_text;
     if (may_fall_back(ex, attempt->failure, 0, GRPC_NONE)) {
         fall_back(ex, attempt->failure, 0);
         return;
@@ -921,13 +951,14 @@ uint64_t exchange_patience(struct exchange *ex, unsigned *status, enum outcome_k
     uint64_t quiet = worker_now_ms(ex->worker) - ex->activity_ms;
     *status = 0;
     *blame = client_owes || ex->drain_wanted ? OUTCOME_CLIENT_GONE : OUTCOME_TIMEOUT;
-    if (deadline_passed(ex) && !ex->responded) {
+    uint64_t left = time_left(ex);
+    if (left == 0) {
         *status = 504;
         *blame = OUTCOME_TIMEOUT;
         return 0;
     }
     if (quiet < limit)
-        return limit - quiet;
+        return limit - quiet < left ? limit - quiet : left;
     /* The whole request is with the backend, or it waits for one: the attempt has its own, more exact time for that. */
     if ((ex->body_ended || !attempt_is_ready(&ex->attempt)) && !ex->responded && !ex->drain_wanted)
         return limit;

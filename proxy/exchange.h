@@ -55,6 +55,7 @@ struct exchange {
     uint16_t status;              /* of the side that was asked first */
     uint16_t client_status;
     enum outcome_kind outcome;    /* of the side that was asked first */
+    const char *failure;          /* why it failed, static; NULL: it did not */
     uint64_t started_us, answered_us, activity_ms;
     uint64_t bytes_in, bytes_out;
     uint64_t wall_ms;

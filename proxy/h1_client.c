@@ -552,6 +552,7 @@ static bool become_tunnel(struct attempt *attempt)
     client->keep = false;
     client->no_raw = true;
     client->body.framing = FRAMING_UNTIL_CLOSE;
+    client->body.remaining = UINT64_MAX;
     attempt->framing = FRAMING_UNTIL_CLOSE;
     attempt->request_done = false;
     return true;

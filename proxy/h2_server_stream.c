@@ -509,12 +509,11 @@ uint64_t h2_server_stream_patience(struct h2_server_stream *s)
     if (patience > 0)
         return patience;
     count_add(&s->down->base.conn.worker->counters.request_timeouts, 1);
-    bool responded = ex->responded;
-    exchange_abandon(ex, blame);
-    if (responded)
+    if (status != 0) {
+        exchange_time_out(ex, status, blame);
+    } else {
+        exchange_abandon(ex, blame);
         abort_response(&s->stream);
-    else
-        answer(&s->stream, status,
-               status == 408 ? "the request's body did not come in time" : "the backend did not answer in time", false);
+    }
     return UINT64_MAX;
 }

@@ -62,6 +62,7 @@ struct access_record { /* all text borrowed for the call, escaped by the callee 
     uint64_t duration_us;
     uint64_t upstream_us; /* to the response's head */
     bool mirrored, fell_back, retried;
+    const char *error; /* why the backend that was asked first gave no answer; NULL: it did */
     uint32_t cohort;
 };
 

@@ -222,6 +222,7 @@ static void begin_drain(struct worker *worker, uint64_t ms)
         health_stop(worker);
         (void)upstream_set_close_idle(worker->upstreams, USE_LIVE);
         (void)upstream_set_close_idle(worker->upstreams, USE_SHADOW);
+        (void)upstream_set_close_idle(worker->upstreams, USE_HEALTH);
     }
     worker->drain_until_ms = worker_now_ms(worker) + ms;
     struct downstream *next;

@@ -24,15 +24,17 @@ class Upstream(Case):
         """A backend that shows this pair."""
         return self.peer(TlsBackend(context=server_context(pair), keys=keys, **options))
 
-    def refused(self, legacy, reason, **options):
-        """The backend is not trusted, or cannot be talked to: 502 or 503, and counted."""
-        shunt = self.begin(legacy, **options)
+    def refused(self, legacy, reason, why="", **options):
+        """The backend is not trusted, or cannot be talked to: 502 or 503, counted, and `why` is in the log."""
+        shunt = self.begin(legacy, top="", **options)
         reply = shunt.get()
         self.assertIn(reply.status, (502, 503), reply)
         failures = shunt.metrics().by("shunt_tls_handshake_failures_total", "reason", side="upstream")
         self.assertGreaterEqual(failures.get(reason, 0), 1, failures)
         self.assertEqual(getattr(legacy, "requests", []), [])
         self.assertGreaterEqual(shunt.metric("shunt_outcomes_total", backend="legacy", outcome="connect_failed"), 1)
+        wait_until(shunt.access, "the access log")
+        self.assertIn(why, shunt.access()[0]["error"])
         return shunt
 
 
@@ -53,22 +55,22 @@ class Trust(Upstream):
         self.assertEqual(shunt.get().status, 200)
 
     def test_expired(self):
-        self.refused(self.tls(authority().issue(begins=-5 * DAY, ends=-DAY)), "certificate_expired")
+        self.refused(self.tls(authority().issue(begins=-5 * DAY, ends=-DAY)), "certificate_expired", "has expired")
 
     def test_not_yet_valid(self):
-        self.refused(self.tls(authority().issue(begins=DAY, ends=5 * DAY)), "certificate")
+        self.refused(self.tls(authority().issue(begins=DAY, ends=5 * DAY)), "certificate", "not valid yet")
 
     def test_wrong_name(self):
-        self.refused(self.tls(authority().issue("other.test", ("other.test",), ("127.0.0.9",))), "certificate_name")
+        self.refused(self.tls(authority().issue("other.test", ("other.test",), ("127.0.0.9",))), "certificate_name", "for another name")
 
     def test_a_common_name_is_no_name(self):
         self.refused(self.tls(authority().issue("127.0.0.1", ("other.test",), ())), "certificate_name")
 
     def test_unknown_authority(self):
-        self.refused(self.tls(stranger().issue()), "certificate_authority")
+        self.refused(self.tls(stranger().issue()), "certificate_authority", "unknown CA")
 
     def test_a_certificate_for_clients_only(self):
-        self.refused(self.tls(authority().issue(usage="clientAuth")), "certificate")
+        self.refused(self.tls(authority().issue(usage="clientAuth")), "certificate", "not for servers")
 
     def test_old_protocol(self):
         context = server_context()
@@ -176,7 +178,7 @@ class Protocols(Upstream):
         self.assertEqual(self.begin(legacy).get().status, 200)
         for offered in (("http/1.1",), None):
             h1 = self.peer(TlsBackend(context=server_context(alpn=offered), keys="protocol: http2"))
-            self.refused(h1, "protocol")
+            self.refused(h1, "protocol", "does not choose h2")
 
 
 class Sessions(Upstream):

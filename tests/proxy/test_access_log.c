@@ -119,6 +119,24 @@ static void target_becomes(struct fixture *f, const char *target, size_t len, co
     json_decref(lines);
 }
 
+static void an_error_is_told_where_there_was_one(void **state)
+{
+    struct fixture *f = *state;
+    struct access_record record = plain_record();
+    record.error = "the backend's certificate has expired";
+    assert_true(access_log_write(f->access_log, &record));
+    char long_text[1000];
+    memset(long_text, 'x', sizeof(long_text));
+    long_text[sizeof(long_text) - 1] = '\0';
+    record.error = long_text;
+    assert_true(access_log_write(f->access_log, &record));
+    json_t *lines = lines_of(f);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(lines, 0), "error")),
+                        "the backend's certificate has expired");
+    assert_int_equal(json_string_length(json_object_get(json_array_get(lines, 1), "error")), 200);
+    json_decref(lines);
+}
+
 static void a_line_has_every_fact(void **state)
 {
     struct fixture *f = *state;
@@ -298,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_line_has_every_fact, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_error_is_told_where_there_was_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_absent_is_null, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_byte_survives_a_json_reader, set_up, tear_down),
         cmocka_unit_test_setup_teardown(utf8_stays, set_up, tear_down),

@@ -17,7 +17,8 @@ static const struct config_limits limits = {.header_bytes = 65536, .header_count
 static const struct config_headers bare = {.x_forwarded_for = HEADER_OFF,
                                            .x_forwarded_proto = HEADER_OFF,
                                            .x_forwarded_host = HEADER_OFF,
-                                           .x_request_id = HEADER_OFF};
+                                           .x_request_id = HEADER_OFF,
+                                           .x_forwarded_client_cert = HEADER_OFF};
 static const struct config_headers usual = {.via = true,
                                             .x_forwarded_for = HEADER_APPEND,
                                             .x_forwarded_proto = HEADER_SET,
@@ -274,6 +275,45 @@ static void each_rule_does_what_it_says(void **state)
     check_request(none, &forward, none);
 }
 
+static void nobody_says_by_himself_that_he_was_verified(void **state)
+{
+    (void)state;
+    static const char in[] = "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-Client-Cert: By=a\r\nA: b\r\n"
+                             "x-forwarded-client-cert: By=c\r\n\r\n";
+    static const char without[] = "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\n";
+    static const struct {
+        enum config_header_rule rule;
+        const char *verified, *out;
+    } cases[] = {
+        {HEADER_SET, "", without},
+        {HEADER_SET, "Hash=1", "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\nX-Forwarded-Client-Cert: Hash=1\r\n\r\n"},
+        {HEADER_APPEND, "", without},
+        {HEADER_APPEND, "Hash=1",
+         "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\nX-Forwarded-Client-Cert: By=a, By=c, Hash=1\r\n\r\n"},
+        {HEADER_KEEP, "", in},
+        {HEADER_KEEP, "Hash=1", in},
+        {HEADER_OFF, "Hash=1", in},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct config_headers rules = bare;
+        rules.x_forwarded_client_cert = cases[i].rule;
+        const struct h1_forward forward = {
+            .rules = &rules, .client_certificate = {cases[i].verified, (uint32_t)strlen(cases[i].verified)}};
+        check_request(in, &forward, cases[i].out);
+    }
+    struct config_headers keep = bare;
+    keep.x_forwarded_client_cert = HEADER_KEEP;
+    const struct h1_forward forward = {.rules = &keep, .client_certificate = {"Hash=1", 6}};
+    check_request(without, &forward, "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\nX-Forwarded-Client-Cert: Hash=1\r\n\r\n");
+}
+
+static void early_requests_say_so(void **state)
+{
+    (void)state;
+    const struct h1_forward forward = {.rules = &bare, .early_data = true};
+    check_request("GET / HTTP/1.1\r\nHost: h\r\n\r\n", &forward, "GET / HTTP/1.1\r\nHost: h\r\nEarly-Data: 1\r\n\r\n");
+}
+
 static void without_an_address_or_id_the_fields_stay(void **state)
 {
     (void)state;
@@ -478,6 +518,8 @@ int main(void)
         cmocka_unit_test(keeps_expect_and_te_trailers),
         cmocka_unit_test(adds_what_the_rules_say),
         cmocka_unit_test(each_rule_does_what_it_says),
+        cmocka_unit_test(nobody_says_by_himself_that_he_was_verified),
+        cmocka_unit_test(early_requests_say_so),
         cmocka_unit_test(without_an_address_or_id_the_fields_stay),
         cmocka_unit_test(writes_addresses),
         cmocka_unit_test(keeps_a_response),

@@ -115,6 +115,19 @@ static void shunt_without_routes_says_so(void **state)
     json_decref(status);
 }
 
+static void addresses_that_are_down_are_named(void **state)
+{
+    (void)state;
+    json_t *status = load("{\"backends\": [{\"name\": \"new\", \"url\": \"http://shop:1\", \"addresses\": [\"10.0.0.1:1\","
+                          " \"10.0.0.2:1\", \"10.0.0.3:1\"], \"unhealthy\": [{\"address\": \"10.0.0.2:1\","
+                          " \"reason\": \"status 503\"}, {\"address\": \"10.0.0.3:1\", \"reason\": \"NOT_SERVING\"}]},"
+                          " {\"name\": \"legacy\", \"url\": \"http://10.0.0.9:1\", \"addresses\": [\"10.0.0.9:1\"],"
+                          " \"unhealthy\": []}]}");
+    assert_shows(status, "(10.0.0.1:1, 10.0.0.2:1, 10.0.0.3:1) unhealthy: 10.0.0.2:1 (status 503), 10.0.0.3:1 (NOT_SERVING)\n");
+    assert_shows(status, "legacy http://10.0.0.9:1\n");
+    json_decref(status);
+}
+
 static void unknown_and_missing_members_are_survived(void **state)
 {
     static const char *const odd[] = {"{}", "[]", "{\"routes\": 7}", "{\"routes\": [{}, 3, null, {\"breaker\": []}]}",
@@ -176,6 +189,7 @@ int main(void)
         cmocka_unit_test(open_breaker_says_why_and_when_it_tries),
         cmocka_unit_test(passthrough_is_shouted),
         cmocka_unit_test(shunt_without_routes_says_so),
+        cmocka_unit_test(addresses_that_are_down_are_named),
         cmocka_unit_test(unknown_and_missing_members_are_survived),
         cmocka_unit_test(rates_are_those_between_two_looks),
         cmocka_unit_test(verdict_is_one_sentence),
