@@ -14,6 +14,7 @@
 
 #include <xxhash.h>
 
+#include "config/faults.h"
 #include "proxy/admin.h"
 #include "proxy/control_tls.h"
 #include "proxy/libraries.h"
@@ -23,6 +24,7 @@
 #include "router/store/fault.h"
 #include "router/store/store.h"
 #include "router/utf8.h"
+#include "shadow/descriptor.h"
 
 enum {
     SETTLE_MS = 50, /* a file that is still being written is not read */
@@ -52,13 +54,19 @@ static uint64_t digest_of(const char *path)
     return digest;
 }
 
+static void add_fault(void *errors, const char *fault)
+{
+    (void)config_errors_add(errors, fault); /* without memory it is refused without a sentence */
+}
+
 /* The digest is taken first: should the file change in between, it will differ from the file, which is read once more.
  */
 bool control_load(struct control *control, struct config **config, struct config_errors *errors)
 {
     control->file_digest = digest_of(control->options->config_path);
     *config = config_load(control->options->config_path, errors);
-    if (*config != NULL && !libraries_open(*config, LIBRARIES_NOW, errors)) {
+    if (*config != NULL && !(libraries_open(*config, LIBRARIES_NOW, errors) &&
+                             descriptor_sets_check(*config, add_fault, errors))) {
         config_free(*config);
         *config = NULL;
     }
