@@ -263,11 +263,15 @@ class OneOfTwo(HealthCase):
         self.first = self.peer(FastBackend("first", "127.0.0.2:0"))
         port = self.first.address[1]
         self.second = self.peer(FastBackend("second", f"127.0.0.3:{port}"))
-        hosts = f"{self.directory}/hosts"
-        with open(hosts, "w", encoding="ascii") as f:
-            f.write(f"127.0.0.1 localhost\n127.0.0.2 {NAME}\n127.0.0.3 {NAME}\n")
-        self.wrapper = ["unshare", "-m", "sh", "-c", f'mount --bind "{hosts}" /etc/hosts && exec "$@"', "sh"]
+        self.hosts = f"{self.directory}/hosts"
+        self.say("127.0.0.2", "127.0.0.3")
+        self.wrapper = ["unshare", "-m", "sh", "-c", f'mount --bind "{self.hosts}" /etc/hosts && exec "$@"', "sh"]
         self.url = f"http://{NAME}:{port}"
+
+    def say(self, *addresses):
+        """Which addresses the name has."""
+        with open(self.hosts, "w", encoding="ascii") as f:
+            f.write("127.0.0.1 localhost\n" + "".join(f"{address} {NAME}\n" for address in addresses))
 
     def sides(self, shunt, count=16):
         """Of requests on connections of their own, so that both workers are asked."""
@@ -299,6 +303,20 @@ class OneOfTwo(HealthCase):
         self.second.tell("status 500")
         self.wait_down(shunt)
         self.assertEqual(self.sides(shunt, 4), {"first"})
+
+
+    def test_an_address_that_leaves_dns_is_asked_no_more_and_begins_anew_when_it_returns(self):
+        shunt = self.shunt(config(self.url, backend_extra=", dns_refresh: 1s" + health(f"path: /, {PATIENT}")),
+                           wrapper=self.wrapper)
+        self.second.tell("status 500")
+        self.wait_down(shunt)
+        self.say("127.0.0.2")
+        wait_until(lambda: list(self.up(shunt).values()) == [1], lambda: f"one address: {self.up(shunt)}")
+        self.second.tell("status 200")
+        self.say("127.0.0.2", "127.0.0.3")
+        wait_until(lambda: list(self.up(shunt).values()) == [1, 1], lambda: f"both addresses: {self.up(shunt)}")
+        self.assertEqual(shunt.find_events("health_up"), [])
+        wait_until(lambda: self.sides(shunt, 8) == {"first", "second"}, "both to be asked")
 
 
 class Grpc(HealthCase):
@@ -438,6 +456,29 @@ class Reloaded(HealthCase):
             self.wait_checks(shunt, backend="new")
             shunt.reload(config(legacy))
         self.assertEqual(shunt.metrics().by("shunt_health_checks_total", "backend"), {})
+
+    def test_reloads_while_checks_are_under_way(self):
+        """Attempts in every state are given up: connecting, without an answer, in the middle of one, over either protocol."""
+        kept, hole = blackhole()
+        fast = health("interval: 10ms, timeout: 10ms")
+        half = "read head; send `HTTP/1.1 200 OK\\r\\nContent-Length: 10\\r\\n\\r\\nx`; hang"
+        peers = [hole, self.script("read head; hang"), self.script(half), self.peer(Patient()),
+                 self.peer(H2Backend(lambda asked: None)), self.peer(H2Backend()), self.peer(TlsBackend()),
+                 self.peer(GrpcBackend())]
+        legacy = self.peer(Patient("safe"))
+        shunt = self.shunt(config(legacy, top="access_log: off"))
+        for i in range(3 * len(peers)):
+            new = peers[i % len(peers)]
+            kind = "type: grpc, " if isinstance(new, GrpcBackend) else ""
+            text = config(legacy, new, top="access_log: off", backend_extra="")
+            line = next(line for line in text.split("\n") if line.startswith("  new:"))
+            text = text.replace(line, line[:-2] + fast.replace("interval", kind + "interval") + " }")
+            self.assertEqual(shunt.reload(text)["event"], "reloaded")
+            ended = lambda: sum(self.ended(shunt, result, "new") for result in ("success", "failure", "timeout"))
+            wait_until(ended, lambda: f"a check of {line}: {shunt.output()}")
+            self.assertEqual(shunt.get("/x").get("x-backend"), "safe")
+        for one in kept:
+            one.close()
 
 
 if __name__ == "__main__":
