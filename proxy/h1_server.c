@@ -717,7 +717,7 @@ static bool become_tunnel(struct server_stream *stream)
     down->tunnel = true;
     down->close = true;
     down->reply_framing = FRAMING_UNTIL_CLOSE;
-    h1_body_start_raw(&down->body);
+    down->body.framing = FRAMING_UNTIL_CLOSE;
     down->body.remaining = UINT64_MAX;
     down->body_ended = down->body_paused = false;
     if (down->in_len > 0)
