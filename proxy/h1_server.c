@@ -791,7 +791,7 @@ static void drain(struct downstream *base, bool now)
     if (down->phase != H1_SERVER_IDLE || down->in_len > 0)
         return; /* its response will say Connection: close */
     /* A request may have arrived that we have not seen: it is served. */
-    down->base.conn.readable = true;
+    conn_look(&down->base.conn);
     on_readable(&down->base.conn);
     if (down->base.conn.closed || down->phase != H1_SERVER_IDLE)
         return;

@@ -181,6 +181,40 @@ class Handshakes(TlsCase):
                 self.assertRegex(done.stdout + done.stderr, "none.pem|garbage.pem|key|certificate")
 
 
+    def test_check_says_every_fault_of_the_files(self):
+        good, other = authority().issue(), authority().issue("other")
+        path = os.path.join(self.directory, "check.yaml")
+        for keys, ca, faults in ((f"certificate: {good.certificate}, key: {other.key}", f"{self.directory}/none.pem", 2),
+                                 (good.keys, f"{self.directory}/none.pem", 1), (good.keys, authority().certificate, 0)):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(config("https://127.0.0.1:9", listener=listener(keys), backend_extra=f", tls: {{ ca: {ca} }}"))
+            with open(os.path.join(self.directory, "none.pem"), "w", encoding="ascii") as f:
+                f.write("nobody\n")
+            done = subprocess.run([os.path.join(BUILD, "shunt"), "--check", path], capture_output=True, text=True,
+                                  timeout=DEADLINE, env=environment(), check=False)
+            said = done.stdout + done.stderr
+            self.assertEqual(done.returncode, 2 if faults else 0, said)
+            self.assertEqual(("does not belong to" in said, "holds no certificate" in said), (faults == 2, faults > 0), said)
+
+    def test_fail_open_stands_in_for_files_that_are_no_good(self):
+        good, other = authority().issue().copy(self.directory), authority().issue("other")
+        legacy = self.backend()
+        shutil.copy(other.key, good.key)
+        shunt = self.shunt(config(legacy, listener=listener(good.keys)),
+                           arguments=["--fail-open", f"127.0.0.1:{legacy.address[1]}", "--listen", "127.0.0.1:0"],
+                           wait=False)
+        shunt.address = shunt._address(shunt.wait_events("listening")[0]["address"])
+        self.assertEqual(shunt.get().status, 200)
+        self.assertIn("does not belong to", str(shunt.find_events("fail_open")[0]["errors"]))
+
+    def test_a_reload_with_a_bad_pair_is_refused_as_a_whole(self):
+        shunt = self.begin()
+        pair, other = authority().issue("one"), authority().issue("other")
+        bad = config(self.legacy, listener=listener(f"certificate: {pair.certificate}, key: {other.key}"), top="access_log: off")
+        self.assertEqual(shunt.reload(bad)["event"], "reload_failed")
+        self.assertEqual(self.shown(shunt), authority().issue().der())
+
+
 def client_hello():
     """The first bytes of a real handshake."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
