@@ -6,6 +6,7 @@ TLS to backends is in test_tls_upstream.py.
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -608,6 +609,41 @@ class Passthrough(TlsCase):
         shunt.passthrough(True)
         self.assertEqual(self.ask(shunt).get("x-backend"), "legacy")
         self.assertEqual(self.shown(shunt), authority().issue().der())
+
+
+class Drain(TlsCase):
+    def test_who_was_being_greeted_is_served(self):
+        """A client whose handshake had begun when the end was asked for has its request answered, and is told that it was the last."""
+        shunt = self.begin()
+        context = client_context()
+        with socket.create_connection(shunt.address) as sock, TlsClient(shunt.address) as kept:
+            self.assertEqual(kept.get().status, 200)
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            one = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+
+            def step(call):
+                while True:
+                    try:
+                        return call()
+                    except ssl.SSLWantReadError:
+                        sock.sendall(outgoing.read())
+                        incoming.write(sock.recv(65536))
+
+            with self.assertRaises(ssl.SSLWantReadError):
+                one.do_handshake()
+            hello = outgoing.read()
+            sock.sendall(hello[:50])
+            wait_until(lambda: shunt.metric("shunt_downstream_active") == 2, "both connections")
+            shunt.signal(signal.SIGTERM)
+            shunt.wait_events("draining")
+            self.assertEqual((kept.read_to_end(), kept.truncated), (b"", False))
+            sock.sendall(hello[50:])
+            step(one.do_handshake)
+            one.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            reply = step(lambda: one.read(65536))
+            self.assertTrue(reply.startswith(b"HTTP/1.1 200"), reply)
+            self.assertIn(b"Connection: close", reply)
+        self.assertEqual(shunt.wait_exit(), 0)
 
 
 class Idle(TlsCase):
