@@ -380,7 +380,7 @@ static void on_readable(struct conn *conn)
             return;
         case CONN_READ_ERROR:
             tls_note_truncation(conn);
-            fail(client, OUTCOME_RESET, "the backend reset the connection"); /* a reset ends no body properly */
+            fail(client, OUTCOME_RESET, tls_reset_text(conn)); /* a reset ends no body properly */
             return;
         }
         if (conn->closed || client->attempt != attempt)
