@@ -407,10 +407,8 @@ static void on_event(evutil_socket_t fd, short what, void *context)
     worker_clock(worker);
     if (what & EV_CLOSED)
         conn->peer_closed = true;
-    if (what & (EV_READ | EV_CLOSED)) {
-        conn->readable = true;
-        conn->dry = false;
-    }
+    if (what & (EV_READ | EV_CLOSED))
+        conn_look(conn);
     if (what & EV_WRITE) {
         if (conn->on->on_writable != NULL) {
             conn->on->on_writable(conn);

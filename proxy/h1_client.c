@@ -380,14 +380,13 @@ static void on_readable(struct conn *conn)
             return;
         case CONN_READ_ERROR:
             tls_note_truncation(conn);
-            fail(client, OUTCOME_RESET, "the backend reset the connection"); /* a reset ends no body properly */
+            fail(client, OUTCOME_RESET, tls_reset_text(conn)); /* a reset ends no body properly */
             return;
         }
         if (conn->closed || client->attempt != attempt)
             return;
         /* The response goes on. A reset that came together with these bytes makes no edge of its own: read until there is no more. */
-        conn->readable = true;
-        conn->dry = false;
+        conn_look(conn);
     }
 }
 
@@ -411,7 +410,7 @@ static void on_write_failed(struct conn *conn, int error)
     /* A backend may answer and close without reading the rest, 413 for one: read what it said before giving up. */
     client->write_failed = true;
     outq_clear(conn->worker, &conn->out);
-    conn->readable = true;
+    conn_look(conn);
     conn_resume(conn);
 }
 

@@ -717,7 +717,7 @@ static bool become_tunnel(struct server_stream *stream)
     down->tunnel = true;
     down->close = true;
     down->reply_framing = FRAMING_UNTIL_CLOSE;
-    h1_body_start_raw(&down->body);
+    down->body.framing = FRAMING_UNTIL_CLOSE;
     down->body.remaining = UINT64_MAX;
     down->body_ended = down->body_paused = false;
     if (down->in_len > 0)
@@ -791,7 +791,7 @@ static void drain(struct downstream *base, bool now)
     if (down->phase != H1_SERVER_IDLE || down->in_len > 0)
         return; /* its response will say Connection: close */
     /* A request may have arrived that we have not seen: it is served. */
-    down->base.conn.readable = true;
+    conn_look(&down->base.conn);
     on_readable(&down->base.conn);
     if (down->base.conn.closed || down->phase != H1_SERVER_IDLE)
         return;

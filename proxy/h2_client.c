@@ -432,6 +432,8 @@ static void lost(struct h2_request *request, uint32_t error)
     bool ours = !request->reset_by_peer && error != NGHTTP2_REFUSED_STREAM && error != NGHTTP2_NO_ERROR;
     struct attempt *attempt = unbind_attempt(request);
     attempt->unprocessed = error == NGHTTP2_REFUSED_STREAM;
+    if (request->reset_by_peer)
+        attempt->reused = false; /* the connection lives: this is what the backend has to say to the request */
     if (ours) {
         count_add(&worker_of(request->client)->counters.bad_responses, 1);
         count_add(&worker_of(request->client)->counters.h2_up_protocol_errors, 1);

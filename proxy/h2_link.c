@@ -358,8 +358,9 @@ bool h2_link_open(struct h2_link *link, struct conn *conn, bool server, const st
     link->walk.skip = server ? H2_PREFACE_BYTES : 0;
     conn->patient = true;
     link->heard_ms = worker_now_ms(conn->worker);
-    int made = server ? nghttp2_session_server_new2(&link->session, callbacks, link, options)
-                      : nghttp2_session_client_new2(&link->session, callbacks, link, options);
+    nghttp2_mem memory = h2_memory_for(&link->memory);
+    int made = server ? nghttp2_session_server_new3(&link->session, callbacks, link, options, &memory)
+                      : nghttp2_session_client_new3(&link->session, callbacks, link, options, &memory);
     if (made != 0) {
         link->session = NULL;
         return false;
@@ -442,6 +443,12 @@ bool h2_link_is_over(const struct h2_link *link)
 void h2_link_wake(struct h2_link *link)
 {
     conn_dirty(link->conn);
+}
+
+void h2_link_rest(struct h2_link *link)
+{
+    if (link->conn->out.bytes == 0 && nghttp2_session_want_write(link->session) == 0)
+        h2_memory_rest(&link->memory);
 }
 
 struct h2_fields *h2_link_fields(struct h2_link *link)

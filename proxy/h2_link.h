@@ -19,6 +19,7 @@
 #include "proxy/h2_block.h"
 #include "proxy/h2_fields.h"
 #include "proxy/h2_guard.h"
+#include "proxy/h2_memory.h"
 #include "proxy/h2_walk.h"
 #include "proxy/worker_inside.h"
 
@@ -71,8 +72,9 @@ struct h2_link {
     bool has_reset;      /* a stream, or said goodbye: what the peer sent before it knew may still come */
     int32_t last_id;     /* of the peer's streams */
     struct h2_walk walk; /* a server's: for data of closed streams */
-    bool calmed;         /* it did too much of something: the GOAWAY is on its way */
-    uint64_t queued;     /* bytes given to the connection's queue, ever */
+    struct h2_memory memory;
+    bool calmed;     /* it did too much of something: the GOAWAY is on its way */
+    uint64_t queued; /* bytes given to the connection's queue, ever */
     struct h2_guard guard;
 };
 
@@ -89,6 +91,8 @@ bool h2_link_feed(struct h2_link *link, struct slice bytes);
 bool h2_link_fill(struct h2_link *link);
 /* Nothing more is expected either way: the connection may be closed once its queue is empty. */
 bool h2_link_is_over(const struct h2_link *link);
+/* The connection is idle, and gives back what it does not need until it is not. */
+void h2_link_rest(struct h2_link *link);
 /* The peer does too much of something: on_abuse, and GOAWAY(ENHANCE_YOUR_CALM). Once. */
 void h2_link_calm(struct h2_link *link, enum h2_abuse what);
 /* One more frame, or stream, of a kind that is bounded. */

@@ -359,10 +359,12 @@ static uint64_t look_at_connection(struct h2_server *down, uint64_t now_ms)
     } else if (down->open == 0) {
         uint64_t limit = down->fresh ? timeouts->request_header_ms : timeouts->idle_ms,
                  quiet = now_ms - down->idle_since_ms;
-        if (quiet >= limit)
+        if (quiet >= limit) {
             end_connection(down, NGHTTP2_NO_ERROR);
-        else
+        } else {
             wait = least(wait, limit - quiet);
+            h2_link_rest(&down->link);
+        }
     }
     return wait;
 }

@@ -60,6 +60,14 @@ static bool copy_lists(struct snapshot *snapshot, const struct snapshot_parts *p
     return true;
 }
 
+/* Bytes as they come are of use to a legacy in clear that speaks HTTP/1.1: to any other they have to be translated. */
+static bool may_relay_raw(const struct snapshot_parts *parts)
+{
+    const struct config_backend *legacy = parts->holder->config->legacy;
+    return router_view_passthrough(parts->view) && router_view_passthrough_raw(parts->view) && legacy != NULL &&
+           legacy->tls == NULL && (legacy->protocol & PROTOCOL_HTTP1) != 0;
+}
+
 struct snapshot *snapshot_new(const struct snapshot_parts *parts)
 {
     struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
@@ -71,7 +79,7 @@ struct snapshot *snapshot_new(const struct snapshot_parts *parts)
     snapshot->config = parts->holder->config;
     snapshot->view = parts->view;
     snapshot->health = parts->health;
-    snapshot->relay_raw = router_view_passthrough(parts->view) && router_view_passthrough_raw(parts->view);
+    snapshot->relay_raw = may_relay_raw(parts);
     snapshot->backend_count = snapshot->config->backend_count;
     snapshot->listener_count = snapshot->config->listener_count;
     if (!copy_lists(snapshot, parts)) {

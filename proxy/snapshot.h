@@ -51,7 +51,8 @@ struct snapshot {
     struct config_holder *holder; /* counted */
     const struct config *config;  /* holder's */
     struct router_view *view;     /* counted */
-    bool relay_raw; /* passthrough, and legacy is the same backend for all: new connections need no parsing */
+    bool relay_raw; /* passthrough, and legacy is the same backend for all, in clear and of HTTP/1.1: new connections
+                       need no parsing */
     uint32_t backend_count;
     struct endpoint_list **endpoints; /* counted; indexed by config_backend.index */
     struct tls_context **backend_tls; /* likewise; NULL: in clear */

@@ -163,7 +163,7 @@ static enum tls_step stopped(struct tls *tls, int result)
     case SSL_ERROR_WANT_WRITE:
         return TLS_STEP_WAIT;
     case SSL_ERROR_SSL:
-        fail(tls, failure_of_error(tls, ERR_peek_error()));
+        fail(tls, failure_of_error(tls, ERR_peek_last_error()));
         break;
     case SSL_ERROR_SYSCALL:
     case SSL_ERROR_ZERO_RETURN:

@@ -42,6 +42,7 @@ struct tls {
     bool full;                /* the socket took less than was offered: no more in this call */
     bool socket_ended;        /* recv() returned 0 */
     bool truncated;           /* the socket ended, TLS had not */
+    bool alerted;             /* the peer ended it with an alert */
     bool early_over;          /* EARLY: all of it has been read, the handshake goes on */
     bool shut_wanted;         /* EARLY: the end is said once the handshake is over */
     uint32_t early_len, early_at;

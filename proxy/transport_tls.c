@@ -49,6 +49,7 @@ static void read_stopped(struct tls *tls)
         /* fall through */
     default:
         tls->truncated = tls->socket_ended || tls->error != 0;
+        tls->alerted = ERR_GET_REASON(ERR_peek_error()) > SSL_AD_REASON_OFFSET;
         tls_break(tls, tls->error != 0 ? tls->error : ECONNRESET);
         break;
     }
@@ -296,6 +297,14 @@ void tls_describe(struct conn *conn, struct exchange_request *request)
     request->tls = true;
     request->early_data = tls_is_early(conn);
     request->client_certificate = client_certificate(conn->tls);
+}
+
+/* In TLS 1.3 a client hears what the server thinks of its certificate only after its own side of the handshake. */
+const char *tls_reset_text(const struct conn *conn)
+{
+    if (conn->tls != NULL && conn->tls->alerted)
+        return "the backend ended TLS with an alert; perhaps it wants another certificate";
+    return "the backend reset the connection";
 }
 
 void tls_note_truncation(const struct conn *conn)

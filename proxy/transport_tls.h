@@ -51,5 +51,7 @@ bool tls_is_early(const struct conn *conn);
 void tls_describe(struct conn *conn, struct exchange_request *request);
 /* For codecs, when reading has failed within a message: counts it where TLS was cut off. */
 void tls_note_truncation(const struct conn *conn);
+/* For client codecs, when reading has failed: static text for the log. */
+const char *tls_reset_text(const struct conn *conn);
 
 #endif

@@ -190,7 +190,7 @@ static void relay(struct tunnel *tunnel, struct tunnel_end *from, struct tunnel_
                 tunnel_close(tunnel, true);
                 return;
             }
-            from->conn.readable = true; /* a reset that came together with these bytes makes no edge of its own */
+            conn_look(&from->conn); /* a reset that came together with these bytes makes no edge of its own */
             if (bytes.len >= BULK && from->conn.transport->raw && to->conn.transport->raw)
                 (void)pump_open(tunnel->worker, &from->pump); /* without a pipe it goes on as before */
             break;

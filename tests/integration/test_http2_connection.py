@@ -271,11 +271,12 @@ class Going(ConnectionCase):
         for _ in range(5):
             self.assertEqual(shunt.get().status, 200)
 
-    def test_a_backends_connection_that_dies_is_replaced(self):
+    def test_a_backends_connection_that_ends_is_replaced(self):
         legacy = self.held()
         shunt = self.begin(legacy)
+        client = self.h2(shunt)
         for _ in range(5):
-            self.assertEqual(shunt.get().status, 200)
+            self.assertEqual(client.get().status, 200)
             legacy.h2conns[-1].leaves = True
             wait_until(lambda: shunt.metric("shunt_http2_connections_active", side="upstream") == 0, "its end to be noticed")
 

@@ -109,8 +109,9 @@ class Tools(FeatureCase):
                     with self.subTest(option, tls=is_tls, back=back):
                         self.assertEqual(self.curl(shunt, option, self.url(shunt)), ["legacy", f"{version} 200 6"])
                         self.assertEqual(self.curl(shunt, option, "-d", "x" * 100000, self.url(shunt)), ["legacy", f"{version} 200 6"])
-                        out = self.curl(shunt, option, self.url(shunt), self.url(shunt))
-                        self.assertEqual(out, ["legacy", f"{version} 200 6legacy", f"{version} 200 6"])
+                        if option != "--http2-prior-knowledge":  # with which curl 7.88 uses no connection twice
+                            out = self.curl(shunt, option, self.url(shunt), self.url(shunt))
+                            self.assertEqual(out, ["legacy", f"{version} 200 6legacy", f"{version} 200 6"])
 
     def test_nghttp(self):
         for is_tls in (False, True):

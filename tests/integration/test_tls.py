@@ -6,6 +6,7 @@ TLS to backends is in test_tls_upstream.py.
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -179,6 +180,40 @@ class Handshakes(TlsCase):
                                       timeout=DEADLINE, env=environment(), check=False)
                 self.assertNotEqual(done.returncode, 0)
                 self.assertRegex(done.stdout + done.stderr, "none.pem|garbage.pem|key|certificate")
+
+
+    def test_check_says_every_fault_of_the_files(self):
+        good, other = authority().issue(), authority().issue("other")
+        path = os.path.join(self.directory, "check.yaml")
+        for keys, ca, faults in ((f"certificate: {good.certificate}, key: {other.key}", f"{self.directory}/none.pem", 2),
+                                 (good.keys, f"{self.directory}/none.pem", 1), (good.keys, authority().certificate, 0)):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(config("https://127.0.0.1:9", listener=listener(keys), backend_extra=f", tls: {{ ca: {ca} }}"))
+            with open(os.path.join(self.directory, "none.pem"), "w", encoding="ascii") as f:
+                f.write("nobody\n")
+            done = subprocess.run([os.path.join(BUILD, "shunt"), "--check", path], capture_output=True, text=True,
+                                  timeout=DEADLINE, env=environment(), check=False)
+            said = done.stdout + done.stderr
+            self.assertEqual(done.returncode, 2 if faults else 0, said)
+            self.assertEqual(("does not belong to" in said, "holds no certificate" in said), (faults == 2, faults > 0), said)
+
+    def test_fail_open_stands_in_for_files_that_are_no_good(self):
+        good, other = authority().issue().copy(self.directory), authority().issue("other")
+        legacy = self.backend()
+        shutil.copy(other.key, good.key)
+        shunt = self.shunt(config(legacy, listener=listener(good.keys)),
+                           arguments=["--fail-open", f"127.0.0.1:{legacy.address[1]}", "--listen", "127.0.0.1:0"],
+                           wait=False)
+        shunt.address = shunt._address(shunt.wait_events("listening")[0]["address"])
+        self.assertEqual(shunt.get().status, 200)
+        self.assertIn("does not belong to", str(shunt.find_events("fail_open")[0]["errors"]))
+
+    def test_a_reload_with_a_bad_pair_is_refused_as_a_whole(self):
+        shunt = self.begin()
+        pair, other = authority().issue("one"), authority().issue("other")
+        bad = config(self.legacy, listener=listener(f"certificate: {pair.certificate}, key: {other.key}"), top="access_log: off")
+        self.assertEqual(shunt.reload(bad)["event"], "reload_failed")
+        self.assertEqual(self.shown(shunt), authority().issue().der())
 
 
 def client_hello():
@@ -574,6 +609,41 @@ class Passthrough(TlsCase):
         shunt.passthrough(True)
         self.assertEqual(self.ask(shunt).get("x-backend"), "legacy")
         self.assertEqual(self.shown(shunt), authority().issue().der())
+
+
+class Drain(TlsCase):
+    def test_who_was_being_greeted_is_served(self):
+        """A client whose handshake had begun when the end was asked for has its request answered, and is told that it was the last."""
+        shunt = self.begin()
+        context = client_context()
+        with socket.create_connection(shunt.address) as sock, TlsClient(shunt.address) as kept:
+            self.assertEqual(kept.get().status, 200)
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            one = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+
+            def step(call):
+                while True:
+                    try:
+                        return call()
+                    except ssl.SSLWantReadError:
+                        sock.sendall(outgoing.read())
+                        incoming.write(sock.recv(65536))
+
+            with self.assertRaises(ssl.SSLWantReadError):
+                one.do_handshake()
+            hello = outgoing.read()
+            sock.sendall(hello[:50])
+            wait_until(lambda: shunt.metric("shunt_downstream_active") == 2, "both connections")
+            shunt.signal(signal.SIGTERM)
+            shunt.wait_events("draining")
+            self.assertEqual((kept.read_to_end(), kept.truncated), (b"", False))
+            sock.sendall(hello[50:])
+            step(one.do_handshake)
+            one.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            reply = step(lambda: one.read(65536))
+            self.assertTrue(reply.startswith(b"HTTP/1.1 200"), reply)
+            self.assertIn(b"Connection: close", reply)
+        self.assertEqual(shunt.wait_exit(), 0)
 
 
 class Idle(TlsCase):

@@ -20,7 +20,7 @@ static struct pair_files local;
 static int set_up(void **state)
 {
     (void)state;
-    authority_open(&authority);
+    authority_open(&authority, "tests");
     local = make_pair(&authority, "localhost", "DNS:localhost", false, 10L * DAY_S);
     return 0;
 }

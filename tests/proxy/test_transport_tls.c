@@ -89,7 +89,7 @@ static int set_up(void **state)
     memset(f->worker, 0, sizeof(*f->worker));
     wheel_init(&f->worker->wheel, 0);
     f->worker->base = event_base_new();
-    authority_open(&f->authority);
+    authority_open(&f->authority, "tests");
     f->files = make_pair(&f->authority, "localhost", "DNS:localhost", false, DAY_S);
     struct config_certificate pair = {f->files.certificate, f->files.key};
     const struct config_listener_tls tls = {.certificates = &pair,
@@ -427,6 +427,120 @@ static void requests_are_told_what_they_came_by(void **state)
     }
 }
 
+/* ---- backends ---- */
+
+/* We are the client; the other side asks for a certificate if `asks`. */
+static enum tls_step visit_backend(struct fixture *f, const struct config_backend_tls *tls, bool asks,
+                                   struct tls_session *session)
+{
+    const struct config_backend backend = {.name = "b", .tls = tls, .protocol = PROTOCOL_HTTP1};
+    char *error = NULL;
+    struct tls_context *context = tls_context_of_backend(&backend, &error);
+    assert_non_null(context);
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    memset(&f->conn, 0, sizeof(f->conn));
+    assert_true(conn_open(&f->conn, f->worker, fds[0], &events));
+    assert_true(tls_begin_client(&f->conn, context, session));
+    tls_context_unref(context); /* the connection has its own reference */
+    f->fd = fds[1];
+    SSL_CTX *server = SSL_CTX_new(TLS_server_method());
+    assert_int_equal(SSL_CTX_use_certificate_file(server, f->files.certificate, SSL_FILETYPE_PEM), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(server, f->files.key, SSL_FILETYPE_PEM), 1);
+    if (asks)
+        SSL_CTX_set_verify(server, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    f->client = SSL_new(server);
+    SSL_CTX_free(server);
+    SSL_set_fd(f->client, f->fd);
+    SSL_set_accept_state(f->client);
+    enum tls_step step = TLS_STEP_WAIT;
+    for (int i = 0; i < 5; i++) {
+        f->conn.dry = false;
+        if (step == TLS_STEP_WAIT)
+            step = tls_handshake(&f->conn);
+        (void)SSL_do_handshake(f->client);
+        ERR_clear_error();
+    }
+    return step;
+}
+
+static void leave_backend(struct fixture *f)
+{
+    conn_close(&f->conn);
+    SSL_free(f->client);
+    f->client = NULL;
+    close(f->fd);
+    f->fd = -1;
+}
+
+static void backends_are_not_trusted_for_a_reason(void **state)
+{
+    struct fixture *f = *state;
+    struct authority stranger, impostor;
+    authority_open(&stranger, "a stranger");
+    authority_open(&impostor, "tests");
+    struct config_backend_tls tls = {.ca = f->authority.ca, .server_name = "elsewhere"};
+    assert_int_equal(visit_backend(f, &tls, false, NULL), TLS_STEP_FAILED);
+    assert_string_equal(tls_failure_text(&f->conn), "the backend's certificate is for another name");
+    leave_backend(f);
+
+    tls = (struct config_backend_tls){.ca = stranger.ca, .server_name = "localhost"};
+    assert_int_equal(visit_backend(f, &tls, false, NULL), TLS_STEP_FAILED);
+    assert_string_equal(tls_failure_text(&f->conn), "the backend's certificate is signed by an unknown CA");
+    leave_backend(f);
+
+    tls = (struct config_backend_tls){.ca = impostor.ca, .server_name = "localhost"};
+    assert_int_equal(visit_backend(f, &tls, false, NULL), TLS_STEP_FAILED);
+    assert_string_equal(tls_failure_text(&f->conn), "the backend's certificate cannot be verified");
+    leave_backend(f);
+    assert_int_equal(f->worker->counters.tls_up_no_certificate, 1);
+    assert_int_equal(f->worker->counters.tls_up_no_certificate_name, 1);
+    assert_int_equal(f->worker->counters.tls_up_no_certificate_authority, 1);
+
+    tls.insecure_skip_verify = true;
+    assert_int_equal(visit_backend(f, &tls, false, NULL), TLS_STEP_STANDS);
+    leave_backend(f);
+    assert_int_equal(f->worker->counters.tls_unverified, 1);
+
+    tls = (struct config_backend_tls){.ca = f->authority.ca, .server_name = "localhost", .insecure_skip_verify = true};
+    assert_int_equal(visit_backend(f, &tls, false, NULL), TLS_STEP_STANDS);
+    assert_int_equal(f->worker->counters.tls_unverified, 1); /* it would have been accepted */
+    authority_close(&stranger);
+    authority_close(&impostor);
+}
+
+/* In TLS 1.3 our side of the handshake is over before the backend has looked at what we show. */
+static void a_late_refusal_has_its_text(void **state)
+{
+    struct fixture *f = *state;
+    struct config_backend_tls tls = {.ca = f->authority.ca, .server_name = "localhost"};
+    assert_int_equal(visit_backend(f, &tls, true, NULL), TLS_STEP_STANDS);
+    assert_string_equal(tls_reset_text(&f->conn), "the backend reset the connection");
+    edge(f);
+    reads(f, CONN_READ_ERROR, "", 1000);
+    assert_non_null(strstr(tls_reset_text(&f->conn), "alert"));
+    tls_note_truncation(&f->conn);
+    assert_int_equal(f->worker->counters.tls_up_truncated, 0); /* it was said */
+}
+
+static void a_session_is_good_for_what_was_verified_with_it(void **state)
+{
+    struct fixture *f = *state;
+    struct config_backend_tls tls = {.ca = f->authority.ca, .server_name = "localhost"};
+    struct tls_session *session = tls_session_new();
+    assert_int_equal(visit_backend(f, &tls, false, session), TLS_STEP_STANDS);
+    edge(f);
+    reads(f, CONN_READ_AGAIN, "", 1000); /* brings the tickets */
+    assert_non_null(session->session);
+    assert_ptr_equal(tls_session_for(session, session->context), session->session);
+    leave_backend(f);
+    /* Another context, as after a reload: nothing of the former one is taken on trust. */
+    assert_int_equal(visit_backend(f, &tls, false, session), TLS_STEP_STANDS);
+    assert_int_equal(f->worker->counters.tls_up_full, 2);
+    leave_backend(f);
+    tls_session_unref(session);
+}
+
 static void a_connection_may_move(void **state)
 {
     struct fixture *f = *state;
@@ -466,6 +580,9 @@ int main(void)
         TEST(small_pieces_are_one_record),
         TEST(failures_have_their_reasons),
         TEST(requests_are_told_what_they_came_by),
+        TEST(backends_are_not_trusted_for_a_reason),
+        TEST(a_late_refusal_has_its_text),
+        TEST(a_session_is_good_for_what_was_verified_with_it),
         TEST(a_connection_may_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

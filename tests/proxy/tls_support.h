@@ -84,13 +84,13 @@ static inline void write_pem(const char *path, X509 *certificate, EVP_PKEY *key,
     assert_int_equal(fclose(file), 0);
 }
 
-static inline void authority_open(struct authority *authority)
+static inline void authority_open(struct authority *authority, const char *name)
 {
     memset(authority, 0, sizeof(*authority));
     strcpy(authority->folder, "/tmp/shunt-tls-XXXXXX");
     assert_non_null(mkdtemp(authority->folder));
     authority->key = EVP_EC_gen("P-256");
-    authority->certificate = issue(authority, authority->key, "tests", NULL, 30L * DAY_S);
+    authority->certificate = issue(authority, authority->key, name, NULL, 30L * DAY_S);
     snprintf(authority->ca, sizeof(authority->ca), "%s/ca.pem", authority->folder);
     write_pem(authority->ca, authority->certificate, NULL, NULL);
 }

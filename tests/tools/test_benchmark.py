@@ -2,6 +2,7 @@
 tables and targets say what was measured."""
 
 import os
+import ssl
 import sys
 import tempfile
 import unittest
@@ -10,6 +11,8 @@ TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 sys.path.insert(0, os.path.join(TOP, "tools/benchmark"))
 
 import bench  # noqa: E402
+import peers  # noqa: E402
+import tls  # noqa: E402
 from client import Client, read_answer  # noqa: E402
 from peers import Backend, Peer, Setting  # noqa: E402
 from processes import add_profile  # noqa: E402
@@ -38,6 +41,19 @@ class Programs(unittest.TestCase):
         with Client(self.relay.port, 16) as client:
             client.rounds(100)
         self.assertGreater(self.relay.cpu_seconds(), before)
+
+
+class Tls(unittest.TestCase):
+    def test_handshakes_are_full_or_resumed_as_asked(self):
+        with tempfile.TemporaryDirectory() as folder, Backend() as backend:
+            context = ssl.create_default_context(cafile=peers.certificate(folder)[0])
+            with Peer("shunt tls", Setting(legacy=backend.port, new=backend.port, folder=folder)) as peer:
+                session = tls.first_session(context, peer.port)
+                self.assertGreater(tls.cost(peer, context, 20), 0)
+                self.assertGreater(tls.cost(peer, context, 20, session), 0)
+                total = peer.metrics()
+                self.assertEqual(total("shunt_tls_handshakes_total", 'side="downstream",result="full"'), 21)
+                self.assertEqual(total("shunt_tls_handshakes_total", 'side="downstream",result="resumed"'), 20)
 
 
 class Reading(unittest.TestCase):

@@ -16,17 +16,20 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+import tls
 from client import Client
 from peers import TOP, Backend, Peer, Setting, command
 from processes import (COMPARING, EVERYTHING, WORKER, SystemCalls, Trouble, callgrind, free_port, instructions_by_thread,
                        read)
 from shadow import Harmless, Pairs
+from tls import Handshakes
 
 LOAD_CORE, PROXY_CORE = 0, 1
 CPU = "CPU µs/request"
@@ -64,8 +67,9 @@ class Run:
 class Load:
     """One round after the other over several programs."""
 
-    def __init__(self, title, names, kind="get", connections=64, hung=False, beside=None):
+    def __init__(self, title, names, kind="get", connections=64, hung=False, beside=None, scheme="http"):
         """`beside`: further rows, {label: (program, connections)}, measured in the same rounds."""
+        self.scheme = scheme
         self.title, self.names, self.kind, self.connections, self.hung = title, names, kind, connections, hung
         self.beside = beside or {}
         self.columns = [CPU, "requests/s", "p99 ms"]
@@ -79,10 +83,10 @@ class Load:
         samples = {label: [] for label in loads}
         try:
             for peer, connections in loads.values():
-                wrk(peer.port, self.kind, connections, 1)  # warm, not counted
+                wrk(peer.port, self.kind, connections, 1, self.scheme)  # warm, not counted
             for _ in range(run.rounds):
                 for label, (peer, connections) in loads.items():
-                    samples[label].append(one_round(peer, self.kind, connections, run.seconds))
+                    samples[label].append(one_round(peer, self.kind, connections, run.seconds, self.scheme))
             self.facts = [peer.facts() for peer in running.values() if peer.admin is not None]
         finally:
             for peer in running.values():
@@ -92,15 +96,15 @@ class Load:
                 for label, rows in samples.items()}
 
 
-def one_round(peer, kind, connections, seconds):
+def one_round(peer, kind, connections, seconds, scheme):
     before = peer.cpu_seconds()
-    requests, rate, p99 = wrk(peer.port, kind, connections, seconds)
+    requests, rate, p99 = wrk(peer.port, kind, connections, seconds, scheme)
     return (peer.cpu_seconds() - before) * 1e6 / max(requests, 1), rate, p99
 
 
-def wrk(port, kind, connections, seconds):
+def wrk(port, kind, connections, seconds, scheme="http"):
     argv = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
-            "--timeout", "5s", "-s", os.path.join(TOP, "tools/benchmark/load.lua"), f"http://127.0.0.1:{port}/",
+            "--timeout", "5s", "-s", os.path.join(TOP, "tools/benchmark/load.lua"), f"{scheme}://127.0.0.1:{port}/",
             "--", kind]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 30, check=False)
     requests = re.search(r"(\d+) requests in ([\d.]+)(m?s)", done.stdout)
@@ -266,6 +270,9 @@ SCENARIOS = {
                  hung=True),
     "harmless": Harmless(),
     "pairs": Pairs(),
+    "tls": Load("Small GET over TLS 1.3, 64 kept connections", ["haproxy tls", "nginx tls", "shunt tls"], scheme="https"),
+    "handshakes": Handshakes(ssl.TLSVersion.TLSv1_3),
+    "handshakes-1.2": Handshakes(ssl.TLSVersion.TLSv1_2),
     "idle-connections": IdleConnections(),
     "idle-process": IdleProcess(),
     "start": Start(),
@@ -293,6 +300,13 @@ TARGETS = [
     ("p50 with a bad mirror / mirror off", 1.10, lambda f: Harmless.worst(f["harmless"], "p50")),
     ("p99 with a bad mirror / mirror off", 1.25, lambda f: Harmless.worst(f["harmless"], "p99")),
     ("MiB over the shadow bound", 8, lambda f: Harmless.over_bound(f["harmless"])),
+    ("small GET over TLS / best peer", 0.80,
+     lambda f: max(ratio(f["tls"], "shunt tls", peer) for peer in ("nginx tls", "haproxy tls"))),
+    ("full TLS handshake / best peer", 1.00,
+     lambda f: max(tls.ratio(f["handshakes"], "shunt, full", f"{peer}, full") for peer in ("nginx", "haproxy"))),
+    ("resumed TLS handshake / best peer", 1.00,
+     lambda f: max(tls.ratio(f["handshakes"], "shunt, resumed", f"{peer}, resumed") for peer in ("nginx", "haproxy"))),
+    ("resumed TLS 1.2 handshake / full", 0.50, lambda f: tls.ratio(f["handshakes-1.2"], "shunt, resumed", "shunt, full")),
     ("equal 1 KiB pairs/s", -50000, lambda f: f["pairs"]["equal, 1 KiB"]["pairs/s"]),
     ("differing 10 KiB JSON pairs/s", -3000, lambda f: f["pairs"]["differing JSON, 10 KiB"]["pairs/s"]),
     ("system calls per request", 4.1, lambda f: f["calls"]["shunt"]["calls/request"]),

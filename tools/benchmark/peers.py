@@ -5,6 +5,7 @@ A peer is started with make(name, setting): `setting` says which ports the two b
 
 import os
 import re
+import subprocess
 import urllib.request
 from dataclasses import dataclass, field
 
@@ -45,10 +46,24 @@ class Backend(Process):
         self.await_port(self.port)
 
 
+def certificate(folder):
+    """A self-signed pair for ECDSA P-256, made once for the folder: (certificate, key, both in one file)."""
+    paths = [os.path.join(folder, name) for name in ("tls.crt", "tls.key", "tls.pem")]
+    if not os.path.exists(paths[2]):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", paths[0], "-keyout",
+                        paths[1]], check=True, capture_output=True, timeout=30)
+        with open(paths[2], "w", encoding="ascii") as both:
+            for path in paths[:2]:
+                with open(path, encoding="ascii") as one:
+                    both.write(one.read())
+    return paths
+
+
 SHUNT = """\
 listeners:
   - address: 127.0.0.1:{port}
-admin: {{ address: 127.0.0.1:{admin} }}
+{tls}admin: {{ address: 127.0.0.1:{admin} }}
 workers: {workers}
 access_log: off
 limits: {{ connections: 20000 }}
@@ -65,12 +80,14 @@ routes:
 """
 
 
-def shunt(setting, port, shadow=0, percent=50):
+def shunt(setting, port, shadow=0, percent=50, with_tls=False):
     admin = free_port()
     path = os.path.join(setting.folder, f"shunt-{port}.yaml")
     with open(path, "w", encoding="ascii") as file:
         file.write(SHUNT.format(port=port, admin=admin, workers=setting.workers, legacy=setting.legacy,
-                                new=setting.new, percent=percent, shadow=shadow))
+                                new=setting.new, percent=percent, shadow=shadow,
+                                tls="    tls: {{ certificate: {}, key: {} }}\n".format(*certificate(setting.folder))
+                                if with_tls else ""))
     return [program("shunt"), "--config", path], {"admin": admin}
 
 
@@ -97,7 +114,7 @@ http {{
   upstream new {{ server 127.0.0.1:{new}; keepalive 1024; keepalive_requests 1000000000; }}
   upstream mirror {{ server 127.0.0.1:{mirrored}; keepalive 1024; keepalive_requests 1000000000; }}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{port} backlog=4096{tls};
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -108,14 +125,16 @@ http {{
 """
 
 
-def nginx(setting, port, mirror=False, percent="50%"):
+def nginx(setting, port, mirror=False, percent="50%", with_tls=False):
     path = os.path.join(setting.folder, f"nginx-{port}.conf")
     files = 20000
     with open(path, "w", encoding="ascii") as file:
         file.write(NGINX.format(port=port, folder=setting.folder, workers=setting.workers, legacy=setting.legacy,
                                 new=setting.new, mirrored=setting.mirror or setting.new, percent=percent, files=files,
                                 connections=files, mirror="mirror /mirror;" if mirror else "",
-                                master="off" if setting.single else "on"))
+                                master="off" if setting.single else "on",
+                                tls=" ssl; ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.2 TLSv1.3".format(
+                                    *certificate(setting.folder)) if with_tls else ""))
     return ["nginx", "-e", f"{setting.folder}/nginx-{port}.log", "-c", path], {}
 
 
@@ -134,7 +153,7 @@ defaults
   http-reuse always
   {splice}
 frontend f
-  bind 127.0.0.1:{port} backlog 4096
+  bind 127.0.0.1:{port} backlog 4096{tls}
   option forwardfor
   default_backend b
 backend b
@@ -145,12 +164,13 @@ backend b
 """
 
 
-def haproxy(setting, port, splice=False):
+def haproxy(setting, port, splice=False, with_tls=False):
     path = os.path.join(setting.folder, f"haproxy-{port}.cfg")
     with open(path, "w", encoding="ascii") as file:
         file.write(HAPROXY.format(port=port, workers=setting.workers, legacy=setting.legacy, new=setting.new,
                                   pipes="tune.pipesize 1048576" if splice else "",  # its best; 64 KiB pipes cost half more
-                                  splice="option splice-response\n  option splice-request" if splice else ""))
+                                  splice="option splice-response\n  option splice-request" if splice else "",
+                                  tls=f" ssl crt {certificate(setting.folder)[2]}" if with_tls else ""))
     return ["haproxy", "-db", "-f", path], {}
 
 
@@ -168,6 +188,9 @@ PEERS = {
     "nginx mirror": lambda setting, port: nginx(setting, port, mirror=True),
     "nginx hung mirror": lambda setting, port: nginx(setting, port, mirror=True, percent="100%"),
     "haproxy": lambda setting, port: haproxy(setting, port),
+    "shunt tls": lambda setting, port: shunt(setting, port, with_tls=True),
+    "nginx tls": lambda setting, port: nginx(setting, port, with_tls=True),
+    "haproxy tls": lambda setting, port: haproxy(setting, port, with_tls=True),
     "haproxy splice": lambda setting, port: haproxy(setting, port, splice=True),
 }
 
