@@ -154,6 +154,44 @@ static void what_a_callback_queued_is_written_together_and_in_order(void **state
     end(&f);
 }
 
+static void a_patient_connection_waits_for_the_end_of_the_round(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    f.one.conn.patient = true;
+    char got[16];
+    assert_true(conn_send_copy(&f.one.conn, "one ", 4));
+    conn_settle(f.worker); /* a callback has returned */
+    assert_true(conn_send_copy(&f.one.conn, "two", 3));
+    conn_settle(f.worker);
+    assert_int_equal(read(f.one.peer, got, sizeof(got)), -1);
+    conn_settle_round(f.worker);
+    assert_int_equal(read(f.one.peer, got, sizeof(got)), 7);
+    assert_memory_equal(got, "one two", 7);
+    assert_true(conn_send_copy(&f.one.conn, "gone", 4));
+    conn_close(&f.one.conn);
+    assert_null(f.worker->dirty_late);
+    end(&f);
+}
+
+static void the_first_slice_of_a_queue_can_be_taken(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    struct outq out = {0};
+    assert_true(outq_add(f.worker, &out, letters(&f, 'a', 10, 100)));
+    assert_true(outq_add(f.worker, &out, letters(&f, 'b', 5, 100)));
+    struct slice first = outq_take(f.worker, &out);
+    assert_int_equal(first.len, 10);
+    assert_int_equal(first.chunk->refs, 1);
+    assert_int_equal(out.bytes, 5);
+    chunk_unref(first.chunk);
+    outq_clear(f.worker, &out);
+    end(&f);
+}
+
 static void two_queues_may_end_in_the_same_chunk(void **state)
 {
     (void)state;
@@ -362,6 +400,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_callback_queued_is_written_together_and_in_order),
+        cmocka_unit_test(a_patient_connection_waits_for_the_end_of_the_round),
+        cmocka_unit_test(the_first_slice_of_a_queue_can_be_taken),
         cmocka_unit_test(two_queues_may_end_in_the_same_chunk),
         cmocka_unit_test(nothing_is_appended_to_the_chunk_that_is_read_into),
         cmocka_unit_test(what_the_kernel_does_not_take_waits_for_its_edge),
