@@ -219,7 +219,8 @@ static const struct config_key limit_keys[] = {
     {ROW("connections", type_count, config_limits, connections), .fallback = "10000", .min = 1, .max = 1000000,
      .help = "Client connections of the process; more wait in the kernel's queue."},
     COUNT("http2_streams", config_limits, http2_streams, "128", 1, 10000,
-          "Requests at a time on one HTTP/2 connection of a client; more are refused, for the client to try again."),
+          "Requests at a time on one HTTP/2 connection of a client. One more is refused, for the client to try again, "
+          "until it has acknowledged the number; then it breaks the rules, and loses the connection."),
     SIZE("http2_window", config_limits, http2_window, "64KiB", 64 * KIB, 16.0 * MIB,
          "Bytes a peer may send ahead on one HTTP/2 stream, of what nobody has taken yet; a connection has four times as "
          "much."),

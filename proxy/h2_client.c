@@ -543,7 +543,9 @@ static void on_readable(struct conn *conn)
                 broken_rules(client);
                 return;
             }
-            if (!conn->readable)
+            if (!conn->closed && !conn->readable && client->count > 0)
+                conn_look(conn); /* a reset that came together with these bytes makes no edge of its own */
+            else if (!conn->readable)
                 return;
             break;
         case CONN_READ_AGAIN:
