@@ -21,6 +21,7 @@ struct end {
     struct conn conn; /* first */
     int peer;
     int readable, drained, failed;
+    int to_fill; /* pieces that on_fill() still has, and gives when nothing is queued */
     bool close_when_readable;
     struct end *close_too;
 };
@@ -53,6 +54,17 @@ static void on_failed(struct conn *conn, int error)
 }
 
 static const struct conn_events events = {.on_readable = on_readable, .on_drained = on_drained, .on_failed = on_failed};
+
+static void on_fill(struct conn *conn)
+{
+    struct end *end = (struct end *)conn;
+    if (conn->out.bytes > 0 || end->to_fill == 0)
+        return;
+    end->to_fill--;
+    assert_true(conn_send_copy(conn, "more", 4));
+}
+
+static const struct conn_events filling_events = {.on_readable = on_readable, .on_fill = on_fill, .on_failed = on_failed};
 
 static void open_end(struct fixture *f, struct end *end)
 {
@@ -258,6 +270,29 @@ static void what_the_kernel_does_not_take_waits_for_its_edge(void **state)
     end(&f);
 }
 
+/* Who fills in nothing while something is queued is asked again once that has gone: no other event would come. */
+static void who_fills_is_asked_until_he_has_nothing_more(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    char last = 0;
+    f.one.conn.on = &filling_events;
+    turn(&f);
+    fill(&f.one);
+    f.one.to_fill = 3;
+    assert_true(conn_send_copy(&f.one.conn, "first", 5));
+    conn_settle(f.worker);
+    assert_true(f.one.conn.blocked);
+    assert_int_equal(f.one.to_fill, 3);
+    (void)empty(&f.one, &last);
+    turn(&f); /* the writable edge */
+    assert_int_equal(f.one.to_fill, 0);
+    assert_int_equal(f.one.conn.out.bytes, 0);
+    assert_int_equal(empty(&f.one, &last), 5 + 3 * 4);
+    end(&f);
+}
+
 static void a_small_rest_holds_no_large_chunk(void **state)
 {
     (void)state;
@@ -405,6 +440,7 @@ int main(void)
         cmocka_unit_test(two_queues_may_end_in_the_same_chunk),
         cmocka_unit_test(nothing_is_appended_to_the_chunk_that_is_read_into),
         cmocka_unit_test(what_the_kernel_does_not_take_waits_for_its_edge),
+        cmocka_unit_test(who_fills_is_asked_until_he_has_nothing_more),
         cmocka_unit_test(a_small_rest_holds_no_large_chunk),
         cmocka_unit_test(the_end_is_said_behind_the_last_byte),
         cmocka_unit_test(a_failed_write_is_told_once),
