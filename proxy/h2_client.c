@@ -13,6 +13,7 @@
 #include "proxy/dial.h"
 #include "proxy/h1.h"
 #include "proxy/h2_link.h"
+#include "proxy/transport_tls.h"
 
 enum {
     READS_PER_EVENT = 4, /* then others have their turn */
@@ -525,11 +526,11 @@ static void broken_rules(struct h2_client *client)
     close_with(client, OUTCOME_BAD_RESPONSE, "the backend breaks the rules of HTTP/2");
 }
 
-static void connection_lost(struct h2_client *client)
+static void connection_lost(struct h2_client *client, const char *text)
 {
     if (client->count > 0)
         endpoint_failed(client->endpoint);
-    close_with(client, OUTCOME_RESET, "the backend closed the connection before the response's end");
+    close_with(client, OUTCOME_RESET, text);
 }
 
 static void on_readable(struct conn *conn)
@@ -551,8 +552,12 @@ static void on_readable(struct conn *conn)
         case CONN_READ_AGAIN:
             return;
         case CONN_READ_END:
+            connection_lost(client, "the backend closed the connection before the response's end");
+            return;
         case CONN_READ_ERROR:
-            connection_lost(client);
+            if (client->count > 0)
+                tls_note_truncation(conn);
+            connection_lost(client, tls_reset_text(conn));
             return;
         }
     }
@@ -587,7 +592,7 @@ static void on_conn_drained(struct conn *conn)
 static void on_failed(struct conn *conn, int error)
 {
     (void)error;
-    connection_lost(client_of_conn(conn));
+    connection_lost(client_of_conn(conn), "the backend closed the connection while a request was sent");
 }
 
 static void on_timeout(struct conn *conn)
