@@ -293,7 +293,7 @@ static void drop(struct h2_request *request, uint32_t error)
         request_give(request);
         return;
     }
-    outq_clear(worker_of(request->client), &request->stream.out);
+    h2_stream_forget(&request->client->link, &request->stream);
     h2_stream_reset(&request->client->link, &request->stream, error);
     count_add(&worker_of(request->client)->counters.h2_up_resets_shunt, 1);
 }
