@@ -357,10 +357,15 @@ static void write_out(struct conn *conn)
         conn->on->on_fill(conn);
     if (conn->closed)
         return;
-    if (conn_flush(conn))
-        drained(conn);
-    else
+    size_t before = conn->out.bytes;
+    if (!conn_flush(conn)) {
         conn->on->on_failed(conn, errno);
+        return;
+    }
+    /* An owner whose queue was full has filled in nothing. */
+    if (conn->on->on_fill != NULL && !conn->blocked && before > 0)
+        conn_dirty(conn);
+    drained(conn);
 }
 
 void conn_settle(struct worker *worker)
