@@ -377,6 +377,25 @@ static void one_connects_one_waits_one_is_refused(void **state)
     end(&f);
 }
 
+/* Over HTTP/2, nobody waits while another address' connection can carry one more. */
+static void at_the_limit_another_address_is_shared(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, ", protocol: http2, max_connections: 1", 3);
+    struct upstream *upstream = upstream_of(&f, LEGACY);
+    struct try tries[6];
+    for (int i = 0; i < 6; i++) {
+        start(&tries[i], upstream);
+        assert_int_equal(tries[i].attempt.state, ATTEMPT_CONNECTING);
+    }
+    assert_int_equal(upstream->open, 1);
+    for (int i = 0; i < 6; i++)
+        attempt_cancel(&tries[i].attempt);
+    assert_int_equal(upstream->open, 0);
+    end(&f);
+}
+
 static void who_waits_too_long_is_refused(void **state)
 {
     (void)state;
@@ -517,6 +536,7 @@ int main(void)
         cmocka_unit_test(a_check_that_fails_tries_no_other_address_and_sets_none_aside),
         cmocka_unit_test(only_one_worker_has_addresses_to_check),
         cmocka_unit_test(one_connects_one_waits_one_is_refused),
+        cmocka_unit_test(at_the_limit_another_address_is_shared),
         cmocka_unit_test(who_waits_too_long_is_refused),
         cmocka_unit_test(a_higher_limit_serves_all_who_wait),
         cmocka_unit_test(a_line_of_any_length_may_fail_at_once),
