@@ -99,10 +99,7 @@ static void fail(struct dial *dial, enum outcome_kind kind, const char *text)
     bool backend_removed = dial->endpoint->upstream == NULL; /* with it the other addresses */
     count_add(&worker->counters.upstream_connect_failures, 1);
     endpoint_failed(dial->endpoint);
-    struct attempt *waiting = dial->first;
-    dial->first = dial->last = NULL;
-    abandon(dial);
-    dial->first = waiting; /* still ours, until the round is over: a cancelled one takes itself out */
+    abandon(dial); /* still ours, until the round is over: a cancelled attempt takes itself out */
     for (struct attempt *attempt; (attempt = dial_take(dial)) != NULL;) {
         if (backend_removed)
             attempt_fail(attempt, kind, text);
