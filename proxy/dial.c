@@ -124,10 +124,9 @@ static void place_rest(struct dial *dial)
 /* In clear nothing is negotiated: what is not known to speak HTTP/2 is asked in HTTP/1.1. So is a backend that knows no ALPN. */
 static enum config_protocol protocol_of(const struct dial *dial)
 {
-    const struct upstream *upstream = dial->endpoint->upstream;
     if (dial->tls != NULL)
         return tls_protocol(&dial->conn) == PROTOCOL_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_HTTP1;
-    return upstream != NULL && upstream->config->protocol == PROTOCOL_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_HTTP1;
+    return dial->protocol == PROTOCOL_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_HTTP1;
 }
 
 static void established(struct dial *dial)
@@ -265,6 +264,7 @@ bool dial_start(struct endpoint *endpoint, struct attempt *attempt)
         goto fail_socket;
     if (endpoint->upstream->config->tls != NULL)
         dial->tls = tls_context_ref(worker->view->snapshot->backend_tls[endpoint->upstream->config->index]);
+    dial->protocol = endpoint->upstream->config->protocol;
     enter_endpoint(dial, endpoint);
     add_attempt(dial, attempt);
     count_add(&worker->counters.upstream_connections, 1);

@@ -483,6 +483,30 @@ static void an_address_that_goes_takes_no_more(void **state)
     end(&f);
 }
 
+/* The file says now what another address speaks; this one was asked for under what it said before. */
+static void who_is_connecting_speaks_what_its_address_did(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, "", 1);
+    struct try first;
+    start(&first, upstream_of(&f, LEGACY));
+    struct endpoint_list *before = f.lists[LEGACY];
+    struct endpoint_address other = before->address[0];
+    other.to.in.sin_port = htons(1);
+    f.lists[LEGACY] = list_of(&other, 1);
+    struct config *old = f.config;
+    publish(&f, parse(", protocol: http2", true));
+    config_free(old);
+    while (first.attempt.state == ATTEMPT_CONNECTING)
+        assert_true(event_base_loop(f.worker->base, EVLOOP_ONCE) >= 0);
+    assert_int_equal(first.ready, 1);
+    assert_ptr_equal(first.attempt.codec, &h1_client_codec);
+    attempt_cancel(&first.attempt);
+    endpoint_list_unref(before);
+    end(&f);
+}
+
 static void a_removed_backend_is_not_asked_for_another_address(void **state)
 {
     (void)state;
@@ -541,6 +565,7 @@ int main(void)
         cmocka_unit_test(a_higher_limit_serves_all_who_wait),
         cmocka_unit_test(a_line_of_any_length_may_fail_at_once),
         cmocka_unit_test(an_address_that_goes_takes_no_more),
+        cmocka_unit_test(who_is_connecting_speaks_what_its_address_did),
         cmocka_unit_test(a_removed_backend_is_not_asked_for_another_address),
         cmocka_unit_test(those_who_wait_for_a_removed_backend_are_told),
     };
