@@ -356,6 +356,15 @@ class Migrated(GrpcCase):
         counts = shunt.metrics().by("shunt_grpc_responses_total", "status", route="all")
         self.assertEqual({key: value for key, value in counts.items() if value}, {"0": 2, "5": 1, "14": 1})
 
+    def test_the_access_log_names_the_status(self):
+        shunt = self.begin(new=False, top="")
+        client = self.client_of(shunt)
+        for status in (0, 14):
+            client.status(b"fail %d" % status if status else b"x")
+        request(shunt.address, "/plain")
+        lines = wait_until(lambda: (lambda found: found if len(found) == 3 else None)(shunt.access()), "three lines")
+        self.assertEqual([line.get("grpc_status") for line in lines], [0, 14, None])
+
 
 def fault(message):
     """A service that fails once its head is sent: the library makes UNKNOWN of it, in the trailers."""
