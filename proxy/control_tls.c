@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <event2/event.h>
 #include <jansson.h>
@@ -153,6 +154,19 @@ static bool watch_files(struct control_tls *tls, struct control_tls_plan *plan)
     return true;
 }
 
+/* ---- certificates that have ended ---- */
+
+static void tell_if_expired(void *context, const struct tls_expiry *expiry)
+{
+    const struct control_tls *tls = context;
+    if (expiry->ends_s > (int64_t)time(NULL))
+        return;
+    log_event(tls->log, LOG_LEVEL_WARN, "tls_certificate_expired",
+              json_pack("{s:o, s:I, s:s}", "certificate", utf8_json(expiry->path), "ended_s",
+                        (json_int_t)expiry->ends_s, "why",
+                        "it is shown all the same, and peers that verify refuse it"));
+}
+
 /* ---- taking changes into use ---- */
 
 struct search {
@@ -204,8 +218,10 @@ static void on_settled(evutil_socket_t fd, short what, void *context)
     }
     for (uint32_t i = 0; plan != NULL && i < plan->file_count; i++)
         plan->files[i].changed = false;
-    if (renewed)
-        tls->on_change(tls->context);
+    if (!renewed)
+        return;
+    control_tls_each_expiry(tls, tell_if_expired, tls);
+    tls->on_change(tls->context);
 }
 
 /* ---- life ---- */
@@ -357,6 +373,7 @@ void control_tls_adopt(struct control_tls *tls, struct control_tls_plan *plan)
             tls_tickets_set_lifetime(plan->places[i].tickets, plan->places[i].listener->tls->ticket_lifetime_ms);
     control_tls_discard(former);
     tell_insecure(tls);
+    control_tls_each_expiry(tls, tell_if_expired, tls);
 }
 
 /* ---- questions ---- */

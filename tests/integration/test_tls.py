@@ -552,6 +552,17 @@ class Reloads(TlsCase):
         soon.copy_to(self.pair)
         wait_until(lambda: expiry() == soon.ends_at(), lambda: f"{soon.ends_at()}, have {expiry()}")
 
+    def test_a_certificate_that_has_ended_is_told(self):
+        shunt = self.begin(self.pair.keys)
+        self.assertEqual(shunt.find_events("tls_certificate_expired"), [])
+        ended = authority().issue(begins=-9 * 86400, ends=-3600)
+        ended.copy_to(self.pair)
+        told = shunt.wait_events("tls_certificate_expired")[0]
+        self.assertEqual((told["level"], told["certificate"], told["ended_s"]), ("warn", self.pair.certificate, ended.ends_at()))
+        before = len(shunt.find_events("tls_certificate_expired"))
+        self.assertEqual(shunt.reload()["event"], "reloaded")
+        shunt.wait_events("tls_certificate_expired", before + 1)
+
     def test_a_reload_of_the_file_may_name_another_pair(self):
         shunt = self.begin(self.pair.keys)
         other = self.fresh()
