@@ -64,19 +64,25 @@ struct control_tls {
 
 typedef bool (*path_visitor)(void *context, const char *path);
 
+static bool visit_path(path_visitor visit, void *context, const char *path)
+{
+    return path == NULL || visit(context, path);
+}
+
 /* False: the visitor has said so. */
 static bool visit_paths(const struct place *place, path_visitor visit, void *context)
 {
     if (place->backend != NULL) {
         const struct config_backend_tls *tls = place->backend->tls;
-        return (tls->certificate == NULL || (visit(context, tls->certificate) && visit(context, tls->key))) &&
-               (tls->ca == NULL || visit(context, tls->ca));
+        return visit_path(visit, context, tls->certificate) && visit_path(visit, context, tls->key) &&
+               visit_path(visit, context, tls->ca);
     }
     const struct config_listener_tls *tls = place->listener->tls;
     for (uint32_t i = 0; i < tls->certificate_count; i++)
-        if (!visit(context, tls->certificates[i].certificate) || !visit(context, tls->certificates[i].key))
+        if (!visit_path(visit, context, tls->certificates[i].certificate) ||
+            !visit_path(visit, context, tls->certificates[i].key))
             return false;
-    return tls->client_ca == NULL || visit(context, tls->client_ca);
+    return visit_path(visit, context, tls->client_ca);
 }
 
 static struct tls_context *make_context(const struct place *place, char **error)

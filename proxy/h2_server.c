@@ -130,6 +130,9 @@ static void on_frame(struct h2_link *link, const nghttp2_frame *frame)
 {
     struct h2_server *down = h2_server_of(link);
     switch (frame->hd.type) {
+    case NGHTTP2_SETTINGS:
+        down->fresh = false; /* it speaks: a client may open its connection long before its first request, as gRPC's do */
+        break;
     case NGHTTP2_RST_STREAM:
         on_reset(down, frame->hd.stream_id);
         break;

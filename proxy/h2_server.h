@@ -29,7 +29,7 @@ struct h2_server {
     struct h2_server_stream *resumed; /* of these: what was held back is to be given on */
     uint32_t open;
     enum h2_server_phase phase;
-    bool fresh;                /* no request yet */
+    bool fresh;                /* it has not said yet that it speaks HTTP/2 */
     uint64_t idle_since_ms;    /* without a stream */
     uint64_t section_since_ms; /* while link.block is there: when it began */
     uint64_t goodbye_ms;       /* the first GOAWAY is out: when the second is due; 0: not */

@@ -103,10 +103,12 @@ bool tls_context_note_expiry(struct tls_context *context, const struct tls_pair 
     if (expiries == NULL)
         return false;
     context->expiries = expiries;
-    char *path = strdup(pair->certificate_path);
-    if (path == NULL)
+    struct tls_expiry *expiry = &expiries[context->expiry_count];
+    expiry->ends_s = tls_certificate_ends_s(pair->leaf);
+    expiry->path = strdup(pair->certificate_path);
+    if (expiry->path == NULL)
         return false;
-    expiries[context->expiry_count++] = (struct tls_expiry){path, tls_certificate_ends_s(pair->leaf)};
+    context->expiry_count++;
     return true;
 }
 

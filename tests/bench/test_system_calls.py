@@ -3,7 +3,12 @@
 64 kept connections whose requests are always waiting, counted by strace over the threads that serve.
 """
 
+import contextlib
+import ssl
+
 from counted import Client, Peer, SystemCalls, at_most, backends, main
+from peers import certificate
+from tls import connect
 
 READS_AND_WRITES = ("read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg")
 
@@ -16,8 +21,28 @@ def count(name, setting, rounds):
         return calls, requests
 
 
-def check(name, setting, reads_and_writes, all_calls):
-    calls, requests = count(name, setting, 50)
+def count_tls(name, setting, rounds):
+    """The same over TLS, where OpenSSL by itself would read once more for each request."""
+    context = ssl.create_default_context(cafile=certificate(setting.folder)[0])
+    with Peer(name, setting) as peer, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(context, peer.port)) for _ in range(32)]
+
+        def one_round():
+            for client in clients:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            for client in clients:
+                assert client.recv(65536).startswith(b"HTTP/1.1 200")
+
+        for _ in range(20):
+            one_round()
+        with SystemCalls([thread for thread in peer.threads() if thread != peer.pid]) as calls:
+            for _ in range(rounds):
+                one_round()
+        return calls, rounds * len(clients)
+
+
+def check(name, setting, reads_and_writes, all_calls, counted=count):
+    calls, requests = counted(name, setting, 50)
     print(f"{name}: {requests} requests, " + ", ".join(f"{call} {n}" for call, n in sorted(calls.counts.items())))
     moved = sum(calls.counts.get(call, 0) for call in READS_AND_WRITES)
     at_most(f"{name}: reads and writes per request", moved / requests, reads_and_writes)
@@ -31,6 +56,7 @@ def test():
     with backends() as setting:
         check("shunt", setting, 4.05, 4.3)
         check("shunt mirror", setting, 6.05, 6.4)
+        check("shunt tls", setting, 4.05, 6.1, count_tls)  # one request at a time: the loop may wait for each side
 
 
 main(test)

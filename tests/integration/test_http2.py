@@ -171,8 +171,9 @@ class Translation(Case):
                     reply = one.client.reply()
                     self.assertTrue(reply.truncated or reply.status == 502, reply)
                 else:
-                    one.until(lambda: one.last.over, "the end")  # what had come may be lost with it
+                    one.until(lambda: one.last.over, "the end")
                     self.assertNotIn(one.last.reset, (None, NO_ERROR))
+                    self.assertEqual(one.last.size, 4, "what had come is the client's")
                     self.assertEqual(one.get("/ok").body, b"ok")
 
     @translated_and_encrypted

@@ -314,6 +314,14 @@ class Going(ConnectionCase):
         self.assertEqual(shunt.wait_exit(20), 0)
         self.assertLess(time.monotonic() - began, 10)
 
+    def test_a_connection_opened_early_is_idle_not_late(self):
+        """Clients of gRPC open their connection long before the first call: the time for a request's head has not begun."""
+        shunt = self.begin(self.held(), timeouts="request_header: 300ms, idle: 20s")
+        client = self.h2(shunt)
+        with shunt.client() as late:  # says nothing, and is ended after that time: as long has gone by for the other
+            self.assertEqual(late.socket.recv(1), b"")
+        self.assertEqual(client.get("/x").status, 200)
+
     def test_an_idle_connection_is_told_when_it_is_closed(self):
         client = self.h2(self.begin(self.held(), timeouts="idle: 300ms"))
         client.get("/x")

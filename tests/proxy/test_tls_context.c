@@ -373,8 +373,7 @@ static void a_peers_text_cannot_be_broken_out_of(void **state)
     peer_says("a\";By=root;X=\"", NULL, ";Subject=\"CN=a\\22\\;By=root\\;X=\\22,O=shunt\"");
     peer_says("back\\", NULL, ";Subject=\"CN=back\\5C,O=shunt\"");
     peer_says("line\r\nX: y", NULL, ";Subject=\"CN=line\\0D\\0AX: y,O=shunt\"");
-    peer_says("m\xc3\xbcller", "URI:a=b;c\"d\\e f",
-              ";Subject=\"CN=m\\C3\\BCller,O=shunt\";URI=\"a=b;c%22d%5Ce%20f\"");
+    peer_says("m\xc3\xbcller", "URI:a=b;c\"d\\e f", ";Subject=\"CN=m\\C3\\BCller,O=shunt\";URI=\"a=b;c%22d%5Ce%20f\"");
 }
 
 int main(void)
