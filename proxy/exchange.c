@@ -240,6 +240,11 @@ static void answer_call(struct server_stream *stream, enum grpc_status status, c
         stream->codec->abort(stream);
 }
 
+void exchange_refuse_call(struct server_stream *stream, unsigned status, const char *text)
+{
+    answer_call(stream, grpc_status_of_answer(status, false), text, false);
+}
+
 /* No backend's response will reach the client whole. */
 static void end_without_response(struct exchange *ex, enum outcome_kind kind, unsigned status, const char *text)
 {

@@ -191,7 +191,11 @@ class OwnErrors(GrpcCase):
         shunt = self.begin(new=False)
         with H2Client(shunt.address) as client:
             reply = raw_call(client, [(f"x-{i}", "y" * 8000) for i in range(10)])
-            self.assertTrue(reply.status == 431 or status_of(reply) == (8, "head"), reply)
+            self.assertEqual((reply.status, status_of(reply)), (200, (8, "head")), reply)
+            self.assertEqual(client.get("/plain").status, 200)
+        with self.assertRaises(grpc.RpcError) as raised:
+            self.client_of(shunt).unary(b"x", 20, [("x-large", "y" * 40000)])
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
 class Deadlines(GrpcCase):
