@@ -19,6 +19,7 @@
 #include "proxy/tls_tickets.h"
 #include "proxy/watch.h"
 #include "router/store/fault.h"
+#include "router/store/timestamp.h"
 #include "router/utf8.h"
 
 enum {
@@ -424,6 +425,26 @@ void control_tls_each_expiry(const struct control_tls *tls,
     }
 }
 
+/* An expired certificate keeps nobody from starting: that would make an outage of a restart. */
+static void check_expiries(const struct place *place, void (*on_fault)(void *context, const char *fault), void *context)
+{
+    uint32_t count;
+    const struct tls_expiry *expiries = tls_context_expiries(*place->context, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        char ended[TIMESTAMP_ROOM];
+        char *fault = NULL;
+        if (expiries[i].ends_s > (int64_t)time(NULL))
+            continue;
+        timestamp_print(ended, expiries[i].ends_s > 0 ? (uint64_t)expiries[i].ends_s * 1000 : 0);
+        fault_set(
+            &fault, "%s %s: tls: certificate %s: has expired at %s, and is refused by peers that verify; renew it",
+            place->backend != NULL ? "backend" : "listener",
+            place->backend != NULL ? place->backend->name : place->listener->address.text, expiries[i].path, ended);
+        on_fault(context, fault != NULL ? fault : "no memory");
+        free(fault);
+    }
+}
+
 bool control_tls_check(const struct config *config, void (*on_fault)(void *context, const char *fault), void *context)
 {
     struct control_tls_plan *plan = plan_new(NULL, config);
@@ -433,8 +454,10 @@ bool control_tls_check(const struct config *config, void (*on_fault)(void *conte
     for (uint32_t i = 0; plan != NULL && i < plan->place_count; i++) {
         char *fault = NULL;
         *plan->places[i].context = make_context(&plan->places[i], &fault);
-        if (*plan->places[i].context != NULL)
+        if (*plan->places[i].context != NULL) {
+            check_expiries(&plan->places[i], on_fault, context);
             continue;
+        }
         good = false;
         on_fault(context, fault != NULL ? fault : "no memory");
         free(fault);
