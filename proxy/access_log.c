@@ -278,6 +278,10 @@ static char *put_line(struct access_log *access_log, char *to, const struct acce
     to = put_bool(to, record->fell_back);
     to = PUT(to, ",\"retried\":");
     to = put_bool(to, record->retried);
+    if (record->is_grpc) {
+        to = PUT(to, ",\"grpc_status\":");
+        to = put_number(to, record->grpc_status);
+    }
     if (record->error != NULL) {
         struct text error = text_from(record->error); /* our own: there is nothing to escape */
         to = PUT(to, ",\"error\":\"");

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <event2/event.h>
 #include <jansson.h>
@@ -18,6 +19,7 @@
 #include "proxy/tls_tickets.h"
 #include "proxy/watch.h"
 #include "router/store/fault.h"
+#include "router/store/timestamp.h"
 #include "router/utf8.h"
 
 enum {
@@ -159,6 +161,19 @@ static bool watch_files(struct control_tls *tls, struct control_tls_plan *plan)
     return true;
 }
 
+/* ---- certificates that have ended ---- */
+
+static void tell_if_expired(void *context, const struct tls_expiry *expiry)
+{
+    const struct control_tls *tls = context;
+    if (expiry->ends_s > (int64_t)time(NULL))
+        return;
+    log_event(tls->log, LOG_LEVEL_WARN, "tls_certificate_expired",
+              json_pack("{s:o, s:I, s:s}", "certificate", utf8_json(expiry->path), "ended_s",
+                        (json_int_t)expiry->ends_s, "why",
+                        "it is shown all the same, and peers that verify refuse it"));
+}
+
 /* ---- taking changes into use ---- */
 
 struct search {
@@ -210,8 +225,10 @@ static void on_settled(evutil_socket_t fd, short what, void *context)
     }
     for (uint32_t i = 0; plan != NULL && i < plan->file_count; i++)
         plan->files[i].changed = false;
-    if (renewed)
-        tls->on_change(tls->context);
+    if (!renewed)
+        return;
+    control_tls_each_expiry(tls, tell_if_expired, tls);
+    tls->on_change(tls->context);
 }
 
 /* ---- life ---- */
@@ -363,6 +380,7 @@ void control_tls_adopt(struct control_tls *tls, struct control_tls_plan *plan)
             tls_tickets_set_lifetime(plan->places[i].tickets, plan->places[i].listener->tls->ticket_lifetime_ms);
     control_tls_discard(former);
     tell_insecure(tls);
+    control_tls_each_expiry(tls, tell_if_expired, tls);
 }
 
 /* ---- questions ---- */
@@ -407,6 +425,26 @@ void control_tls_each_expiry(const struct control_tls *tls,
     }
 }
 
+/* An expired certificate keeps nobody from starting: that would make an outage of a restart. */
+static void check_expiries(const struct place *place, void (*on_fault)(void *context, const char *fault), void *context)
+{
+    uint32_t count;
+    const struct tls_expiry *expiries = tls_context_expiries(*place->context, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        char ended[TIMESTAMP_ROOM];
+        char *fault = NULL;
+        if (expiries[i].ends_s > (int64_t)time(NULL))
+            continue;
+        timestamp_print(ended, expiries[i].ends_s > 0 ? (uint64_t)expiries[i].ends_s * 1000 : 0);
+        fault_set(
+            &fault, "%s %s: tls: certificate %s: has expired at %s, and is refused by peers that verify; renew it",
+            place->backend != NULL ? "backend" : "listener",
+            place->backend != NULL ? place->backend->name : place->listener->address.text, expiries[i].path, ended);
+        on_fault(context, fault != NULL ? fault : "no memory");
+        free(fault);
+    }
+}
+
 bool control_tls_check(const struct config *config, void (*on_fault)(void *context, const char *fault), void *context)
 {
     struct control_tls_plan *plan = plan_new(NULL, config);
@@ -416,8 +454,10 @@ bool control_tls_check(const struct config *config, void (*on_fault)(void *conte
     for (uint32_t i = 0; plan != NULL && i < plan->place_count; i++) {
         char *fault = NULL;
         *plan->places[i].context = make_context(&plan->places[i], &fault);
-        if (*plan->places[i].context != NULL)
+        if (*plan->places[i].context != NULL) {
+            check_expiries(&plan->places[i], on_fault, context);
             continue;
+        }
         good = false;
         on_fault(context, fault != NULL ? fault : "no memory");
         free(fault);

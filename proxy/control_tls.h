@@ -44,7 +44,8 @@ struct control_tls_stats control_tls_stats(const struct control_tls *tls);
 void control_tls_each_expiry(const struct control_tls *tls,
                              void (*each)(void *context, const struct tls_expiry *expiry), void *context);
 
-/* Reads all files and says every fault, for --check. True when there is none. */
+/* Reads all files and says every fault, for --check. True when none keeps the file from being used: an expired certificate is said,
+ * and does not. */
 bool control_tls_check(const struct config *config, void (*on_fault)(void *context, const char *fault), void *context);
 
 #endif

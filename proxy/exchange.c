@@ -165,6 +165,8 @@ static void write_access_log(struct exchange *ex, uint64_t now_us)
         .mirrored = ex->decision.mirror == MIRROR_SENT,
         .fell_back = ex->fell_back,
         .retried = ex->retried,
+        .is_grpc = ex->grpc && ex->grpc_status != GRPC_NONE,
+        .grpc_status = ex->grpc_status,
         .error = ex->failure,
         .cohort = ex->decision.cohort,
     };
@@ -236,6 +238,11 @@ static void answer_call(struct server_stream *stream, enum grpc_status status, c
         stream->codec->send_end(stream, (struct text){ NULL, 0 });
     else
         stream->codec->abort(stream);
+}
+
+void exchange_refuse_call(struct server_stream *stream, unsigned status, const char *text)
+{
+    answer_call(stream, grpc_status_of_answer(status, false), text, false);
 }
 
 /* No backend's response will reach the client whole. */

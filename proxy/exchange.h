@@ -79,6 +79,8 @@ struct exchange_request {
 
 /* Starts the exchange of a request whose head has been read; sets stream->exchange, unless it is over (answered) on return. */
 void exchange_start(struct worker *worker, struct server_stream *stream, const struct exchange_request *request);
+/* Answers a gRPC call that is no exchange, as its request is refused: `status` as HTTP would say it. */
+void exchange_refuse_call(struct server_stream *stream, unsigned status, const char *text);
 void exchange_body(struct exchange *ex, struct slice slice);
 void exchange_body_end(struct exchange *ex, struct text trailers);
 /* The client has left or broke the rules: everything is given up, nothing is sent. Frees the exchange. */

@@ -21,16 +21,20 @@ static const struct field *find_named(const struct head *head, const char *name,
     return NULL;
 }
 
+bool grpc_is_media_type(struct text value)
+{
+    if (value.len < MEDIA_TYPE_LEN)
+        return false;
+    char next = value.len > MEDIA_TYPE_LEN ? value.at[MEDIA_TYPE_LEN] : ';';
+    return text_equals_fold((struct text){ value.at, MEDIA_TYPE_LEN }, media_type, MEDIA_TYPE_LEN) &&
+           (next == '+' || next == ';' || next == ' ');
+}
+
 bool grpc_is_call(const struct head *head)
 {
-    for (uint32_t i = 0; i < head->field_count; i++) {
-        struct text value = head->fields[i].value;
-        if (head->fields[i].id != FIELD_CONTENT_TYPE || value.len < MEDIA_TYPE_LEN)
-            continue;
-        char next = value.len > MEDIA_TYPE_LEN ? value.at[MEDIA_TYPE_LEN] : ';';
-        return text_equals_fold((struct text){ value.at, MEDIA_TYPE_LEN }, media_type, MEDIA_TYPE_LEN) &&
-               (next == '+' || next == ';' || next == ' ');
-    }
+    for (uint32_t i = 0; i < head->field_count; i++)
+        if (head->fields[i].id == FIELD_CONTENT_TYPE && head->fields[i].value.len >= MEDIA_TYPE_LEN)
+            return grpc_is_media_type(head->fields[i].value);
     return false;
 }
 

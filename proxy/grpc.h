@@ -27,6 +27,8 @@ enum grpc_status {
 
 /* Content-Type application/grpc, with or without +proto and the like. gRPC-Web is not: its status is in the body. */
 bool grpc_is_call(const struct head *head);
+/* The same of a Content-Type's value. */
+bool grpc_is_media_type(struct text value);
 /* grpc-timeout in milliseconds, rounded up; 0: none, or malformed. */
 uint64_t grpc_timeout_ms(const struct head *head);
 /* grpc-status among the fields of a head (trailers-only), or the lines of trailers; GRPC_NONE when it is not there. What is no

@@ -276,8 +276,14 @@ static bool is_not_ours(struct h1_server *down, struct slice *bytes)
         let_go(down);
         return true;
     }
-    if (!down->base.conn.worker->view->snapshot->relay_raw)
-        return false;
+    if (!down->base.conn.worker->view->snapshot->relay_raw) {
+        if ((down->base.protocols & PROTOCOL_HTTP1) != 0)
+            return false;
+        down->is_head = false;
+        down->body_ended = false;
+        bad_request(down, 505, "this listener speaks HTTP/2 alone");
+        return true;
+    }
     if (!tunnel_take_over(&down->base.conn, *bytes))
         return false; /* without memory for a tunnel it is served like any other */
     forget(down);

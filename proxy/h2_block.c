@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proxy/grpc.h"
 #include "proxy/h1_field.h"
 #include "proxy/h1_parser.h"
 #include "proxy/worker_inside.h"
@@ -52,6 +53,7 @@ struct h2_block {
     bool has[PSEUDOS];
     bool has_host;
     bool too_large;
+    bool is_call;
     uint32_t fields;     /* regular ones */
     uint32_t line_count; /* of `lines`, */
     uint32_t expected;   /* and of the text they are in: any more, and one has made lines of its own */
@@ -174,6 +176,8 @@ bool h2_block_add(struct h2_block *block, struct text name, struct text value)
 {
     const struct config_limits *limits = &block->worker->view->config->limits;
     block->taken += (size_t)name.len + value.len + FIELD_COST;
+    if (text_equals(name, "content-type", 12))
+        block->is_call = grpc_is_media_type(value);
     if (block->too_large || block->taken > limits->header_bytes + (size_t)FIELD_COST * limits->header_count) {
         block->too_large = true;
         return block->taken <= PATIENCE * (limits->header_bytes + (size_t)FIELD_COST * limits->header_count);
@@ -198,6 +202,11 @@ static struct text pseudo_of(const struct h2_block *block, enum pseudo which)
 bool h2_block_asks_head(const struct h2_block *block)
 {
     return text_equals(pseudo_of(block, PSEUDO_METHOD), "HEAD", 4);
+}
+
+bool h2_block_is_call(const struct h2_block *block)
+{
+    return block->is_call;
 }
 
 uint32_t h2_block_count(const struct h2_block *block)

@@ -33,6 +33,8 @@ bool h2_block_add(struct h2_block *block, struct text name, struct text value);
 uint32_t h2_block_count(const struct h2_block *block);
 /* It is a request by HEAD so far: no answer has content, not even one that refuses it. */
 bool h2_block_asks_head(const struct h2_block *block);
+/* A field has said that it is a gRPC call, even if the section is too large for that field to be kept. */
+bool h2_block_is_call(const struct h2_block *block);
 
 enum h2_block_result { H2_BLOCK_DONE, H2_BLOCK_BAD, H2_BLOCK_NO_MEMORY };
 

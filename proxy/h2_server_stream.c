@@ -324,6 +324,14 @@ static void start_exchange(struct h2_server_stream *s, const struct head *head)
     exchange_start(worker, &s->stream, &request);
 }
 
+static void refuse_request(struct h2_server_stream *s, unsigned status, const char *text)
+{
+    if (h2_block_is_call(s->down->link.block))
+        exchange_refuse_call(&s->stream, status, text);
+    else
+        answer(&s->stream, status, text, false);
+}
+
 static void take_request(struct h2_server_stream *s, struct h1_parser *parser)
 {
     struct h2_server *down = s->down;
@@ -338,10 +346,10 @@ static void take_request(struct h2_server_stream *s, struct h1_parser *parser)
         break;
     case H2_BLOCK_BAD:
         count_add(&down->base.conn.worker->counters.bad_requests, 1);
-        answer(&s->stream, h1_parser_fault(parser)->status, h1_parser_fault(parser)->what, false);
+        refuse_request(s, h1_parser_fault(parser)->status, h1_parser_fault(parser)->what);
         break;
     case H2_BLOCK_NO_MEMORY:
-        answer(&s->stream, 503, "out of memory", false);
+        refuse_request(s, 503, "out of memory");
         break;
     }
 }

@@ -58,11 +58,13 @@ struct access_record { /* all text borrowed for the call, escaped by the callee 
     const char *upstream;                                 /* endpoint text; NULL: none reached */
     unsigned status;
     unsigned version_major, version_minor; /* of HTTP, as the client spoke it */
-    uint64_t bytes_in, bytes_out; /* bodies */
+    uint64_t bytes_in, bytes_out;          /* bodies */
     uint64_t duration_us;
     uint64_t upstream_us; /* to the response's head */
     bool mirrored, fell_back, retried;
-    const char *error; /* why the backend that was asked first gave no answer; NULL: it did */
+    bool is_grpc;        /* a gRPC call that ended with this status at the side that was asked first: */
+    uint8_t grpc_status; /* as outcome.grpc_status */
+    const char *error;   /* why the backend that was asked first gave no answer; NULL: it did */
     uint32_t cohort;
 };
 

@@ -129,7 +129,8 @@ X509_STORE *tls_context_read_ca(const char *path, char **error)
     if (why != 0)
         fault_set(error, "CA %s: cannot be read: %s; check the path and who may read it", path, strerror(why));
     else
-        fault_set(error, "CA %s: holds no certificate in PEM; give those of who may sign", path);
+        fault_set(error, "CA %s: holds no certificate in PEM%s; give those of who may sign", path,
+                  tls_file_guess(path));
     return NULL;
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/asn1.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -46,10 +47,26 @@ static BIO *open_file(const char *path, const char *what, char **error)
     return file;
 }
 
-/* There is nobody to ask for a passphrase. */
+const char *tls_file_guess(const char *path)
+{
+    unsigned char first = 0;
+    BIO *file = BIO_new_file(path, "re");
+    int got = file != NULL ? BIO_read(file, &first, 1) : -1;
+    BIO_free(file);
+    ERR_clear_error();
+    if (got == 0)
+        return " (it is empty)";
+    if (got == 1 && first == V_ASN1_SEQUENCE + V_ASN1_CONSTRUCTED)
+        return " (it looks like DER or PKCS #12, of which openssl x509, pkey or pkcs12 makes PEM)";
+    return "";
+}
+
+/* There is nobody to ask for a passphrase; *context tells that one is needed. */
 static int no_passphrase(char *to, int room, int writing, void *context)
 {
-    (void)to, (void)room, (void)writing, (void)context;
+    (void)to, (void)room, (void)writing;
+    if (context != NULL)
+        *(bool *)context = true;
     return 0;
 }
 
@@ -73,8 +90,8 @@ static bool read_chain(struct tls_pair *pair, char **error)
     unsigned long last = ERR_peek_last_error();
     bool at_end = ERR_GET_LIB(last) == ERR_LIB_PEM && ERR_GET_REASON(last) == PEM_R_NO_START_LINE;
     if (pair->leaf == NULL)
-        fault_set(error, "certificate %s: holds no certificate in PEM; give the chain, the server's own first",
-                  pair->certificate_path);
+        fault_set(error, "certificate %s: holds no certificate in PEM%s; give the chain, the server's own first",
+                  pair->certificate_path, tls_file_guess(pair->certificate_path));
     else if (!whole || !at_end)
         fault_set(error, "certificate %s: its certificate number %d cannot be read: %s; give whole certificates in PEM",
                   pair->certificate_path, sk_X509_num(pair->chain) + 2, tls_last_words());
@@ -88,12 +105,15 @@ static bool read_key(struct tls_pair *pair, char **error)
     BIO *file = open_file(pair->key_path, "key", error);
     if (file == NULL)
         return false;
-    pair->key = PEM_read_bio_PrivateKey(file, NULL, no_passphrase, NULL);
+    bool is_locked = false;
+    pair->key = PEM_read_bio_PrivateKey(file, NULL, no_passphrase, &is_locked);
     BIO_free(file);
-    if (pair->key == NULL)
-        fault_set(error,
-                  "key %s: holds no private key in PEM that opens without a passphrase (%s); give the key itself",
-                  pair->key_path, tls_last_words());
+    if (pair->key == NULL && is_locked)
+        fault_set(error, "key %s: needs a passphrase, and there is nobody to ask; take it off with openssl pkey",
+                  pair->key_path);
+    else if (pair->key == NULL)
+        fault_set(error, "key %s: holds no private key in PEM%s; give the certificate's", pair->key_path,
+                  tls_file_guess(pair->key_path));
     ERR_clear_error();
     return pair->key != NULL;
 }
@@ -103,7 +123,7 @@ static bool check_match(const struct tls_pair *pair, char **error)
     if (X509_check_private_key(pair->leaf, pair->key) == 1)
         return true;
     ERR_clear_error();
-    return fault_set(error, "key %s: does not belong to the certificate in %s; give the key it was issued for",
+    return fault_set(error, "key %s: does not belong to the first certificate in %s; give the key it was issued for",
                      pair->key_path, pair->certificate_path);
 }
 

@@ -191,7 +191,11 @@ class OwnErrors(GrpcCase):
         shunt = self.begin(new=False)
         with H2Client(shunt.address) as client:
             reply = raw_call(client, [(f"x-{i}", "y" * 8000) for i in range(10)])
-            self.assertTrue(reply.status == 431 or status_of(reply) == (8, "head"), reply)
+            self.assertEqual((reply.status, status_of(reply)), (200, (8, "head")), reply)
+            self.assertEqual(client.get("/plain").status, 200)
+        with self.assertRaises(grpc.RpcError) as raised:
+            self.client_of(shunt).unary(b"x", 20, [("x-large", "y" * 40000)])
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
 class Deadlines(GrpcCase):
@@ -244,6 +248,18 @@ class Migrated(GrpcCase):
         self.assertEqual(set(sides[0]), {"legacy", "new"})
         http1 = [request(shunt.address, headers=[f"X-User: user-{i}"]).status for i in range(3)]
         self.assertEqual(len(http1), 3)
+
+    def test_all_kinds_are_split(self):
+        shunt = self.begin(route(50, sticky="[ { header: x-user } ]"))
+        client = self.client_of(shunt)
+        for i in range(16):
+            self.all_kinds(client, (("x-user", f"user-{i}"),))
+        kinds = [[(call[1]["x-user"], call[0]) for call in side.calls] for side in (self.legacy, self.new)]
+        users = [{user for user, _ in side} for side in kinds]
+        self.assertTrue(users[0] and users[1], users)
+        self.assertEqual(users[0] & users[1], set())
+        for side in (0, 1):
+            self.assertEqual(sorted(kinds[side]), sorted((user, kind) for user in users[side] for kind in (UNARY, UP, DOWN, BOTH)))
 
     def test_all_kinds_on_new(self):
         shunt = self.begin(route(100))
@@ -338,6 +354,32 @@ class Migrated(GrpcCase):
         self.assertEqual(client.side(), "legacy")
         self.new.fail()
 
+    def test_all_kinds_fall_back(self):
+        shunt = self.begin(route(100, more="    fallback: { on: [5xx], methods: [POST] }\n"))
+        self.new.fail(14)
+        self.all_kinds(self.client_of(shunt))
+        self.assertEqual((self.new.requests, self.legacy.requests), (4, 4))
+        self.assertEqual(shunt.metric("shunt_fallbacks_total"), 4)
+
+    def test_each_kind_opens_the_breaker(self):
+        kinds = {"unary": lambda client: client.unary(b"x", 20), "up": lambda client: client.up(iter(MESSAGES), 20),
+                 "down": lambda client: list(client.down(b"3 x", 20)), "both": lambda client: list(client.both(iter(MESSAGES), 20))}
+        for name, call in kinds.items():
+            with self.subTest(name):
+                shunt = self.begin(route(50, breaker=self.BREAKER))
+                self.new.fail(14)
+                client = self.client_of(shunt)
+                for _ in range(60):
+                    try:
+                        call(client)
+                    except grpc.RpcError as error:
+                        self.assertEqual(error.code(), STATUS[14])
+                self.breaker_is(shunt, "open")
+                before = self.new.requests
+                for _ in range(5):
+                    self.all_kinds(client)
+                self.assertEqual(self.new.requests, before)
+
     def test_what_has_been_sent_is_not_taken_back(self):
         shunt = self.begin(route(100, more="    fallback: { on: [5xx, reset], methods: [POST] }\n"))
         client = self.client_of(shunt)
@@ -355,6 +397,15 @@ class Migrated(GrpcCase):
             client.status(b"fail %d" % status if status else b"x")
         counts = shunt.metrics().by("shunt_grpc_responses_total", "status", route="all")
         self.assertEqual({key: value for key, value in counts.items() if value}, {"0": 2, "5": 1, "14": 1})
+
+    def test_the_access_log_names_the_status(self):
+        shunt = self.begin(new=False, top="")
+        client = self.client_of(shunt)
+        for status in (0, 14):
+            client.status(b"fail %d" % status if status else b"x")
+        request(shunt.address, "/plain")
+        lines = wait_until(lambda: (lambda found: found if len(found) == 3 else None)(shunt.access()), "three lines")
+        self.assertEqual([line.get("grpc_status") for line in lines], [0, 14, None])
 
 
 def fault(message):
@@ -404,6 +455,22 @@ class ZeroDowntime(GrpcCase):
         shunt.wait_events("draining")
         go.set()
         self.assertEqual((list(both), unary.result()), ([b"after"], b"x"))
+        client.close()
+        self.assertEqual(shunt.wait_exit(20), 0)
+
+    def test_all_kinds_live_through_a_drain(self):
+        shunt = self.begin(new=False)
+        client = self.client_of(shunt)
+        self.legacy.gate = threading.Event()
+        self.addCleanup(self.legacy.gate.set)
+        unary, up = client.unary.future(b"x", 30), client.up.future(iter(MESSAGES), 30)
+        down, both = client.down(b"3 x", 30), client.both(iter(MESSAGES), 30)
+        self.legacy.wait_calls(4)
+        shunt.signal(signal.SIGTERM)
+        shunt.wait_events("draining")
+        self.legacy.gate.set()
+        self.assertEqual((unary.result(), up.result()), (b"x", b",".join(MESSAGES)))
+        self.assertEqual((list(down), list(both)), ([b"0 x", b"1 x", b"2 x"], MESSAGES))
         client.close()
         self.assertEqual(shunt.wait_exit(20), 0)
 

@@ -197,6 +197,16 @@ class Handshakes(TlsCase):
             self.assertEqual(done.returncode, 2 if faults else 0, said)
             self.assertEqual(("does not belong to" in said, "holds no certificate" in said), (faults == 2, faults > 0), said)
 
+    def test_check_tells_of_an_expired_certificate_and_takes_it(self):
+        ended = authority().issue(begins=-9 * 86400, ends=-3600)
+        path = os.path.join(self.directory, "check.yaml")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(config("http://127.0.0.1:9", listener=listener(ended.keys)))
+        done = subprocess.run([os.path.join(BUILD, "shunt"), "--check", path], capture_output=True, text=True,
+                              timeout=DEADLINE, env=environment(), check=False)
+        self.assertEqual((done.returncode, done.stdout), (0, f"{path}: ok\n"))
+        self.assertIn(f"listener 127.0.0.1:0: tls: certificate {ended.certificate}: has expired at 20", done.stderr)
+
     def test_fail_open_stands_in_for_files_that_are_no_good(self):
         good, other = authority().issue().copy(self.directory), authority().issue("other")
         legacy = self.backend()
@@ -551,6 +561,17 @@ class Reloads(TlsCase):
         soon = authority().issue(ends=3600, fresh=True)
         soon.copy_to(self.pair)
         wait_until(lambda: expiry() == soon.ends_at(), lambda: f"{soon.ends_at()}, have {expiry()}")
+
+    def test_a_certificate_that_has_ended_is_told(self):
+        shunt = self.begin(self.pair.keys)
+        self.assertEqual(shunt.find_events("tls_certificate_expired"), [])
+        ended = authority().issue(begins=-9 * 86400, ends=-3600)
+        ended.copy_to(self.pair)
+        told = shunt.wait_events("tls_certificate_expired")[0]
+        self.assertEqual((told["level"], told["certificate"], told["ended_s"]), ("warn", self.pair.certificate, ended.ends_at()))
+        before = len(shunt.find_events("tls_certificate_expired"))
+        self.assertEqual(shunt.reload()["event"], "reloaded")
+        shunt.wait_events("tls_certificate_expired", before + 1)
 
     def test_a_reload_of_the_file_may_name_another_pair(self):
         shunt = self.begin(self.pair.keys)

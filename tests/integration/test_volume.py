@@ -190,7 +190,7 @@ class ZeroDowntime(Case):
         return self.shunt(self.text(0))
 
     def churn(self, shunt, loads):
-        """Passthrough flips and the file changes every second; a certificate, too."""
+        """Passthrough flips and the file changes every second."""
         ends, turn = time.monotonic() + SECONDS, 0
         while time.monotonic() < ends:
             began = time.monotonic()

@@ -157,6 +157,19 @@ static void a_line_has_every_fact(void **state)
     json_decref(lines);
 }
 
+static void a_call_has_its_status(void **state)
+{
+    struct fixture *f = *state;
+    struct access_record record = plain_record();
+    record.is_grpc = true;
+    record.grpc_status = 14;
+    assert_true(access_log_write(f->access_log, &record));
+    json_t *lines = lines_of(f), *status = json_object_get(json_array_get(lines, 0), "grpc_status");
+    assert_true(json_is_integer(status));
+    assert_int_equal(json_integer_value(status), 14);
+    json_decref(lines);
+}
+
 static void what_is_absent_is_null(void **state)
 {
     struct fixture *f = *state;
@@ -316,6 +329,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_line_has_every_fact, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_call_has_its_status, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_error_is_told_where_there_was_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_absent_is_null, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_byte_survives_a_json_reader, set_up, tear_down),

@@ -75,10 +75,12 @@ static void says_what_is_wrong_with_a_file(void **state)
 {
     (void)state;
     struct pair_files other = make_pair(&authority, "other", "DNS:other", false, DAY_S);
-    char none[PATH_ROOM], cut[PATH_ROOM], locked[PATH_ROOM];
+    char none[PATH_ROOM], cut[PATH_ROOM], locked[PATH_ROOM], der[PATH_ROOM], empty[PATH_ROOM];
     snprintf(none, sizeof(none), "%s/none", authority.folder);
     snprintf(cut, sizeof(cut), "%s/cut", authority.folder);
     snprintf(locked, sizeof(locked), "%s/locked", authority.folder);
+    snprintf(der, sizeof(der), "%s/der", authority.folder);
+    snprintf(empty, sizeof(empty), "%s/empty", authority.folder);
     FILE *file = fopen(cut, "we");
     assert_non_null(file);
     assert_int_equal(PEM_write_X509(file, authority.certificate), 1);
@@ -87,18 +89,30 @@ static void says_what_is_wrong_with_a_file(void **state)
     EVP_PKEY *key = EVP_EC_gen("P-256");
     write_pem(locked, NULL, key, "secret");
     EVP_PKEY_free(key);
+    write_pem(empty, NULL, NULL, NULL);
+    file = fopen(der, "we");
+    assert_non_null(file);
+    assert_int_equal(i2d_X509_fp(file, authority.certificate), 1);
+    fclose(file);
 
     refuses(none, local.key, NULL, "No such file", none);
     refuses(local.certificate, none, NULL, "No such file", none);
     refuses(local.key, local.key, NULL, "holds no certificate", local.key);
     refuses(cut, local.key, NULL, "certificate number 2", cut);
     refuses(local.certificate, local.certificate, NULL, "no private key", local.certificate);
-    refuses(local.certificate, locked, NULL, "passphrase", locked);
+    refuses(local.certificate, locked, NULL, "needs a passphrase", locked);
+    refuses(der, local.key, NULL, "looks like DER", der);
+    refuses(local.certificate, der, NULL, "looks like DER", der);
+    refuses(local.certificate, local.key, der, "looks like DER", der);
+    refuses(empty, local.key, NULL, "is empty", empty);
+    refuses(local.certificate, empty, NULL, "is empty", empty);
     refuses(local.certificate, other.key, NULL, "does not belong", other.key);
     refuses(local.certificate, local.key, none, "No such file", none);
     refuses(local.certificate, local.key, local.key, "holds no certificate", local.key);
     unlink(cut);
     unlink(locked);
+    unlink(der);
+    unlink(empty);
 }
 
 static void knows_when_certificates_end(void **state)
