@@ -168,7 +168,7 @@ static void what_a_callback_queued_is_written_together_and_in_order(void **state
 }
 
 /* As many as it wants to hold, as an owner does that makes frames. */
-static void on_fill(struct conn *conn)
+static void fill_up(struct conn *conn)
 {
     static const char piece[5000];
     for (int *left = &((struct end *)conn)->to_fill; *left > 0 && conn->out.bytes < 3 * sizeof(piece); (*left)--)
@@ -176,7 +176,7 @@ static void on_fill(struct conn *conn)
 }
 
 static const struct conn_events filling = {
-    .on_readable = on_readable, .on_fill = on_fill, .on_drained = on_drained, .on_failed = on_failed};
+    .on_readable = on_readable, .on_fill = fill_up, .on_drained = on_drained, .on_failed = on_failed};
 
 static void what_an_owner_held_back_is_asked_for_once_the_queue_is_out(void **state)
 {
