@@ -1,11 +1,13 @@
 """HTTP/2 where things happen at the same time: who gives up, refuses, resets or leaves while others are in the middle of it."""
 
 import resource
+import signal
 import threading
 import time
 
 from harness import Case, Peer, config, http_reply, main, wait_until
-from http2 import CANCEL, INITIAL_WINDOW_SIZE, Answer, H2Backend, goaway
+from http2 import CANCEL, INITIAL_WINDOW_SIZE, Answer, H2Backend, H2Client, goaway, window_update
+
 
 ENDLESS = 1 << 30  # a window that nobody fills
 
@@ -129,6 +131,17 @@ class Corners(Case):
         self.assertIn(client.get().status, (502, 503))
         wait_until(lambda: shunt.metric("shunt_http2_connections_active", side="upstream") == 0, "the connection closed")
         self.assertEqual(shunt.metric("shunt_http2_streams_active", side="upstream"), 0)
+
+    def test_a_client_that_resets_right_behind_its_last_bytes_is_gone(self):
+        legacy = self.peer(H2Backend())
+        shunt = self.shunt(config(legacy, workers=1, top="access_log: off"))
+        client = H2Client(shunt.address).settled()
+        self.assertEqual(client.get().status, 200)
+        shunt.signal(signal.SIGSTOP)  # it hears of both at once
+        client.send(window_update(0, 1))  # which asks for no answer
+        client.reset_socket()
+        shunt.signal(signal.SIGCONT)
+        wait_until(lambda: shunt.metric("shunt_downstream_active") == 0, "no client")
 
 
 if __name__ == "__main__":
