@@ -261,6 +261,7 @@ class Chaos(Case):
         legacy, new = chance.choice(*self.backends), chance.choice(*self.backends)
         more = f'  third: {{ url: "{self.backends[0].url}" }}\n' if chance.below(2) else ""
         common = f"max_connections: {chance.choice(2, 6, 100)}, queue: 20, queue_timeout: 300ms, idle_timeout: 300ms"
+        common += chance.choice("", ", health: { path: /, interval: 100ms, timeout: 100ms }")
         return FILE.format(keys=self.pair.keys, legacy=legacy, new=new, legacy_keys=getattr(legacy, "keys", ""),
                            new_keys=getattr(new, "keys", ""), common=common, more=more) + ROUTE.format(percent=chance.below(101))
 
