@@ -8,11 +8,12 @@ import time
 
 from certificates import authority, client_context, server_context
 from harness import Case, Client, Ended, Peer, PeerGone, config, http_reply, main, wait_until
-from http2 import (CANCEL, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS, REFUSED_STREAM, Answer, H2Backend,
-                   H2Client, goaway, headers, reset, window_update)
+from http2 import (CANCEL, ENABLE_CONNECT_PROTOCOL, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS, REFUSED_STREAM,
+                   Answer, H2Backend, H2Client, ask, goaway, headers, reset, window_update)
 from tls_peer import TlsClient
 
 ENDLESS = 1 << 30  # a window that nobody fills
+KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 section 1.3
 
 
 class Full(Case):
@@ -113,7 +114,7 @@ class Corners(Case):
                                   backend_extra=", protocol: http2, idle_timeout: 100ms"))
         client = shunt.client()
         client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+                    f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n")
         wait_until(lambda: self.active(shunt) == 1, "the request on its connection")
         client.reset()
         wait_until(lambda: self.active(shunt) == 0, "the request given up")
@@ -169,9 +170,27 @@ def stormy_h2(weather, **options):
         end = time.monotonic() + seconds
         return lambda: time.monotonic() >= end
 
+    def talk(conn, request_):
+        stream = request_.stream
+        conn.head(stream.number, [(":status", "200")], end=False)
+        yield
+        for _ in range(weather.below(4)):
+            if stream.over:
+                return
+            piece = bytes(weather.choice(1, 3000, 30_000))
+            conn.data(stream, piece[: conn.room(stream)])
+            yield
+        stream.answered = True
+        if weather.below(2):
+            conn.data(stream, b"", True)
+        else:
+            conn.send(reset(stream.number, CANCEL))
+
     def head(conn, request_):
         number = request_.stream.number
         what = weather.below(14)
+        if request_.protocol and what < 9:
+            return talk(conn, request_)
         if what < 6:
             trailers = [("x-sum", "1")] if what == 0 else ()
             body = b"b" * weather.choice(0, 10, 5000, 200_000)
@@ -191,7 +210,7 @@ def stormy_h2(weather, **options):
             raise PeerGone()
         return None  # no answer at all
 
-    return H2Backend(head=head, ours={MAX_CONCURRENT_STREAMS: 8}, **options)
+    return H2Backend(head=head, ours={MAX_CONCURRENT_STREAMS: 8, ENABLE_CONNECT_PROTOCOL: 1}, **options)
 
 
 def stormy_h1(weather):
@@ -199,6 +218,15 @@ def stormy_h1(weather):
         while True:
             request_ = conn.read_head()
             what = weather.below(10)
+            if what < 6 and request_.get("upgrade"):
+                conn.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                          f"Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n")
+                conn.send(bytes(weather.choice(1, 3000, 30_000)))
+                if what < 2:
+                    conn.wait_closed()
+                elif what == 2:
+                    conn.reset()
+                return
             if what < 6:
                 conn.read_body(request_)
                 body = b"" if request_.method == "HEAD" else b"b" * weather.choice(0, 10, 5000, 200_000)
@@ -293,6 +321,31 @@ class Chaos(Case):
                 if reply.truncated or reply.all("connection"):
                     return
 
+    def websocket(self, shunt):
+        chance = self.weather
+        with Client(shunt.addresses[0]) as client:
+            client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n")
+            if client.head().status == 101:
+                client.send(b"w" * chance.choice(1, 20_000))
+                if chance.below(2):
+                    client.half_close()
+                    client.read_to_end()
+                else:
+                    client.read_some()
+            self.ended += 1
+        with H2Client(shunt.addresses[0]).settled() as client:
+            stream = client.new_stream(client.number())
+            client.head(stream.number, ask("/chat", "CONNECT", more=[(":protocol", "websocket"), ("sec-websocket-version", "13")]),
+                        end=False)
+            client.until(lambda: stream.fields or stream.over, "an answer")
+            if not stream.over and dict(stream.fields)[b":status"] == b"200":
+                client.data(stream, b"w" * chance.choice(1, 20_000))
+                if chance.below(2):
+                    client.data(stream, b"", True)
+                    client.until(lambda: stream.over, "the end of the tunnel")
+            self.ended += 1
+
     def h2(self, shunt):
         chance = self.weather
         tls = chance.below(2)
@@ -346,7 +399,7 @@ class Chaos(Case):
             stormy_h1(self.weather))]
         calm = self.peer(H2Backend())
         shunt = self.shunt(self.file())
-        threads = [threading.Thread(target=self.goes_on, args=(shunt, play)) for play in [self.h1] * 5 + [self.h2] * 5]
+        threads = [threading.Thread(target=self.goes_on, args=(shunt, play)) for play in [self.h1] * 5 + [self.h2] * 5 + [self.websocket] * 2]
         for thread in threads:
             thread.start()
         end = time.monotonic() + self.SECONDS
