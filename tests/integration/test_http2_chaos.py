@@ -74,6 +74,28 @@ class Full(Case):
         shunt = self.shunt(config(legacy, workers=1, top="access_log: off"))
         self.assertEqual(shunt.get(method="POST", body=bytes(size)).body, b"%d" % size)
 
+    def test_a_backend_that_says_goodbye_and_reads_nothing_does_not_keep_its_connection(self):
+        over = threading.Event()
+
+        def play(conn):
+            conn.give(0, ENDLESS)
+            conn.until(lambda: conn.requests)
+            stuck.wait(60)
+            conn.send(goaway(1) + reset(1))
+            while not conn.peer.stopping:
+                over.wait(0.05)
+
+        stuck = threading.Event()
+        self.addCleanup(stuck.set)
+        legacy = self.peer(H2Backend(play=play, ours={INITIAL_WINDOW_SIZE: ENDLESS}))
+        shunt = self.shunt(config(legacy, workers=1, top="access_log: off", timeouts="http2_ping: off"))
+        client = self.client(shunt)
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+        self.fill(client)
+        stuck.set()
+        wait_until(lambda: shunt.metric("shunt_requests_in_flight") == 0, "the request answered")
+        wait_until(lambda: shunt.metric("shunt_http2_connections_active", side="upstream") == 0, "the connection closed")
+
 
 class Corners(Case):
     def active(self, shunt):
