@@ -19,6 +19,7 @@ enum {
     READS_PER_EVENT = 4, /* then others have their turn */
     STREAMS_MOST = 1000, /* on one connection, however many the backend would take */
     ACCEPT_ROOM = 32,    /* Sec-WebSocket-Accept: 20 bytes in base64 */
+    GOODBYE_MS = 2000,   /* a backend that reads nothing need not hear the last GOAWAY */
     SETTINGS_BEFORE = 100, /* streams until the backend has said how many it takes: RFC 9113 section 6.5.2 asks for no less */
 };
 
@@ -271,6 +272,7 @@ static void look_if_idle(struct h2_client *client)
         (void)nghttp2_session_terminate_session(client->link.session, NGHTTP2_NO_ERROR);
         client->leaving = true;
         client->conn.want_drained = true; /* after the goodbye */
+        conn_timeout_in(&client->conn, GOODBYE_MS);
         h2_link_wake(&client->link);
         return;
     }

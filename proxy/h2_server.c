@@ -245,8 +245,11 @@ static void on_readable(struct conn *conn)
             down_close(down);
             return;
         }
-        if (!conn->readable)
+        if (!conn->readable) {
+            if (!conn->closed && conn_is_broken(conn)) /* a reset that came with these bytes makes no edge of its own */
+                down_close(down);
             return;
+        }
     }
     if (!conn->closed && down->phase == H2_SERVER_LINGER)
         discard(down);

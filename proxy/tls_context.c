@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 
 #include "proxy/tls_context_inside.h"
 #include "proxy/tls_tickets.h"
@@ -112,6 +113,17 @@ bool tls_context_note_expiry(struct tls_context *context, const struct tls_pair 
     return true;
 }
 
+/* What OpenSSL works out of a certificate at its first use is worked out now, before all workers share it. */
+static void prepare(X509_STORE *store)
+{
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
+    for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+        X509 *certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        if (certificate != NULL)
+            (void)X509_check_purpose(certificate, -1, 0);
+    }
+}
+
 X509_STORE *tls_context_read_ca(const char *path, char **error)
 {
     int why = access(path, R_OK) == 0 ? 0 : errno;
@@ -121,6 +133,7 @@ X509_STORE *tls_context_read_ca(const char *path, char **error)
         return NULL;
     }
     if (X509_STORE_load_file(store, path) == 1 && sk_X509_OBJECT_num(X509_STORE_get0_objects(store)) > 0) {
+        prepare(store);
         ERR_clear_error();
         return store;
     }
