@@ -352,15 +352,20 @@ static void drained(struct conn *conn)
 
 static void write_out(struct conn *conn)
 {
-    /* What is filled in makes the connection dirty again: there is another round until the owner has nothing more to say. */
+    /* What is filled in makes the connection dirty again: there is another round until the owner has nothing more to say. It may
+     * have filled in nothing because of what was queued already: when that has gone, it is asked once more. */
+    bool was_queued = conn->out.bytes > 0;
     if (conn->on->on_fill != NULL && !conn->blocked)
         conn->on->on_fill(conn);
     if (conn->closed)
         return;
-    if (conn_flush(conn))
-        drained(conn);
-    else
+    if (!conn_flush(conn)) {
         conn->on->on_failed(conn, errno);
+        return;
+    }
+    if (conn->on->on_fill != NULL && was_queued && conn->out.bytes == 0)
+        conn_dirty(conn);
+    drained(conn);
 }
 
 void conn_settle(struct worker *worker)

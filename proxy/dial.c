@@ -99,10 +99,7 @@ static void fail(struct dial *dial, enum outcome_kind kind, const char *text)
     bool backend_removed = dial->endpoint->upstream == NULL; /* with it the other addresses */
     count_add(&worker->counters.upstream_connect_failures, 1);
     endpoint_failed(dial->endpoint);
-    struct attempt *waiting = dial->first;
-    dial->first = dial->last = NULL;
-    abandon(dial);
-    dial->first = waiting; /* still ours, until the round is over: a cancelled one takes itself out */
+    abandon(dial); /* still ours, until the round is over: a cancelled attempt takes itself out */
     for (struct attempt *attempt; (attempt = dial_take(dial)) != NULL;) {
         if (backend_removed)
             attempt_fail(attempt, kind, text);
@@ -127,10 +124,9 @@ static void place_rest(struct dial *dial)
 /* In clear nothing is negotiated: what is not known to speak HTTP/2 is asked in HTTP/1.1. So is a backend that knows no ALPN. */
 static enum config_protocol protocol_of(const struct dial *dial)
 {
-    const struct upstream *upstream = dial->endpoint->upstream;
     if (dial->tls != NULL)
         return tls_protocol(&dial->conn) == PROTOCOL_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_HTTP1;
-    return upstream != NULL && upstream->config->protocol == PROTOCOL_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_HTTP1;
+    return dial->protocol == PROTOCOL_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_HTTP1;
 }
 
 static void established(struct dial *dial)
@@ -268,6 +264,7 @@ bool dial_start(struct endpoint *endpoint, struct attempt *attempt)
         goto fail_socket;
     if (endpoint->upstream->config->tls != NULL)
         dial->tls = tls_context_ref(worker->view->snapshot->backend_tls[endpoint->upstream->config->index]);
+    dial->protocol = endpoint->upstream->config->protocol;
     enter_endpoint(dial, endpoint);
     add_attempt(dial, attempt);
     count_add(&worker->counters.upstream_connections, 1);

@@ -22,6 +22,7 @@ struct dial {
     struct dial *next, *prev;       /* of the endpoint's */
     struct attempt *first, *last;   /* who waits for it, linked by next_waiting: in turn */
     uint32_t attempts;
+    enum config_protocol protocol;  /* of the file that it was begun under */
     bool handshaking;
 };
 

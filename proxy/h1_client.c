@@ -65,7 +65,6 @@ static void activate(struct h1_client *client, struct attempt *attempt)
 {
     client->attempt = attempt;
     attempt->link = client;
-    client->endpoint->active++;
     count_add(&client->conn.worker->counters.upstream_active, 1);
     memcpy(attempt->endpoint, client->endpoint->address.text, sizeof(attempt->endpoint));
 }
@@ -76,7 +75,6 @@ static void deactivate(struct h1_client *client)
         return;
     client->attempt->link = NULL;
     client->attempt = NULL;
-    client->endpoint->active--;
     count_add(&client->conn.worker->counters.upstream_active, (uint64_t)-1);
 }
 

@@ -13,6 +13,7 @@
 #include "proxy/dial.h"
 #include "proxy/h1.h"
 #include "proxy/h2_link.h"
+#include "proxy/transport_tls.h"
 
 enum {
     READS_PER_EVENT = 4, /* then others have their turn */
@@ -43,6 +44,7 @@ struct h2_client {
     struct h2_client *next, *prev; /* of the endpoint's */
     struct h2_request *requests;
     uint32_t count;                /* of them */
+    uint32_t asked;                /* of them with an attempt; the others were reset */
     bool settled;                  /* the backend has told its settings */
     bool leaving;                  /* nothing new is begun here */
 };
@@ -149,7 +151,7 @@ static void bind_attempt(struct h2_request *request, struct attempt *attempt)
     attempt->codec = &h2_client_codec;
     attempt->state = ATTEMPT_READY;
     memcpy(attempt->endpoint, client->endpoint->address.text, sizeof(attempt->endpoint));
-    if (client->endpoint->active++ == 0)
+    if (client->asked++ == 0)
         count_add(&worker_of(client)->counters.upstream_active, 1);
 }
 
@@ -160,7 +162,7 @@ static struct attempt *unbind_attempt(struct h2_request *request)
     request->attempt = NULL;
     attempt->link = NULL;
     wheel_cancel(&worker_of(client)->wheel, &request->timer);
-    if (--client->endpoint->active == 0)
+    if (--client->asked == 0)
         count_add(&worker_of(client)->counters.upstream_active, (uint64_t)-1);
     return attempt;
 }
@@ -290,10 +292,12 @@ static void watch_silence(struct h2_client *client)
 static void drop(struct h2_request *request, uint32_t error)
 {
     if (request->stream.id == 0) {
+        struct h2_client *client = request->client;
         request_give(request);
+        look_if_idle(client);
         return;
     }
-    outq_clear(worker_of(request->client), &request->stream.out);
+    h2_stream_forget(&request->client->link, &request->stream);
     h2_stream_reset(&request->client->link, &request->stream, error);
     count_add(&worker_of(request->client)->counters.h2_up_resets_shunt, 1);
 }
@@ -525,11 +529,11 @@ static void broken_rules(struct h2_client *client)
     close_with(client, OUTCOME_BAD_RESPONSE, "the backend breaks the rules of HTTP/2");
 }
 
-static void connection_lost(struct h2_client *client)
+static void connection_lost(struct h2_client *client, const char *text)
 {
     if (client->count > 0)
         endpoint_failed(client->endpoint);
-    close_with(client, OUTCOME_RESET, "the backend closed the connection before the response's end");
+    close_with(client, OUTCOME_RESET, text);
 }
 
 static void on_readable(struct conn *conn)
@@ -551,8 +555,12 @@ static void on_readable(struct conn *conn)
         case CONN_READ_AGAIN:
             return;
         case CONN_READ_END:
+            connection_lost(client, "the backend closed the connection before the response's end");
+            return;
         case CONN_READ_ERROR:
-            connection_lost(client);
+            if (client->count > 0)
+                tls_note_truncation(conn);
+            connection_lost(client, tls_reset_text(conn));
             return;
         }
     }
@@ -587,7 +595,7 @@ static void on_conn_drained(struct conn *conn)
 static void on_failed(struct conn *conn, int error)
 {
     (void)error;
-    connection_lost(client_of_conn(conn));
+    connection_lost(client_of_conn(conn), "the backend closed the connection while a request was sent");
 }
 
 static void on_timeout(struct conn *conn)
@@ -686,13 +694,11 @@ bool h2_client_take(struct endpoint *endpoint, struct attempt *attempt)
     return true;
 }
 
-/* Does anybody wait for something on it? Streams that were reset may be left. */
-static bool is_asked(const struct h2_client *client)
+/* Nobody waits for anything on it, though streams that were reset may be left. One that is inside nghttp2 is left alone: it looks
+ * itself whether it is needed when its streams end. */
+static bool may_close(const struct h2_client *client)
 {
-    for (const struct h2_request *request = client->requests; request != NULL; request = request->next)
-        if (request->attempt != NULL)
-            return true;
-    return false;
+    return client->asked == 0 && !client->link.feeding;
 }
 
 void h2_client_retire_all(struct endpoint *endpoint)
@@ -701,7 +707,7 @@ void h2_client_retire_all(struct endpoint *endpoint)
     for (struct h2_client *client = endpoint->shared; client != NULL; client = next) {
         next = client->next;
         client->leaving = true;
-        if (!is_asked(client))
+        if (may_close(client))
             close_quietly(client);
     }
 }
@@ -712,7 +718,7 @@ uint32_t h2_client_close_idle(struct endpoint *endpoint)
     struct h2_client *next;
     for (struct h2_client *client = endpoint->shared; client != NULL; client = next) {
         next = client->next;
-        if (is_asked(client))
+        if (!may_close(client))
             continue;
         close_quietly(client);
         closed++;

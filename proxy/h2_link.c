@@ -64,6 +64,7 @@ static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *buffe
     }
     if (stream->ended && take == stream->out.bytes)
         end_body(context, stream, flags);
+    stream->framed = take;
     return (ssize_t)take;
 }
 
@@ -78,6 +79,7 @@ static int on_send_body(nghttp2_session *session, nghttp2_frame *frame, const ui
     if (link->conn->closed || !conn_send_copy(link->conn, (const char *)head, H2_FRAME_HEAD) ||
         !conn_send_from(link->conn, &stream->out, length))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
+    stream->framed = 0;
     link->queued += H2_FRAME_HEAD + length;
     h2_guard_work(&link->guard);
     if (stream->broken && stream->out.bytes == 0)
@@ -528,6 +530,12 @@ void h2_stream_break(struct h2_link *link, struct h2_stream *stream, uint32_t er
     }
     stream->broken = true;
     stream->error = error;
+}
+
+void h2_stream_forget(struct h2_link *link, struct h2_stream *stream)
+{
+    if (stream->framed == 0)
+        outq_clear(link->conn->worker, &stream->out);
 }
 
 void h2_stream_done(struct h2_link *link, struct h2_stream *stream)

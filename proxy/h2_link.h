@@ -31,6 +31,7 @@ struct h2_stream {
     struct outq out;      /* body not yet in a frame */
     struct text trailers; /* malloc'd; to follow the body */
     size_t unconsumed;    /* bytes received while paused */
+    size_t framed;        /* of `out`, in a frame that waits for room in the connection's queue: not to be dropped */
     bool ended;           /* nothing more will be queued */
     bool waiting;         /* nghttp2 has asked for more and got none: it is to be told when there is some */
     bool has_body;        /* a body was promised with the head */
@@ -112,6 +113,8 @@ void h2_stream_pause(struct h2_link *link, struct h2_stream *stream, bool on);
 void h2_stream_reset(struct h2_link *link, struct h2_stream *stream, uint32_t error);
 /* The same, once what is queued is out. */
 void h2_stream_break(struct h2_link *link, struct h2_stream *stream, uint32_t error);
+/* Nobody needs what is queued any more: the stream is about to be reset. What a frame has been made of stays until then. */
+void h2_stream_forget(struct h2_link *link, struct h2_stream *stream);
 /* Frees what it holds. */
 void h2_stream_done(struct h2_link *link, struct h2_stream *stream);
 

@@ -173,6 +173,24 @@ static bool is_shared(const struct upstream *upstream, const struct endpoint *en
     return upstream->config->tls != NULL && endpoint->speaks != PROTOCOL_HTTP1;
 }
 
+static bool share_at(struct upstream *upstream, struct endpoint *endpoint, struct attempt *attempt)
+{
+    return !endpoint->gone && is_shared(upstream, endpoint) &&
+           (h2_client_take(endpoint, attempt) || dial_join(endpoint, attempt));
+}
+
+/* At the limit another address' connection serves too, one that checks think well of first; below it, balance beats sharing. */
+static bool share(struct upstream *upstream, struct endpoint *endpoint, struct attempt *attempt)
+{
+    if (share_at(upstream, endpoint, attempt))
+        return true;
+    for (int down = 0; down < 2 && upstream->open >= upstream->limit; down++)
+        for (struct endpoint *other = upstream->endpoints; other != NULL; other = other->next)
+            if (health_mark_is_down(other->mark) == (down != 0) && share_at(upstream, other, attempt))
+                return true;
+    return false;
+}
+
 static struct endpoint *endpoint_find(struct upstream *upstream, const struct endpoint_address *address)
 {
     for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = endpoint->next) {
@@ -207,7 +225,7 @@ static bool place(struct attempt *attempt)
         attempt_fail(attempt, OUTCOME_CONNECT_FAILED, "the backend's name has not been resolved");
         return true;
     }
-    if (is_shared(upstream, endpoint) && (h2_client_take(endpoint, attempt) || dial_join(endpoint, attempt)))
+    if (share(upstream, endpoint, attempt))
         return true;
     struct h1_client *idle = attempt->fresh ? NULL : take_idle(upstream, endpoint);
     if (idle != NULL) {
@@ -281,7 +299,8 @@ static bool has_room(const struct upstream *upstream)
     if (upstream->open < upstream->limit)
         return true;
     for (const struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = endpoint->next) {
-        if (!endpoint->gone && (endpoint->idle != NULL || h2_client_has_room(endpoint)))
+        if (!endpoint->gone &&
+            (endpoint->idle != NULL || (is_shared(upstream, endpoint) && h2_client_has_room(endpoint))))
             return true;
     }
     return false;

@@ -36,7 +36,6 @@ struct endpoint {
     struct tls_session *session; /* counted; NULL: TLS has never begun */
     enum config_protocol speaks; /* what the last connection turned out to speak; 0: none has stood yet */
     uint32_t open;            /* connections, idle ones included; keeps the endpoint alive */
-    uint32_t active;          /* with an attempt */
     uint32_t failures;        /* in a row */
     uint64_t ejected_until_ms;
     struct health_mark *mark; /* counted: what active checks say; NULL: there are none */

@@ -1,6 +1,7 @@
 /*
- * Connections: what is queued is written in order and once per callback, what cannot be written waits for its edge and holds
- * little memory, and nobody hears of a connection that has been closed. Over socket pairs; the loop runs only when asked.
+ * Connections: what is queued is written in order and once per callback, what cannot be written waits for its edge and
+ * holds little memory, and nobody hears of a connection that has been closed. Over socket pairs; the loop runs only
+ * when asked.
  */
 #include "proxy/conn.h"
 
@@ -21,6 +22,7 @@ struct end {
     struct conn conn; /* first */
     int peer;
     int readable, drained, failed;
+    int to_fill; /* pieces that on_fill() still has, and gives when nothing is queued */
     bool close_when_readable;
     struct end *close_too;
 };
@@ -53,6 +55,17 @@ static void on_failed(struct conn *conn, int error)
 }
 
 static const struct conn_events events = {.on_readable = on_readable, .on_drained = on_drained, .on_failed = on_failed};
+
+static void on_fill(struct conn *conn)
+{
+    struct end *end = (struct end *)conn;
+    if (conn->out.bytes > 0 || end->to_fill == 0)
+        return;
+    end->to_fill--;
+    assert_true(conn_send_copy(conn, "more", 4));
+}
+
+static const struct conn_events filling_events = {.on_readable = on_readable, .on_fill = on_fill, .on_failed = on_failed};
 
 static void open_end(struct fixture *f, struct end *end)
 {
@@ -152,6 +165,48 @@ static void what_a_callback_queued_is_written_together_and_in_order(void **state
     assert_int_equal(shared.chunk->refs, 1);
     chunk_unref(shared.chunk);
     end(&f);
+}
+
+/* As many as it wants to hold, as an owner does that makes frames. */
+static void fill_up(struct conn *conn)
+{
+    static const char piece[5000];
+    for (int *left = &((struct end *)conn)->to_fill; *left > 0 && conn->out.bytes < 3 * sizeof(piece); (*left)--)
+        assert_true(conn_send_copy(conn, piece, sizeof(piece)));
+}
+
+static const struct conn_events filling = {
+    .on_readable = on_readable, .on_fill = fill_up, .on_drained = on_drained, .on_failed = on_failed};
+
+static void what_an_owner_held_back_is_asked_for_once_the_queue_is_out(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    begin(f);
+    f->one.conn.on = &filling;
+    for (int round = 0; round < 50; round++) {
+        f->one.to_fill = 400;
+        size_t rest = 400 * 5000;
+        conn_dirty(&f->one.conn);
+        conn_settle(f->worker);
+        assert_true(f->one.conn.blocked);
+        char bytes[4096];
+        for (size_t step = 1 + (size_t)round;
+             rest > 0;) { /* whatever is left in the queue when the kernel takes no more */
+            ssize_t got = read(f->one.peer, bytes, step < sizeof(bytes) ? step : sizeof(bytes));
+            if (got > 0)
+                rest -= (size_t)got;
+            step = sizeof(bytes);
+            if (got >= 0)
+                continue;
+            assert_int_equal(errno, EAGAIN);
+            int left = f->one.to_fill;
+            size_t queued = f->one.conn.out.bytes;
+            turn(f);
+            assert_true(f->one.to_fill < left || f->one.conn.out.bytes < queued);
+        }
+    }
+    end(f);
 }
 
 static void a_patient_connection_waits_for_the_end_of_the_round(void **state)
@@ -255,6 +310,29 @@ static void what_the_kernel_does_not_take_waits_for_its_edge(void **state)
     assert_int_equal(f.one.conn.out.bytes, 0);
     (void)empty(&f.one, &last);
     assert_int_equal(last, 'x');
+    end(&f);
+}
+
+/* Who fills in nothing while something is queued is asked again once that has gone: no other event would come. */
+static void who_fills_is_asked_until_he_has_nothing_more(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    char last = 0;
+    f.one.conn.on = &filling_events;
+    turn(&f);
+    fill(&f.one);
+    f.one.to_fill = 3;
+    assert_true(conn_send_copy(&f.one.conn, "first", 5));
+    conn_settle(f.worker);
+    assert_true(f.one.conn.blocked);
+    assert_int_equal(f.one.to_fill, 3);
+    (void)empty(&f.one, &last);
+    turn(&f); /* the writable edge */
+    assert_int_equal(f.one.to_fill, 0);
+    assert_int_equal(f.one.conn.out.bytes, 0);
+    assert_int_equal(empty(&f.one, &last), 5 + 3 * 4);
     end(&f);
 }
 
@@ -400,11 +478,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_callback_queued_is_written_together_and_in_order),
+        cmocka_unit_test(what_an_owner_held_back_is_asked_for_once_the_queue_is_out),
         cmocka_unit_test(a_patient_connection_waits_for_the_end_of_the_round),
         cmocka_unit_test(the_first_slice_of_a_queue_can_be_taken),
         cmocka_unit_test(two_queues_may_end_in_the_same_chunk),
         cmocka_unit_test(nothing_is_appended_to_the_chunk_that_is_read_into),
         cmocka_unit_test(what_the_kernel_does_not_take_waits_for_its_edge),
+        cmocka_unit_test(who_fills_is_asked_until_he_has_nothing_more),
         cmocka_unit_test(a_small_rest_holds_no_large_chunk),
         cmocka_unit_test(the_end_is_said_behind_the_last_byte),
         cmocka_unit_test(a_failed_write_is_told_once),

@@ -377,6 +377,25 @@ static void one_connects_one_waits_one_is_refused(void **state)
     end(&f);
 }
 
+/* Over HTTP/2, nobody waits while another address' connection can carry one more. */
+static void at_the_limit_another_address_is_shared(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, ", protocol: http2, max_connections: 1", 3);
+    struct upstream *upstream = upstream_of(&f, LEGACY);
+    struct try tries[6];
+    for (int i = 0; i < 6; i++) {
+        start(&tries[i], upstream);
+        assert_int_equal(tries[i].attempt.state, ATTEMPT_CONNECTING);
+    }
+    assert_int_equal(upstream->open, 1);
+    for (int i = 0; i < 6; i++)
+        attempt_cancel(&tries[i].attempt);
+    assert_int_equal(upstream->open, 0);
+    end(&f);
+}
+
 static void who_waits_too_long_is_refused(void **state)
 {
     (void)state;
@@ -464,6 +483,30 @@ static void an_address_that_goes_takes_no_more(void **state)
     end(&f);
 }
 
+/* The file says now what another address speaks; this one was asked for under what it said before. */
+static void who_is_connecting_speaks_what_its_address_did(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, "", 1);
+    struct try first;
+    start(&first, upstream_of(&f, LEGACY));
+    struct endpoint_list *before = f.lists[LEGACY];
+    struct endpoint_address other = before->address[0];
+    other.to.in.sin_port = htons(1);
+    f.lists[LEGACY] = list_of(&other, 1);
+    struct config *old = f.config;
+    publish(&f, parse(", protocol: http2", true));
+    config_free(old);
+    while (first.attempt.state == ATTEMPT_CONNECTING)
+        assert_true(event_base_loop(f.worker->base, EVLOOP_ONCE) >= 0);
+    assert_int_equal(first.ready, 1);
+    assert_ptr_equal(first.attempt.codec, &h1_client_codec);
+    attempt_cancel(&first.attempt);
+    endpoint_list_unref(before);
+    end(&f);
+}
+
 static void a_removed_backend_is_not_asked_for_another_address(void **state)
 {
     (void)state;
@@ -517,10 +560,12 @@ int main(void)
         cmocka_unit_test(a_check_that_fails_tries_no_other_address_and_sets_none_aside),
         cmocka_unit_test(only_one_worker_has_addresses_to_check),
         cmocka_unit_test(one_connects_one_waits_one_is_refused),
+        cmocka_unit_test(at_the_limit_another_address_is_shared),
         cmocka_unit_test(who_waits_too_long_is_refused),
         cmocka_unit_test(a_higher_limit_serves_all_who_wait),
         cmocka_unit_test(a_line_of_any_length_may_fail_at_once),
         cmocka_unit_test(an_address_that_goes_takes_no_more),
+        cmocka_unit_test(who_is_connecting_speaks_what_its_address_did),
         cmocka_unit_test(a_removed_backend_is_not_asked_for_another_address),
         cmocka_unit_test(those_who_wait_for_a_removed_backend_are_told),
     };

@@ -215,7 +215,7 @@ static void ordinary_intervals_fail_sooner_or_later(void **state)
     uint32_t none[4] = {0};
     uint32_t two[4] = {0};
     static struct ever ever;
-    uint32_t count = rollouts(150, 5);
+    uint32_t count = rollouts(150, 1);
     int last = is_long() ? 60 : 40;
     memset(&ever, 0, sizeof(ever));
     judge_equals(0.01, count, pow(10, last / 10.0), none, two, &ever);
@@ -375,7 +375,7 @@ static void worse_latencies_fail_soon(void **state)
     static const struct asked rows[] = {
         {"p95 x1.3", 0, 0, 1.3, false}, {"p95 x1.5", 0, 0, 1.5, false}, {"p95 x2", 0, 0, 2, false}};
     static const uint32_t of_short[] = {0, 15, 21};
-    static const uint32_t parts[] = {2, 1, 1};
+    static const uint32_t parts[] = {1, 1, 1};
     decide(rows, 3, of_short, parts);
 }
 
@@ -655,7 +655,7 @@ static void plans_of_equal_backends_are_done(void **state)
             if (!is_wanted(e * 3 + r) || (!is_long() && (e % 2 == 0 || r == 1)))
                 continue;
             run_plans(&t, false, rollouts(1, 1), is_long() ? 0.1 : 0.4, &said);
-            run_others(&t, rollouts(1, 10), &said);
+            run_others(&t, rollouts(1, 1), &said);
             print_said("plan_equal", &t, false, &said);
             assert_true(said.failed <= said.count / 100.0);
             assert_true(said.done >= said.count * 0.99);
@@ -671,7 +671,7 @@ static void plans_of_equal_backends_are_done_with_latency(void **state)
         struct said said = {0};
         if (!is_wanted(r))
             continue;
-        run_plans(&t, true, rollouts(1, 5), is_long() ? 0.1 : 0.4, &said);
+        run_plans(&t, true, rollouts(1, 1), is_long() ? 0.1 : 0.4, &said);
         print_said("plan_equal", &t, true, &said);
         assert_true(said.failed <= said.count / 100.0 && said.done >= said.count * 0.99);
     }
@@ -699,8 +699,8 @@ static void plans_of_worse_backends_are_not_promoted(void **state)
         struct said said = {0};
         if (!is_wanted(i))
             continue;
-        run_plans(t, true, rollouts(1, 10), is_long() ? 0.1 : 0.4, &said);
-        run_others(t, rollouts(1, 10), &said);
+        run_plans(t, true, rollouts(1, 1), is_long() ? 0.1 : 0.4, &said);
+        run_others(t, rollouts(1, 5), &said);
         print_said(cases[i].holds ? "plan_within" : "plan_beyond", t, true, &said);
         if (cases[i].holds)
             assert_true(said.failed <= said.count / 100.0);

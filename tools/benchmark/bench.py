@@ -67,9 +67,10 @@ class Run:
 class Load:
     """One round after the other over several programs."""
 
-    def __init__(self, title, names, kind="get", connections=64, hung=False, beside=None, scheme="http"):
-        """`beside`: further rows, {label: (program, connections)}, measured in the same rounds."""
-        self.scheme = scheme
+    def __init__(self, title, names, kind="get", connections=64, hung=False, beside=None, scheme="http", drive=None):
+        """`beside`: further rows, {label: (program, connections)}, measured in the same rounds. `drive`: wrk(), or what takes and
+        gives the same."""
+        self.scheme, self.drive = scheme, drive or wrk
         self.title, self.names, self.kind, self.connections, self.hung = title, names, kind, connections, hung
         self.beside = beside or {}
         self.columns = [CPU, "requests/s", "p99 ms"]
@@ -83,10 +84,10 @@ class Load:
         samples = {label: [] for label in loads}
         try:
             for peer, connections in loads.values():
-                wrk(peer.port, self.kind, connections, 1, self.scheme)  # warm, not counted
+                self.drive(peer.port, self.kind, connections, 1, self.scheme)  # warm, not counted
             for _ in range(run.rounds):
                 for label, (peer, connections) in loads.items():
-                    samples[label].append(one_round(peer, self.kind, connections, run.seconds, self.scheme))
+                    samples[label].append(one_round(peer, self, connections, run.seconds))
             self.facts = [peer.facts() for peer in running.values() if peer.admin is not None]
         finally:
             for peer in running.values():
@@ -96,9 +97,9 @@ class Load:
                 for label, rows in samples.items()}
 
 
-def one_round(peer, kind, connections, seconds, scheme):
+def one_round(peer, load, connections, seconds):
     before = peer.cpu_seconds()
-    requests, rate, p99 = wrk(peer.port, kind, connections, seconds, scheme)
+    requests, rate, p99 = load.drive(peer.port, load.kind, connections, seconds, load.scheme)
     return (peer.cpu_seconds() - before) * 1e6 / max(requests, 1), rate, p99
 
 
@@ -117,6 +118,19 @@ def wrk(port, kind, connections, seconds, scheme="http"):
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", done.stdout)
     milliseconds = float(p99.group(1)) * {"us": 0.001, "ms": 1, "s": 1000}[p99.group(2)] if p99 else float("nan")
     return int(requests.group(1)), float(rate.group(1)), milliseconds
+
+
+def h2load(port, _kind, connections, seconds, scheme):
+    """Small GETs, 32 streams at a time on each connection; says no p99."""
+    argv = ["taskset", "-c", str(LOAD_CORE), "h2load", "-t1", f"-c{connections}", "-m32", f"-D{seconds}", f"{scheme}://127.0.0.1:{port}/"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 30, check=False)
+    rate = re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", done.stdout)
+    counts = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", done.stdout)
+    if rate is None or counts is None or "h2" not in done.stdout:
+        raise Trouble(f"h2load failed: {done.stdout}{done.stderr}")
+    if counts.group(2) != "0" or counts.group(3) != "0":
+        raise Trouble(f"h2load on port {port}: {counts.group(0)}")
+    return int(counts.group(1)), float(rate.group(1)), float("nan")
 
 
 # ---- memory, start ----
@@ -271,6 +285,8 @@ SCENARIOS = {
     "harmless": Harmless(),
     "pairs": Pairs(),
     "tls": Load("Small GET over TLS 1.3, 64 kept connections", ["haproxy tls", "nginx tls", "shunt tls"], scheme="https"),
+    "http2": Load("Small GET by HTTP/2 over TLS, 10 connections of 32 streams, backends over HTTP/1.1",
+                  ["haproxy tls", "nginx tls", "shunt tls"], connections=10, scheme="https", drive=h2load),
     "handshakes": Handshakes(ssl.TLSVersion.TLSv1_3),
     "handshakes-1.2": Handshakes(ssl.TLSVersion.TLSv1_2),
     "idle-connections": IdleConnections(),
@@ -302,6 +318,8 @@ TARGETS = [
     ("MiB over the shadow bound", 8, lambda f: Harmless.over_bound(f["harmless"])),
     ("small GET over TLS / best peer", 0.80,
      lambda f: max(ratio(f["tls"], "shunt tls", peer) for peer in ("nginx tls", "haproxy tls"))),
+    ("small GET by HTTP/2 over TLS / best peer", 0.85,
+     lambda f: max(ratio(f["http2"], "shunt tls", peer) for peer in ("nginx tls", "haproxy tls"))),
     ("full TLS handshake / best peer", 1.00,
      lambda f: max(tls.ratio(f["handshakes"], "shunt, full", f"{peer}, full") for peer in ("nginx", "haproxy"))),
     ("resumed TLS handshake / best peer", 1.00,

@@ -133,7 +133,7 @@ def nginx(setting, port, mirror=False, percent="50%", with_tls=False):
                                 new=setting.new, mirrored=setting.mirror or setting.new, percent=percent, files=files,
                                 connections=files, mirror="mirror /mirror;" if mirror else "",
                                 master="off" if setting.single else "on",
-                                tls=" ssl; ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.2 TLSv1.3".format(
+                                tls=" ssl http2; ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.2 TLSv1.3".format(
                                     *certificate(setting.folder)) if with_tls else ""))
     return ["nginx", "-e", f"{setting.folder}/nginx-{port}.log", "-c", path], {}
 
@@ -170,7 +170,7 @@ def haproxy(setting, port, splice=False, with_tls=False):
         file.write(HAPROXY.format(port=port, workers=setting.workers, legacy=setting.legacy, new=setting.new,
                                   pipes="tune.pipesize 1048576" if splice else "",  # its best; 64 KiB pipes cost half more
                                   splice="option splice-response\n  option splice-request" if splice else "",
-                                  tls=f" ssl crt {certificate(setting.folder)[2]}" if with_tls else ""))
+                                  tls=f" ssl crt {certificate(setting.folder)[2]} alpn h2,http/1.1" if with_tls else ""))
     return ["haproxy", "-db", "-f", path], {}
 
 
