@@ -102,15 +102,22 @@ static void complete_backend_tls(struct loader *loader, struct config_backend *b
 void backend_check(struct loader *loader, const struct node *node, void *base)
 {
     struct config_backend *backend = base;
-    if (backend->health != NULL && backend->health->kind == HEALTH_GRPC && backend->protocol == PROTOCOL_HTTP1)
+    bool calls = backend->health != NULL && backend->health->kind == HEALTH_GRPC;
+    if (calls && backend->protocol == PROTOCOL_HTTP1)
         check_fault(loader, "protocol", check_place(node, "protocol"),
                     "a check with health.type: grpc needs HTTP/2; expected protocol: http2 (or auto), or health.type: "
                     "http");
     if (backend->url == NULL)
         return;
-    if (scalar_is_https(backend->url))
+    if (scalar_is_https(backend->url)) {
         complete_backend_tls(loader, backend);
-    else if (check_says(node, "tls"))
+        return;
+    }
+    if (calls && backend->protocol == PROTOCOL_AUTO)
+        check_fault(loader, "health", check_place(node, "health"),
+                    "a check with type: grpc needs HTTP/2, and in clear protocol: auto is HTTP/1.1; expected protocol: "
+                    "http2, or health.type: http");
+    if (check_says(node, "tls"))
         check_fault(loader, "tls", check_place(node, "tls"),
                     "the url does not begin with https://, so that nothing would be encrypted; expected url: "
                     "\"https://HOST:PORT\", or no tls");

@@ -117,14 +117,17 @@ static bool keep_unpacked(struct grpc_stream *s, struct span *bytes)
 {
     if (bytes->len > s->unpacked_room - s->unpacked_len) {
         size_t room = (s->unpacked_len + bytes->len) * 2 + 256;
-        uintptr_t from = (uintptr_t)s->unpacked;
-        char *unpacked = realloc(s->unpacked, room);
+        char *unpacked = malloc(room); /* beside the old one, whose addresses are still needed */
         if (unpacked == NULL)
             return false;
+        if (s->unpacked_len > 0)
+            memcpy(unpacked, s->unpacked, s->unpacked_len);
+        uintptr_t from = (uintptr_t)s->unpacked;
         for (uint32_t i = 0; i < s->count; i++)
             if (from != 0 && (uintptr_t)s->parts[i].bytes.at >= from &&
                 (uintptr_t)s->parts[i].bytes.at < from + s->unpacked_len)
                 s->parts[i].bytes.at = unpacked + ((uintptr_t)s->parts[i].bytes.at - from);
+        free(s->unpacked);
         s->unpacked = unpacked;
         s->unpacked_room = room;
     }

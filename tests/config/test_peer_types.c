@@ -392,7 +392,7 @@ static void active_checks_have_defaults_of_their_kind(void **state)
     dumps(HTTP("health: {}"),
           "    health:\n      type: http\n      path: /healthz\n      interval: 10s\n      timeout: 2s\n"
           "      unhealthy_after: 3\n      healthy_after: 2\n");
-    dumps(HTTP("health: { type: grpc }"), "    health:\n      type: grpc\n      service: \"\"\n      interval: 10s\n");
+    dumps(HTTPS("health: { type: grpc }"), "    health:\n      type: grpc\n      service: \"\"\n      interval: 10s\n");
 }
 
 static void active_checks_land_in_their_fields(void **state)
@@ -409,11 +409,11 @@ static void active_checks_land_in_their_fields(void **state)
     assert_int_equal(health->unhealthy_after, 1);
     assert_int_equal(health->healthy_after, 5);
     config_free(config);
-    config = parse(HTTP("health: { type: grpc, service: orders.v1.Orders, host: b.local }"));
+    config = parse(HTTPS("health: { type: grpc, service: orders.v1.Orders, host: b.local }"));
     assert_string_equal(config->backends[0].health->service, "orders.v1.Orders");
     assert_string_equal(config->backends[0].health->host, "b.local");
     config_free(config);
-    dumps(HTTP("health: { type: grpc, service: orders.v1.Orders, host: b.local }"),
+    dumps(HTTPS("health: { type: grpc, service: orders.v1.Orders, host: b.local }"),
           "      host: b.local\n      service: orders.v1.Orders\n");
 }
 
@@ -427,12 +427,15 @@ static void bad_active_checks_are_refused(void **state)
     is_refused(HTTP("health: { service: a }"), 3, 55,
                "backends.legacy.health.service: it has no meaning in a check of this type; expected type: grpc beside "
                "it, or path in its place");
-    is_refused(HTTP("health: { type: grpc, path: /a }"), 3, 64,
+    is_refused(HTTPS("health: { type: grpc, path: /a }"), 3, 65,
                "backends.legacy.health.path: it has no meaning in a check of this type; expected service in its place, "
                "or type: http");
     is_refused(HTTP("protocol: http1, health: { type: grpc }"), 3, 46,
                "backends.legacy.protocol: a check with health.type: grpc needs HTTP/2; expected protocol: http2 (or "
                "auto), or health.type: http");
+    is_refused(HTTP("health: { type: grpc }"), 3, 44,
+               "backends.legacy.health: a check with type: grpc needs HTTP/2, and in clear protocol: auto is HTTP/1.1; "
+               "expected protocol: http2, or health.type: http");
     is_refused(HTTP("health: { path: healthz }"), 3, 52,
                "backends.legacy.health.path: \"healthz\": it does not begin with /; expected a path such as /healthz, "
                "with a query where one is needed");
@@ -447,7 +450,7 @@ static void bad_active_checks_are_refused(void **state)
         HTTP("health: { host: \"a b\" }"), 3, 52,
         "backends.legacy.health.host: \"a b\": the host is neither a name nor an address; expected a host such as "
         "api.example.com or api.example.com:8443");
-    is_refused(HTTP("health: { type: grpc, service: \"a b\" }"), 3, 67,
+    is_refused(HTTPS("health: { type: grpc, service: \"a b\" }"), 3, 68,
                "backends.legacy.health.service: \"a b\" is no name of a service; expected the full name of a service "
                "such as orders.v1.Orders, or \"\" for the whole server");
     is_refused(HTTP("health: { interval: 1s, timeout: 1s1ms }"), 3, 69,

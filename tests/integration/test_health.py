@@ -374,12 +374,6 @@ class Grpc(HealthCase):
         shunt = self.shunt(config(legacy, backend_extra=health(f"type: grpc, {PATIENT}")))
         self.assertRegex(self.wait_down(shunt)["reason"], "does not speak HTTP/2")
 
-    def test_in_clear_without_http2(self):
-        legacy = self.peer(Patient())
-        shunt = self.shunt(config(legacy, backend_extra=health(f"type: grpc, {PATIENT}")))
-        self.assertRegex(self.wait_down(shunt)["reason"], "does not speak HTTP/2")
-        self.assertEqual(legacy.requests, [])
-
     def test_answers_that_are_none(self):
         ended = [("grpc-status", "0")]
         content = [("content-type", "application/grpc")]
