@@ -70,6 +70,9 @@ static void dial_free(struct worker *worker, struct retired *retired)
 
 static void leave_endpoint(struct dial *dial)
 {
+    if (!dial->listed)
+        return;
+    dial->listed = false;
     if (dial->prev != NULL)
         dial->prev->next = dial->next;
     else
@@ -133,13 +136,16 @@ static void established(struct dial *dial)
 {
     struct endpoint *endpoint = dial->endpoint;
     conn_timeout_off(&dial->conn);
+    leave_endpoint(dial); /* nobody joins any more */
+    endpoint_hold(endpoint); /* whatever comes of the connection at once */
     endpoint->speaks = protocol_of(dial);
-    if (!(endpoint->speaks == PROTOCOL_HTTP2 ? h2_client_adopt(dial) : h1_client_adopt(dial))) {
+    if (endpoint->speaks == PROTOCOL_HTTP2 ? h2_client_adopt(dial) : h1_client_adopt(dial)) {
+        retire(dial);
+        place_rest(dial);
+    } else {
         fail(dial, OUTCOME_OVERLOADED, "no memory for a connection to the backend");
-        return;
     }
-    retire(dial);
-    place_rest(dial);
+    endpoint_closed(endpoint);
 }
 
 static void shake(struct dial *dial)
@@ -244,6 +250,7 @@ static void enter_endpoint(struct dial *dial, struct endpoint *endpoint)
     if (dial->next != NULL)
         dial->next->prev = dial;
     endpoint->dials = dial;
+    dial->listed = true;
     endpoint->open++;
     endpoint->upstream->open++;
 }

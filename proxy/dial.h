@@ -19,7 +19,8 @@ struct dial {
     struct retired retired;
     struct endpoint *endpoint;
     struct tls_context *tls;        /* counted; NULL: in clear */
-    struct dial *next, *prev;       /* of the endpoint's */
+    struct dial *next, *prev;       /* of the endpoint's, */
+    bool listed;                    /* while it is among them */
     struct attempt *first, *last;   /* who waits for it, linked by next_waiting: in turn */
     uint32_t attempts;
     enum config_protocol protocol;  /* of the file that it was begun under */

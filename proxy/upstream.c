@@ -45,6 +45,13 @@ static void endpoint_free_if_unused(struct endpoint *endpoint)
     free(endpoint);
 }
 
+void endpoint_hold(struct endpoint *endpoint)
+{
+    endpoint->open++;
+    if (endpoint->upstream != NULL)
+        endpoint->upstream->open++;
+}
+
 void endpoint_closed(struct endpoint *endpoint)
 {
     struct upstream *upstream = endpoint->upstream;

@@ -132,6 +132,8 @@ struct endpoint *upstream_pick(struct upstream *upstream);
 void upstream_release(struct upstream *upstream);
 void endpoint_succeeded(struct endpoint *endpoint);
 void endpoint_failed(struct endpoint *endpoint);
+/* Counts as a connection of this endpoint until endpoint_closed(): it stays where it is. */
+void endpoint_hold(struct endpoint *endpoint);
 /* A connection of this endpoint has closed. */
 void endpoint_closed(struct endpoint *endpoint);
 

@@ -447,6 +447,21 @@ class Limits(ConnectionCase):
         self.assertLess(shunt.metric("shunt_loop_rounds_total") - rounds, 100)
         self.assertLess(shunt.cpu_seconds() - before, 0.5)
 
+    def test_a_thousand_open_calls_cost_no_timers(self):
+        """Each has its deadlines; the loop turns as often as for one."""
+        shunt = self.begin(self.held(), workers=1)
+        clients = [self.h2(shunt) for _ in range(10)]
+        streams = [(client, client.open("/hold", "POST", [("content-type", "application/grpc"), ("te", "trailers")], end=False))
+                   for client in clients for _ in range(100)]
+        wait_until(lambda: shunt.metric("shunt_http2_streams_active", side="upstream") == 1000, "1,000 calls at the backend")
+        rounds = shunt.metric("shunt_loop_rounds_total")
+        stays(shunt.alive, 2.0, "shunt has ended")
+        self.assertLess(shunt.metric("shunt_loop_rounds_total") - rounds, 300)
+        self.go.set()
+        for client, stream in streams:
+            client.send_body(stream, b"")
+            self.assertEqual(client.reply(stream).body, b"late")
+
     def test_over_tls_both_sides(self):
         legacy = self.held(tls=server_context(alpn=("h2",)))
         shunt = self.begin(legacy, listener=[f"tls: {{ {authority().issue().keys} }}"])
