@@ -835,7 +835,7 @@ static void on_end(struct attempt *attempt, struct text trailers)
 {
     struct exchange *ex = exchange_of(attempt);
     note_grpc_status(ex, trailers);
-    for (int i = 0; i < EXCHANGE_MIRRORS; i++) {
+    for (int i = 0; trailers.len > 0 && i < EXCHANGE_MIRRORS; i++) {
         if (ex->mirror[i] != NULL)
             mirror_primary_trailers(ex->mirror[i], trailers);
     }

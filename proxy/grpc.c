@@ -32,6 +32,9 @@ bool grpc_is_media_type(struct text value)
 
 bool grpc_is_call(const struct head *head)
 {
+    /* A GET, as most are, has no type: its fields need not be looked at. */
+    if (head->lines.len > 0 && (head->present & 1U << FIELD_CONTENT_TYPE) == 0)
+        return false;
     for (uint32_t i = 0; i < head->field_count; i++)
         if (head->fields[i].id == FIELD_CONTENT_TYPE && head->fields[i].value.len >= MEDIA_TYPE_LEN)
             return grpc_is_media_type(head->fields[i].value);
