@@ -4,13 +4,12 @@
 #include "proxy/dial.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/endpoint.h"
 #include "proxy/h1_client.h"
 #include "proxy/h2_client.h"
 #include "proxy/tls_session.h"
@@ -232,17 +231,6 @@ static const struct conn_events dial_events = {
 
 /* ---- beginning ---- */
 
-static int open_socket(const struct endpoint_address *address)
-{
-    int fd = socket(address->to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    int one = 1;
-    if (address->to.any.sa_family != AF_UNIX)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* a hint: slower without */
-    return fd;
-}
-
 static void enter_endpoint(struct dial *dial, struct endpoint *endpoint)
 {
     dial->endpoint = endpoint;
@@ -251,8 +239,7 @@ static void enter_endpoint(struct dial *dial, struct endpoint *endpoint)
         dial->next->prev = dial;
     endpoint->dials = dial;
     dial->listed = true;
-    endpoint->open++;
-    endpoint->upstream->open++;
+    endpoint_hold(endpoint);
 }
 
 bool dial_start(struct endpoint *endpoint, struct attempt *attempt)
@@ -263,7 +250,7 @@ bool dial_start(struct endpoint *endpoint, struct attempt *attempt)
         errno = ENOMEM;
         return false;
     }
-    int fd = open_socket(&endpoint->address);
+    int fd = endpoint_socket(&endpoint->address);
     if (fd < 0)
         goto fail_memory;
     bool refused = connect(fd, &endpoint->address.to.any, endpoint->address.length) < 0 && errno != EINPROGRESS;

@@ -1,9 +1,11 @@
 /*
- * Endpoint addresses: from text, from a resolver's answer, printed and brought into order. Opens and asks nothing.
+ * Endpoint addresses: from text, from a resolver's answer, printed and brought into order. Makes sockets for them; connects
+ * none and asks nobody.
  */
 #include "proxy/endpoint.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,4 +91,15 @@ void endpoint_list_settle(struct endpoint_list *list)
         if (kept == 0 || compare(&list->address[kept - 1], &list->address[i]) != 0)
             list->address[kept++] = list->address[i];
     list->count = kept;
+}
+
+int endpoint_socket(const struct endpoint_address *address)
+{
+    int fd = socket(address->to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    int one = 1;
+    if (address->to.any.sa_family != AF_UNIX)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* a hint: slower without */
+    return fd;
 }

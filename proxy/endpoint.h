@@ -18,6 +18,9 @@ struct endpoint_list *endpoint_list_of(const struct config_address *address, boo
 /* Fills in `text`. The socket address must be whole. False for a family that is neither IPv4, IPv6 nor unix. */
 bool endpoint_address_set(struct endpoint_address *address, const struct sockaddr *to, socklen_t length);
 
+/* A socket to connect to it with: non-blocking, and without delay where that is known. -1 with errno. */
+int endpoint_socket(const struct endpoint_address *address);
+
 /* Sorts and leaves out duplicates, so that DNS servers that turn their answers round change nothing. */
 void endpoint_list_settle(struct endpoint_list *list);
 

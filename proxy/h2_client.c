@@ -243,7 +243,6 @@ static void close_with(struct h2_client *client, enum outcome_kind kind, const c
     leave_list(client);
     conn_close(&client->conn);
     count_add(&worker->counters.h2_up_active, (uint64_t)-1);
-    endpoint->open++; /* it stays while they are told */
     while (client->requests != NULL) {
         struct h2_request *request = client->requests;
         struct attempt *attempt = request->attempt != NULL ? unbind_attempt(request) : NULL;
@@ -251,7 +250,6 @@ static void close_with(struct h2_client *client, enum outcome_kind kind, const c
         if (attempt != NULL)
             attempt_fail(attempt, kind, text);
     }
-    endpoint->open--;
     client->retired.free = client_free;
     worker_retire(worker, &client->retired);
     endpoint_closed(endpoint);

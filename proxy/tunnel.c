@@ -5,13 +5,12 @@
 #include "proxy/tunnel.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/endpoint.h"
 #include "proxy/pipe.h"
 #include "proxy/upstream.h"
 
@@ -329,15 +328,11 @@ static bool connect_next(struct tunnel *tunnel)
         struct endpoint *endpoint = upstream_pick(upstream);
         if (endpoint == NULL)
             return false;
-        int family = endpoint->address.to.any.sa_family;
-        int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int fd = endpoint_socket(&endpoint->address);
         if (fd < 0 && worker_shed_shadow(worker))
-            fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+            fd = endpoint_socket(&endpoint->address);
         if (fd < 0)
             return false;
-        int one = 1;
-        if (endpoint->address.to.any.sa_family != AF_UNIX)
-            (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
         memset(&tunnel->backend.conn, 0, sizeof(tunnel->backend.conn));
         count_add(&worker->counters.upstream_connections, 1);
         bool begun = connect(fd, &endpoint->address.to.any, endpoint->address.length) == 0 || errno == EINPROGRESS;

@@ -332,12 +332,15 @@ void upstream_release(struct upstream *upstream)
 
 /* ---- the set ---- */
 
-/* What is under way on the endpoint's connections ends there; nothing new begins. */
+/* What is under way on the endpoint's connections ends there; nothing new begins. With the last of them one that is gone is freed. */
 static void close_unused(struct endpoint *endpoint)
 {
+    endpoint->open++; /* it stays while they go */
     while (endpoint->idle != NULL)
         h1_client_close(endpoint->idle);
     h2_client_retire_all(endpoint);
+    endpoint->open--;
+    endpoint_free_if_unused(endpoint);
 }
 
 static void upstream_drop(struct upstream *upstream)
@@ -433,22 +436,15 @@ static void upstream_adopt(struct upstream *upstream, const struct view *view)
             upstream->endpoint_count++;
             continue;
         }
-        endpoint->open++;
         close_unused(endpoint);
-        endpoint->open--;
-        endpoint_free_if_unused(endpoint);
     }
 }
 
 void upstream_close_at(struct upstream *upstream, const struct endpoint_address *address)
 {
     struct endpoint *endpoint = endpoint_find(upstream, address);
-    if (endpoint == NULL)
-        return;
-    endpoint->open++; /* it stays while they go */
-    close_unused(endpoint);
-    endpoint->open--;
-    endpoint_free_if_unused(endpoint);
+    if (endpoint != NULL)
+        close_unused(endpoint);
 }
 
 struct upstream_set *upstream_set_new(struct worker *worker)
