@@ -472,8 +472,8 @@ static void on_readable(struct conn *conn)
     }
     for (int i = 0; !conn->closed && down->phase != H1_SERVER_LINGER; i++) {
         if (!may_read(down)) {
-            if (conn->peer_closed || conn_is_broken(conn))
-                client_gone(down);
+            if ((conn->peer_closed && !down->tunnel) || conn_is_broken(conn))
+                client_gone(down); /* the end of a tunnel's half waits behind its bytes, or was told */
             return;
         }
         if (i == READS_PER_EVENT) {

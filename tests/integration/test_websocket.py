@@ -8,7 +8,7 @@ import threading
 from certificates import authority, client_context
 from either import TRANSLATIONS
 from harness import Case, Client, EchoBackend, Ended, config, main, wait_until
-from http2 import CANCEL, ENABLE_CONNECT_PROTOCOL, Answer, H2Backend, H2Client, reset
+from http2 import CANCEL, ENABLE_CONNECT_PROTOCOL, WINDOW, Answer, H2Backend, H2Client, reset
 from tls_peer import TlsClient
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -35,6 +35,22 @@ def echo(conn, request_):
             conn.data(stream, b"", True)
             return
         yield
+
+
+def late(go):
+    """The same, by a backend that gives no credit before `go`."""
+    def play(conn, request_):
+        conn.credits = False
+        answer = echo(conn, request_)
+        next(answer)
+        while not go.is_set():
+            yield
+        conn.credits = True
+        conn.give(0, 1 << 20)
+        conn.give(request_.stream.number, 1 << 20)
+        yield from answer
+
+    return play
 
 
 class H2Echo(H2Backend):
@@ -208,6 +224,23 @@ class WebSocket(Case):
             self.assertEqual(one.rest(), b"last words")
 
         self.each(run)
+
+    def test_a_half_ends_behind_a_backend_that_reads_late(self):
+        """The end is there before the bytes in front of it could be sent on."""
+        size = 192 << 10
+        for front in (1, 2):
+            go = threading.Event()
+            self.legacy = self.peer(H2Echo(late(go)))
+            one = self.tunnel(self.shunt(config(self.legacy, top="access_log: off")), front)
+            self.assertTrue(one.open())
+            sender = threading.Thread(target=lambda: (one.send(bytes(size)), one.end()), daemon=True)
+            sender.start()
+            wait_until(lambda: self.legacy.requests[0].stream.size == WINDOW, "a backend's window that is full")
+            if front == 1:
+                sender.join(10)  # all of it is with the kernel, and the end too
+            go.set()
+            sender.join(10)
+            self.assertEqual(len(one.rest()), size)
 
     def test_a_client_that_leaves_ends_the_backends_side(self):
         def run(front, back, _):
