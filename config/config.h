@@ -518,8 +518,49 @@ struct config_route {
     struct config_fallback fallback;
 };
 
+enum config_redis_kind {
+    REDIS_STANDALONE, /* redis://HOST[:PORT][/DB], rediss:// with TLS, unix://PATH[?db=N] */
+    REDIS_SENTINEL,   /* redis+sentinel://HOST[:PORT][,HOST...]/MASTER[/DB], rediss+sentinel:// */
+    REDIS_CLUSTER     /* redis+cluster://HOST[:PORT][,HOST...], rediss+cluster:// */
+};
+
+enum config_redis_resp {
+    REDIS_RESP_AUTO, /* 3 where the server knows it, else 2 */
+    REDIS_RESP_2,
+    REDIS_RESP_3
+};
+
+struct config_redis_host {
+    const char *host; /* name or address; of unix:// the path */
+    uint16_t port;    /* 0: host is a path */
+};
+
+/* Where a fleet shares its plan. */
+struct config_redis {
+    const char *url; /* as in the file, a secret where it holds a password; NULL: no Redis at all */
+    enum config_redis_kind kind;
+    bool is_tls;
+    struct config_redis_host *hosts; /* at least one; of sentinels, or of some nodes of the cluster */
+    uint32_t host_count;
+    const char *master;   /* the sentinels' name for it; NULL otherwise */
+    uint32_t database;    /* 0 in a cluster */
+    const char *username; /* of the ACL; NULL: "default" */
+    const char *password; /* NULL: none, or password_file */
+    const char *password_file; /* read again whenever a connection is made */
+    const char *group;         /* replicas of the same group share one plan */
+    const char *replica;       /* this one's name for people; default: the host's name */
+    enum config_redis_resp resp;
+    uint64_t timeout_ms; /* connecting, and for an answer */
+    const char *ca;      /* files, as of a backend's tls; NULL: the system's CAs; no client certificate */
+    const char *certificate;
+    const char *key;
+    const char *server_name; /* NULL: the host's */
+    bool insecure_skip_verify;
+};
+
 struct config_state {
     const char *directory; /* NULL: in memory */
+    struct config_redis redis;
 };
 
 struct config_access_log {

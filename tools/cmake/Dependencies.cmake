@@ -1,7 +1,7 @@
 # Every library shunt is linked with or opens when a file needs it. Their Debian packages are listed in tools/dependencies.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core libevent_extra libevent_pthreads)
+pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core libevent_extra libevent_pthreads libevent_openssl)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
@@ -10,6 +10,7 @@ pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-i18n icu-uc)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto) # the audit trail's checksums, keyed hashes of values in samples
 pkg_check_modules(SSL REQUIRED IMPORTED_TARGET libssl libcrypto) # TLS
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2) # HTTP/2
+pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET hiredis) # Redis: its command formatter and reply reader
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)     # webhooks; recorded requests, sent to both sides
 
 # shunt_opened(PREFIX NAME): opened_PREFIX has what a room needs that opens libNAME at run time (config/library.h) instead
