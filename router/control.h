@@ -18,6 +18,8 @@ struct judgement {
     struct gate_report report;
 };
 
+struct pool_route; /* pool.h */
+
 struct route_state {
     const struct config_route *config; /* borrowed from the configuration in use */
     struct tally *tally;               /* one reference; owns the name */
@@ -42,6 +44,9 @@ struct route_state {
     struct gate_report report; /* of the last look */
     bool told_failed;          /* events of this stage that are told once */
     bool told_waiting;
+    struct pool_route *pool;   /* owned (pool.h); NULL: no fleet */
+    uint64_t item_version;     /* of the item adopted; 0: none yet */
+    uint64_t entry;            /* the version at which this stage's evidence began */
 };
 
 struct router {

@@ -542,6 +542,7 @@ struct router_view *router_publish(struct router *router)
 static const char *const source_names[PASSTHROUGH_SOURCES] = {
     [PASSTHROUGH_API] = "api",   [PASSTHROUGH_SIGNAL] = "signal",       [PASSTHROUGH_ENVIRONMENT] = "environment",
     [PASSTHROUGH_FILE] = "file", [PASSTHROUGH_FAIL_OPEN] = "fail_open",
+    [PASSTHROUGH_FLEET] = "fleet",
 };
 
 const char *passthrough_source_name(enum passthrough_source source)

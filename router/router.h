@@ -142,6 +142,36 @@ struct approval_answer {
     char sentence[160]; /* "200 at 12:03", "no answer: connection refused", ... */
 };
 
+/*
+ * A fleet: replicas that share one plan (docs/fleet.md). Then a plan, and the fleet's breaker, are changed by nobody here:
+ * what would change them becomes a wish, told by the hook, and the state stays as it is until router_adopt() says what
+ * the fleet has decided. What is safe and urgent happens here at once all the same: local breakers, passthrough.
+ */
+enum router_role {
+    ROUTER_ALONE = 0, /* no fleet: all is decided here */
+    ROUTER_CUT_OFF,   /* the fleet cannot be reached: no gate is asked; what people order happens here if it is safe, and so does
+                         the last trip of a breaker */
+    ROUTER_FOLLOWER,  /* gates, deadlines, dependencies and the fleet's breaker are another's business */
+    ROUTER_LEADER     /* they are ours, on the evidence of all */
+};
+
+enum router_wish_kind {
+    WISH_LEADER, /* a gate, a deadline, a dependency, the fleet's breaker */
+    WISH_PERSON,
+    WISH_SAFETY, /* it has happened here already */
+    WISH_FILE    /* a route that nobody has shared yet, or a fixed share edited in the file */
+};
+
+struct router_wish {
+    enum router_wish_kind kind;
+    const char *route;
+    json_t *value;   /* what the item is to be: router_item(); borrowed for the call, as is the next */
+    json_t *log;     /* { "what", "who", "why", "from", "to", "evidence" } */
+    uint32_t share;  /* 0..SHARE_ALL: what is in force when this is; 0 while the fleet's breaker is not closed */
+    uint32_t rank;   /* of equal shares the lower is safer: rolled back, open, half-open, frozen, paused, waiting, running, done */
+    uint64_t ticket; /* of the command it comes from; 0: none */
+};
+
 /* Functions the router needs from others; `context` is handed back. Each may be NULL. */
 struct router_hooks {
     void *context;
@@ -156,6 +186,8 @@ struct router_hooks {
     /* The newest answer of the webhook of this route's stage; asks for one when it is old. Never blocks. */
     void (*approval)(void *context, const char *route, const char *stage, const struct config_gate_webhook *webhook,
                      struct approval_answer *answer);
+    /* In a fleet: please ask it for this. router_adopt() or router_wish_over() must follow, perhaps before this returns. */
+    void (*wish)(void *context, const struct router_wish *wish);
     /* Nobody reads this configuration any more: neither the router nor a view. Once for each router_configure() that
      * was true, at the latest within router_free() or the last router_view_unref(). Any thread. */
     void (*config_released)(void *context, const struct config *config);
@@ -222,6 +254,11 @@ struct router_command {
     bool force;       /* VERB_PROMOTE: past an undecided or failed gate, or a breaker that is not closed */
     const char *who;
     const char *reason; /* may be NULL */
+    uint64_t ticket;    /* in a fleet: handed back in the wish; not 0 */
+};
+
+enum {
+    ROUTER_ASKED = 1 /* router_command(): nothing has happened yet, a wish was told */
 };
 
 int router_command(struct router *router, const struct router_command *command, uint64_t now_ms, uint64_t wall_ms,
@@ -235,6 +272,7 @@ enum passthrough_source {
     PASSTHROUGH_ENVIRONMENT,
     PASSTHROUGH_FILE,
     PASSTHROUGH_FAIL_OPEN,
+    PASSTHROUGH_FLEET, /* the item of that name; kept over a restart by the fleet's own saved state */
     PASSTHROUGH_SOURCES
 };
 bool router_passthrough(struct router *router, enum passthrough_source source, bool on, const char *who,
@@ -245,6 +283,37 @@ bool router_passthrough_is_on(const struct router *router);
 void router_note(struct router *router, const char *route, const char *what, const char *who, const char *reason,
                  uint64_t wall_ms);
 const char *passthrough_source_name(enum passthrough_source source);
+
+/* ---- a fleet ---- */
+
+/* Takes the role up; cheap when it is the same. `may_raise`: a leader may promote now (else its gates wait, and why_not says
+ * `why_not_raise`, static text). Becoming cut off or a follower ends what only a leader does, in the middle of it if need be. */
+void router_set_role(struct router *router, enum router_role role, bool may_raise, const char *why_not_raise,
+                     uint64_t now_ms);
+
+/* What this route's item is now, by what this replica has adopted: { "plan": {...as saved...}, "breaker": { "state", "trips",
+ * "until_ms": wall clock, "why" }, "file": hash of the route's plan in the file, "entry": version, "by": { "what", "who", "why",
+ * "at_ms" } }; new reference, NULL without memory or such a route. */
+json_t *router_item(const struct router *router, const char *route, uint64_t now_ms, uint64_t wall_ms, uint32_t *share,
+                    uint32_t *rank);
+
+/*
+ * The fleet has decided that this route's item is now this. The plan takes its place by the rules of an edited file where this
+ * replica's file differs; evidence begins anew when `entry` has changed; the event names who and why as the item does. `replica` is
+ * false when the item was ours (the answer to our own wish). False with *why (static) when it is not an item of a route:
+ * nothing has changed. A route that the file does not name is parked until it does.
+ */
+bool router_adopt(struct router *router, const char *route, const json_t *value, uint64_t version, uint64_t now_ms,
+                  uint64_t wall_ms, const char **why);
+/* The wish for this route came to nothing (conflict, no answer): it may be wished again. */
+void router_wish_over(struct router *router, const char *route);
+
+/* { ROUTE: why } of the breakers that are open by this replica's own judgement; new reference. */
+json_t *router_open_breakers(const struct router *router);
+/* What the leader knows of the replicas' own breakers, to be told after each beat: `open` is { ROUTE: [ replica, ... ] } and
+ * `alive` the number of replicas. Trips the fleet's breaker where a quorum (more than half, at least two) has tripped;
+ * names the outliers otherwise (an event, once each time). */
+void router_fleet_looked(struct router *router, const json_t *open, uint32_t alive, uint64_t now_ms, uint64_t wall_ms);
 
 /* Everything that must survive a restart (stage, share, phase, breaker, trips, passthrough, sequence, newest history),
  * as JSON with a version; a new reference. NULL without memory. */
