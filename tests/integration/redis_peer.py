@@ -1,0 +1,334 @@
+"""Real redis-server processes for the tests: one (in clear, TLS, a unix socket, ACL), and what harms it.
+
+Every server has a folder and a port of its own, keeps nothing on disk unless told to, is ended by its pid, and ends with
+the test's process, however that ends. Ports lie below those the kernel gives to outgoing connections, so that a server
+that is away for a while finds its port free again. `Connection` is a small client for looking at what is there.
+"""
+
+import atexit
+import itertools
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+
+import certificates
+from harness import wait_until
+
+PORTS = (20000, 32000)  # /proc/sys/net/ipv4/ip_local_port_range begins at 32768
+BOUND = 15              # seconds for one process to start or end
+
+
+class RedisError(Exception):
+    """An error reply."""
+
+
+class Connection:
+    """One connection, one command at a time, RESP2: bulk strings as text, arrays as lists, errors raised."""
+
+    def __init__(self, address, timeout=BOUND, context=None, username=None, password=None):
+        if isinstance(address, str):
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.socket.settimeout(timeout)
+            self.socket.connect(address)
+        else:
+            self.socket = socket.create_connection(address, timeout)
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+        self.rest = b""
+        if password is not None:
+            self.ask("AUTH", *([username] if username else []), password)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def send(self, *words):
+        parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+        self.socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
+
+    def _fill(self):
+        piece = self.socket.recv(65536)
+        if not piece:
+            raise ConnectionError("redis closed the connection")
+        self.rest += piece
+
+    def _line(self):
+        while b"\r\n" not in self.rest:
+            self._fill()
+        line, self.rest = self.rest.split(b"\r\n", 1)
+        return line
+
+    def read(self):
+        """One reply; an error inside an array is a value, alone it is raised."""
+        value = self._value()
+        if isinstance(value, RedisError):
+            raise value
+        return value
+
+    def _value(self):
+        line = self._line()
+        kind, text = line[:1], line[1:].decode("utf-8", "surrogateescape")
+        if kind == b"+":
+            return text
+        if kind == b"-":
+            return RedisError(text)
+        if kind == b":":
+            return int(text)
+        if kind == b"*":
+            return None if text == "-1" else [self._value() for _ in range(int(text))]
+        assert kind == b"$", line
+        size = int(text)
+        if size < 0:
+            return None
+        while len(self.rest) < size + 2:
+            self._fill()
+        value, self.rest = self.rest[:size], self.rest[size + 2:]
+        return value.decode("utf-8", "surrogateescape")
+
+    def ask(self, *words):
+        self.send(*words)
+        return self.read()
+
+    def close(self):
+        self.socket.close()
+
+
+_ports = itertools.count(random.randrange(*PORTS))
+_ports_lock = threading.Lock()
+
+
+def free_port():
+    """One on which nobody listens now; never the same twice in a process until all were given."""
+    for _ in range(1000):
+        with _ports_lock:
+            port = PORTS[0] + next(_ports) % (PORTS[1] - PORTS[0])
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
+
+
+class Process:
+    """A program that is ended by its pid, and by a shell that waits beside it when the test's process is killed."""
+
+    def __init__(self, command, output):
+        with open(output, "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.pid = self.process.pid
+        self.guard = subprocess.Popen(["/bin/sh", "-c", 'read _; kill -9 "$0"', str(self.pid)], stdin=subprocess.PIPE,
+                                      stderr=subprocess.DEVNULL)
+        atexit.register(self.kill)
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def signal(self, number):
+        if self.alive():
+            self.process.send_signal(number)
+
+    def end(self):
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        try:
+            self.process.wait(BOUND)
+        except subprocess.TimeoutExpired:
+            pass
+        self.kill()
+
+    def kill(self):
+        atexit.unregister(self.kill)
+        if self.guard:
+            self.guard.kill()  # before the pid can be another's
+            self.guard.stdin.close()
+            self.guard.wait()
+            self.guard = None
+        if self.alive():
+            self.process.kill()
+        self.process.wait()
+
+
+class Redis:
+    """One redis-server on 127.0.0.1, ready when made.
+
+    `password`: of the user "default". `users`: lines of the ACL file, such as "shunt on >secret ~shunt:* &shunt:* +@all".
+    `tls`: a certificates.Pair, or True for one of authority(): then `tls_port` speaks TLS beside `port`.
+    `client_ca`: whose certificates clients must show. `options`: more lines of the configuration.
+    """
+
+    program = "redis-server"
+    more = ()  # lines of the configuration
+
+    def __init__(self, password=None, users=(), tls=None, client_ca=None, options=(), directory=None, port=None):
+        self.owns_directory = directory is None
+        self.directory = directory or tempfile.mkdtemp(prefix="shunt-redis-")
+        self.password = password
+        self.users = list(users)
+        self.pair = certificates.authority().issue() if tls is True else tls
+        self.client_ca = client_ca
+        self.options = list(options)
+        self.unix = os.path.join(self.directory, "socket")
+        self.log_path = os.path.join(self.directory, "log")
+        self.dump = os.path.join(self.directory, "dump.rdb")
+        self.snapshot = os.path.join(self.directory, "snapshot.rdb")
+        self.fixed_port = port
+        self.port = self.tls_port = None
+        self.process = None
+        self.errors = []
+        self.start()
+
+    # ---- where it is
+
+    @property
+    def address(self):
+        return ("127.0.0.1", self.port)
+
+    def url(self, user=None, password=None, database=None, scheme="redis", host="127.0.0.1"):
+        """redis://..., rediss:// (to the port with TLS) or unix://."""
+        if scheme == "unix":
+            return f"unix://{self.unix}" + (f"?db={database}" if database is not None else "")
+        password = self.password if password is None and user is None else password
+        secret = f"{user or ''}:{password}@" if password is not None else ""
+        port = self.tls_port if scheme.startswith("rediss") else self.port
+        return f"{scheme}://{secret}{host}:{port}" + (f"/{database}" if database is not None else "")
+
+    def connect(self, timeout=BOUND):
+        return Connection(self.address, timeout, password=self.password)
+
+    def ask(self, *words):
+        """One command on a connection of its own."""
+        with self.connect() as connection:
+            return connection.ask(*words)
+
+    # ---- its life
+
+    def lines(self):
+        yield from ("bind 127.0.0.1", f"port {self.port}", f'dir "{self.directory}"', "daemonize no", "appendonly no",
+                    'save ""', f'unixsocket "{self.unix}"', "databases 4", "enable-debug-command yes",
+                    "repl-diskless-sync-delay 0", "shutdown-timeout 0")
+        if self.pair:
+            yield from (f"tls-port {self.tls_port}", f'tls-cert-file "{self.pair.certificate}"',
+                        f'tls-key-file "{self.pair.key}"',
+                        f'tls-ca-cert-file "{self.client_ca or certificates.authority().certificate}"',
+                        f"tls-auth-clients {'yes' if self.client_ca else 'no'}")
+        if self.password is not None:
+            yield f"requirepass {self.password}"
+        for user in self.users:
+            yield f"user {user}"
+        yield from self.more
+        yield from self.options
+
+    def _write_configuration(self):
+        path = os.path.join(self.directory, "redis.conf")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("\n".join(self.lines()) + "\n")
+        return path
+
+    def _choose_ports(self):
+        self.port = self.fixed_port or free_port()
+        self.tls_port = free_port() if self.pair else None
+
+    def _answers(self):
+        try:
+            with Connection(self.address, 1) as connection:
+                connection.ask("PING")
+                return True
+        except RedisError as error:
+            return not str(error).startswith("LOADING")  # NOAUTH is an answer too
+        except OSError:
+            return not self.process.alive()
+
+    def start(self):
+        """With what the folder holds. The first time on free ports, then on the same ones."""
+        first = self.port is None
+        for _ in range(5):
+            if first:
+                self._choose_ports()
+            self.process = Process([self.program, self._write_configuration(), *self.arguments()], self.log_path)
+            wait_until(self._answers, lambda: f"{self.program} to answer: {self.log()}", BOUND)
+            if self.process.alive():
+                return self
+            self.process.kill()
+        raise AssertionError(f"{self.program} does not start: {self.log()}")
+
+    def arguments(self):
+        return ()
+
+    def log(self, lines=30):
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return "".join(f.readlines()[-lines:])
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def stop(self):
+        """Ends it and takes its folder along."""
+        if self.process:
+            self.process.end()
+        if self.owns_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    # ---- what harms it
+
+    def kill(self):
+        """kill -9."""
+        self.process.kill()
+
+    def end(self):
+        """As an operator would: SIGTERM."""
+        self.process.end()
+
+    def pause(self):
+        """SIGSTOP: connections stand and nothing answers."""
+        self.process.signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.signal(signal.SIGCONT)
+
+    def restart_empty(self):
+        self.process.kill()
+        if os.path.exists(self.dump):
+            os.unlink(self.dump)
+        self.start()
+
+    def take_snapshot(self):
+        """What restart_from_snapshot() will begin with."""
+        self.ask("SAVE")
+        shutil.move(self.dump, self.snapshot)
+
+    def restart_from_snapshot(self):
+        """Older than it was when it went."""
+        self.process.kill()
+        shutil.copy(self.snapshot, self.dump)
+        self.start()
+
+    def restart(self):
+        """With everything it had, as with a disk that is safe."""
+        self.ask("SAVE")
+        self.process.kill()
+        self.start()
+
+    def configure(self, name, value):
+        self.ask("CONFIG", "SET", name, value)
+
+    def clients(self, name="shunt"):
+        """Ids of the connections of that name."""
+        listed = (dict(pair.split("=", 1) for pair in line.split(" ")) for line in
+                  self.ask("CLIENT", "LIST").strip().split("\n"))
+        return [client["id"] for client in listed if client["name"] == name]
+
+    def commands(self):
+        """How many commands it has been sent since it started, by name."""
+        return {key[len("cmdstat_"):]: int(value.split(",")[0].split("=")[1])
+                for key, _, value in (line.partition(":") for line in self.ask("INFO", "commandstats").splitlines())
+                if key.startswith("cmdstat_")}
