@@ -24,6 +24,7 @@
 #include <event2/event.h>
 
 #include "proxy/admin.h"
+#include "proxy/control_fleet.h"
 #include "proxy/control_inside.h"
 #include "proxy/control_tls.h"
 #include "proxy/health_board.h"
@@ -38,7 +39,8 @@
 
 enum {
     TICK_MS = 25,
-    NAMES_MS = 2000, /* a start or a reload waits for names that long at most */
+    NAMES_MS = 2000,      /* a start or a reload waits for names that long at most */
+    FLEET_JOIN_MS = 1000, /* and a start for what the fleet wants */
     REPUBLISH_MS = 1000,
     PAIRS_QUEUED = 256,      /* for each worker, waiting to be compared */
     LOG_WAIT_MS = 1000,      /* at the end, for a reader that does not read */
@@ -184,6 +186,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     struct control *control = context;
     uint64_t now_ms = control_clock_ms();
     control_beat(control);
+    control_fleet_tick(control->fleet, now_ms);
     control_save(control);
     republish(control, now_ms);
     remind_of_fail_open(control, now_ms);
@@ -410,29 +413,52 @@ static bool open_state(struct control *control)
     control->store = state.store;
     control->router = state.router;
     control->signal_passthrough = state.signal_passthrough;
+    control->fleet_saved = state.fleet;
     control_passthrough_begin(&state, control->fail_open);
     return true;
 }
 
-static void on_names_late(evutil_socket_t fd, short what, void *context)
+static void on_beat_of_start(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd, (void)what;
-    *(bool *)context = true;
+    (void)fd, (void)what, (void)context; /* it only wakes the loop */
 }
 
-/* The first request should not be refused because a name takes a moment; but a start never hangs on DNS. */
-static void wait_for_names(struct control *control)
+/* Lets the loop run until `done`, for a bounded time: a start never hangs on others. */
+static void wait_until(struct control *control, bool (*done)(struct control *control), uint64_t most_ms)
 {
-    bool late = false;
-    struct timeval patience = {.tv_sec = NAMES_MS / 1000, .tv_usec = NAMES_MS % 1000 * 1000};
-    struct event *timer = evtimer_new(control->base, on_names_late, &late);
-    if (timer != NULL)
-        evtimer_add(timer, &patience);
-    while (timer != NULL && !late && resolver_unanswered(control->resolver) > 0)
-        if (event_base_loop(control->base, EVLOOP_ONCE) != 0)
-            break;
+    const struct timeval interval = {.tv_usec = TICK_MS * 1000};
+    uint64_t until_ms = control_clock_ms() + most_ms;
+    struct event *timer = event_new(control->base, -1, EV_PERSIST, on_beat_of_start, NULL);
+    bool waits = timer != NULL && event_add(timer, &interval) == 0;
+    while (waits && !done(control) && control_clock_ms() < until_ms)
+        waits = event_base_loop(control->base, EVLOOP_ONCE) == 0;
     if (timer != NULL)
         event_free(timer);
+}
+
+/* The first request should not be refused because a name takes a moment. */
+static bool names_are_known(struct control *control)
+{
+    return resolver_unanswered(control->resolver) == 0;
+}
+
+/* Where Redis is there, the fleet's share and passthrough hold before the first request: nobody changes sides because a
+ * replica starts. */
+static bool fleet_is_joined(struct control *control)
+{
+    control_fleet_tick(control->fleet, control_clock_ms());
+    return control_fleet_has_joined(control->fleet);
+}
+
+static bool join_fleet(struct control *control)
+{
+    if (control->holder->config->state.redis.url == NULL)
+        return true;
+    control->fleet = control_fleet_new(control, control->holder, control->fleet_saved);
+    if (control->fleet == NULL)
+        return false;
+    wait_until(control, fleet_is_joined, FLEET_JOIN_MS);
+    return true;
 }
 
 static bool take_config(struct control *control)
@@ -449,7 +475,9 @@ static bool take_config(struct control *control)
     if (!control_report_veil(control, config) ||
         !router_configure(control->router, config, control_clock_ms(), control_wall_clock_ms()))
         return say(NULL);
-    wait_for_names(control);
+    if (!join_fleet(control))
+        return say(NULL);
+    wait_until(control, names_are_known, NAMES_MS);
     return control_publish(control) || say(NULL);
 }
 
@@ -591,6 +619,8 @@ static void stop_workers(struct control *control)
 
 static void stop_events(struct control *control)
 {
+    control_fleet_free(control->fleet); /* tells who waits at the admin server */
+    control->fleet = NULL;
     if (control->tick != NULL)
         event_free(control->tick);
     for (int i = 0; i < CONTROL_SIGNALS; i++)
@@ -636,6 +666,7 @@ static void stop(struct control *control)
     router_free(control->router);
     report_free(control->report);
     store_close(control->store);
+    json_decref(control->fleet_saved);
     config_holder_unref(control->holder);
     config_holder_unref(control->started);
     config_holder_unref(control->fallback);

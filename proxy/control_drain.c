@@ -5,6 +5,7 @@
  * and goes on ticking, saving and answering the admin server meanwhile. What has not ended after `timeouts.drain` is
  * broken off by the workers; a worker that does not even manage that is left behind.
  */
+#include "proxy/control_fleet.h"
 #include "proxy/control_inside.h"
 
 #include <signal.h>
@@ -32,6 +33,7 @@ void control_end(struct control *control, int signal)
                                (json_int_t)(control->ends == 1 ? control->holder->config->timeouts.drain_ms : 0));
     if (control->ends == 1) {
         control->draining = true;
+        control_fleet_leave(control->fleet);
         listeners_unlink(&control->listeners);
         log_event(control->log, LOG_LEVEL_INFO, "draining", fields);
         drain(control, control->holder->config->timeouts.drain_ms);

@@ -17,6 +17,7 @@
 
 struct admin;
 struct comparer;
+struct control_fleet;
 struct control_tls;
 struct event;
 struct health_board;
@@ -48,6 +49,8 @@ struct control {
     struct health_board *health; /* outlives workers and snapshots */
     struct notify *notify;
     struct control_tls *tls;
+    struct control_fleet *fleet; /* NULL: the file names no Redis */
+    json_t *fleet_saved;         /* owned: what the fleet's part had saved before this start; NULL: nothing */
 
     struct config_holder *holder;   /* the file in use; in fail-open mode the one made from the command line */
     struct config_holder *started;  /* the file as it was when that began which only a restart can change */
@@ -72,6 +75,7 @@ struct control {
 
     bool signal_passthrough;                /* the switch that SIGUSR1 turns */
     uint64_t saved_revision;                /* of the router, as handed to the store */
+    uint64_t saved_fleet_revision;          /* of the fleet's state, likewise */
     uint64_t submitted_ticket, kept_ticket; /* of the store */
     uint64_t save_at_ms;                    /* after a failure: not before */
     uint64_t evidence_at_ms;                /* when evidence of running stages is due to be saved */
@@ -121,6 +125,7 @@ struct control_state {
     struct store *store;
     struct router *router;
     bool signal_passthrough;
+    json_t *fleet; /* owned: what the fleet's part had saved; NULL: nothing */
 };
 
 /* Opens the store of this file and restores a router from it. False with a malloc'd sentence in *error. */

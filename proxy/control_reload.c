@@ -6,6 +6,7 @@
  * listeners follow, and the workers get one snapshot. Listeners that the file does not name any more go last. What only
  * a restart can change keeps its value and is told.
  */
+#include "proxy/control_fleet.h"
 #include "proxy/control_inside.h"
 
 #include <stdio.h>
@@ -166,6 +167,7 @@ static void end_fail_open(struct control *control, struct adoption *adoption)
     router_free(control->router);
     control->router = adoption->state.router;
     control->signal_passthrough = adoption->state.signal_passthrough;
+    control->fleet_saved = adoption->state.fleet;
     control->admin = adoption->admin;
     control->fail_open = false;
     control->save_now = true;
@@ -214,6 +216,16 @@ static bool configure(struct control *control, struct adoption *adoption, bool l
     return true;
 }
 
+/* A file that names a fleet where none was named before: only at the end of fail-open, else it takes a restart. */
+static void follow_fleet(struct control *control)
+{
+    bool named = control->started->config->state.redis.url != NULL;
+    if (control->fleet == NULL && named)
+        control->fleet = control_fleet_new(control, control->holder, control->fleet_saved);
+    else
+        control_fleet_configure(control->fleet, control->holder);
+}
+
 static bool take_into_use(struct control *control, struct config *config, char **error)
 {
     struct adoption adoption;
@@ -228,6 +240,7 @@ static bool take_into_use(struct control *control, struct config *config, char *
     if (leaves_fail_open)
         end_fail_open(control, &adoption);
     adopt(control, &adoption);
+    follow_fleet(control);
     control_save(control);
     return true;
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "proxy/control_fleet.h"
 #include "proxy/notify.h"
 #include "router/replay.h"
 #include "router/store/fault.h"
@@ -85,6 +86,12 @@ static void comparison_marks(void *context, const char *route, struct marks *mar
 {
     struct control *control = context;
     report_take_marks(control->report, route, marks);
+}
+
+static void wish(void *context, const struct router_wish *wish)
+{
+    struct control *control = context;
+    control_fleet_wish(control->fleet, wish);
 }
 
 /* ---- opening ---- */
@@ -170,6 +177,7 @@ static void restore(struct control *control, struct control_state *state)
 {
     char *warning = NULL, *why = NULL;
     json_t *saved = store_load(state->store, &warning);
+    state->fleet = json_incref(json_object_get(saved, "fleet"));
     if (saved != NULL && take_up_saved(control, state, saved, &why))
         return;
     if (saved != NULL) /* a later version's, most likely: the next save must not be the end of it */
@@ -199,6 +207,7 @@ bool control_state_open(struct control *control, const struct config *config, st
         .comparisons = comparisons,
         .comparison_marks = comparison_marks,
         .approval = approval,
+        .wish = wish,
     };
     *state = (struct control_state){0};
     state->store = store_open(config->state.directory, error);
@@ -219,6 +228,7 @@ void control_state_close(struct control_state *state)
 {
     router_free(state->router);
     store_close(state->store);
+    json_decref(state->fleet);
     *state = (struct control_state){0};
 }
 
@@ -269,8 +279,12 @@ static void submit(struct control *control, uint64_t now_ms)
 {
     char *error = NULL;
     uint64_t revision = router_revision(control->router);
+    uint64_t fleet_revision = control_fleet_revision(control->fleet);
     json_t *state = router_save(control->router, now_ms, control_wall_clock_ms());
-    uint64_t ticket = state != NULL ? store_submit(control->store, state) : 0;
+    json_t *fleet = state != NULL ? control_fleet_save(control->fleet) : NULL;
+    bool whole = state != NULL && (control->fleet == NULL || (fleet != NULL && json_object_set(state, "fleet", fleet) == 0));
+    uint64_t ticket = whole ? store_submit(control->store, state) : 0;
+    json_decref(fleet);
     json_decref(state);
     if (ticket == 0) {
         fault_set(&error, "no memory to save the state");
@@ -279,6 +293,7 @@ static void submit(struct control *control, uint64_t now_ms)
     }
     control->submitted_ticket = ticket;
     control->saved_revision = revision;
+    control->saved_fleet_revision = fleet_revision;
     control->save_now = false;
 }
 
@@ -286,7 +301,8 @@ void control_save(struct control *control)
 {
     uint64_t now_ms = control_clock_ms();
     hear(control);
-    bool changed = control->save_now || router_revision(control->router) != control->saved_revision;
+    bool changed = control->save_now || router_revision(control->router) != control->saved_revision ||
+                   control_fleet_revision(control->fleet) != control->saved_fleet_revision;
     if (store_directory(control->store) == NULL || (control->save_failing && now_ms < control->save_at_ms))
         return;
     if (changed || evidence_is_due(control, now_ms))
