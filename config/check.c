@@ -91,11 +91,6 @@ bool assign_is_set(const void *base)
     return ((const struct config_assign *)base)->cookie != NULL;
 }
 
-bool state_is_set(const void *base)
-{
-    return ((const struct config_state *)base)->directory != NULL;
-}
-
 void breaker_prepare(void *base)
 {
     ((struct config_breaker *)base)->enabled = true;

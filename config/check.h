@@ -18,7 +18,6 @@ void limits_check(struct loader *loader, const struct node *node, void *base);
 
 bool match_is_set(const void *base);
 bool assign_is_set(const void *base);
-bool state_is_set(const void *base);
 
 void breaker_prepare(void *base);
 void breaker_turn_off(void *base);
@@ -59,6 +58,14 @@ void listener_tls_check(struct loader *loader, const struct node *node, void *ba
 void backend_tls_check(struct loader *loader, const struct node *node, void *base);
 void backend_check(struct loader *loader, const struct node *node, void *base);
 void health_check(struct loader *loader, const struct node *node, void *base);
+
+/* check_redis.c: where state is kept and shared. */
+bool state_is_set(const void *base);
+void state_check(struct loader *loader, const struct node *node, void *base);
+bool redis_is_set(const void *base);
+bool redis_tls_is_set(const void *base);
+void redis_tls_check(struct loader *loader, const struct node *node, void *base); /* check_peers.c */
+void redis_check(struct loader *loader, const struct node *node, void *base);
 
 /* check_plan.c, by route_check(): stages with what they have of their route, and what a failure does. */
 void plan_check(struct loader *loader, const struct node *node, struct config_route *route);

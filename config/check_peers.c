@@ -81,6 +81,12 @@ void backend_tls_check(struct loader *loader, const struct node *node, void *bas
     check_pair(loader, node);
 }
 
+void redis_tls_check(struct loader *loader, const struct node *node, void *base)
+{
+    (void)base;
+    check_pair(loader, node);
+}
+
 /* What an https:// URL means where the file says no more: the host's own name, and the system's CAs. */
 static void complete_backend_tls(struct loader *loader, struct config_backend *backend)
 {

@@ -548,7 +548,7 @@ struct config_redis {
     const char *password; /* NULL: none, or password_file */
     const char *password_file; /* read again whenever a connection is made */
     const char *group;         /* replicas of the same group share one plan */
-    const char *replica;       /* this one's name for people; default: the host's name */
+    const char *replica;       /* this one's name for people; default: POD_NAME, else the host's name */
     enum config_redis_resp resp;
     uint64_t timeout_ms; /* connecting, and for an answer */
     const char *ca;      /* files, as of a backend's tls; NULL: the system's CAs; no client certificate */

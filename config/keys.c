@@ -57,7 +57,6 @@ static const double YEAR = 365.0 * DAY;
 #define SECTIONS(key, record, field, count_field, table, least, most, text)                                            \
     {ROW(key, type_sections, record, field), .count_at = offsetof(struct record, count_field), .section = &(table),    \
      .min = (least), .max = (most), .help = (text)}
-#define LATER(key, what) {.name = (key), .type = &type_later, .flags = KEY_LATER, .help = (what)}
 
 /* ---- words ---- */
 
@@ -87,6 +86,8 @@ static const struct config_choice failure_ends[] = {{"zero", FAILURE_ZERO},
                                                     {"tell", FAILURE_TELL},
                                                     {NULL, 0}};
 static const struct config_choice notify_formats[] = {{"json", NOTIFY_JSON}, {"slack", NOTIFY_SLACK}, {NULL, 0}};
+static const struct config_choice redis_protocols[] = {
+    {"auto", REDIS_RESP_AUTO}, {"2", REDIS_RESP_2}, {"3", REDIS_RESP_3}, {NULL, 0}};
 static const struct config_choice sample_values[] = {{"redacted", SAMPLES_REDACTED},
                                                      {"full", SAMPLES_FULL},
                                                      {"hashed", SAMPLES_HASHED},
@@ -780,10 +781,67 @@ static const struct config_section route_section = {
 
 /* ---- state ---- */
 
+static const struct config_key redis_tls_keys[] = {
+    PATH("ca", config_redis, ca, "A file of PEM: who may sign the server's certificate; absent: the system's."),
+    PATH("certificate", config_redis, certificate, "A file of PEM: what shunt shows when it is asked. With `key`."),
+    PATH("key", config_redis, key, "A file of PEM: its private key."),
+    {ROW("server_name", type_server_name, config_redis, server_name), .fallback = "the host that is connected to",
+     .flags = KEY_DEFERRED,
+     .help = "The name asked for (SNI), which the certificate must have; also of the servers that sentinels or a "
+             "cluster name."},
+    WORD("insecure_skip_verify", type_flag, config_redis, insecure_skip_verify, "false", yes_no,
+         "`true` takes any certificate, so that anybody in between can be Redis: never outside of a test."),
+    END_OF_KEYS,
+};
+static const struct config_section redis_tls_section = {
+    .heading = "state.redis.tls",
+    .intro = "Of a `url` that begins with `rediss`, which has these defaults without this section too. Files are read again "
+             "whenever a connection is made.",
+    .keys = redis_tls_keys,
+    .is_set = redis_tls_is_set,
+    .check = redis_tls_check,
+};
+
+static const struct config_key redis_keys[] = {
+    {ROW("url", type_redis_url, config_redis, url), .flags = KEY_REQUIRED,
+     .help = "`redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, `unix:///PATH[?db=DATABASE]`, "
+             "`redis+sentinel://HOST[:PORT],HOST.../MASTER[/DATABASE]` or `redis+cluster://HOST[:PORT],HOST...`; with "
+             "`rediss` in place of `redis` over TLS. Ports are 6379, of sentinels 26379, when none is given. `/ ? # @ %` "
+             "in a password are written `%2F %3F %23 %40 %25`. `--dump` shows no password."},
+    {ROW("group", type_name, config_redis, group), .flags = KEY_REQUIRED | KEY_RESTART,
+     .help = "Replicas that name the same group share one plan, one passthrough and one report."},
+    {ROW("replica", type_name, config_redis, replica),
+     .fallback = "the environment's POD_NAME, else the host's name", .flags = KEY_DEFERRED | KEY_RESTART,
+     .help = "This replica's name for people, in `shuntctl fleet`, events and the audit trail. It need not be unique."},
+    {ROW("username", type_redis_username, config_redis, username), .help = "The user of Redis' ACL; absent: `default`."},
+    {ROW("password", type_redis_password, config_redis, password),
+     .help = "Best from `${NAME}` or `{ file: PATH }`."},
+    {ROW("password_file", type_redis_password_file, config_redis, password_file),
+     .help = "A file with the password in its place; relative to the folder of this file, and read again whenever a connection "
+             "is made, so that a password can change without a reload."},
+    WORD("resp", type_choice, config_redis, resp, "auto", redis_protocols,
+         "The protocol's version; `auto` is 3 where the server knows it, else 2."),
+    DURATION("timeout", config_redis, timeout_ms, "1s", 100, 10.0 * SECOND,
+             "Of connecting, and of an answer; then the connection is given up and made anew."),
+    {.name = "tls", .type = &type_section, .section = &redis_tls_section,
+     .help = "How a `rediss` server is verified."},
+    END_OF_KEYS,
+};
+static const struct config_section redis_section = {
+    .heading = "state.redis",
+    .intro = "One plan for all replicas of a group (see [One plan for a fleet](fleet.md)). Redis is never asked while a "
+             "request is served, and may be absent, at start too. Most keys may change when the file is reloaded: the "
+             "link is made anew. The section itself comes and goes when shunt starts again.",
+    .keys = redis_keys,
+    .is_set = redis_is_set,
+    .check = redis_check,
+};
+
 static const struct config_key state_keys[] = {
-    {ROW("directory", type_text, config_state, directory), .flags = KEY_REQUIRED | KEY_RESTART,
-     .help = "A folder shunt may write to; stage, share, breaker and audit trail survive there."},
-    LATER("redis", "state shared through Redis"),
+    {ROW("directory", type_text, config_state, directory), .flags = KEY_RESTART,
+     .help = "A folder shunt may write to; stage, share, breaker and audit trail survive there. It may be left out beside "
+             "`redis`: then the last known state does not outlive a restart while Redis is away, and there is no audit trail."},
+    SECTION("redis", config_state, redis, redis_section, "Where a fleet shares its plan; absent: each replica has its own."),
     END_OF_KEYS,
 };
 static const struct config_section state_section = {
@@ -791,6 +849,7 @@ static const struct config_section state_section = {
     .intro = "Without this section state lives in memory, and a restart begins every plan again.",
     .keys = state_keys,
     .is_set = state_is_set,
+    .check = state_check,
 };
 
 /* ---- notify[] ---- */

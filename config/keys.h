@@ -41,8 +41,7 @@ enum {
     KEY_RESTART = 2,   /* a reload cannot change it */
     KEY_OFF = 4,       /* the word "off" is a value too */
     KEY_SKIP_ZERO = 8, /* --dump leaves it out when it is 0 */
-    KEY_LATER = 16,    /* known, and refused: not in this version */
-    KEY_AUTO = 64,     /* the word "auto" is a value too */
+    KEY_AUTO = 16,     /* the word "auto" is a value too */
     KEY_DEFERRED = 32, /* the section's check fills the default in, as it depends on other keys */
 };
 
@@ -57,7 +56,7 @@ struct config_key {
     const struct config_choice *choices;  /* NULL word ends them */
     const struct config_section *section; /* of a nested value */
     unsigned flags;
-    const char *help; /* one sentence; of a KEY_LATER what it is */
+    const char *help; /* one sentence, or some */
 };
 
 struct config_section {

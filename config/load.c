@@ -249,9 +249,7 @@ static void read_key(struct loader *loader, const struct config_key *key, const 
     const struct node_item *item = mapping == NULL ? NULL : node_find(mapping, key->name);
     size_t mark = faults_enter_key(loader->faults, key->name);
     read_fallback(loader, key, base); /* also where the file has a value: a refused one must not upset later checks */
-    if (item != NULL && (key->flags & KEY_LATER) != 0)
-        loader_fault(loader, item->key_place, "%s is not in this version; expected a file without this key", key->help);
-    else if (item != NULL)
+    if (item != NULL)
         key->type->read(loader, key, item->value, base);
     else if (mapping != NULL && (key->flags & KEY_REQUIRED) != 0)
         loader_fault(loader, mapping->place, "this key is missing; expected %s", key->type->name);
@@ -273,10 +271,8 @@ static bool is_known(const struct config_section *section, const char *name)
 static const char *known_keys(struct loader *loader, const struct config_section *section)
 {
     const char *text = "";
-    for (const struct config_key *key = section->keys; key->name != NULL && text != NULL; key++) {
-        if ((key->flags & KEY_LATER) == 0)
-            text = config_arena_print(loader->faults->arena, "%s%s%s", text, text[0] == '\0' ? "" : ", ", key->name);
-    }
+    for (const struct config_key *key = section->keys; key->name != NULL && text != NULL; key++)
+        text = config_arena_print(loader->faults->arena, "%s%s%s", text, text[0] == '\0' ? "" : ", ", key->name);
     if (text == NULL)
         faults_no_memory(loader->faults);
     return text != NULL ? text : "";

@@ -75,7 +75,7 @@ const char *name_guess_best(const struct name_guess *guess)
 static void find_homes(const struct config_section *section, const char *key, const char **home, unsigned *homes)
 {
     for (const struct config_key *row = section->keys; row->name != NULL; row++) {
-        if (strcmp(row->name, key) == 0 && (row->flags & KEY_LATER) == 0) {
+        if (strcmp(row->name, key) == 0) {
             *home = section->heading;
             ++*homes;
         }

@@ -161,13 +161,6 @@ static const char before_full[] =
     "\n"
     "```yaml\n";
 
-static const char ending[] = "```\n"
-                             "\n"
-                             "## Not in this version\n"
-                             "\n"
-                             "These keys are known and refused, so that nobody relies on what is not there:\n"
-                             "\n";
-
 /* ---- cells ---- */
 
 /* A bar would end the cell. */
@@ -244,24 +237,12 @@ static void write_keys_of(struct writer *writer, const struct config_section *se
     if (section->intro != NULL)
         writer_print(writer, "%s\n\n", section->intro);
     writer_raw(writer, "| key | value | range | default | meaning |\n| --- | --- | --- | --- | --- |\n");
-    for (const struct config_key *key = section->keys; key->name != NULL; key++) {
-        if ((key->flags & KEY_LATER) == 0)
-            key_row(writer, key);
-    }
+    for (const struct config_key *key = section->keys; key->name != NULL; key++)
+        key_row(writer, key);
     writer_raw(writer, "\n");
     for (const struct config_key *key = section->keys; key->name != NULL; key++) {
         if (key->section != NULL && key->type != &type_stage_gates) /* those of the route, which come next */
             write_keys_of(writer, key->section);
-    }
-}
-
-static void later_keys(struct writer *writer, const struct config_section *section)
-{
-    for (const struct config_key *key = section->keys; key->name != NULL; key++) {
-        if ((key->flags & KEY_LATER) != 0)
-            writer_print(writer, "- `%s.%s`: %s\n", section->heading, key->name, key->help);
-        if (key->section != NULL)
-            later_keys(writer, key->section);
     }
 }
 
@@ -274,7 +255,6 @@ char *config_reference(void)
     write_keys_of(&writer, &config_file_section);
     writer_raw(&writer, before_full);
     writer_raw(&writer, full_file);
-    writer_raw(&writer, ending);
-    later_keys(&writer, &config_file_section);
+    writer_raw(&writer, "```\n");
     return writer_take(&writer);
 }

@@ -34,7 +34,8 @@ static char *value_text(const struct config_key *key, const void *base)
 {
     struct writer writer = {.config = NULL};
     writer_raw(&writer, "");
-    key->type->write(&writer, key, base);
+    if (key->type->is_set == NULL || key->type->is_set(key, base))
+        key->type->write(&writer, key, base);
     return writer_take(&writer);
 }
 
@@ -47,6 +48,16 @@ static bool value_differs(const struct config_key *key, const void *running, con
     free(before);
     free(after);
     return !same;
+}
+
+/* Is there a key in here that a reload cannot change? */
+static bool has_restart(const struct config_section *section)
+{
+    for (const struct config_key *key = section->keys; key->name != NULL; key++) {
+        if ((key->flags & KEY_RESTART) != 0 || (key->type == &type_section && has_restart(key->section)))
+            return true;
+    }
+    return false;
 }
 
 static void compare(struct comparison *comparison, const struct config_section *section, const char *heading,
@@ -66,8 +77,8 @@ static void compare(struct comparison *comparison, const struct config_section *
         bool a_set = is_set == NULL || is_set(a);
         bool b_set = is_set == NULL || is_set(b);
         if (a_set && b_set)
-            compare(comparison, key->section, key->name, a, b);
-        else if (a_set != b_set)
+            compare(comparison, key->section, key->section->heading, a, b);
+        else if (a_set != b_set && has_restart(key->section))
             note(comparison, heading, key->name);
     }
 }

@@ -327,7 +327,7 @@ void scalar_print_decimal(double value, char out[SCALAR_TEXT_BYTES])
 
 /* ---- addresses ---- */
 
-static bool is_unix_path(const char *path, const char **why)
+bool scalar_unix_path(const char *path, const char **why)
 {
     if (path[0] != '/')
         *why = "the path of a unix socket must start with /";
@@ -443,7 +443,7 @@ bool scalar_address(struct config_arena *arena, const char *text, struct config_
         return false;
     if (strncmp(text, "unix:", 5) == 0) {
         read.unix_path = read.text + 5;
-        if (!is_unix_path(read.unix_path, why))
+        if (!scalar_unix_path(read.unix_path, why))
             return false;
     } else if (strstr(text, "://") != NULL) {
         *why = "an address has no scheme";
@@ -463,6 +463,16 @@ bool scalar_host(struct config_arena *arena, const char *text, const char **why)
     if (read.port == 0)
         *why = "port 0 cannot be connected to";
     return read.port != 0;
+}
+
+bool scalar_host_port(struct config_arena *arena, const char *text, struct config_address *address, const char **why)
+{
+    struct config_address read = *address;
+    *why = NULL;
+    if (!host_and_port(arena, text, false, &read, why))
+        return false;
+    *address = read;
+    return true;
 }
 
 bool scalar_server_name(const char *text, const char **why)
@@ -553,7 +563,7 @@ bool scalar_backend_url(struct config_arena *arena, const char *text, struct con
         good = http_authority(arena, text + 8, 443, &read, why);
     } else if (strncmp(text, "unix:", 5) == 0 || strncmp(text, "http+unix:", 10) == 0) {
         read.unix_path = strchr(read.text, ':') + 1;
-        good = is_unix_path(read.unix_path, why);
+        good = scalar_unix_path(read.unix_path, why);
     } else {
         *why = "the scheme is missing or unknown";
     }

@@ -72,6 +72,13 @@ bool scalar_server_name(const char *text, const char **why);
  * arena. */
 bool scalar_host(struct config_arena *arena, const char *text, const char **why);
 
+/* The same, into host and port, which stays where the text has none and may be 0. Text is copied into the arena; false
+ * with *why NULL means without memory. */
+bool scalar_host_port(struct config_arena *arena, const char *text, struct config_address *address, const char **why);
+
+/* An absolute path, short enough for the address of a unix socket. */
+bool scalar_unix_path(const char *path, const char **why);
+
 /* "http://HOST[:PORT][/PATH][?QUERY]" or https: what is asked or told somebody, so that it may hold a secret behind the
  * host. `*why` as above; takes scratch memory of the arena. */
 bool scalar_web_url(struct config_arena *arena, const char *text, const char **why);

@@ -558,17 +558,3 @@ static void read_workers(struct loader *loader, const struct config_key *key, co
 
 const struct config_type type_workers = {
     .name = "a number", .read = read_workers, .write = write_count, .write_range = write_range_of_count};
-
-/* ---- what a later version may have ---- */
-
-static void read_later(struct loader *loader, const struct config_key *key, const struct node *node, void *base)
-{
-    (void)loader, (void)key, (void)node, (void)base; /* never called: the loader refuses the key itself */
-}
-
-static void write_later(struct writer *writer, const struct config_key *key, const void *base)
-{
-    (void)writer, (void)key, (void)base;
-}
-
-const struct config_type type_later = {.name = "not in this version", .read = read_later, .write = write_later};

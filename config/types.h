@@ -27,7 +27,6 @@ extern const struct config_type type_name;        /* const char *, letters, digi
 extern const struct config_type type_token;       /* const char *, a token of HTTP */
 extern const struct config_type type_address;     /* struct config_address */
 extern const struct config_type type_workers;     /* uint32_t, "auto" is counted at once */
-extern const struct config_type type_later;       /* refused: not in this version */
 
 /* http_types.c: what requests are matched by */
 extern const struct config_type type_host;
@@ -72,6 +71,12 @@ extern const struct config_type type_schedule;    /* const struct schedule *; NU
 extern const struct config_type type_web_url;     /* const char *; shown without what lies behind the host */
 extern const struct config_type type_depends_on;  /* pointer and count; file_check() finds the routes */
 extern const struct config_type type_events;      /* pointer and count */
+
+/* redis_types.c: the same of state.redis */
+extern const struct config_type type_redis_url; /* fills in what the URL holds of the others */
+extern const struct config_type type_redis_username;
+extern const struct config_type type_redis_password;
+extern const struct config_type type_redis_password_file;
 
 /* shadow_types.c: the same of the sections on mirroring and comparing */
 extern const struct config_type type_shadow_host;

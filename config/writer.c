@@ -138,8 +138,6 @@ void writer_texts(struct writer *writer, const char *const *texts, size_t count)
 
 static bool is_written(const struct config_key *key, const void *base)
 {
-    if ((key->flags & KEY_LATER) != 0)
-        return false;
     if (key->section != NULL && key->section->is_set != NULL && key->type == &type_section)
         return key->section->is_set((const char *)base + key->at);
     return key->type->is_set == NULL || key->type->is_set(key, base);

@@ -29,7 +29,7 @@ static void check_row(const struct config_section *section, const struct config_
     assert_non_null(key->type->write);
     if (key->help == NULL || key->help[0] == '\0')
         fail_msg("%s %s has no help", section->heading, key->name);
-    if ((key->flags & KEY_LATER) == 0 && key->help[strlen(key->help) - 1] != '.')
+    if (key->help[strlen(key->help) - 1] != '.')
         fail_msg("the help of %s %s is no sentence", section->heading, key->name);
     if (key->min > key->max)
         fail_msg("%s %s has no range", section->heading, key->name);
