@@ -26,7 +26,11 @@ static const struct admin_field promote_fields[] = {
     {"force", ADMIN_BOOLEAN, false, "true to go past what has not passed"}, WHO, REASON, {0}};
 static const struct admin_field percent_fields[] = {
     {"percent", ADMIN_NUMBER, true, "a number from 0 to 100 with up to two decimals"}, WHO, REASON, {0}};
-static const struct admin_field passthrough_fields[] = {{"on", ADMIN_BOOLEAN, true, "true or false"}, WHO, REASON, {0}};
+static const struct admin_field passthrough_fields[] = {{"on", ADMIN_BOOLEAN, true, "true or false"},
+                                                        {"local", ADMIN_BOOLEAN, false, "true for this replica alone"},
+                                                        WHO,
+                                                        REASON,
+                                                        {0}};
 static const struct admin_field reload_fields[] = {WHO, {0}};
 static const struct admin_field reset_fields[] = {
     {"route", ADMIN_STRING, false, "a route's name; all routes without it"}, WHO, REASON, {0}};
@@ -45,6 +49,8 @@ static const struct admin_endpoint endpoints[] = {
     {"/api/v1/status", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_status, 0, NULL, "process, backends and all routes"},
     {"/api/v1/routes", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_routes, 0, NULL, "all routes"},
     {"/api/v1/routes/{route}", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_route, 0, NULL, "one route"},
+    {"/api/v1/fleet", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_fleet, 0, NULL,
+     "the replicas that share this plan, and what they see"},
     {"/api/v1/report", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_report, 0, NULL,
      "what comparing found [?route=NAME&format=FORMAT&samples=N]"},
     {"/report", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_page, 0, NULL, "the same as a page for people [?route=NAME]"},
@@ -75,7 +81,7 @@ static const struct admin_endpoint endpoints[] = {
     {"/api/v1/routes/{route}/reset-breaker", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_route, VERB_RESET_BREAKER,
      verb_fields, "close the breaker, forget its trips {reason, who}"},
     {"/api/v1/passthrough", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_passthrough, 0, passthrough_fields,
-     "everything straight to legacy, or back {on, reason, who}"},
+     "everything straight to legacy, or back {on, local, reason, who}"},
     {"/api/v1/reload", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_config, 0, reload_fields,
      "read the file again {who}"},
     {"/api/v1/report/reset", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_report, 0, reset_fields,

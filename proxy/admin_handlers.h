@@ -20,6 +20,9 @@ void admin_view_history(struct admin_request *request);
 void admin_view_audit(struct admin_request *request);
 void admin_view_config(struct admin_request *request);
 
+/* admin_fleet.c: what only Redis knows, answered later */
+void admin_view_fleet(struct admin_request *request);
+
 /* admin_verbs.c: changing */
 void admin_change_route(struct admin_request *request); /* argument: enum router_verb */
 void admin_change_passthrough(struct admin_request *request);

@@ -9,10 +9,13 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "proxy/admin_reply.h"
 #include "proxy/control.h"
+#include "proxy/control_fleet.h"
 
 static bool is_printable(const char *text)
 {
@@ -66,6 +69,10 @@ static const struct {
     {-EALREADY, 409, "already_so", "nothing has to be done"},
     {-EIO, 500, "not_saved", "see shunt's log and the state directory's free space"},
     {-EPERM, 409, "not_possible_now", "GET the route to see what it is doing (shuntctl status ROUTE)"},
+    {-ECANCELED, 409, "conflict", "see what it is now (shuntctl status ROUTE), and ask again"},
+    {-ENOLINK, 503, "no_redis", "ask again when Redis is there (shuntctl fleet); pause, freeze, rollback and passthrough work meanwhile"},
+    {-ETIMEDOUT, 504, "no_answer", "see what it is now (shuntctl status ROUTE)"},
+    {-EAGAIN, 503, "busy", "ask again in a moment"},
 };
 
 static void reply_refusal(struct admin_request *request, int error, const char *why)
@@ -81,6 +88,15 @@ static void reply_refusal(struct admin_request *request, int error, const char *
         }
     }
     admin_reply_error(request->http, 500, "failed", "see shunt's log", "route %s: %s", request->route, sentence);
+}
+
+/* Done here; the fleet will be told. */
+static void reply_pending(struct admin_request *request)
+{
+    json_t *route = admin_route_json(request->control, request->route);
+    if (route != NULL)
+        json_object_set_new(route, "pending", json_true());
+    admin_reply_json(request->http, 202, route);
 }
 
 /* ---- promote: what stands in the way, and what force went past ---- */
@@ -182,6 +198,54 @@ static void reply_forced(struct admin_request *request)
     admin_reply_json(request->http, 200, route);
 }
 
+/* ---- answers that come later ---- */
+
+/* What of a request outlives its handler, until the fleet has answered. */
+struct later {
+    struct admin_request request; /* its query is empty; `body` is a reference */
+    char who[sizeof(((struct admin_signature *)0)->who)];
+};
+
+static struct later *keep(const struct admin_request *request, const struct admin_signature *signature)
+{
+    struct later *later = calloc(1, sizeof(*later));
+    if (later == NULL)
+        return NULL;
+    later->request = *request;
+    TAILQ_INIT(&later->request.query);
+    json_incref(later->request.body);
+    memcpy(later->who, signature->who, sizeof(later->who));
+    return later;
+}
+
+static void let_go(struct later *later)
+{
+    json_decref(later->request.body);
+    free(later);
+}
+
+static void conclude(struct admin_request *request, int error, const char *why, bool pending)
+{
+    bool promotes = request->endpoint->argument == VERB_PROMOTE;
+    if (error == 0 && pending)
+        reply_pending(request);
+    else if (error == 0 && promotes && json_is_true(json_object_get(request->body, "force")))
+        reply_forced(request);
+    else if (error == 0)
+        admin_view_route(request);
+    else if (error == -ENOENT)
+        admin_no_such_route(request, request->route);
+    else if (error != -EPERM || !promotes || !reply_gate(request))
+        reply_refusal(request, error, why);
+}
+
+static void on_route_changed(void *context, int error, const char *why)
+{
+    struct later *later = context;
+    conclude(&later->request, error, why, false);
+    let_go(later);
+}
+
 void admin_change_route(struct admin_request *request)
 {
     struct admin_signature signature;
@@ -200,16 +264,68 @@ void admin_change_route(struct admin_request *request)
                           "body: \"percent\" is not a number from 0 to 100 with up to two decimals");
         return;
     }
-    const char *why = NULL;
-    int error = control_command(request->control, &command, &why);
-    if (error == 0 && command.verb == VERB_PROMOTE && command.force)
-        reply_forced(request);
-    else if (error == 0)
-        admin_view_route(request);
-    else if (error == -ENOENT)
-        admin_no_such_route(request, request->route);
-    else if (error != -EPERM || command.verb != VERB_PROMOTE || !reply_gate(request))
-        reply_refusal(request, error, why);
+    const char *why = "no memory";
+    bool pending = false;
+    struct later *later = keep(request, &signature);
+    const struct control_waiter waiter = {on_route_changed, later};
+    int error = later != NULL ? control_command(request->control, &command, &waiter, &pending, &why) : -ENOMEM;
+    if (error == CONTROL_LATER)
+        return;
+    conclude(request, error, why, pending);
+    if (later != NULL)
+        let_go(later);
+}
+
+/* ---- passthrough ---- */
+
+static void reply_passthrough(struct admin_request *request, bool pending)
+{
+    bool now = router_passthrough_is_on(control_router(request->control));
+    bool on = json_is_true(json_object_get(request->body, "on"));
+    /* Off here does not mean off: a signal, the environment or a file may still hold it on. */
+    json_t *body = json_pack("{s:b, s:b, s:o}", "passthrough", now, "requested", on, "passthrough_sources",
+                             admin_passthrough_sources(request->control));
+    if (body != NULL && pending)
+        json_object_set_new(body, "pending", json_true());
+    admin_reply_json(request->http, pending ? 202 : 200, body);
+}
+
+static void refuse_passthrough(struct admin_request *request, int error, const char *why)
+{
+    bool now = router_passthrough_is_on(control_router(request->control));
+    if (error == -EIO)
+        admin_reply_error(request->http, 500, "not_saved", "see shunt's log and the state directory's free space",
+                          "passthrough is %s now, but that could not be saved", now ? "on" : "off");
+    else if (error == -ENOLINK)
+        admin_reply_error(request->http, 503, "no_redis", "ask again when Redis is there: shuntctl fleet", "passthrough: %s", why);
+    else
+        admin_reply_error(request->http, error == -ETIMEDOUT ? 504 : 409, error == -ETIMEDOUT ? "no_answer" : "conflict",
+                          "see what holds now (shuntctl fleet), and ask again", "passthrough: %s", why);
+}
+
+static void on_passthrough_changed(void *context, int error, const char *why)
+{
+    struct later *later = context;
+    bool on = json_is_true(json_object_get(later->request.body, "on"));
+    if (error == 0 || (on && (error == -ENOLINK || error == -ETIMEDOUT)))
+        reply_passthrough(&later->request, error != 0); /* on here, and the fleet is told when Redis is there */
+    else
+        refuse_passthrough(&later->request, error, why);
+    let_go(later);
+}
+
+static void change_fleet(struct admin_request *request, const struct admin_signature *signature, bool on)
+{
+    int error = -ENOMEM;
+    const char *why = "no memory";
+    struct later *later = keep(request, signature);
+    const struct control_waiter waiter = {on_passthrough_changed, later};
+    if (later != NULL && control_fleet_passthrough(control_fleet(request->control), on, signature->who, signature->reason, &waiter,
+                                                   &error, &why))
+        return;
+    refuse_passthrough(request, error, why);
+    if (later != NULL)
+        let_go(later);
 }
 
 void admin_change_passthrough(struct admin_request *request)
@@ -218,17 +334,13 @@ void admin_change_passthrough(struct admin_request *request)
     if (!admin_read_signature(request, &signature))
         return;
     bool on = json_is_true(json_object_get(request->body, "on"));
-    bool done = control_passthrough(request->control, on, signature.who, signature.reason);
-    bool now = router_passthrough_is_on(control_router(request->control));
-    if (!done) {
-        admin_reply_error(request->http, 500, "not_saved", "see shunt's log and the state directory's free space",
-                          "passthrough is %s now, but that could not be saved", now ? "on" : "off");
-        return;
-    }
-    /* Off here does not mean off: a signal, the environment or a file may still hold it on. */
-    admin_reply_json(request->http, 200,
-                     json_pack("{s:b, s:b, s:o}", "passthrough", now, "requested", on, "passthrough_sources",
-                               admin_passthrough_sources(request->control)));
+    bool local = json_is_true(json_object_get(request->body, "local"));
+    if (control_fleet(request->control) != NULL && !local)
+        change_fleet(request, &signature, on);
+    else if (control_passthrough(request->control, on, signature.who, signature.reason))
+        reply_passthrough(request, false);
+    else
+        refuse_passthrough(request, -EIO, NULL);
 }
 
 void admin_change_config(struct admin_request *request)

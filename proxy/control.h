@@ -21,7 +21,9 @@ struct health_board;
 struct report;
 struct store;
 struct event_base;
+struct control_fleet;
 struct control_tls;
+struct control_waiter;
 struct keeper;
 struct notify;
 
@@ -46,9 +48,17 @@ struct health_board *control_health(struct control *control);
 const struct control_tls *control_tls(const struct control *control); /* NULL: none, as without a file */
 /* Forgets what comparing found of a route (NULL: all), with an audit line. True when that line is on the disk. */
 bool control_forget_report(struct control *control, const char *route, const char *who, const char *reason);
-/* Runs the command, saves, publishes. Like router_command(). */
-int control_command(struct control *control, const struct router_command *command, const char **why);
-/* The API's passthrough switch. True when it is now as asked (saved and published). */
+struct control_fleet *control_fleet(struct control *control); /* NULL: none */
+/*
+ * Runs the command, saves, publishes. Like router_command(), and CONTROL_LATER in a fleet: `waiter` will be called
+ * (control_fleet.h). 0 with *pending: it has been done here, and the fleet will be told when Redis is there again.
+ */
+enum {
+    CONTROL_LATER = 1
+};
+int control_command(struct control *control, const struct router_command *command, const struct control_waiter *waiter,
+                    bool *pending, const char **why);
+/* The API's passthrough switch, of this process alone. True when it is now as asked (saved and published). */
 bool control_passthrough(struct control *control, bool on, const char *who, const char *reason);
 /* Reads the file again now. False with the errors as an array of strings in *errors (new reference). */
 bool control_reload(struct control *control, const char *who, json_t **errors);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "proxy/control_fleet.h"
 #include "proxy/control_inside.h"
 #include "proxy/health_board.h"
 #include "proxy/resolver.h"
@@ -56,9 +57,28 @@ struct store *control_store(struct control *control)
     return control->store;
 }
 
-int control_command(struct control *control, const struct router_command *command, const char **why)
+struct control_fleet *control_fleet(struct control *control)
 {
-    int result = router_command(control->router, command, control_clock_ms(), control_wall_clock_ms(), why);
+    return control->fleet;
+}
+
+int control_command(struct control *control, const struct router_command *command, const struct control_waiter *waiter,
+                    bool *pending, const char **why)
+{
+    struct router_command own = *command;
+    *pending = false;
+    if (control->fleet != NULL) {
+        own.ticket = control_fleet_expect(control->fleet, waiter);
+        if (own.ticket == 0) {
+            *why = "too many wait for the fleet already";
+            return -EAGAIN;
+        }
+    }
+    int result = router_command(control->router, &own, control_clock_ms(), control_wall_clock_ms(), why);
+    if (result == ROUTER_ASKED)
+        return CONTROL_LATER;
+    control_fleet_forget(control->fleet, own.ticket);
+    *pending = result == 0 && control->fleet != NULL;
     if (result != 0 || control_settle_and_wait(control))
         return result;
     *why = "it is done, but could not be saved: a restart would undo it";

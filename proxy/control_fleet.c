@@ -130,7 +130,7 @@ uint64_t control_fleet_expect(struct control_fleet *fleet, const struct control_
 
 void control_fleet_forget(struct control_fleet *fleet, uint64_t ticket)
 {
-    for (size_t i = 0; i < WAITERS_MOST; i++)
+    for (size_t i = 0; fleet != NULL && i < WAITERS_MOST; i++)
         if (fleet->expected[i].ticket == ticket)
             fleet->expected[i].ticket = 0;
 }
@@ -237,8 +237,10 @@ static const enum fleet_kind kinds[] = {
 
 void control_fleet_wish(struct control_fleet *fleet, const struct router_wish *wish)
 {
+    if (fleet == NULL)
+        return; /* without a fleet the router wishes nothing */
     char name[sizeof(route_prefix) + 256];
-    char *text = fleet != NULL ? json_dumps(wish->value, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *text = json_dumps(wish->value, JSON_COMPACT | JSON_SORT_KEYS);
     snprintf(name, sizeof(name), "%s%s", route_prefix, wish->route);
     const struct fleet_item item = {.name = name, .share = wish->share, .rank = wish->rank, .text = text};
     if (text == NULL || !ask(fleet, kinds[wish->kind], &item, wish->log, wish->ticket)) {
