@@ -231,6 +231,18 @@ static const char bad_peers[] =
     "  new: { url: \"https://b/c\", health: { service: a b, host: a b, path: b, interval: 1s, timeout: 2s } }\n"
     "routes: [ { name: a, errors: [ 5xx, { grpc: [OK, 17] }, { http: [] } ] } ]\n";
 
+static const char good_redis[] = "listeners: [ { address: 127.0.0.1:8080 } ]\n"
+                                 "backends: { legacy: { url: \"http://a\" } }\n"
+                                 "state:\n"
+                                 "  redis: { url: \"rediss+sentinel://u%40:p%41@${SHUNT_TEST_HOST}:1,[::1]/main/2\", "
+                                 "group: \"${SHUNT_TEST_HOST}\",\n"
+                                 "           tls: { ca: LICENSE, server_name: a.b } }\n";
+
+static const char good_password_file[] = "listeners: [ { address: 127.0.0.1:8080 } ]\n"
+                                         "backends: { legacy: { url: \"http://a\" } }\n"
+                                         "state: { redis: { url: \"unix:///a%20b?db=1\", group: a, username: u, "
+                                         "password_file: \"${SHUNT_TEST_TOKEN}\" } }\n";
+
 /* True once no allocation was left to fail. */
 static bool parse_with_failure(const char *text, unsigned at)
 {
@@ -286,6 +298,13 @@ static void every_allocation_of_loading_may_fail(void **state)
             at++;
         assert_true(at > 300);
     }
+    static const char *const short_ones[] = {good_redis, good_password_file};
+    for (size_t i = 0; i < sizeof(short_ones) / sizeof(short_ones[0]); i++) {
+        at = 1;
+        while (!parse_with_failure(short_ones[i], at))
+            at++;
+        assert_true(at > 100);
+    }
 }
 
 static void dump_with_failures(const char *file)
@@ -314,6 +333,8 @@ static void every_allocation_of_dumping_may_fail(void **state)
     dump_with_failures(good);
     dump_with_failures(good_plan);
     dump_with_failures(good_peers);
+    dump_with_failures(good_redis);
+    dump_with_failures(good_password_file);
 }
 
 static void comparing_without_memory_counts_as_different(void **state)
