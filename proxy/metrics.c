@@ -14,7 +14,9 @@
 #include <string.h>
 
 #include "proxy/control.h"
+#include "proxy/control_fleet.h"
 #include "proxy/control_tls.h"
+#include "proxy/metrics_fleet.h"
 #include "proxy/metrics_health.h"
 #include "proxy/metrics_process.h"
 #include "proxy/metrics_text.h"
@@ -673,6 +675,9 @@ bool metrics_write(struct control *control, struct evbuffer *out)
                         "Pairs of responses by the side the client was answered from and what comparing found");
     report_each(control_report(control), write_comparison, &page);
     write_tls(&page, control);
+    struct control_fleet_facts fleet;
+    if (control_fleet_facts(control_fleet(control), &fleet))
+        metrics_fleet_write(&page.text, &fleet);
     metrics_health_write(&page.text, control_health(control));
     write_workers(&page, control);
     write_process(&page, control);
