@@ -1,20 +1,19 @@
 /*
- * What the whole fleet has seen: this replica's counts as parcels for the others, and the sum of all as the leader reads
- * it back. docs/fleet.md has the way they take; here is only what is in them. Control thread.
+ * What the whole fleet has seen: this replica's counts as parcels for the others, and the sum of all as the leader
+ * reads it back. docs/fleet.md has the way they take; here is only what is in them. Control thread.
  *
  * Fields of the evidence's hash (e:ROUTE), all of them sums, of routes whose plan has stages:
  *   S.j S.e S.u      judged, errors, unanswered of side S (l: legacy, n: new)
  *   S.h.B            of bucket B of its latency histogram; S.h.us its sum_us
- *   S.c.P.B          of bucket B of part P of its crowd; only where a gate asks (min_distinct_keys from 2 on, with a gate of
- *                    latency)
- *   p.c p.m          compared and mismatched pairs; both may be told to fall: as noise is learnt, and as the report is
- *                    forgotten
- *   held gathered    ms the leader has counted for the stage; they fall as well
+ *   S.c.P.B          of bucket B of part P of its crowd; only where a gate of latency asks (min_distinct_keys)
+ *   p.c p.m          compared and mismatched pairs; they may fall: noise is learnt, the report is forgotten
+ *   held gathered    ms the leader has counted for the stage; they may fall as well
  * Bits (m:ROUTE): sketch number * 1024 + bit, in the order of pool_sketches (pool_fields.h). None is ever taken back.
  * Fields of the window's hash (w:ROUTE): S.j S.e S.s (slow), in 12 buckets of a breaker's window.
  *
- * A parcel is what was gained since the one before: whoever takes it has to see it delivered, once (fleet.h does). After a
- * restart what the state directory had is taken as delivered: counts of the last moment may be missing, none is there twice.
+ * A parcel is what was gained since the one before: whoever takes it has to see it delivered, once (fleet.h does).
+ * After a restart what the state directory had is taken as delivered: counts of the last moment may be missing, none is
+ * there twice.
  *
  *   pool.c         what a route has told, and the parcels
  *   pool_fields.c  names of fields, to and from JSON
@@ -28,7 +27,7 @@
 #include "router/control.h"
 
 enum {
-    POOL_PARCEL_BYTES = 64 * 1024, /* of JSON, about: routes that do not fit wait for the next. One alone may be larger */
+    POOL_PARCEL_BYTES = 64 * 1024, /* of JSON, about: routes that do not fit wait; one alone may be larger */
     POOL_BUCKETS = 12,
 };
 
@@ -38,15 +37,18 @@ struct pool_route;
 /* Where the pool of a route begins: nothing is told of what was before. NULL without memory. */
 struct pool_route *pool_route_new(void);
 void pool_route_free(struct pool_route *pool); /* NULL is fine */
-/* To be called when state->meter and state->entry have been restored: what the meter has is taken as delivered. Else the
- * first parcel does so, with what has been gained until then. */
+/* To be called when state->meter and state->entry have been restored: what the meter has is taken as delivered. Else
+ * the first parcel does so, with what has been gained until then. */
 void pool_route_resume(struct router *router, struct route_state *state);
 
-/* The next parcel: array of route names in *routes and of what they gained in *counts, as "counts.routes" of a beat; new
- * references. False: nothing was gained (or no memory), and neither is set. `leads`: with held and gathered, of which
- * only what has passed since the former parcel counts: so a new leader may set them to pool_progress(). */
+/* The next parcel: array of route names in *routes and of what they gained in *counts, as "counts.routes" of a beat;
+ * new references. False: nothing was gained (or no memory), and neither is set. `leads`: with held and gathered, of
+ * which only what has passed since the former parcel counts: so a new leader may set them to pool_progress(). */
 bool router_pool_parcel(struct router *router, bool leads, uint64_t now_ms, json_t **routes, json_t **counts);
-/* The names of routes that a leader wants to read now, at most `most`, the ones longest not read first; new reference. */
+/* Each answered beat: Redis may have come back with less than it was told ("had" is lower than a former "seq"). */
+void router_pool_answered(struct router *router, const json_t *answer);
+/* The names of routes that a leader wants to read now, at most `most`, the ones longest not read first; new reference.
+ */
 json_t *router_pool_wanted(const struct router *router, uint32_t most);
 /* One route of the answer to `read`; `redis_ms` is the "now" of that answer. Garbage is refused: false, and nothing has
  * changed. */
@@ -59,9 +61,8 @@ void router_pool_forget(struct router *router);
 const struct evidence *pool_evidence(const struct pool_route *pool, uint64_t entry);
 /* ms that leaders have counted for it, as far as told; 0 when that is not known. */
 void pool_progress(const struct pool_route *pool, uint64_t entry, uint64_t *held_ms, uint64_t *gathered_ms);
-/* The breaker's window over all replicas, of what was last read, up to two of the 12 buckets too long; of it only what came
- * after `since_ms` (0: all of it), as when a breaker has closed. False: not known. */
-bool pool_window(const struct pool_route *pool, uint64_t since_ms, uint64_t now_ms,
-                 struct window_counts counts[SIDES]);
+/* The breaker's window over all replicas, of what was last read, up to two of the 12 buckets too long; of it only what
+ * came after `since_ms` (0: all of it), as when a breaker has closed. False: not known. */
+bool pool_window(const struct pool_route *pool, uint64_t since_ms, uint64_t now_ms, struct window_counts counts[SIDES]);
 
 #endif
