@@ -103,7 +103,8 @@ void admin_view_fleet(struct admin_request *request)
 {
     struct control_fleet *fleet = control_fleet(request->control);
     if (fleet == NULL) {
-        admin_reply_error(request->http, 404, "no_fleet", "name a Redis in state.redis to share a plan with other replicas",
+        admin_reply_error(request->http, 404, "no_fleet",
+                          "name a Redis in state.redis to share a plan with other replicas",
                           "this shunt decides alone");
         return;
     }

@@ -18,8 +18,9 @@ struct config_holder;
 struct control;
 struct control_fleet;
 
-/* Joins the fleet that the file names; `saved` is what control_fleet_save() had returned before a restart (NULL: nothing). After the
- * router's first configuration; adopts what was saved, so that it holds before the first request. NULL without memory. */
+/* Joins the fleet that the file names; `saved` is what control_fleet_save() had returned before a restart (NULL:
+ * nothing). After the router's first configuration; adopts what was saved, so that it holds before the first request.
+ * NULL without memory. */
 struct control_fleet *control_fleet_new(struct control *control, struct config_holder *holder, const json_t *saved);
 /* Whoever waits is told that Redis is not there. NULL is fine here and below, where nothing else is said: no fleet. */
 void control_fleet_free(struct control_fleet *fleet);
@@ -40,9 +41,9 @@ uint64_t control_fleet_revision(const struct control_fleet *fleet);
 /* The router's hook: struct router_hooks.wish. */
 void control_fleet_wish(struct control_fleet *fleet, const struct router_wish *wish);
 
-/* Who waits for what the fleet says: called exactly once, later, on the control thread. `error` is 0 or a negative errno as
- * router_command() has them, and besides: -ECANCELED somebody else changed it meanwhile, -ENOLINK Redis is not there,
- * -ETIMEDOUT nobody knows. */
+/* Who waits for what the fleet says: called exactly once, later, on the control thread. `error` is 0 or a negative
+ * errno as router_command() has them, and besides: -ECANCELED somebody else changed it meanwhile, -ENOLINK Redis is not
+ * there, -ETIMEDOUT nobody knows. */
 struct control_waiter {
     void (*done)(void *context, int error, const char *why);
     void *context;
@@ -52,12 +53,13 @@ struct control_waiter {
 uint64_t control_fleet_expect(struct control_fleet *fleet, const struct control_waiter *waiter);
 /* It needs not wait any more. */
 void control_fleet_forget(struct control_fleet *fleet, uint64_t ticket);
-/* The fleet's passthrough. On holds here at once, whatever Redis says. False: `waiter` is not called, see *error and *why. */
+/* The fleet's passthrough. On holds here at once, whatever Redis says. False: `waiter` is not called, see *error and
+ * *why. */
 bool control_fleet_passthrough(struct control_fleet *fleet, bool on, const char *who, const char *reason,
                                const struct control_waiter *waiter, int *error, const char **why);
 
-/* Asks Redis for "look" or "report", for people; `answered` is called once, later, with the document or NULL. False: Redis
- * is not there. */
+/* Asks Redis for "look" or "report", for people; `answered` is called once, later, with the document or NULL. False:
+ * Redis is not there. */
 bool control_fleet_ask(struct control_fleet *fleet, const char *operation,
                        void (*answered)(void *context, const json_t *document), void *context);
 

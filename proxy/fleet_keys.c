@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const of_group[] = {"state", "lease", "alive", "replicas", "open", "seq", "log", "report", "samples"};
+static const char *const of_group[] = {"state", "lease", "alive",  "replicas", "open",
+                                       "seq",   "log",   "report", "samples"};
 static const char *const of_route[] = {"e", "m", "w"};
 
 enum {
@@ -17,7 +18,8 @@ enum {
 static char *join(const char *prefix, const char *name, const char *route)
 {
     char *text = NULL;
-    int length = route != NULL ? asprintf(&text, "%s%s:%s", prefix, name, route) : asprintf(&text, "%s%s", prefix, name);
+    int length =
+        route != NULL ? asprintf(&text, "%s%s:%s", prefix, name, route) : asprintf(&text, "%s%s", prefix, name);
     return length < 0 ? NULL : text;
 }
 

@@ -1,0 +1,64 @@
+/*
+ * The inside of this replica's part in its fleet, for the control_fleet*.c files. Control thread.
+ */
+#ifndef SHUNT_PROXY_CONTROL_FLEET_INSIDE_H
+#define SHUNT_PROXY_CONTROL_FLEET_INSIDE_H
+
+#include "proxy/control_fleet.h"
+#include "proxy/control_inside.h"
+#include "proxy/fleet_keys.h"
+
+enum {
+    FLEET_WAITERS_MOST = 64,
+    FLEET_ID_ROOM = 160,
+    FLEET_ROUTE_ITEM_ROOM = 6 + 256,
+};
+
+/* The names of items. */
+#define FLEET_PASSTHROUGH  "passthrough"
+#define FLEET_ROUTE_PREFIX "route:"
+
+/* Somebody who waits for the wish of a command. */
+struct expected {
+    uint64_t ticket; /* 0: free */
+    struct control_waiter waiter;
+};
+
+struct control_fleet {
+    struct control *control;
+    struct config_holder *holder; /* one reference */
+    struct redis *redis;
+    struct fleet *fleet;
+    struct fleet_keys keys;
+    char id[FLEET_ID_ROOM];
+    char boot[17];
+    char file[17]; /* hash of all plans in the file */
+    bool ready;    /* the first items have been adopted: from now on changes are published */
+    struct expected expected[FLEET_WAITERS_MOST];
+    uint64_t last_ticket;
+    unsigned passthrough_asked; /* wishes to turn it on, under way */
+    json_t *view, *open;        /* as last told; owned */
+    uint64_t stamp, stamp_read, read_at_ms, reading_since_ms;
+    json_t *reading; /* names of the routes that are being read; owned, NULL: none are */
+    uint64_t alive, term, beaten_ms, conflicts, other_file;
+    char leader[FLEET_ID_ROOM];
+};
+
+static inline const struct config_redis *control_fleet_config(const struct control_fleet *fleet)
+{
+    return &fleet->holder->config->state.redis;
+}
+
+/* NULL: it is not the item of a route. */
+const char *control_fleet_route(const char *item);
+/* After a change of the router: publishes and saves it, once the start is over. */
+void control_fleet_settle(struct control_fleet *fleet);
+
+/* ---- control_fleet_wish.c ---- */
+
+/* Turns this process' switch. */
+void control_fleet_turn(struct control_fleet *fleet, bool on, const char *who, const char *why);
+/* Tells whoever still waits that shunt ends. */
+void control_fleet_refuse(struct control_fleet *fleet);
+
+#endif

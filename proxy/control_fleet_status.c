@@ -1,0 +1,125 @@
+/*
+ * What people are told of the fleet: facts, this replica's part, and what only Redis knows. See control_fleet.h.
+ * Control thread.
+ */
+#include "proxy/control_fleet_inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "router/utf8.h"
+
+struct question {
+    void (*answered)(void *context, const json_t *document);
+    void *context;
+};
+
+static void on_asked(void *context, uint64_t ticket, const struct redis_answer *answer)
+{
+    struct question *question = context;
+    json_t *document = answer->fault == REDIS_FAULT_NONE ? json_loadb(answer->text, answer->length, 0, NULL) : NULL;
+    (void)ticket;
+    question->answered(question->context, json_is_object(document) ? document : NULL);
+    json_decref(document);
+    free(question);
+}
+
+bool control_fleet_ask(struct control_fleet *fleet, const char *operation,
+                       void (*answered)(void *context, const json_t *document), void *context)
+{
+    struct question *question = malloc(sizeof(*question));
+    struct redis_question asked = {
+        .operation = operation,
+        .document = "{\"routes\":[]}",
+        .answered = on_asked,
+        .context = question,
+    };
+    char **keys = question != NULL ? fleet_keys_of(&fleet->keys, NULL, &asked.key_count) : NULL;
+    bool sent = false;
+    if (keys != NULL) {
+        *question = (struct question){answered, context};
+        asked.keys = (const char *const *)keys;
+        sent = redis_ask(fleet->redis, &asked) == REDIS_FAULT_NONE;
+    }
+    if (!sent)
+        free(question);
+    fleet_keys_free(keys, asked.key_count);
+    return sent;
+}
+
+bool control_fleet_facts(const struct control_fleet *fleet, struct control_fleet_facts *facts)
+{
+    if (fleet == NULL)
+        return false;
+    *facts = (struct control_fleet_facts){
+        .role = fleet_role(fleet->fleet),
+        .epoch = fleet_epoch(fleet->fleet),
+        .term = fleet->term,
+        .alive = fleet->alive,
+        .lag_ms = fleet->beaten_ms != 0 ? control_clock_ms() - fleet->beaten_ms : 0,
+        .conflicts = fleet->conflicts,
+        .other_file = fleet->other_file,
+        .group = control_fleet_config(fleet)->group,
+        .replica = fleet->id,
+        .leader = fleet->leader,
+    };
+    redis_facts(fleet->redis, &facts->redis);
+    return true;
+}
+
+static json_t *faults_json(const struct redis_facts *facts)
+{
+    json_t *faults = json_object();
+    for (int i = 0; i < REDIS_FAULTS; i++)
+        if (facts->faults[i] > 0)
+            json_object_set_new(faults, redis_fault_name((enum redis_fault)i),
+                                json_integer((json_int_t)facts->faults[i]));
+    return faults;
+}
+
+/* { "name", "version", "share", "by", "text" }; NULL: the fleet does not know it yet. */
+static json_t *item_json(const struct control_fleet *fleet, const char *name)
+{
+    const struct fleet_item *item = fleet_item(fleet->fleet, name);
+    json_t *text = item != NULL && item->text != NULL ? json_loads(item->text, 0, NULL) : NULL;
+    if (!json_is_object(text)) {
+        json_decref(text);
+        return NULL;
+    }
+    return json_pack("{s:s, s:I, s:f, s:O?, s:o}", "name", name, "version", (json_int_t)item->version, "share",
+                     (double)item->share / 100, "by", json_object_get(text, "by"), "text", text);
+}
+
+static json_t *items_json(const struct control_fleet *fleet)
+{
+    const struct config *config = fleet->holder->config;
+    json_t *items = json_array();
+    for (uint32_t i = 0; i < config->route_count; i++) {
+        char name[FLEET_ROUTE_ITEM_ROOM];
+        snprintf(name, sizeof(name), FLEET_ROUTE_PREFIX "%s", config->routes[i].name);
+        json_t *item = item_json(fleet, name);
+        if (item != NULL)
+            (void)json_array_append_new(items, item);
+    }
+    return items;
+}
+
+json_t *control_fleet_status(const struct control_fleet *fleet)
+{
+    struct control_fleet_facts facts;
+    if (!control_fleet_facts(fleet, &facts))
+        return NULL;
+    const struct redis_facts *redis = &facts.redis;
+    uint64_t down_ms = redis->down_since_ms != 0 ? control_clock_ms() - redis->down_since_ms : 0;
+    json_t *link = json_pack(
+        "{s:b, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:o}", "available", redis->ready, "server", utf8_json(redis->server),
+        "last_error", redis->last_error[0] != '\0' ? utf8_json(redis->last_error) : json_null(), "latency_ms",
+        (double)redis->latency_us / 1000, "reconnects", (json_int_t)redis->reconnects, "down_ms", (json_int_t)down_ms,
+        "queued", (json_int_t)redis->queued, "commands", (json_int_t)redis->commands, "faults", faults_json(redis));
+    return json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:o?, s:o?, s:o}", "group", facts.group,
+                     "replica", utf8_json(facts.replica), "role", fleet_role_name(facts.role), "leader", facts.leader,
+                     "term", (json_int_t)facts.term, "epoch", (json_int_t)facts.epoch, "alive", (json_int_t)facts.alive,
+                     "quorum", (json_int_t)(facts.alive / 2 + 1 > 2 ? facts.alive / 2 + 1 : 2), "lag_ms",
+                     (json_int_t)facts.lag_ms, "file", fleet->file, "redis", link, "passthrough",
+                     item_json(fleet, FLEET_PASSTHROUGH), "items", items_json(fleet));
+}
