@@ -30,6 +30,12 @@ const char *const event_names[] = {
     "breaker_half_open",
     "breaker_closed",
     "breaker_healthy",
+    /* of a fleet: its breaker, and a replica whose own is open alone */
+    "fleet_breaker_open",
+    "fleet_breaker_half_open",
+    "fleet_breaker_closed",
+    "fleet_breaker_healthy",
+    "fleet_outlier",
     /* the whole process, and the file */
     "passthrough_on",
     "passthrough_off",

@@ -34,7 +34,8 @@ enum {
 /* ---- events ---- */
 
 /* Changes that somebody should look at; all others are information. */
-static const char *const alarming[] = {"breaker_open", "rollback", "passthrough_on", "gate_failed"};
+static const char *const alarming[] = {"breaker_open", "rollback",           "passthrough_on",
+                                       "gate_failed",  "fleet_breaker_open", "fleet_outlier"};
 
 static enum log_level level_of(const char *what)
 {
@@ -282,7 +283,8 @@ static void submit(struct control *control, uint64_t now_ms)
     uint64_t fleet_revision = control_fleet_revision(control->fleet);
     json_t *state = router_save(control->router, now_ms, control_wall_clock_ms());
     json_t *fleet = state != NULL ? control_fleet_save(control->fleet) : NULL;
-    bool whole = state != NULL && (control->fleet == NULL || (fleet != NULL && json_object_set(state, "fleet", fleet) == 0));
+    bool whole =
+        state != NULL && (control->fleet == NULL || (fleet != NULL && json_object_set(state, "fleet", fleet) == 0));
     uint64_t ticket = whole ? store_submit(control->store, state) : 0;
     json_decref(fleet);
     json_decref(state);
