@@ -80,6 +80,7 @@ class Stranger:
 
     def __init__(self, answer):
         self.answer = answer
+        self.asked = []  # first line and body of each question
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -103,6 +104,7 @@ class Stranger:
                 length = int(re.search(rb"Content-Length: (\d+)", head)[1])
                 while len(body) < length:
                     body += client.recv(65536)
+                self.asked.append((head.split(b"\r\n")[0].decode(), json.loads(body) if body else None))
                 client.sendall(self.answer)
 
     def stop(self):
@@ -421,7 +423,7 @@ class Elsewhere(PlanCase):
     QUESTIONS = (("gates",), ("gates", "x"), ("promote", "x"), ("plan",), ("plan", "x"), ("status",), ("status", "x"), ("history",),
                  ("audit",), ("routes",), ("config",), ("report",), ("report", "--reset"), ("verdict", "x"), ("passthrough", "status"),
                  ("passthrough", "off"), ("reload",), ("explain", "GET", "/"), ("watch", "--count", "1"),
-                 ("status", "--wait", "healthy", "x"))
+                 ("status", "--wait", "healthy", "x"), ("fleet",), ("report", "--fleet"))
 
     def ask(self, stranger, *arguments):
         self.addCleanup(stranger.stop)
@@ -450,6 +452,85 @@ class Elsewhere(PlanCase):
     def test_a_verdict_of_a_later_shunt_is_no_pass(self):
         route = {"name": "x", "phase": "running", "gates": {"verdict": "perhaps", "gates": []}}
         self.assertEqual(self.ask(Stranger.of(json.dumps(route)), "gates", "x").returncode, 3)
+
+
+class InAFleet(PlanCase):
+    """What a shunt with `state.redis` says, from a script."""
+
+    ROUTE = {"name": "x", "phase": "paused", "percent": 0, "effective_percent": 0, "stages": []}
+    FLEET = {"group": "shop", "replica": "a/1", "role": "leader", "leader": "a/1", "term": 2, "epoch": 9, "alive": 1, "lag_ms": 40,
+             "file": "f", "redis": {"available": True, "server": "redis:6379", "latency_ms": 0.5, "reconnects": 0},
+             "replicas": [{"replica": "a/1", "name": "a", "version": "1", "role": "leader", "epoch": 9, "epochs_behind": 0,
+                           "seen_ms_ago": 40, "file": "f", "open": []}]}
+
+    def ask(self, *arguments, body, status="200 OK", code=0):
+        """Standard output (error where it is refused), and what was asked."""
+        stranger = Stranger.of(json.dumps(body), status=status)
+        self.addCleanup(stranger.stop)
+        command = [os.path.join(BUILD, "shuntctl"), "--admin", stranger.address, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, env=environment(), check=False)
+        self.assertEqual(done.returncode, code, done)
+        self.assertEqual(len(stranger.asked), 1)
+        return done.stdout if code == 0 else done.stdout + done.stderr, stranger.asked[0]
+
+    def test_the_fleet_is_shown(self):
+        told, asked = self.ask("fleet", body=self.FLEET)
+        self.assertEqual(asked, ("GET /api/v1/fleet HTTP/1.1", None))
+        self.assertIn("fleet shop: 1 replica alive, a leads (term 2), epoch 9\n", told)
+        self.assertIn("\na (this one)  1        leader      9  same  -              40ms ago\n", told)
+        self.assertEqual(json.loads(self.ask("fleet", "--json", body=self.FLEET)[0]), self.FLEET)
+
+    def test_redis_away_is_an_exit_code(self):
+        away = {**self.FLEET, "redis": {"available": False, "server": "redis:6379", "last_error": "refused"}, "replicas": []}
+        self.assertIn("REDIS IS AWAY (redis:6379: refused)\n", self.ask("fleet", body=away, code=1)[0])
+        self.assertEqual(json.loads(self.ask("fleet", "--json", body=away, code=1)[0]), away)
+
+    def test_no_fleet_is_told_with_what_makes_one(self):
+        error = {"error": {"code": "no_fleet", "message": "this shunt decides alone", "remedy": "name a Redis in state.redis"}}
+        told, _ = self.ask("fleet", body=error, status="404 Not Found", code=1)
+        self.assertEqual(told, "shuntctl: this shunt decides alone; name a Redis in state.redis\n")
+
+    def test_what_the_fleet_will_hear_of_later_is_done_and_said(self):
+        told, asked = self.ask("rollback", "x", "-m", "totals", body={**self.ROUTE, "pending": True}, status="202 Accepted")
+        self.assertEqual((asked[0], asked[1]["reason"]), ("POST /api/v1/routes/x/rollback HTTP/1.1", "totals"))
+        self.assertIn("Redis is away: this holds in this replica alone for now.", told)
+        body = {"passthrough": True, "requested": True, "passthrough_sources": ["api", "fleet"]}
+        told, asked = self.ask("passthrough", "on", body={**body, "pending": True}, status="202 Accepted")
+        self.assertTrue(told.startswith("passthrough is on, held by: api, fleet\nRedis is away: "), told)
+        self.assertNotIn("local", asked[1])
+        told, asked = self.ask("passthrough", "on", "--local", body=body)
+        self.assertEqual(told, "passthrough is on, held by: api, fleet\n")
+        self.assertIs(asked[1]["local"], True)
+        told, _ = self.ask("rollback", "x", "--json", body={**self.ROUTE, "pending": True}, status="202 Accepted")
+        self.assertIs(json.loads(told)["pending"], True)
+        # 202 of somebody else
+        self.ask("rollback", "x", body={"status": "accepted"}, status="202 Accepted", code=4)
+
+    def test_what_cannot_be_done_without_redis_says_what_can(self):
+        error = {"error": {"code": "no_redis", "message": "route x: Redis is away", "remedy": "rollback and passthrough work meanwhile"}}
+        for arguments in (("promote", "x"), ("set-percent", "x", "50"), ("passthrough", "off")):
+            told, _ = self.ask(*arguments, body=error, status="503 Service Unavailable", code=1)
+            self.assertEqual(told, "shuntctl: route x: Redis is away; rollback and passthrough work meanwhile\n")
+        conflict = {"error": {"code": "conflict", "message": "route x: somebody changed it meanwhile", "remedy": "look, and ask again"}}
+        self.assertIn("changed it meanwhile; look", self.ask("promote", "x", body=conflict, status="409 Conflict", code=1)[0])
+
+    def test_a_report_of_the_fleet_is_asked_for_in_every_form(self):
+        for form in ("text", "json", "markdown", "junit", "har", "curl", "rules", "html"):
+            told, asked = self.ask("report", "x", "--fleet", "--samples", "3", "--format", form, body={"routes": []})
+            self.assertEqual(asked[0], "GET /api/v1/report?route=x&samples=3&fleet=1 HTTP/1.1", form)
+            self.assertTrue(told or form in ("har", "curl", "rules"), form)
+        self.assertNotIn("fleet", self.ask("report", body={"routes": []})[1][0])
+
+    def test_flags_of_a_fleet_where_they_mean_nothing(self):
+        shunt = self.begin()
+        for arguments, said in ((("report", "--fleet", "--reset"), "--reset is of one replica"),
+                                (("passthrough", "status", "--local"), "--local goes with on and off"),
+                                (("promote", "rest", "--local"), "promote takes no --local"),
+                                (("status", "--fleet"), "status takes no --fleet"),
+                                (("fleet", "orders"), "is one argument too many")):
+            told = shunt.ctl(*arguments, code=None)
+            self.assertEqual(told.returncode, 2, arguments)
+            self.assertIn(said, told.stderr)
 
 
 class Waiting(PlanCase):

@@ -111,7 +111,7 @@ int api_ask(struct ctl *ctl, const char *path, json_t *body, const char *member,
     free(text);
     if (code != EXIT_DONE)
         return code;
-    if (status == 200 && json_object_get(*answer, member) != NULL)
+    if ((status == 200 || status == 202) && json_object_get(*answer, member) != NULL)
         return EXIT_DONE;
     code = tell_refusal(ctl, status, *answer);
     if (code == EXIT_UNREACHABLE) {
@@ -142,6 +142,15 @@ int api_ask_text(struct ctl *ctl, const char *path, const char *type, char **tex
     json_decref(refusal);
     free(raw.body);
     return code;
+}
+
+void api_tell_pending(const struct screen *screen, const json_t *answer)
+{
+    if (value_flag(answer, "pending"))
+        screen_wrap(
+            screen, TONE_WARN, 0,
+            "Redis is away: this holds in this replica alone for now. The fleet is told when Redis is back (shuntctl "
+            "fleet).");
 }
 
 int api_print(const json_t *answer)

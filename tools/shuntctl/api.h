@@ -11,8 +11,8 @@
 /*
  * Asks with GET, or with POST when `body` (stolen) is not NULL. `member` is what an answer of shunt to this question
  * always has: without it something else answered, and no script may read that as a pass. EXIT_DONE: *answer is a new
- * reference, an object with `member`. Otherwise what is wrong has been told on standard error and *answer is NULL, or,
- * when shunt refused, its error object.
+ * reference, an object with `member`, of what is done, or will be (202). Otherwise what is wrong has been told on
+ * standard error and *answer is NULL, or, when shunt refused, its error object.
  */
 int api_ask(struct ctl *ctl, const char *path, json_t *body, const char *member, json_t **answer);
 
@@ -27,6 +27,9 @@ char *api_path(const char *format, const char *name);
 
 /* {"who": ..., "reason": ...} from the options; a new reference. NULL: see above. */
 json_t *api_signature(const struct ctl *ctl);
+
+/* Says so where a change was made, but the fleet could not be told yet (202 with "pending"). */
+void api_tell_pending(const struct screen *screen, const json_t *answer);
 
 /* Prints JSON on standard output. Returns EXIT_DONE. */
 int api_print(const json_t *answer);

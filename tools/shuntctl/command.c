@@ -45,13 +45,22 @@ static const struct command commands[] = {
      "  shuntctl plan\n"
      "  shuntctl plan orders-read\n"
      "  shuntctl plan orders-read --json | jq -r .why_not\n"},
-    {"report", "[ROUTE]", 0, 1, GROUP_RESET | GROUP_CHANGE | GROUP_REPORT | GROUP_RULES, false, run_report,
+    {"fleet", "", 0, 0, 0, false, run_fleet, "who shares this plan, who leads, how Redis does",
+     "Of a shunt with `state.redis`: the group's leader and passthrough, how each route is to be, and each\n"
+     "replica with its version, role, how far it is behind, whether its file has the same plans as this one's,\n"
+     "and the breakers that are open in it. Exit code 1: there is no fleet, or Redis is away; then only what\n"
+     "this replica knows is shown. docs/fleet.md has a runbook.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl fleet\n"
+     "  shuntctl fleet --json | jq '.replicas[] | select(.epochs_behind > 0)'\n"},
+    {"report", "[ROUTE]", 0, 1, GROUP_RESET | GROUP_CHANGE | GROUP_REPORT | GROUP_RULES | GROUP_FLEET, false, run_report,
      "what comparing found: differences, samples",
      "Shows pairs compared, matched and different, the fields that really differ with the reason, and\n"
      "samples of them. Other forms are for other readers: html is one page for people, with both answers\n"
      "side by side; junit for a CI; markdown for a pull request; har and curl to send the requests again;\n"
      "rules is YAML to paste into the file. --reset forgets what has been found, so that a corrected\n"
-     "backend starts clean.\n"
+     "backend starts clean. --fleet shows what all replicas of a fleet have found, in any of these forms.\n"
      "\n"
      "Examples:\n"
      "  shuntctl report orders-read\n"
@@ -59,6 +68,7 @@ static const struct command commands[] = {
      "  shuntctl report --format junit -o report.xml\n"
      "  shuntctl report orders-read --suggest-rules\n"
      "  shuntctl report --json | jq '.routes[].verdict'\n"
+     "  shuntctl report --fleet --html -o report.html\n"
      "  shuntctl report orders-read --reset -m 'totals corrected in 1.4.2'\n"},
     {"verdict", "ROUTE", 1, 1, GROUP_VERDICT | GROUP_WAIT, false, run_verdict,
      "do the answers agree? one sentence, for scripts",
@@ -130,14 +140,18 @@ static const struct command commands[] = {
      "  shuntctl set-percent orders-read 12.5 -m 'a closer look'\n"},
     {"reset-breaker", "ROUTE", 1, 1, GROUP_CHANGE, false, run_verb, "close the breaker and forget its trips",
      "Examples:\n  shuntctl reset-breaker orders-read -m 'it was the network'\n"},
-    {"passthrough", "on|off|status", 1, 1, GROUP_CHANGE, false, run_passthrough,
+    {"passthrough", "on|off|status", 1, 1, GROUP_CHANGE | GROUP_LOCAL, false, run_passthrough,
      "emergency: everything straight to legacy",
      "`on` sends everything straight to legacy: no split, no shadow. `off` releases this switch; others\n"
      "(signal, environment, file) may still hold it on, which is said. `status` exits 0 when it is off\n"
      "and 1 when it is on.\n"
      "\n"
+     "In a fleet (`state.redis`) all replicas follow, unless --local is given. While Redis is away, `on` holds\n"
+     "in the replica that is asked, and the others are told when Redis is back; `off` needs Redis.\n"
+     "\n"
      "Examples:\n"
      "  shuntctl passthrough on -m 'incident 4711'\n"
+     "  shuntctl passthrough on --local -m 'this pod alone'\n"
      "  shuntctl passthrough off -m 'incident 4711 is over'\n"},
     {"explain", "METHOD PATH", 2, 2, GROUP_HEADER | GROUP_CLIENT, false, run_explain,
      "which side a request would get, and why",

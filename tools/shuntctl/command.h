@@ -55,6 +55,7 @@ int shuntctl_run(int argc, char **argv);
 int run_status(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_plan(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_watch(struct ctl *ctl, const struct command *command, const char *const *words);
+int run_fleet(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_routes(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_gates(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_verdict(struct ctl *ctl, const struct command *command, const char *const *words);

@@ -37,6 +37,8 @@ enum option_group {
     GROUP_STATE = 1 << 13, /* --wait for a state, --timeout of that */
     GROUP_SINCE = 1 << 14,
     GROUP_SIMULATE = 1 << 15,
+    GROUP_LOCAL = 1 << 16, /* of passthrough */
+    GROUP_FLEET = 1 << 17, /* of a report */
     GROUP_CHANGE = GROUP_WHO | GROUP_REASON,
 };
 
@@ -76,7 +78,7 @@ struct options { /* text is borrowed from argv and the environment */
     const char *state;              /* of status --wait; NULL: do not wait */
     double most, confidence, noise; /* fractions; negative: not given */
     struct option_traffic traffic;  /* of simulate */
-    bool json, no_color, help, version, force, reset, all, html, suggest_rules, insecure;
+    bool json, no_color, help, version, force, reset, all, html, suggest_rules, insecure, local, fleet;
     unsigned seen; /* groups of the flags that were given */
     struct option_given given[OPTIONS_GIVEN];
     size_t given_count;

@@ -42,15 +42,18 @@ static int tell_state(struct ctl *ctl)
 static int switch_to(struct ctl *ctl, bool on)
 {
     json_t *answer = NULL, *body = api_signature(ctl);
-    if (body == NULL || json_object_set_new(body, "on", json_boolean(on)) < 0) {
+    if (body == NULL || json_object_set_new(body, "on", json_boolean(on)) < 0 ||
+        (ctl->options.local && json_object_set_new(body, "local", json_true()) < 0)) {
         json_decref(body);
         return complain(ctl, EXIT_USAGE, API_NO_SIGNATURE);
     }
     int code = api_ask(ctl, "/api/v1/passthrough", body, "passthrough", &answer);
-    if (code == EXIT_DONE && ctl->options.json)
+    if (code == EXIT_DONE && ctl->options.json) {
         api_print(answer);
-    else if (code == EXIT_DONE)
+    } else if (code == EXIT_DONE) {
         tell(&ctl->screen, answer);
+        api_tell_pending(&ctl->screen, answer);
+    }
     if (code == EXIT_DONE && value_flag(answer, "passthrough") != on) /* another switch still holds it */
         code = EXIT_REFUSED;
     json_decref(answer);
@@ -60,7 +63,8 @@ static int switch_to(struct ctl *ctl, bool on)
 int run_passthrough(struct ctl *ctl, const struct command *command, const char *const *words)
 {
     if (strcmp(words[0], "status") == 0)
-        return tell_state(ctl);
+        return ctl->options.local ? complain(ctl, EXIT_USAGE, "passthrough: --local goes with on and off; leave it out")
+                                  : tell_state(ctl);
     if (strcmp(words[0], "on") == 0 || strcmp(words[0], "off") == 0)
         return switch_to(ctl, strcmp(words[0], "on") == 0);
     return complain(ctl, EXIT_USAGE, "%s: \"%s\" is unknown; expected on, off or status", command->name, words[0]);

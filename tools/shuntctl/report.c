@@ -164,13 +164,13 @@ static int reset_report(struct ctl *ctl, const char *route)
     return code;
 }
 
-/* Where to ask: /api/v1/report?route=NAME&samples=N. Malloc'd; NULL without memory. */
+/* Where to ask: /api/v1/report?route=NAME&samples=N&fleet=1. Malloc'd; NULL without memory. */
 static char *report_path(const struct ctl *ctl, const char *route, const struct export_format *format)
 {
     unsigned long long samples = ctl->options.samples > 0 ? ctl->options.samples : format->samples;
     char *name = route != NULL ? api_path("/api/v1/report?route=%s&", route) : strdup("/api/v1/report?");
     char *path = NULL;
-    if (name != NULL && asprintf(&path, "%ssamples=%llu", name, samples) < 0)
+    if (name != NULL && asprintf(&path, "%ssamples=%llu%s", name, samples, ctl->options.fleet ? "&fleet=1" : "") < 0)
         path = NULL;
     free(name);
     return path;
@@ -180,6 +180,9 @@ int run_report(struct ctl *ctl, const struct command *command, const char *const
 {
     json_t *answer = NULL;
     (void)command;
+    if (ctl->options.reset && ctl->options.fleet)
+        return complain(ctl, EXIT_USAGE,
+                        "report: --reset is of one replica, and does not go with --fleet; leave one out");
     if (ctl->options.reset)
         return reset_report(ctl, words[0]);
     if (ctl->options.reason != NULL || ctl->options.who != NULL)

@@ -43,10 +43,12 @@ static int post_verb(struct ctl *ctl, const char *verb, const char *route, json_
         return complain(ctl, EXIT_USAGE, API_NO_SIGNATURE);
     }
     int code = api_ask(ctl, path, body, "phase", &answer);
-    if (code == EXIT_DONE && ctl->options.json)
+    if (code == EXIT_DONE && ctl->options.json) {
         api_print(answer);
-    else if (code == EXIT_DONE)
+    } else if (code == EXIT_DONE) {
         tell_route(ctl, answer);
+        api_tell_pending(&ctl->screen, answer);
+    }
     json_decref(answer);
     free(path);
     return code;
