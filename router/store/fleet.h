@@ -3,12 +3,18 @@
  * the answers. docs/fleet.md has the protocol. No I/O and no clock: proxy/control_fleet.c sends, receives and calls in
  * time. Control thread only.
  *
- *   fleet.c         the replica: beats, lease, changes, merges
+ *   fleet.c         this door: the link, the clock, the role, who asked what
+ *   fleet_beat.c    beats: what is told, what is made of the answers
+ *   fleet_items.c   all items this replica knows; kept and restored
+ *   fleet_change.c  changes by the leader, people and files: waiting, sent, answered
+ *   fleet_safety.c  changes for safety: kept until Redis knows them
  *   fleet_item.c    one item of desired state: compare, safer, to and from JSON
- *   fleet.lua       the other side: what Redis does with it
+ *   fleet.lua       the other side: what Redis does with it (fleet_script.h)
  */
 #ifndef SHUNT_ROUTER_STORE_FLEET_H
 #define SHUNT_ROUTER_STORE_FLEET_H
+
+#define FLEET_VERSION_MOST ((json_int_t)1 << 53) /* Lua's numbers are doubles */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +30,15 @@ enum {
     FLEET_LEAD_MS = 1500,     /* after sending the last answered beat, by our own clock */
     FLEET_BEAT_LEAST_MS = 70, /* between two beats, however much there is to tell: at most 15 commands a second */
     FLEET_SETTLE_MS = 3000,   /* after Redis came back empty or older, or we became leader: nothing is raised */
+    FLEET_SILENT_MS = 3000,   /* without an answer to any beat: we are cut off, whatever the link says */
+    FLEET_RATE = 14,          /* operations a second in the long run, of any kind; at most 20 in any one second */
     FLEET_ITEMS_MOST = 1025,
+    FLEET_NAME_MOST = 300,  /* bytes of an item's name */
+    FLEET_TEXT_MOST = 6144, /* of its text, and of a change's log */
+    FLEET_VIEW_MOST = 4096, /* of a replica's view, as text */
+    FLEET_ID = 8,           /* characters of a change's id in an item's past */
+    FLEET_PAST_MOST = 32,   /* ids an item remembers */
+    FLEET_MARK_MOST = 24,   /* characters of the checksum over all changes */
     FLEET_KEYS_GROUP = 9,     /* state lease alive replicas open seq log report samples */
     FLEET_KEYS_ROUTE = 3,     /* e m w */
 };
@@ -52,15 +66,25 @@ struct fleet_item {
     uint32_t share;   /* 0..10000 */
     uint32_t rank;    /* the safest is 0 */
     char *text;       /* JSON; owned; NULL with version 0 */
+    char *past;       /* ids of the changes that made it, the newest first; owned; NULL: not known. Redis' to write */
 };
 
 bool fleet_item_copy(struct fleet_item *to, const struct fleet_item *from); /* false without memory: *to is empty */
 void fleet_item_done(struct fleet_item *item);
 /* < 0: a is safer, 0: they are the same, > 0: b is safer. Versions are not compared. */
 int fleet_item_compare_safety(const struct fleet_item *a, const struct fleet_item *b);
-/* The one that stands when both are known: the higher version, of equal ones the safer. True: `b` does. */
+/* What `b` is to `a`, two states of one item. By their pasts, since a Redis that came back older lets two changes have one
+ * version; by versions when the pasts say nothing. */
+enum fleet_relation {
+    FLEET_SAME,
+    FLEET_NEWER,   /* it came of `a` */
+    FLEET_OLDER,   /* `a` came of it */
+    FLEET_CONFLICT /* neither knew of the other: the safer stands */
+};
+enum fleet_relation fleet_item_relation(const struct fleet_item *a, const struct fleet_item *b);
+/* The one that stands when both are known: the newer, of two that are in conflict the safer. True: `b` does. */
 bool fleet_item_is_beaten(const struct fleet_item *a, const struct fleet_item *b);
-/* [ NAME, VERSION, SHARE, RANK, TEXT ]; new reference, NULL without memory. */
+/* [ NAME, VERSION, SHARE, RANK, TEXT, PAST ]; new reference, NULL without memory. */
 json_t *fleet_item_json(const struct fleet_item *item);
 /* False with *why (static) when it is not that. */
 bool fleet_item_load(const json_t *json, struct fleet_item *item, const char **why);
@@ -70,12 +94,13 @@ bool fleet_item_load(const json_t *json, struct fleet_item *item, const char **w
 /* A wish: what the router wants an item to be. `text` and `share`, `rank` are the item's to be. */
 struct fleet_change {
     enum fleet_kind kind;
-    const struct fleet_item *items; /* versions are ignored: those known when fleet_change() is called are expected */
-    uint32_t item_count;            /* 1..FLEET_ITEMS_MOST */
+    const struct fleet_item *items; /* versions and pasts are ignored: those known when fleet_change() is called are expected */
+    uint32_t item_count;            /* 1..FLEET_ITEMS_MOST; those for safety may be told one by one */
     const char *log;                /* JSON: who, when, why, what, from, to */
     /* Called exactly once, perhaps before fleet_change() returns. `why` NULL: it is done, and on_item() has been called
-     * for all that changed. Else "conflict" (it had been changed meanwhile; on_item() told how), "not_leader", "raise",
-     * "format", "cut_off" (Redis is not there: a change for safety is kept and told later, others are given up), "no_answer" (nobody knows
+     * for all that changed. Else "conflict" (it had been changed meanwhile; on_item() told how), "not_leader", "raise" (by a leader
+     * that may not: fleet_may_raise()), "format", "full" (more than FLEET_ITEMS_MOST items), "busy" (too much waits already, or this
+     * file's change of it does), "refused" (it is not what the script takes), "cut_off" (Redis is not there: a change for safety is kept and told later, others are given up), "no_answer" (nobody knows
      * whether it happened: what on_item() tells next will show). */
     void (*done)(void *context, uint64_t ticket, const char *why);
     void *context;
