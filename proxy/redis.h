@@ -6,11 +6,17 @@
  * `on_lost` when one of them does not any more. Where the server is, is found anew each time: by the file, by asking sentinels, or
  * by following a cluster's slot. Runs on the control thread's loop; never blocks it, never on a request's path.
  *
- *   redis.c            this door: question queue, deadlines, back-off, which server
- *   redis_link.c       one connection: socket or TLS by a libevent bufferevent, hello/auth/select, replies in order
- *   redis_resp.c       RESP3 as RESP2, which hiredis's reader knows
+ *   redis.c            this door: which server, phases, back-off, events
+ *   redis_ask.c        questions: deadlines, and where an answer says to send them instead
+ *   redis_queue.c      those without an answer yet
  *   redis_sentinel.c   who is the master
  *   redis_cluster.c    which node has the slot
+ *   redis_node.c       one server: its name, its addresses, a connection to ask and one to listen
+ *   redis_link.c       one connection: socket or TLS by a libevent bufferevent, replies in order, deadlines
+ *   redis_hello.c      its introduction: protocol, password, database, role, channel
+ *   redis_resp.c       RESP3 as RESP2, which hiredis's reader knows
+ *   redis_fault.c      error replies in our words
+ *   redis_files.c, redis_names.c, redis_place.c, redis_tls.c
  */
 #ifndef SHUNT_PROXY_REDIS_H
 #define SHUNT_PROXY_REDIS_H
@@ -28,7 +34,8 @@ struct redis;
 
 enum {
     REDIS_QUESTIONS_MOST = 64,         /* unanswered */
-    REDIS_BYTES_MOST = 1024 * 1024,    /* of them, not yet written */
+    REDIS_BYTES_MOST = 4 * 1024 * 1024, /* of them */
+    REDIS_BACK_OFF_MS = 3000,          /* the longest wait before the next try */
     REDIS_REPLY_MOST = 8 * 1024 * 1024, /* one answer; more is garbage, and the connection is closed */
     REDIS_PING_MS = 2000,              /* the listening connection; the other is proven by its answers, or by PING when quiet */
 };
@@ -77,7 +84,7 @@ struct redis_hooks {
  * fleet.lua) and `channel` likewise. NULL without memory. */
 struct redis *redis_new(struct event_base *base, const struct config_redis *config, const char *script,
                         const char *channel, const struct redis_hooks *hooks);
-/* A reload: connections are made anew when `config` differs in anything that matters to them, or its files do. */
+/* Not from within a hook, nor is redis_free(). A reload: connections are made anew when `config` differs in anything that matters to them, or its files do. */
 void redis_configure(struct redis *redis, const struct config_redis *config);
 /* Answers what is under way with REDIS_FAULT_CLOSED, without on_lost. NULL is fine. */
 void redis_free(struct redis *redis);
@@ -107,7 +114,8 @@ struct redis_facts {
     bool ready;
     char server[300];      /* "host:port" now or last tried; "" before the first */
     uint64_t reconnects;   /* connections made after the first */
-    uint64_t commands;     /* sent, both connections, PING included */
+    uint64_t commands;     /* sent to Redis, PING included; what sentinels are asked is not */
+    uint64_t unverified;   /* connections whose certificate nobody looked at: insecure_skip_verify */
     uint64_t queued;       /* questions unanswered now */
     uint64_t latency_us;   /* of the newest answer */
     uint64_t latency_sum_us, answers;

@@ -3,8 +3,7 @@
  *
  * One `lookup` for each backend, whatever its host. A host that is an address is done with when it is made. A name is
  * asked for at once and then every dns_refresh; after a failure sooner, with a doubling wait. Results are sorted before
- * they are compared, so that a server which turns its answers round changes nothing. /etc/resolv.conf and /etc/hosts
- * are read again when they have changed: evdns itself reads them once.
+ * they are compared, so that a server which turns its answers round changes nothing.
  *
  * A question cannot be taken back from evdns, only be marked: its callback comes later. So a lookup that is no longer
  * wanted is `gone` until then.
@@ -15,23 +14,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <event2/dns.h>
 #include <event2/event.h>
 #include <event2/util.h>
 
+#include "proxy/dns.h"
 #include "proxy/endpoint.h"
 
 enum {
     TIMEOUT_MS = 2000,
     RETRY_MS = 1000,
     FREE_ROUNDS = 100
-};
-
-static const char *const system_files[] = {"/etc/resolv.conf", "/etc/hosts"};
-enum {
-    SYSTEM_FILES = sizeof(system_files) / sizeof(system_files[0])
 };
 
 /* One backend's host. */
@@ -64,73 +58,15 @@ struct resolver_plan {
 
 struct resolver {
     struct event_base *base; /* borrowed */
-    struct evdns_base *dns;  /* made with the first name: numeric hosts need none */
+    struct dns *dns;         /* owned */
     struct resolver_options options;
-    char *nameserver;
     uint32_t count;
     struct lookup **lookups;
     struct endpoint_list **endpoints;
     struct lookup *gone;
-    struct timespec system_files[SYSTEM_FILES]; /* when they were changed, as of our reading */
 };
 
 static void ask(struct lookup *lookup);
-
-/* ---- evdns ---- */
-
-/* True when one of the system's files is another one than when they were last looked at. */
-static bool system_files_changed(struct resolver *resolver)
-{
-    bool changed = false;
-    for (int i = 0; i < SYSTEM_FILES; i++) {
-        struct stat facts;
-        struct timespec time = {0};
-        if (stat(system_files[i], &facts) == 0)
-            time = facts.st_mtim;
-        if (time.tv_sec != resolver->system_files[i].tv_sec || time.tv_nsec != resolver->system_files[i].tv_nsec)
-            changed = true;
-        resolver->system_files[i] = time;
-    }
-    return changed;
-}
-
-static void set_patience(struct resolver *resolver)
-{
-    char seconds[32];
-    uint32_t ms = resolver->options.timeout_ms;
-    snprintf(seconds, sizeof(seconds), "%u.%03u", ms / 1000, ms % 1000);
-    evdns_base_set_option(resolver->dns, "timeout:", seconds);
-    evdns_base_set_option(resolver->dns, "attempts:", "2");
-}
-
-static void read_system_files(struct resolver *resolver)
-{
-    if (resolver->nameserver != NULL)
-        evdns_base_nameserver_ip_add(resolver->dns, resolver->nameserver);
-    else
-        evdns_base_resolv_conf_parse(resolver->dns, DNS_OPTIONS_ALL,
-                                     system_files[0]); /* adds 127.0.0.1 if it finds none */
-    set_patience(resolver);
-}
-
-/* evdns with what the system's files say now. False without memory. */
-static bool have_dns(struct resolver *resolver)
-{
-    bool changed = system_files_changed(resolver);
-    if (resolver->dns == NULL) {
-        resolver->dns = evdns_base_new(resolver->base, 0);
-        if (resolver->dns == NULL)
-            return false;
-        read_system_files(resolver);
-    } else if (changed && resolver->nameserver == NULL) {
-        evdns_base_clear_nameservers_and_suspend(resolver->dns);
-        evdns_base_clear_host_addresses(resolver->dns);
-        evdns_base_search_clear(resolver->dns);
-        read_system_files(resolver);
-        evdns_base_resume(resolver->dns);
-    }
-    return true;
-}
 
 /* ---- one look-up ---- */
 
@@ -266,14 +202,15 @@ static void ask(struct lookup *lookup)
     if (lookup->asking)
         return;
     lookup->lookups++;
-    if (!have_dns(lookup->resolver)) {
+    struct evdns_base *dns = dns_base(lookup->resolver->dns);
+    if (dns == NULL) {
         conclude(lookup, NULL, "no memory");
         return;
     }
     snprintf(port, sizeof(port), "%u", (unsigned)lookup->port);
     lookup->asking = true;
     struct evdns_getaddrinfo_request *question =
-        evdns_getaddrinfo(lookup->resolver->dns, lookup->host, port, &hints, on_answer, lookup);
+        evdns_getaddrinfo(dns, lookup->host, port, &hints, on_answer, lookup);
     if (lookup->asking) /* else it was answered at once, from /etc/hosts */
         lookup->question = question;
 }
@@ -409,7 +346,8 @@ struct resolver *resolver_new(struct event_base *base, const struct resolver_opt
     if (resolver->options.retry_ms == 0)
         resolver->options.retry_ms = RETRY_MS;
     resolver->options.nameserver = NULL;
-    if (options->nameserver != NULL && (resolver->nameserver = strdup(options->nameserver)) == NULL) {
+    resolver->dns = dns_new(base, options->nameserver, resolver->options.timeout_ms);
+    if (resolver->dns == NULL) {
         free(resolver);
         return NULL;
     }
@@ -423,11 +361,9 @@ void resolver_free(struct resolver *resolver)
     drop_all(resolver);
     for (int i = 0; i < FREE_ROUNDS && resolver->gone != NULL; i++)
         event_base_loop(resolver->base, EVLOOP_NONBLOCK);
-    if (resolver->dns != NULL)
-        evdns_base_free(resolver->dns, 1);
+    dns_free(resolver->dns);
     for (int i = 0; i < FREE_ROUNDS && resolver->gone != NULL; i++)
         event_base_loop(resolver->base, EVLOOP_NONBLOCK);
-    free(resolver->nameserver);
     free(resolver);
 }
 
