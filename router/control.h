@@ -66,6 +66,7 @@ struct router {
     uint64_t seed;             /* 0: no chance in the cooldowns */
     bool verdicts_only;        /* of gates; the simulator asks for nothing else */
     int64_t pool_sequence;     /* of our counts that Redis has taken in (pool.h) */
+    uint32_t pool_next;        /* the route that comes first in the next parcel */
     uint32_t judge_next;       /* the route whose gates are looked at first in the next tick */
     struct route_counters sum; /* scratch */
     struct judgement judged;   /* scratch */

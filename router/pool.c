@@ -342,20 +342,21 @@ static void add_route(struct router *router, struct route_state *state, struct p
     json_decref(piece.json);
 }
 
-/* Those that did not fit into the former come first. */
+/* What did not fit into the former comes first. */
 static void add_routes(struct router *router, struct parcel *parcel, bool leads, uint64_t now_ms)
 {
-    for (uint32_t i = 0; i < router->count; i++) {
+    uint32_t first = router->pool_next;
+    for (uint32_t n = 0; n < router->count; n++) {
+        uint32_t i = (first + n) % router->count;
         struct route_state *state = router->states[i];
         if (state->pool == NULL)
             continue;
+        bool had_room = !parcel->full;
         follow_progress(state, leads, now_ms);
-        state->pool->first = state->pool->waits;
+        add_route(router, state, parcel, now_ms);
+        if (had_room && parcel->full)
+            router->pool_next = i;
     }
-    for (int first = 1; first >= 0; first--)
-        for (uint32_t i = 0; i < router->count; i++)
-            if (router->states[i]->pool != NULL && router->states[i]->pool->first == (first == 1))
-                add_route(router, router->states[i], parcel, now_ms);
 }
 
 bool router_pool_parcel(struct router *router, bool leads, uint64_t now_ms, json_t **routes, json_t **counts)

@@ -30,7 +30,6 @@ struct pool_route {
     struct comparison_totals pairs; /* of the route at the last look */
     uint64_t quiet_at_ms;           /* until then marks may come in late */
     bool waits;                     /* did not fit into the last parcel */
-    bool first;                     /* it waited when this parcel was begun */
     bool leads;
     struct pool_progress held, gathered;
     uint64_t progress_at_ms, progress_told_ms;
