@@ -62,6 +62,11 @@ uint64_t breaker_cooldown_ms(const struct config_breaker *limits, uint32_t trips
     return cooldown < most ? cooldown : most;
 }
 
+uint64_t breaker_healthy_ms(const struct config_breaker *limits)
+{
+    return HEALTHY_WINDOWS * limits->window_ms;
+}
+
 /* ---- the one door ---- */
 
 static void enter(struct breaker *breaker, enum breaker_state state, uint64_t now_ms)
@@ -126,10 +131,14 @@ static uint64_t slow_of(const struct window_counts *counts)
     return counts->slow;
 }
 
+static bool is_enough(const struct window_counts *counts, const struct config_breaker *limits)
+{
+    return counts->judged > 0 && counts->judged >= limits->min_requests;
+}
+
 static bool has_enough(const struct breaker *breaker, const struct config_breaker *limits, enum side side)
 {
-    uint64_t judged = breaker->window.total[side].judged;
-    return judged > 0 && judged >= limits->min_requests;
+    return is_enough(&breaker->window.total[side], limits);
 }
 
 /* Where legacy has few requests to tell by, it takes a rate above the limit to speak for new. */
@@ -162,29 +171,86 @@ static bool is_increase_over(const struct part *part, double limit)
     return chance_of_increase(&lent) <= CHANCE;
 }
 
+static double error_rate_limit(const struct config_breaker *limits)
+{
+    return limits->error_rate;
+}
+
+static double increase_limit(const struct config_breaker *limits)
+{
+    return limits->error_rate_increase;
+}
+
+static double slow_limit(const struct config_breaker *limits)
+{
+    return watches_slow(limits) ? limits->slow_call_rate : RATE_UNSET;
+}
+
+static void say_error_rate(const struct sample *sample, const struct config_breaker *limits, char *why, size_t room)
+{
+    (void)snprintf(why, room, "error rate of new is %.2f %% of %llu requests, limit %.2f %%",
+                   rate_of(sample, SIDE_NEW) * 100, (unsigned long long)sample->judged[SIDE_NEW],
+                   limits->error_rate * 100);
+}
+
+static void say_increase(const struct sample *sample, const struct config_breaker *limits, char *why, size_t room)
+{
+    (void)snprintf(
+        why, room, "error rate of new is %.2f %%, of legacy %.2f %%: the increase is above the limit of %.2f %%",
+        rate_of(sample, SIDE_NEW) * 100, rate_of(sample, SIDE_LEGACY) * 100, limits->error_rate_increase * 100);
+}
+
+static void say_slow(const struct sample *sample, const struct config_breaker *limits, char *why, size_t room)
+{
+    (void)snprintf(why, room, "%.2f %% of %llu requests of new took %llu ms or longer, limit %.2f %%",
+                   rate_of(sample, SIDE_NEW) * 100, (unsigned long long)sample->judged[SIDE_NEW],
+                   (unsigned long long)limits->slow_call_ms, limits->slow_call_rate * 100);
+}
+
+/* What is judged by how often it happens. */
+static const struct rate_rule {
+    double (*limit)(const struct config_breaker *limits); /* below 0: not watched */
+    uint64_t (*events)(const struct window_counts *counts);
+    bool (*is_over)(const struct part *part, double limit);
+    bool (*are_spread)(const struct marks *marks, uint32_t least);
+    void (*say)(const struct sample *sample, const struct config_breaker *limits, char *why, size_t room);
+} rate_rules[] = {
+    {error_rate_limit, errors_of, is_rate_over, marks_are_spread, say_error_rate},
+    {increase_limit, errors_of, is_increase_over, marks_are_spread, say_increase},
+    {slow_limit, slow_of, is_rate_over, marks_slow_are_spread, say_slow},
+};
+
+enum {
+    RATE_RULES = sizeof(rate_rules) / sizeof(rate_rules[0])
+};
+
+static void add_to_part(struct part *part, const struct rate_rule *rule, const struct window_counts counts[SIDES])
+{
+    for (int side = 0; side < SIDES; side++) {
+        part->sample.events[side] += rule->events(&counts[side]);
+        part->sample.judged[side] += counts[side].judged;
+    }
+}
+
 /* The part of the window that is over the limit goes to *found. */
-static bool find_part(const struct breaker *breaker, const struct config_breaker *limits, double limit,
-                      uint64_t (*events)(const struct window_counts *),
-                      bool (*is_over)(const struct part *part, double limit), struct part *found)
+static bool find_part(const struct breaker *breaker, const struct config_breaker *limits, const struct rate_rule *rule,
+                      struct part *found)
 {
     const struct window *window = &breaker->window;
+    double limit = rule->limit(limits);
     uint32_t next = 0;
     if (!watches(limit) || !has_enough(breaker, limits, SIDE_NEW))
         return false;
-    if (events(&window->total[SIDE_NEW]) == 0)
+    if (rule->events(&window->total[SIDE_NEW]) == 0)
         return false; /* nor has any part of it one: so it is nearly always, and asked forty times a second */
     *found = (struct part){.can_compare = has_enough(breaker, limits, SIDE_LEGACY)};
     for (uint32_t age = 0; age < WINDOW_BUCKETS; age++) {
-        const struct window_counts *bucket = window->bucket[(window->head + WINDOW_BUCKETS - age) % WINDOW_BUCKETS];
-        for (int side = 0; side < SIDES; side++) {
-            found->sample.events[side] += events(&bucket[side]);
-            found->sample.judged[side] += bucket[side].judged;
-        }
+        add_to_part(found, rule, window->bucket[(window->head + WINDOW_BUCKETS - age) % WINDOW_BUCKETS]);
         if (age + 1 < parts[next])
             continue;
         next++;
         found->whole = age + 1 == WINDOW_BUCKETS;
-        if (is_over(found, limit))
+        if (rule->is_over(found, limit))
             return true;
     }
     return false;
@@ -204,42 +270,36 @@ static bool are_slow_ones_spread(const struct breaker *breaker, const struct con
     return marks_slow_are_spread(&marks, limits->min_distinct_keys);
 }
 
-static bool is_over_error_rate(struct breaker *breaker, const struct config_breaker *limits)
+static bool is_over_a_rate(struct breaker *breaker, const struct config_breaker *limits)
 {
     struct part part;
-    if (!find_part(breaker, limits, limits->error_rate, errors_of, is_rate_over, &part) ||
-        !are_errors_spread(breaker, limits))
-        return false;
-    (void)snprintf(breaker->why, sizeof(breaker->why), "error rate of new is %.2f %% of %llu requests, limit %.2f %%",
-                   rate_of(&part.sample, SIDE_NEW) * 100, (unsigned long long)part.sample.judged[SIDE_NEW],
-                   limits->error_rate * 100);
-    return true;
+    struct marks marks;
+    for (int i = 0; i < RATE_RULES; i++) {
+        if (!find_part(breaker, limits, &rate_rules[i], &part))
+            continue;
+        window_marks(&breaker->window, &marks);
+        if (!rate_rules[i].are_spread(&marks, limits->min_distinct_keys))
+            continue;
+        rate_rules[i].say(&part.sample, limits, breaker->why, sizeof(breaker->why));
+        return true;
+    }
+    return false;
 }
 
-static bool is_over_increase(struct breaker *breaker, const struct config_breaker *limits)
+bool breaker_is_crossed(const struct config_breaker *limits, const struct window_counts window[SIDES],
+                        const struct marks *marks, char *why, size_t room)
 {
-    struct part part;
-    if (!find_part(breaker, limits, limits->error_rate_increase, errors_of, is_increase_over, &part) ||
-        !are_errors_spread(breaker, limits))
-        return false;
-    (void)snprintf(breaker->why, sizeof(breaker->why),
-                   "error rate of new is %.2f %%, of legacy %.2f %%: the increase is above the limit of %.2f %%",
-                   rate_of(&part.sample, SIDE_NEW) * 100, rate_of(&part.sample, SIDE_LEGACY) * 100,
-                   limits->error_rate_increase * 100);
-    return true;
-}
-
-static bool is_over_slow_calls(struct breaker *breaker, const struct config_breaker *limits)
-{
-    struct part part;
-    if (!watches_slow(limits) || !find_part(breaker, limits, limits->slow_call_rate, slow_of, is_rate_over, &part) ||
-        !are_slow_ones_spread(breaker, limits))
-        return false;
-    (void)snprintf(breaker->why, sizeof(breaker->why),
-                   "%.2f %% of %llu requests of new took %llu ms or longer, limit %.2f %%",
-                   rate_of(&part.sample, SIDE_NEW) * 100, (unsigned long long)part.sample.judged[SIDE_NEW],
-                   (unsigned long long)limits->slow_call_ms, limits->slow_call_rate * 100);
-    return true;
+    for (int i = 0; i < RATE_RULES && limits->enabled && is_enough(&window[SIDE_NEW], limits); i++) {
+        const struct rate_rule *rule = &rate_rules[i];
+        struct part part = {.whole = true, .can_compare = is_enough(&window[SIDE_LEGACY], limits)};
+        add_to_part(&part, rule, window);
+        if (!watches(rule->limit(limits)) || part.sample.events[SIDE_NEW] == 0 ||
+            !rule->is_over(&part, rule->limit(limits)) || !rule->are_spread(marks, limits->min_distinct_keys))
+            continue;
+        rule->say(&part.sample, limits, why, room);
+        return true;
+    }
+    return false;
 }
 
 /* ---- judging: latency ---- */
@@ -432,8 +492,7 @@ static bool is_over_consecutive(struct breaker *breaker, const struct config_bre
 
 static bool is_over_a_limit(struct breaker *breaker, const struct config_breaker *limits, bool with_latency)
 {
-    return is_over_consecutive(breaker, limits) || is_over_error_rate(breaker, limits) ||
-           is_over_increase(breaker, limits) || is_over_slow_calls(breaker, limits) ||
+    return is_over_consecutive(breaker, limits) || is_over_a_rate(breaker, limits) ||
            (with_latency && is_over_p95(breaker, limits));
 }
 
@@ -497,7 +556,7 @@ static enum breaker_change tick_closed(struct breaker *breaker, const struct con
         return trip(breaker, limits, now_ms);
     if (breaker->ramping && take_ramp_step(breaker, limits, now_ms))
         return BREAKER_RAMPED;
-    if (breaker->trips > 0 && !breaker->ramping && now_ms - breaker->since_ms >= HEALTHY_WINDOWS * limits->window_ms) {
+    if (breaker->trips > 0 && !breaker->ramping && now_ms - breaker->since_ms >= breaker_healthy_ms(limits)) {
         breaker->trips = 0;
         (void)snprintf(breaker->why, sizeof(breaker->why), "healthy for %d windows", (int)HEALTHY_WINDOWS);
         return BREAKER_FORGAVE;
@@ -662,4 +721,21 @@ void breaker_reopen(struct breaker *breaker, uint32_t trips, uint64_t cooldown_l
     breaker->trips = trips;
     breaker->half_open_at_ms = now_ms + cooldown_left_ms;
     enter(breaker, BREAKER_OPEN, now_ms);
+}
+
+/* ---- in a fleet ---- */
+
+void breaker_hold(struct breaker *breaker, const char *why, uint64_t half_open_at_ms, uint64_t now_ms)
+{
+    breaker->half_open_at_ms = half_open_at_ms;
+    if (breaker->state == BREAKER_OPEN)
+        return;
+    (void)snprintf(breaker->why, sizeof(breaker->why), "%s", why);
+    enter(breaker, BREAKER_OPEN, now_ms);
+}
+
+void breaker_recover(struct breaker *breaker, const struct config_breaker *limits, const char *why, uint64_t now_ms)
+{
+    breaker_reset(breaker, why, now_ms);
+    begin_ramp(breaker, limits, now_ms);
 }

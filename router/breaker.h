@@ -104,6 +104,19 @@ void breaker_reset(struct breaker *breaker, const char *why, uint64_t now_ms);
 /* Opens it again after a restart, for what was left of the cooldown. */
 void breaker_reopen(struct breaker *breaker, uint32_t trips, uint64_t cooldown_left_ms, uint64_t now_ms);
 
+/*
+ * In a fleet (fleet_breaker.c). Opens it for somebody else's reason, or keeps it open, until half_open_at_ms, and so
+ * for ever where that is moved on in time: no trip is counted. Closes it as after a recovery: its share grows back.
+ */
+void breaker_hold(struct breaker *breaker, const char *why, uint64_t half_open_at_ms, uint64_t now_ms);
+void breaker_recover(struct breaker *breaker, const struct config_breaker *limits, const char *why, uint64_t now_ms);
+/* Does a window like breaker->window, of all replicas say, cross the limits on errors and slow calls? By the same
+ * rules, but for the parts of the window, which are not known. `marks` as in breaker_tick(). */
+bool breaker_is_crossed(const struct config_breaker *limits, const struct window_counts window[SIDES],
+                        const struct marks *marks, char *why, size_t room);
+/* How long it must be closed without a trip for the row to end. */
+uint64_t breaker_healthy_ms(const struct config_breaker *limits);
+
 /* The cooldown after `trips` in a row: doubled by each after the first, to one hour at most (or the file's, if longer).
  */
 uint64_t breaker_cooldown_ms(const struct config_breaker *limits, uint32_t trips);

@@ -35,6 +35,12 @@ static int start(struct order *order, const char **why)
 /* What force does without. */
 static int may_promote(const struct order *order, enum verdict verdict, const char **why)
 {
+    if (!router_judges(order->router))
+        return refuse(
+            EPERM,
+            "another replica leads the fleet and knows what the gates say: ask that one (shuntctl fleet names "
+            "it), or promote with force",
+            why);
     if (verdict == VERDICT_FAIL)
         return refuse(EPERM, "a gate has failed: see status, or promote with force", why);
     if (verdict == VERDICT_UNDECIDED)
@@ -103,6 +109,10 @@ static int freeze(struct order *order, const char **why)
 static int begin_again(const struct order *order, int result, enum plan_phase was)
 {
     struct breaker *breaker = &order->state->breaker;
+    if (result == 0 && was == PLAN_ROLLED_BACK && order->router->role != ROUTER_ALONE) {
+        fleet_breaker_reset(&order->state->fleet.breaker, "the plan was started again by a person");
+        return result;
+    }
     if (result != 0 || was != PLAN_ROLLED_BACK || (breaker->state == BREAKER_CLOSED && breaker->trips == 0))
         return result;
     enum breaker_state state = breaker->state;
@@ -143,6 +153,10 @@ static int set_percent(struct order *order, const char **why)
 static int reset_breaker(struct order *order, const char **why)
 {
     struct breaker *breaker = &order->state->breaker;
+    if (order->router->role != ROUTER_ALONE) { /* others may be open that we do not know of */
+        fleet_breaker_reset(&order->state->fleet.breaker, "reset by a person");
+        return 0;
+    }
     bool ramps = breaker_ramp_left_ms(breaker, &order->state->config->breaker, order->now_ms) > 0;
     if (breaker->state == BREAKER_CLOSED && breaker->trips == 0 && !ramps)
         return refuse(EALREADY, "the breaker is closed and has no trips", why);
@@ -168,6 +182,25 @@ static const struct {
     [VERB_FREEZE] = {"freeze", freeze, false},
 };
 
+/* What may happen while the fleet cannot be reached: it takes nothing from what others know to be safe. */
+static bool is_safe(const struct route_state *state, const struct router_command *command)
+{
+    return command->verb == VERB_PAUSE || command->verb == VERB_FREEZE || command->verb == VERB_ROLLBACK ||
+           (command->verb == VERB_SET_PERCENT && command->percent <= state->plan.percent);
+}
+
+static int ask_fleet(const struct order *order, const struct route_before *before, const struct change *change)
+{
+    struct router *router = order->router;
+    uint64_t ticket = order->command->ticket;
+    if (router->role != ROUTER_CUT_OFF) {
+        route_state_wish(router, order->state, before, WISH_PERSON, ticket, change);
+        return ROUTER_ASKED;
+    }
+    route_state_act_safely(router, order->state, before, ticket, change);
+    return 0;
+}
+
 static int act(struct order *order, const char **why)
 {
     struct route_state *state = order->state;
@@ -175,6 +208,7 @@ static int act(struct order *order, const char **why)
     const struct plan plan = state->plan;
     enum breaker_state breaker = state->breaker.state;
     uint32_t trips = state->breaker.trips;
+    const struct route_before before = {state->plan, state->fleet.breaker};
     int result = verbs[command->verb].act(order, why);
     if (result != 0) {
         json_decref(order->evidence);
@@ -187,6 +221,8 @@ static int act(struct order *order, const char **why)
         .wall_ms = order->wall_ms,
         .evidence = order->evidence,
     };
+    if (order->router->role != ROUTER_ALONE)
+        return ask_fleet(order, &before, &change);
     router_changed(order->router);
     router_settle_lent(order->router);
     if (verbs[command->verb].on_breaker)
@@ -207,6 +243,12 @@ int router_command(struct router *router, const struct router_command *command, 
     struct route_state *state = command->route != NULL ? router_find(router, command->route) : NULL;
     if (state == NULL)
         return refuse(ENOENT, "there is no route of that name: routes are those of the file that is in use", why);
+    if (router->role == ROUTER_CUT_OFF && !is_safe(state, command))
+        return refuse(
+            ENOLINK,
+            "the fleet cannot be reached, and this might raise a share: wait until Redis is there again; pause, "
+            "freeze, rollback and a lower set-percent work meanwhile",
+            why);
     struct order order = {router, state, command, now_ms, wall_ms, NULL};
     int result = act(&order, why);
     if (result == 0)

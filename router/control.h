@@ -20,6 +20,40 @@ struct judgement {
 
 struct pool_route; /* pool.h */
 
+/* The fleet's breaker of a route, as its item has it (fleet_breaker.c). */
+struct fleet_breaker {
+    enum breaker_state state;
+    uint32_t trips;         /* in a row */
+    uint32_t resets;        /* by people: each resets every replica's own breaker, too */
+    uint64_t until_wall_ms; /* OPEN: end of the cooldown; CLOSED: when the row of trips is forgotten */
+    char why[200];          /* of the last change */
+};
+
+/* What the fleet has been asked for. */
+struct route_wish {
+    bool under_way;
+    enum router_wish_kind kind;
+    uint64_t over_at_ms;  /* nobody has answered until then */
+    uint64_t again_at_ms; /* not before; so that a refused wish is not repeated forty times a second */
+    json_t *log;          /* owned: what was asked for last; NULL: nothing */
+};
+
+/* A route's part in a fleet; all zero without one. */
+struct route_fleet {
+    struct fleet_breaker breaker;
+    uint64_t until_ms;     /* breaker.until_wall_ms by our own clock */
+    uint64_t closed_at_ms; /* the breaker's last closing; 0: long ago */
+    uint64_t pooled_at_ms; /* the next look at the pooled window */
+    bool holds;            /* the local breaker is open because the fleet's is not closed */
+    bool ahead;            /* something safe has happened here that no item shows yet */
+    bool edited;           /* the fixed share, in the file: the fleet is to be asked for it */
+    bool has_progress;     /* the hold goes on from what leaders have counted */
+    bool holds_anew;       /* but not from before the fleet's breaker opened in this stage */
+    json_t *item;          /* owned: the value adopted last; NULL: none since the start */
+    json_t *outliers;      /* owned: names that were told; NULL: none */
+    struct route_wish wish;
+};
+
 struct route_state {
     const struct config_route *config; /* borrowed from the configuration in use */
     struct tally *tally;               /* one reference; owns the name */
@@ -44,9 +78,10 @@ struct route_state {
     struct gate_report report; /* of the last look */
     bool told_failed;          /* events of this stage that are told once */
     bool told_waiting;
-    struct pool_route *pool;   /* owned (pool.h); NULL: no fleet */
-    uint64_t item_version;     /* of the item adopted; 0: none yet */
-    uint64_t entry;            /* the version at which this stage's evidence began */
+    struct pool_route *pool; /* owned (pool.h); NULL: no fleet */
+    uint64_t item_version;   /* of the item adopted; 0: none yet */
+    uint64_t entry;          /* the version at which this stage's evidence began */
+    struct route_fleet fleet;
 };
 
 struct router {
@@ -59,6 +94,10 @@ struct router {
     struct journal journal;
     unsigned passthrough; /* bit of each enum passthrough_source */
     json_t *parked;       /* owned object: saved routes that no configuration names, by name */
+    json_t *parked_items; /* owned object: { "version", "value" } of the items of such routes; NULL: none */
+    enum router_role role;
+    bool may_raise;            /* as a leader */
+    const char *why_not_raise; /* static text; NULL when it may */
     uint64_t revision;
     bool dirty;    /* the last view is out of date */
     bool replayed; /* until the first configuration: the state was brought up to the audit trail (replay.h) */
@@ -92,6 +131,11 @@ void route_state_judge(const struct router *router, const struct route_state *st
 /* tally_sum() and the above. */
 const struct judgement *router_judge(struct router *router, const struct route_state *state, uint64_t wall_ms);
 
+/* What is judged: in a fleet that we lead, what all replicas have seen. Returns what must be known before it may be
+ * judged, as a sentence; NULL: nothing. */
+const char *route_state_evidence(const struct router *router, const struct route_state *state,
+                                 const struct route_counters *sum, struct evidence *evidence);
+
 /* ---- changes of a plan ---- */
 
 struct change {
@@ -102,7 +146,12 @@ struct change {
     json_t *evidence; /* taken over */
 };
 
+/* An event with these two, taken over. */
+void router_tell(struct router *router, const char *route, const struct change *change, json_t *from, json_t *to);
 /* The plan was `before`: tells what became of it. A stage that began gets its evidence from now on. */
+void route_state_follow_move(struct router *router, struct route_state *state, const struct plan *before,
+                             const struct change *change);
+/* The same; but in a fleet it is asked for it, and the plan is put back to `before` until it agrees. */
 void route_state_moved(struct router *router, struct route_state *state, const struct plan *before,
                        const struct change *change);
 /* An event that changes nothing. */
@@ -137,8 +186,93 @@ void router_follow_dependencies(struct router *router, uint64_t wall_ms);
 /* After a configuration: what it says is not met any more has not fallen. */
 void router_settle_dependencies(struct router *router);
 
+/* ---- a fleet (fleet.c) ---- */
+
+/* What a wish would change, as it was before. */
+struct route_before {
+    struct plan plan;
+    struct fleet_breaker breaker;
+};
+
+const char *router_role_name(enum router_role role);
+/* Are gates, deadlines and dependencies ours to judge? */
+bool router_judges(const struct router *router);
+/* Takes change->evidence over. What would change is put back, but for WISH_SAFETY: that has happened. */
+void route_state_wish(struct router *router, struct route_state *state, const struct route_before *before,
+                      enum router_wish_kind kind, uint64_t ticket, const struct change *change);
+/* Something safe, while the fleet cannot be reached: it happens, and the fleet is asked for it, too. */
+void route_state_act_safely(struct router *router, struct route_state *state, const struct route_before *before,
+                            uint64_t ticket, const struct change *change);
+/* May the fleet be asked for something by itself, not by a person? */
+bool route_state_may_wish(const struct router *router, const struct route_state *state);
+/* The hold and what was gathered go on from what leaders before us have counted. */
+void route_state_take_progress(struct route_state *state);
+/* To be called in each tick: asks for what has to be asked for, but for what gates and deadlines say. */
+void route_state_tick_fleet(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms);
+/* The file may have been edited: the plan's place in it, by the item. False: there is none, or it is behind. */
+bool route_state_place_again(struct route_state *state, uint64_t wall_ms);
+/* At the end of a configuration. */
+void router_settle_fleet(struct router *router, uint64_t now_ms, uint64_t wall_ms);
+/* The item of a route that is taken out of the file is kept for when it comes back. */
+void router_park_item(struct router *router, const struct route_state *state);
+void route_state_leave_fleet(struct route_state *state); /* frees */
+/* Why it is not promoted yet, as far as the fleet is the reason; false: it is not. */
+bool route_state_fleet_why_not(const struct router *router, const struct route_state *state, char *sentence,
+                               size_t room);
+/* For status; new reference. */
+json_t *route_state_fleet_json(const struct router *router, const struct route_state *state, uint64_t now_ms);
+
+/* ---- its items (fleet_value.c) ---- */
+
+struct route_past;
+
+/* A value as it was read; texts are borrowed from the JSON. */
+struct fleet_value {
+    const struct route_past *past; /* of which plan, moved, depends_met mean something */
+    struct fleet_breaker breaker;
+    const char *file;
+    uint64_t entry; /* 0: the version that carries this value */
+    const char *what, *who, *why;
+    uint64_t at_ms;
+};
+
+/* XXH3 of what plan_adopt() goes by, as 16 hex digits. */
+struct fleet_file {
+    char hash[17];
+};
+struct fleet_file fleet_file_of(const struct config_route *config);
+/* "by" and "moved" are borrowed; moved NULL: nothing is known. New reference, NULL without memory. */
+json_t *fleet_value_make(const struct route_state *state, json_t *moved, uint64_t entry, json_t *by, uint64_t wall_ms);
+/* `past` is where value->past points to then. False with *why (static). */
+bool fleet_value_load(const json_t *json, struct route_past *past, struct fleet_value *value, uint64_t wall_ms,
+                      const char **why);
+/* As in struct router_wish. */
+uint32_t fleet_share(const struct plan *plan, const struct fleet_breaker *breaker);
+uint32_t fleet_rank(const struct plan *plan, const struct fleet_breaker *breaker);
+
+/* ---- its breakers (fleet_breaker.c) ---- */
+
+/* Before and after breaker_tick(): keeps the local breaker open while the fleet's is, lets the leader probe, and makes
+ * wishes of what comes of that. Returns what is still to be told of the local one. */
+void fleet_breaker_hold(struct router *router, struct route_state *state, uint64_t now_ms);
+enum breaker_change fleet_breaker_follow(struct router *router, struct route_state *state, enum breaker_change change,
+                                         uint32_t trips, uint64_t now_ms, uint64_t wall_ms);
+/* What a leader does by the clock and by the pooled window. */
+void fleet_breaker_tick(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms);
+/* An item says so. `first`: none was known before. */
+void fleet_breaker_adopt(struct router *router, struct route_state *state, const struct fleet_breaker *breaker,
+                         bool first, uint64_t now_ms, uint64_t wall_ms);
+/* The local breaker does not probe for the fleet any more. */
+void fleet_breaker_stop_probing(struct router *router, struct route_state *state, uint64_t now_ms);
+/* A person closes it, and every replica's own. */
+void fleet_breaker_reset(struct fleet_breaker *breaker, const char *why);
+json_t *fleet_breaker_json(const struct fleet_breaker *breaker);
+void route_state_forget_outliers(struct route_state *state);
+
 /* ---- saving ---- */
 
+/* The plan's part of the next, with "saved_wall_ms". */
+json_t *route_plan_save(const struct route_state *state, json_t *moved, uint64_t wall_ms);
 /* One route as saved; new reference, NULL without memory. */
 json_t *route_state_save(const struct router *router, const struct route_state *state, uint64_t now_ms,
                          uint64_t wall_ms);
@@ -159,7 +293,12 @@ struct route_past {
     uint64_t breaker_ramp_left_ms; /* or ALL_OF_IT */
     uint64_t gathered_ms;
     struct evidence evidence;
+    uint64_t entry; /* in a fleet; else 0 */
+    bool ahead;
+    uint32_t file_share; /* the fixed share of this replica's own file; SHARE_UNKNOWN */
 };
+/* Of what route_plan_save() writes. */
+bool route_past_load_plan(const json_t *json, struct route_past *past, uint64_t wall_ms, const char **why);
 /* False with *why (static) when it is not what route_state_save() writes. */
 bool route_past_load(const json_t *json, struct route_past *past, uint64_t wall_ms, const char **why);
 

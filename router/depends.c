@@ -169,17 +169,33 @@ static void fall(struct router *router, struct route_state *state, const struct 
     route_state_tell(router, state, &change);
 }
 
+/* In a fleet the leader follows, and not while it has asked for something. Another only remembers what has come, so
+ * that it knows what falls when it leads. */
+static bool may_follow(const struct router *router, struct route_state *state, const struct config_dependency *unmet)
+{
+    if (router->role == ROUTER_LEADER)
+        return state->item_version > 0 && route_state_may_wish(router, state);
+    if (unmet == NULL)
+        state->depends_met = true;
+    return false;
+}
+
 /* True when something changed that others may depend on. */
 static bool follow(struct router *router, struct route_state *state, uint64_t wall_ms)
 {
     const struct config_dependency *unmet = first_unmet(router, state);
     if (state->depends_met == (unmet == NULL))
         return false;
+    if (router->role != ROUTER_ALONE && !may_follow(router, state, unmet))
+        return false;
+    uint64_t version = state->item_version;
     state->depends_met = unmet == NULL;
     router->revision++;
-    if (unmet != NULL)
+    if (unmet != NULL) {
         fall(router, state, unmet, wall_ms);
-    else if (state->config->depends_count > 0)
+        if (!route_state_may_wish(router, state) && state->item_version == version)
+            state->depends_met = true; /* until the fleet has agreed */
+    } else if (state->config->depends_count > 0)
         route_state_tell(
             router, state,
             &(struct change){"dependency_met", "plan", "all this plan depends on has come", wall_ms, NULL});

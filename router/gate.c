@@ -708,3 +708,20 @@ void gates_judge(const struct config_gates *gates, const struct gate_traffic *tr
         add_to_verdict(report, (enum gate_kind)kind);
     }
 }
+
+void gates_leave_open(struct gate_report *report, const char *why)
+{
+    bool any = false;
+    for (int kind = GATE_MIN_REQUESTS; kind < GATE_WEBHOOK; kind++) {
+        struct gate_result *gate = &report->gate[kind];
+        if (!gate->applies)
+            continue;
+        *gate = (struct gate_result){.applies = true, .verdict = VERDICT_UNDECIDED};
+        say(gate, "%s", why);
+        if (!any)
+            report->decisive = (enum gate_kind)kind;
+        any = true;
+    }
+    if (any)
+        report->verdict = VERDICT_UNDECIDED;
+}

@@ -95,4 +95,7 @@ struct gate_world {
 void gates_judge(const struct config_gates *gates, const struct gate_traffic *traffic, const struct evidence *evidence,
                  const struct gate_world *world, struct gate_report *report);
 
+/* Nothing is known yet of what is measured: these gates are undecided, and say why. */
+void gates_leave_open(struct gate_report *report, const char *why);
+
 #endif

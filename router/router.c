@@ -79,10 +79,9 @@ bool router_in_force(const struct router *router, const struct route_state *stat
 void route_state_judge(const struct router *router, const struct route_state *state, const struct route_counters *sum,
                        uint64_t wall_ms, struct judgement *judgement)
 {
-    struct comparison_totals pairs = route_state_pairs(router, state);
     struct gate_traffic traffic = {state->plan.percent, plan_shadow(&state->plan, state->config)};
     const struct config_stage *stage = plan_stage(&state->plan, state->config);
-    evidence_read(&state->meter, sum, &pairs, &judgement->evidence);
+    const char *unread = route_state_evidence(router, state, sum, &judgement->evidence);
     memset(&judgement->report, 0, sizeof(judgement->report));
     if (stage == NULL)
         return;
@@ -91,10 +90,13 @@ void route_state_judge(const struct router *router, const struct route_state *st
         .wall_ms = wall_ms, .freeze = router->table->config->freeze, .verdicts_only = router->verdicts_only};
     if (route_state_waits(router, state, waits_for, sizeof(waits_for)))
         world.waits_for = waits_for;
-    if (stage->gates.webhook.url != NULL && router->hooks.approval != NULL && state->plan.phase == PLAN_RUNNING)
+    if (stage->gates.webhook.url != NULL && router->hooks.approval != NULL && router_judges(router) &&
+        state->plan.phase == PLAN_RUNNING)
         router->hooks.approval(router->hooks.context, state->tally->name, stage->name, &stage->gates.webhook,
                                &world.approval);
     gates_judge(&stage->gates, &traffic, &judgement->evidence, &world, &judgement->report);
+    if (unread != NULL)
+        gates_leave_open(&judgement->report, unread);
 }
 
 const struct judgement *router_judge(struct router *router, const struct route_state *state, uint64_t wall_ms)
@@ -111,7 +113,7 @@ static json_t *breaker_json(enum breaker_state state, uint32_t trips)
     return json_pack("{s:s, s:I}", "breaker", breaker_state_name(state), "trips", (json_int_t)trips);
 }
 
-static void tell(struct router *router, const char *route, const struct change *change, json_t *from, json_t *to)
+void router_tell(struct router *router, const char *route, const struct change *change, json_t *from, json_t *to)
 {
     journal_tell(&router->journal, &(struct router_event){
                                        .at_ms = change->wall_ms,
@@ -128,15 +130,15 @@ static void tell(struct router *router, const char *route, const struct change *
 void route_state_tell(struct router *router, const struct route_state *state, const struct change *change)
 {
     router->revision++; /* the history is saved, too */
-    tell(router, state->tally->name, change, plan_json(&state->plan, state->config),
-         plan_json(&state->plan, state->config));
+    router_tell(router, state->tally->name, change, plan_json(&state->plan, state->config),
+                plan_json(&state->plan, state->config));
 }
 
 void route_state_tell_breaker(struct router *router, const struct route_state *state, enum breaker_state was,
                               uint32_t trips, const struct change *change)
 {
-    tell(router, state->tally->name, change, breaker_json(was, trips),
-         breaker_json(state->breaker.state, state->breaker.trips));
+    router_tell(router, state->tally->name, change, breaker_json(was, trips),
+                breaker_json(state->breaker.state, state->breaker.trips));
 }
 
 /* Remembers who moved the plan last, and why, for why_not. */
@@ -182,8 +184,8 @@ void route_state_follow_force(struct router *router, struct route_state *state, 
         evidence_skip(&state->meter, &router->sum, &pairs);
 }
 
-void route_state_moved(struct router *router, struct route_state *state, const struct plan *before,
-                       const struct change *change)
+void route_state_follow_move(struct router *router, struct route_state *state, const struct plan *before,
+                             const struct change *change)
 {
     json_t *from = plan_json(before, state->config);
     json_t *to = plan_json(&state->plan, state->config);
@@ -191,7 +193,19 @@ void route_state_moved(struct router *router, struct route_state *state, const s
     route_state_follow_plan(router, state);
     route_state_follow_force(router, state, false);
     router_changed(router);
-    tell(router, state->tally->name, change, from, to);
+    router_tell(router, state->tally->name, change, from, to);
+}
+
+void route_state_moved(struct router *router, struct route_state *state, const struct plan *before,
+                       const struct change *change)
+{
+    const struct route_before was = {*before, state->fleet.breaker};
+    if (router->role == ROUTER_ALONE)
+        route_state_follow_move(router, state, before, change);
+    else if (router->role == ROUTER_CUT_OFF)
+        route_state_act_safely(router, state, &was, 0, change);
+    else
+        route_state_wish(router, state, &was, WISH_LEADER, 0, change);
 }
 
 bool route_state_fall(struct router *router, struct route_state *state, enum config_failure_to to,
@@ -234,6 +248,7 @@ static void route_state_free(struct route_state *state)
     breaker_done(&state->breaker);
     tally_unref(state->tally);
     json_decref(state->moved);
+    route_state_leave_fleet(state);
     free(state);
 }
 
@@ -261,6 +276,7 @@ void router_free(struct router *router)
     free(router->states);
     tally_unref(router->unrouted);
     json_decref(router->parked);
+    json_decref(router->parked_items);
     journal_done(&router->journal);
     route_table_unref(router->table);
     free(router);
@@ -367,6 +383,10 @@ static void resurrect(struct router *router, struct route_state *state, const st
     state->in_force = true;
     state->depends_met = past->depends_met;
     state->moved = json_incref((json_t *)past->moved);
+    state->entry = past->entry;
+    state->fleet.ahead = past->ahead;
+    state->fleet.edited =
+        past->file_share <= SHARE_ALL && state->config->stage_count == 0 && past->file_share != state->config->percent;
     resurrect_breaker(router, state, past, now_ms);
 }
 
@@ -407,16 +427,23 @@ static void begin_route(struct router *router, struct route_state *state, uint64
     if (parked != NULL && route_past_load(parked, &past, wall_ms, &why)) {
         resurrect(router, state, &past, now_ms, wall_ms);
         if (past_differs(&past.plan, state))
-            tell(router, name, &(struct change){"reload", "config", edited, wall_ms, NULL}, past_json(&past.plan),
-                 plan_json(&state->plan, state->config));
+            router_tell(router, name, &(struct change){"reload", "config", edited, wall_ms, NULL},
+                        past_json(&past.plan), plan_json(&state->plan, state->config));
         (void)json_object_del(router->parked, name);
     } else {
         plan_begin(&state->plan, state->config, wall_ms);
         route_state_follow_plan(router, state);
         state->in_force = true; /* until all routes are there, and it can be told */
-        tell(router, name, &(struct change){"route_added", "config", "the route is new in the file", wall_ms, NULL},
-             NULL, plan_json(&state->plan, state->config));
+        router_tell(router, name,
+                    &(struct change){"route_added", "config", "the route is new in the file", wall_ms, NULL}, NULL,
+                    plan_json(&state->plan, state->config));
     }
+}
+
+/* A fixed share was, or stages have become one. */
+static bool is_edited(const struct config_route *before, const struct config_route *config)
+{
+    return before->stage_count > 0 || before->percent != config->percent;
 }
 
 static void continue_route(struct router *router, struct route_state *state, const struct config_route *config,
@@ -428,14 +455,18 @@ static void continue_route(struct router *router, struct route_state *state, con
     enum breaker_state was = breaker->state;
     uint32_t trips = breaker->trips;
     json_t *from = plan_json(&state->plan, before);
-    plan_adopt(&state->plan, &past, config, wall_ms);
-    bool differs = plans_differ(&past.plan, before, &state->plan, config);
     state->config = config;
+    if (route_state_place_again(state, wall_ms))
+        state->fleet.edited = state->fleet.edited || (config->stage_count == 0 && is_edited(before, config) &&
+                                                      state->plan.file_percent != config->percent);
+    else
+        plan_adopt(&state->plan, &past, config, wall_ms);
+    bool differs = plans_differ(&past.plan, before, &state->plan, config);
     state->judged_at_ms = 0;
     route_state_follow_plan(router, state);
     if (differs)
-        tell(router, state->tally->name, &(struct change){"reload", "config", edited, wall_ms, NULL}, from,
-             plan_json(&state->plan, config));
+        router_tell(router, state->tally->name, &(struct change){"reload", "config", edited, wall_ms, NULL}, from,
+                    plan_json(&state->plan, config));
     else
         json_decref(from);
     tally_sum(state->tally, &router->sum);
@@ -462,7 +493,8 @@ static void park_route(struct router *router, struct route_state *state, uint64_
         (void)json_object_set_new(router->parked, state->tally->name, saved);
     const struct change change = {"route_removed", "config", "the file does not name the route any more", wall_ms,
                                   NULL};
-    tell(router, state->tally->name, &change, plan_json(&state->plan, state->config), NULL);
+    router_tell(router, state->tally->name, &change, plan_json(&state->plan, state->config), NULL);
+    router_park_item(router, state);
     route_state_free(state);
 }
 
@@ -490,6 +522,7 @@ bool router_configure(struct router *router, const struct config *config, uint64
             continue_route(router, draft.states[i], &config->routes[i], now_ms, wall_ms);
     }
     free(draft.fresh);
+    router_settle_fleet(router, now_ms, wall_ms);
     router_settle_lent(router);
     router_settle_dependencies(router);
     router->replayed = false;
@@ -541,8 +574,7 @@ struct router_view *router_publish(struct router *router)
 
 static const char *const source_names[PASSTHROUGH_SOURCES] = {
     [PASSTHROUGH_API] = "api",   [PASSTHROUGH_SIGNAL] = "signal",       [PASSTHROUGH_ENVIRONMENT] = "environment",
-    [PASSTHROUGH_FILE] = "file", [PASSTHROUGH_FAIL_OPEN] = "fail_open",
-    [PASSTHROUGH_FLEET] = "fleet",
+    [PASSTHROUGH_FILE] = "file", [PASSTHROUGH_FAIL_OPEN] = "fail_open", [PASSTHROUGH_FLEET] = "fleet",
 };
 
 const char *passthrough_source_name(enum passthrough_source source)
@@ -573,10 +605,10 @@ bool router_passthrough(struct router *router, enum passthrough_source source, b
     router_changed(router);
     for (uint32_t i = 0; i < router->count; i++)
         route_state_follow_force(router, router->states[i], false);
-    tell(router, NULL,
-         &(struct change){on ? "passthrough_on" : "passthrough_off", who, reason != NULL ? reason : "no reason given",
-                          wall_ms, NULL},
-         passthrough_json(before), passthrough_json(after));
+    router_tell(router, NULL,
+                &(struct change){on ? "passthrough_on" : "passthrough_off", who,
+                                 reason != NULL ? reason : "no reason given", wall_ms, NULL},
+                passthrough_json(before), passthrough_json(after));
     return (before != 0) != (after != 0);
 }
 
@@ -584,8 +616,8 @@ void router_note(struct router *router, const char *route, const char *what, con
                  uint64_t wall_ms)
 {
     router->revision++; /* the history is saved, too */
-    tell(router, route, &(struct change){what, who, reason != NULL ? reason : "no reason given", wall_ms, NULL}, NULL,
-         NULL);
+    router_tell(router, route, &(struct change){what, who, reason != NULL ? reason : "no reason given", wall_ms, NULL},
+                NULL, NULL);
 }
 
 bool router_passthrough_is_on(const struct router *router)

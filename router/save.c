@@ -10,7 +10,8 @@
  *                                  "depends_met": true, "told_failed": false, "told_waiting": false,
  *                                  "breaker_ramp_left_ms": 0,
  *                                  "ramp": { "from": 5000, "length_ms": 60000, "left_ms": 12000 } or null,
- *                                  "moved": { "what": "promote", "who": ..., "why": ..., "at_ms": ... } or null } },
+ *                                  "moved": { "what": "promote", "who": ..., "why": ..., "at_ms": ... } or null,
+ *                                  and in a fleet "entry": 17, "ahead": false, "file_share": 2500 } },
  *     "history": [ { "sequence": 17, ... }, ... ] }
  *
  * Shares are counts of 0.01 %. "stage" is null for a route with a fixed share. Version 1 had the members up to
@@ -55,7 +56,7 @@ static json_t *save_ramp(const struct plan_ramp *ramp)
                      "left_ms", (json_int_t)ramp->left_ms);
 }
 
-static json_t *save_plan(const struct route_state *state)
+static json_t *save_plan(const struct route_state *state, json_t *moved)
 {
     const struct plan *plan = &state->plan;
     const struct plan_past past = plan_past_of(plan, state->config);
@@ -66,7 +67,27 @@ static json_t *save_plan(const struct route_state *state)
                      (json_int_t)plan->entered_wall_ms, "held_ms", (json_int_t)plan->held_ms, "steps_back",
                      (json_int_t)plan->steps_back, "fell_from", (json_int_t)plan->fell_from, "deadline_over",
                      plan->deadline_over, "ramp", save_ramp(&plan->ramp), "depends_met", state->depends_met,
-                     "told_failed", state->told_failed, "told_waiting", state->told_waiting, "moved", state->moved);
+                     "told_failed", state->told_failed, "told_waiting", state->told_waiting, "moved", moved);
+}
+
+json_t *route_plan_save(const struct route_state *state, json_t *moved, uint64_t wall_ms)
+{
+    json_t *json = save_plan(state, moved);
+    if (json == NULL || json_object_set_new(json, "saved_wall_ms", json_integer((json_int_t)wall_ms)) == 0)
+        return json;
+    json_decref(json);
+    return NULL;
+}
+
+/* What a fleet's route needs to go on after a restart, besides its item. */
+static json_t *save_fleet(const struct route_state *state)
+{
+    if (state->item_version == 0)
+        return json_object();
+    json_t *json = json_pack("{s:I, s:b}", "entry", (json_int_t)state->entry, "ahead", state->fleet.ahead);
+    if (json != NULL && state->config->stage_count == 0)
+        (void)json_object_set_new(json, "file_share", json_integer((json_int_t)state->config->percent));
+    return json;
 }
 
 static json_t *save_breaker(const struct route_state *state, uint64_t now_ms)
@@ -92,8 +113,8 @@ static json_t *save_evidence(const struct router *router, const struct route_sta
 json_t *route_state_save(const struct router *router, const struct route_state *state, uint64_t now_ms,
                          uint64_t wall_ms)
 {
-    json_t *json = save_plan(state);
-    json_t *parts[] = {save_breaker(state, now_ms), save_evidence(router, state, wall_ms)};
+    json_t *json = save_plan(state, state->moved);
+    json_t *parts[] = {save_breaker(state, now_ms), save_evidence(router, state, wall_ms), save_fleet(state)};
     bool complete = json != NULL;
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         complete = complete && parts[i] != NULL && json_object_update(json, parts[i]) == 0;
@@ -330,13 +351,34 @@ static bool load_away(const json_t *json, uint64_t wall_ms, uint64_t *away_ms, c
     return true;
 }
 
+static bool load_fleet(const json_t *json, struct route_past *past, const char **why)
+{
+    uint64_t share = SHARE_UNKNOWN;
+    bool whole =
+        expect(load_later(json, "entry", INT64_MAX, &past->entry), "entry: expected a version", why) &&
+        expect(load_later_bool(json, "ahead", &past->ahead), "ahead: expected true or false", why) &&
+        expect(json_object_get(json, "file_share") == NULL || load_number(json, "file_share", SHARE_ALL, &share),
+               "file_share: expected a share from 0 to 10000", why);
+    past->file_share = (uint32_t)share;
+    return whole;
+}
+
+bool route_past_load_plan(const json_t *json, struct route_past *past, uint64_t wall_ms, const char **why)
+{
+    uint64_t away_ms;
+    memset(past, 0, sizeof(*past));
+    return load_away(json, wall_ms, &away_ms, why) && load_plan(json, &past->plan, why) &&
+           load_fall(json, &past->plan.plan, away_ms, why) && load_moved(json_object_get(json, "moved"), past, why) &&
+           expect(load_later_bool(json, "depends_met", &past->depends_met), "depends_met: expected true or false", why);
+}
+
 bool route_past_load(const json_t *json, struct route_past *past, uint64_t wall_ms, const char **why)
 {
     uint64_t away_ms;
     memset(past, 0, sizeof(*past));
     return load_away(json, wall_ms, &away_ms, why) && load_plan(json, &past->plan, why) &&
            load_fall(json, &past->plan.plan, away_ms, why) && load_breaker(json, past, away_ms, why) &&
-           load_moved(json_object_get(json, "moved"), past, why) &&
+           load_fleet(json, past, why) && load_moved(json_object_get(json, "moved"), past, why) &&
            expect(load_later_bool(json, "depends_met", &past->depends_met), "depends_met: expected true or false",
                   why) &&
            expect(load_later_bool(json, "told_failed", &past->told_failed), "told_failed: expected true or false",

@@ -353,8 +353,7 @@ static void look_at_stage(const struct router *router, struct route_state *state
 {
     bool fresh = state->judged_at_ms != 0 && now_ms - state->judged_at_ms < REPORT_FRESH_MS;
     if (fresh || state->config->stage_count == 0) {
-        struct comparison_totals pairs = route_state_pairs(router, state);
-        evidence_read(&state->meter, sum, &pairs, evidence);
+        (void)route_state_evidence(router, state, sum, evidence);
         return;
     }
     struct judgement judgement;
@@ -380,6 +379,8 @@ static json_t *route_json(const struct router *router, struct route_state *state
         share_json(plan_shadow(&state->plan, config)), "since_wall_ms", (json_int_t)state->plan.entered_wall_ms,
         "depends_on", depends_json(router, state), "evidence", evidence_json(&evidence, state->gathered_ms), "breaker",
         breaker_status(state, now_ms), "counters", counters_json(&sum));
+    if (json != NULL && router->role != ROUTER_ALONE)
+        (void)json_object_set_new(json, "fleet", route_state_fleet_json(router, state, now_ms));
     if (json != NULL && config->stage_count > 0)
         add_plan(json, router, state);
     return json;

@@ -34,7 +34,9 @@ static void last_trip(struct router *router, struct route_state *state, uint64_t
     const char *refused;
     uint32_t most = state->config->breaker.max_trips;
     struct plan before = state->plan;
-    if (most == 0 || state->breaker.trips < most)
+    bool is_ours =
+        router->role == ROUTER_ALONE || router->role == ROUTER_CUT_OFF; /* else it is the fleet's breaker's */
+    if (!is_ours || most == 0 || state->breaker.trips < most)
         return;
     (void)snprintf(why, sizeof(why), "the breaker tripped %u times in a row", state->breaker.trips);
     json_t *evidence = judgement_json(router_judge(router, state, wall_ms));
@@ -74,7 +76,8 @@ static void on_breaker_changed(struct router *router, struct route_state *state,
                              &(struct change){breaker_events[change], "breaker", state->breaker.why, wall_ms, NULL});
     if (change != BREAKER_TRIPPED)
         return;
-    state->plan.held_ms = 0; /* a hold is time without a trip */
+    if (router->role == ROUTER_ALONE)
+        state->plan.held_ms = 0; /* a hold is time without a trip; in a fleet, of its own breaker */
     last_trip(router, state, wall_ms);
 }
 
@@ -100,10 +103,13 @@ static void tick_breaker(struct router *router, struct route_state *state, uint6
     const struct route_counters *sum = look(router, state, &with_latency, now_ms);
     if (sum != NULL)
         take_marks(state, marks);
+    fleet_breaker_hold(router, state, now_ms);
+    was = breaker->state;
     if (was == BREAKER_HALF_OPEN)
         trials = tally_trials(state->tally, breaker->epoch);
     enum breaker_change change =
         breaker_tick(breaker, limits, sum, with_latency, sum != NULL ? &marks[SIDE_NEW] : NULL, &trials, now_ms);
+    change = fleet_breaker_follow(router, state, change, trips, now_ms, wall_ms);
     tally_watch_slow(state->tally, breaker_slow_us(breaker, limits));
     if (state->last_trip_due && state->plan.phase != PLAN_ROLLED_BACK)
         last_trip(router, state, wall_ms);
@@ -142,6 +148,11 @@ static void on_failed_gate(struct router *router, struct route_state *state, uin
         json_decref(change.evidence);
 }
 
+static bool may_raise(const struct router *router)
+{
+    return router->role == ROUTER_ALONE || router->may_raise;
+}
+
 static void on_passed_stage(struct router *router, struct route_state *state, uint64_t wall_ms)
 {
     const struct config_stage *stage = plan_stage(&state->plan, state->config);
@@ -150,6 +161,8 @@ static void on_passed_stage(struct router *router, struct route_state *state, ui
                   "all gates passed for the whole hold: a person may promote", wall_ms);
         return;
     }
+    if (!may_raise(router))
+        return;
     struct plan before = state->plan;
     json_t *evidence = judgement_json(&router->judged);
     plan_advance(&state->plan, state->config, wall_ms);
@@ -158,12 +171,16 @@ static void on_passed_stage(struct router *router, struct route_state *state, ui
                                        "all gates passed for the whole hold", wall_ms, evidence});
 }
 
-static void judge(struct router *router, struct route_state *state, bool held, uint64_t now_ms, uint64_t wall_ms)
+static void follow_pairs(const struct router *router, struct route_state *state)
 {
     struct comparison_totals pairs = route_state_pairs(router, state);
     struct marks of_pairs = route_state_take_pair_marks(router, state);
     evidence_follow(&state->meter, &pairs);
     evidence_mark_pairs(&state->meter, &of_pairs);
+}
+
+static void judge(struct router *router, struct route_state *state, bool held, uint64_t now_ms, uint64_t wall_ms)
+{
     const struct gate_report *report = &router_judge(router, state, wall_ms)->report;
     state->report = *report;
     state->judged_at_ms = now_ms;
@@ -176,16 +193,16 @@ static void judge(struct router *router, struct route_state *state, bool held, u
 
 /* ---- the plan ---- */
 
-static void pass_time(struct route_state *state, uint64_t elapsed_ms)
+static void pass_time(const struct router *router, struct route_state *state, uint64_t elapsed_ms)
 {
     if (state->in_force)
         state->gathered_ms += elapsed_ms;
-    if (state->in_force && state->plan.phase == PLAN_RUNNING)
+    if (state->in_force && state->plan.phase == PLAN_RUNNING && router_judges(router))
         state->plan.held_ms += elapsed_ms;
     plan_pass_time(&state->plan, elapsed_ms);
 }
 
-static void on_deadline(struct router *router, struct route_state *state, uint64_t wall_ms)
+static void do_on_deadline(struct router *router, struct route_state *state, uint64_t wall_ms)
 {
     const struct config_stage *stage = plan_stage(&state->plan, state->config);
     struct plan before = state->plan;
@@ -204,7 +221,29 @@ static void on_deadline(struct router *router, struct route_state *state, uint64
     if (stage->on_deadline == DEADLINE_ROLLBACK && route_state_fall(router, state, to, &change))
         return;
     change.what = "deadline";
-    route_state_tell(router, state, &change);
+    if (router->role == ROUTER_ALONE)
+        route_state_tell(router, state, &change);
+    else
+        route_state_moved(router, state, &before, &change);
+}
+
+static void on_deadline(struct router *router, struct route_state *state, uint64_t wall_ms)
+{
+    uint64_t version = state->item_version;
+    do_on_deadline(router, state, wall_ms);
+    if (router->role != ROUTER_ALONE && state->item_version == version)
+        state->plan.deadline_over = false; /* until the fleet has agreed */
+}
+
+/* In a fleet it is the leader's, and not while it has been asked for something. */
+static bool is_ours_to_judge(const struct router *router, struct route_state *state)
+{
+    if (router->role == ROUTER_ALONE)
+        return true;
+    if (router->role != ROUTER_LEADER || state->item_version == 0 || !route_state_may_wish(router, state))
+        return false;
+    route_state_take_progress(state);
+    return true;
 }
 
 /* True when the gates were looked at. */
@@ -215,7 +254,9 @@ static bool tick_plan(struct router *router, struct route_state *state, uint64_t
     uint64_t hold_ms = plan_hold_ms(&state->plan, state->config);
     bool was_short = state->plan.held_ms < hold_ms;
     route_state_follow_force(router, state, now_ms >= state->judge_at_ms);
-    pass_time(state, elapsed_ms);
+    pass_time(router, state, elapsed_ms);
+    if (router->role != ROUTER_ALONE)
+        route_state_tick_fleet(router, state, now_ms, wall_ms);
     bool held = state->plan.held_ms >= hold_ms;
     if (was_short && held)
         state->judge_at_ms = 0;
@@ -223,8 +264,13 @@ static bool tick_plan(struct router *router, struct route_state *state, uint64_t
     if (due)
         state->judge_at_ms = now_ms + JUDGE_EVERY_MS;
     if (due && state->plan.phase == PLAN_RUNNING)
+        follow_pairs(router, state);
+    if (!is_ours_to_judge(router, state))
+        return due;
+    if (due && state->plan.phase == PLAN_RUNNING)
         judge(router, state, held, now_ms, wall_ms);
-    if (plan_deadline(&state->plan, state->config, &deadline_ms) && wall_ms >= deadline_ms)
+    if (is_ours_to_judge(router, state) && plan_deadline(&state->plan, state->config, &deadline_ms) &&
+        wall_ms >= deadline_ms)
         on_deadline(router, state, wall_ms);
     return due;
 }

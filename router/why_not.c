@@ -150,6 +150,9 @@ static void say_passed(const struct why *why)
     else if (why->stage->confirm || why->stage->promotion != PROMOTION_AUTO)
         (void)snprintf(why->sentence, why->room, "all gates pass and the hold is over: a person has to promote (%s)",
                        why->stage->confirm ? "the stage says `confirm: true`" : "promotion is manual");
+    else if (why->router->role == ROUTER_LEADER && !why->router->may_raise)
+        (void)snprintf(why->sentence, why->room, "all gates pass and the hold is over, but nothing is raised yet: %s",
+                       why->router->why_not_raise != NULL ? why->router->why_not_raise : "the fleet is not settled");
     else
         (void)snprintf(why->sentence, why->room, "nothing: all gates pass and the hold is over");
 }
@@ -159,7 +162,10 @@ bool route_state_why_not(const struct router *router, const struct route_state *
     const struct why why = {router, state, plan_stage(&state->plan, state->config), sentence, room};
     if (why.stage == NULL || state->plan.phase == PLAN_DONE || state->plan.phase == PLAN_FIXED)
         return false;
-    if (!is_stopped(&why) && !has_no_traffic(&why) && !is_on_its_way(&why) && !lacks_evidence(&why))
-        say_passed(&why);
+    if (is_stopped(&why) || (state->fleet.holds && route_state_fleet_why_not(router, state, sentence, room)) ||
+        has_no_traffic(&why) || is_on_its_way(&why) || route_state_fleet_why_not(router, state, sentence, room) ||
+        lacks_evidence(&why))
+        return true;
+    say_passed(&why);
     return true;
 }
