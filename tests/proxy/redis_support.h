@@ -1,6 +1,6 @@
 /*
- * What the tests of the way to Redis share: a loop, the door with everything it says written down, and servers that say what a test
- * tells them to. All on one loop and in one thread, so that a test decides what has happened.
+ * What the tests of the way to Redis share: a loop, the door with everything it says written down, and servers that say
+ * what a test tells them to. All on one loop and in one thread, so that a test decides what has happened.
  */
 #ifndef SHUNT_TESTS_REDIS_SUPPORT_H
 #define SHUNT_TESTS_REDIS_SUPPORT_H
