@@ -112,8 +112,10 @@ static void meets(const char *command, const char *reply, bool closes, enum redi
     door_knock(&t.door, "return 1");
     door_until(&t.door, t.door.ready == 1);
     struct redis_facts facts = door_facts(&t.door);
-    assert_int_equal(facts.faults[fault], 1);
+    if (facts.last_fault != fault)
+        print_error("%s -> %s: %s\n", reply, redis_fault_name(facts.last_fault), facts.last_error);
     assert_int_equal(facts.last_fault, fault);
+    assert_int_equal(facts.faults[fault], 1);
     assert_string_equal(t.door.events, "redis_unavailable;redis_connected;");
     assert_int_equal(t.door.lost, 0);
     close_table(&t);
