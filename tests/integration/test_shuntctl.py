@@ -484,6 +484,7 @@ class InAFleet(PlanCase):
         away = {**self.FLEET, "redis": {"available": False, "server": "redis:6379", "last_error": "refused"}, "replicas": []}
         self.assertIn("REDIS IS AWAY (redis:6379: refused)\n", self.ask("fleet", body=away, code=1)[0])
         self.assertEqual(json.loads(self.ask("fleet", "--json", body=away, code=1)[0]), away)
+        self.assertIn("CUT OFF, although", self.ask("fleet", body={**self.FLEET, "role": "cut_off"}, code=1)[0])
 
     def test_no_fleet_is_told_with_what_makes_one(self):
         error = {"error": {"code": "no_fleet", "message": "this shunt decides alone", "remedy": "name a Redis in state.redis"}}

@@ -125,6 +125,11 @@ static void redis_away_says_what_still_works(void **state)
     text = drawn("", "{\"available\": false, \"server\": \"\"}", "", "");
     shows(text, "REDIS IS AWAY (no server yet)\n");
     free(text);
+    text = drawn("pod-a/1", "{\"available\": true, \"server\": \"redis:6379\", \"last_error\": \"OOM command\"}", ME,
+                 ", \"role\": \"cut_off\"");
+    shows(text, "CUT OFF, although Redis is there (redis:6379: OOM command)\n");
+    shows(text, "this replica pod-b, cut off, ");
+    free(text);
 }
 
 /* Two of one name, as from one host, are told apart. */

@@ -48,8 +48,8 @@ static const struct command commands[] = {
     {"fleet", "", 0, 0, 0, false, run_fleet, "who shares this plan, who leads, how Redis does",
      "Of a shunt with `state.redis`: the group's leader and passthrough, how each route is to be, and each\n"
      "replica with its version, role, how far it is behind, whether its file has the same plans as this one's,\n"
-     "and the breakers that are open in it. Exit code 1: there is no fleet, or Redis is away; then only what\n"
-     "this replica knows is shown. docs/fleet.md has a runbook.\n"
+     "and the breakers that are open in it. Exit code 1: there is no fleet, or this replica is cut off from\n"
+     "it; then what it knows is shown. docs/fleet.md has a runbook.\n"
      "\n"
      "Examples:\n"
      "  shuntctl fleet\n"

@@ -90,24 +90,42 @@ static void draw_self(const struct screen *screen, const json_t *fleet)
     fputc('\n', screen->out);
 }
 
-static void draw_redis(const struct screen *screen, const json_t *redis)
+/* There, but no good: out of memory, read-only, loading, or of a later shunt. */
+static bool is_cut_off(const json_t *fleet)
+{
+    return value_flag(fleet, "redis.available") && strcmp(value_text(fleet, "role"), "cut_off") == 0;
+}
+
+static void draw_away(const struct screen *screen, const json_t *fleet)
 {
     char time[NUMBER_ROOM];
+    const json_t *redis = value_at(fleet, "redis");
     const char *server = value_text(redis, "server"), *error = value_text(redis, "last_error");
-    if (value_flag(redis, "available")) {
-        screen_print(screen, TONE_FAINT, "  redis ");
-        screen_print(screen, TONE_PLAIN, "%s, answers in %s, %llu reconnects\n", server,
-                     number_latency(value_number(redis, "latency_ms") * 1000, time),
-                     (unsigned long long)value_count(redis, "reconnects"));
-        return;
-    }
-    screen_print(screen, TONE_BAD, "REDIS IS AWAY%s%s", value_count(redis, "down_ms") > 0 ? " for " : "",
-                 value_count(redis, "down_ms") > 0 ? number_duration(value_count(redis, "down_ms"), time) : "");
+    uint64_t down_ms = value_count(redis, "down_ms");
+    if (is_cut_off(fleet))
+        screen_print(screen, TONE_BAD, "CUT OFF, although Redis is there");
+    else
+        screen_print(screen, TONE_BAD, "REDIS IS AWAY%s%s", down_ms > 0 ? " for " : "",
+                     down_ms > 0 ? number_duration(down_ms, time) : "");
     screen_print(screen, TONE_BAD, " (%s%s%s)\n", server[0] != '\0' ? server : "no server yet",
                  error[0] != '\0' ? ": " : "", error);
     screen_wrap(screen, TONE_WARN, 2,
                 "This replica goes on with what it knew last. It trips breakers, rolls back and goes to passthrough by "
-                "itself, and raises no share. Others are not known now.");
+                "itself, and raises no share.");
+}
+
+static void draw_redis(const struct screen *screen, const json_t *fleet)
+{
+    char time[NUMBER_ROOM];
+    const json_t *redis = value_at(fleet, "redis");
+    if (!value_flag(redis, "available") || is_cut_off(fleet)) {
+        draw_away(screen, fleet);
+        return;
+    }
+    screen_print(screen, TONE_FAINT, "  redis ");
+    screen_print(screen, TONE_PLAIN, "%s, answers in %s, %llu reconnects\n", value_text(redis, "server"),
+                 number_latency(value_number(redis, "latency_ms") * 1000, time),
+                 (unsigned long long)value_count(redis, "reconnects"));
 }
 
 /* "operator:anna: on fire" */
@@ -300,7 +318,7 @@ bool fleet_draw(const struct screen *screen, const json_t *fleet)
 {
     draw_group(screen, fleet);
     draw_self(screen, fleet);
-    draw_redis(screen, value_at(fleet, "redis"));
+    draw_redis(screen, fleet);
     draw_passthrough(screen, value_at(fleet, "passthrough"));
     return draw_routes(screen, value_at(fleet, "items")) && draw_replicas(screen, fleet);
 }
@@ -317,7 +335,7 @@ int run_fleet(struct ctl *ctl, const struct command *command, const char *const 
         api_print(answer);
     else if (code == EXIT_DONE && !fleet_draw(&ctl->screen, answer))
         code = complain(ctl, EXIT_REFUSED, "out of memory");
-    if (code == EXIT_DONE && !value_flag(answer, "redis.available"))
+    if (code == EXIT_DONE && (!value_flag(answer, "redis.available") || is_cut_off(answer)))
         code = EXIT_REFUSED;
     json_decref(answer);
     return code;
