@@ -1,4 +1,5 @@
-"""Real redis-server processes for the tests: one (in clear, TLS, a unix socket, ACL), and what harms it.
+"""Real redis-server processes for the tests: one (in clear, TLS, a unix socket, ACL), three with sentinels, a cluster; and
+what harms them.
 
 Every server has a folder and a port of its own, keeps nothing on disk unless told to, is ended by its pid, and ends with
 the test's process, however that ends. Ports lie below those the kernel gives to outgoing connections, so that a server
@@ -6,6 +7,7 @@ that is away for a while finds its port free again. `Connection` is a small clie
 """
 
 import atexit
+import binascii
 import itertools
 import os
 import random
@@ -167,6 +169,7 @@ class Redis:
 
     program = "redis-server"
     more = ()  # lines of the configuration
+    rewrites = False  # its configuration is its own after the first start
 
     def __init__(self, password=None, users=(), tls=None, client_ca=None, options=(), directory=None, port=None):
         self.owns_directory = directory is None
@@ -229,6 +232,8 @@ class Redis:
 
     def _write_configuration(self):
         path = os.path.join(self.directory, "redis.conf")
+        if self.rewrites and self.process:  # what it has written into it since is what it knows
+            return path
         with open(path, "w", encoding="ascii") as f:
             f.write("\n".join(self.lines()) + "\n")
         return path
@@ -332,3 +337,208 @@ class Redis:
         return {key[len("cmdstat_"):]: int(value.split(",")[0].split("=")[1])
                 for key, _, value in (line.partition(":") for line in self.ask("INFO", "commandstats").splitlines())
                 if key.startswith("cmdstat_")}
+
+
+class Sentinel(Redis):
+    """Asks after the master each tenth of a second, and finds it dead after half of one."""
+
+    program = "redis-sentinel"
+    rewrites = True
+
+    def __init__(self, name, master, quorum, password=None, sentinel_password=None, **options):
+        self.watched = [f"sentinel monitor {name} 127.0.0.1 {master.port} {quorum}",
+                        f"sentinel down-after-milliseconds {name} 500", f"sentinel failover-timeout {name} 3000",
+                        f"sentinel parallel-syncs {name} 2"]
+        if password is not None:
+            self.watched.append(f"sentinel auth-pass {name} {password}")
+        if sentinel_password is not None:
+            self.watched += [f"requirepass {sentinel_password}", f"sentinel sentinel-pass {sentinel_password}"]
+        super().__init__(**options)
+        self.password = sentinel_password
+
+    def lines(self):
+        yield from ("bind 127.0.0.1", f"port {self.port}", f'dir "{self.directory}"', "daemonize no", *self.watched)
+
+
+class Replica(Redis):
+    """One of a set that sentinels look after: they tell it whom to follow, and it writes that down."""
+
+    rewrites = True
+
+    def restart_empty(self):
+        raise AssertionError("what it follows is in its configuration: use kill() and start()")
+
+
+class Sentinels:
+    """A master, two replicas and three sentinels who need two votes. `servers[0]` is the master at first."""
+
+    def __init__(self, name="mymaster", password=None, sentinel_password=None, options=()):
+        self.name = name
+        self.errors = []
+        self.servers, self.sentinels = [], []
+        secret = [f"masterauth {password}"] if password is not None else []
+        common = [*options, *secret, "repl-ping-replica-period 1", "repl-timeout 5"]
+        self.servers.append(Replica(password=password, options=common))
+        for _ in range(2):
+            self.servers.append(Replica(password=password, options=[*common, f"replicaof 127.0.0.1 {self.servers[0].port}"]))
+        wait_until(lambda: self.replicas_of(self.servers[0]) == 2, "two replicas to follow", BOUND)
+        for _ in range(3):
+            self.sentinels.append(Sentinel(name, self.servers[0], 2, password, sentinel_password))
+        wait_until(self.is_settled, "the sentinels to know all", BOUND)
+
+    @staticmethod
+    def replicas_of(server):
+        return server.ask("INFO", "replication").count("state=online")
+
+    def is_settled(self):
+        for sentinel in self.sentinels:
+            facts = sentinel.ask("SENTINEL", "MASTER", self.name)
+            facts = dict(zip(facts[::2], facts[1::2]))
+            if (facts["num-slaves"], facts["num-other-sentinels"], facts["flags"]) != ("2", "2", "master"):
+                return False
+        return True
+
+    def url(self, user=None, password=None, database=None):
+        password = self.servers[0].password if password is None and user is None else password
+        secret = f"{user or ''}:{password}@" if password is not None else ""
+        hosts = ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels)
+        return f"redis+sentinel://{secret}{hosts}/{self.name}" + (f"/{database}" if database is not None else "")
+
+    def master(self):
+        """Whom a sentinel that runs names."""
+        for sentinel in self.sentinels:
+            try:
+                _, port = sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
+            except OSError:
+                continue
+            return next(server for server in self.servers if server.port == int(port))
+        raise AssertionError("no sentinel runs")
+
+    def wait_other_master(self, than):
+        """The one the sentinels agreed on after `than`."""
+        return wait_until(lambda: (lambda now: now if now is not than else None)(self.master()), "another master", 30)
+
+    def kill_master(self):
+        """kill -9; returns whom they choose instead."""
+        old = self.master()
+        old.kill()
+        return self.wait_other_master(old)
+
+    def fail_over(self):
+        """As an operator orders it: both live."""
+        old = self.master()
+
+        def ordered():
+            try:
+                return self.sentinels[0].ask("SENTINEL", "FAILOVER", self.name) == "OK"
+            except RedisError as error:  # one is under way, or the replicas are not seen yet
+                assert "INPROG" in str(error) or "NOGOODSLAVE" in str(error), error
+                return False
+
+        wait_until(ordered, "the sentinel to begin a failover", 30)
+        return self.wait_other_master(old)
+
+    def stop(self):
+        for one in [*self.sentinels, *self.servers]:
+            one.stop()
+
+
+class ClusterNode(Redis):
+    def __init__(self, **options):
+        self.bus_port = None
+        super().__init__(**options)
+
+    def _choose_ports(self):
+        super()._choose_ports()
+        self.bus_port = free_port()
+
+    def lines(self):
+        yield from super().lines()
+        yield from ("cluster-enabled yes", f"cluster-port {self.bus_port}", "cluster-config-file nodes.conf",
+                    "cluster-node-timeout 1000", "cluster-announce-ip 127.0.0.1", "cluster-replica-validity-factor 0")
+
+    @property
+    def id(self):
+        return self.ask("CLUSTER", "MYID")
+
+
+class Cluster:
+    """Three nodes that share all slots, and `replicas` of each."""
+
+    SLOTS = 16384
+
+    def __init__(self, replicas=0, password=None, tls=None, options=()):
+        self.errors = []
+        secret = [f"masterauth {password}"] if password is not None else []
+        if tls:
+            secret += ["tls-cluster yes", "tls-replication yes"]
+        self.nodes = [ClusterNode(password=password, tls=tls, options=[*options, *secret]) for _ in range(3 + 3 * replicas)]
+        self.tls = tls
+        for i, node in enumerate(self.nodes[:3]):
+            node.ask("CLUSTER", "ADDSLOTSRANGE", i * self.SLOTS // 3, (i + 1) * self.SLOTS // 3 - 1)
+        first = self.nodes[0]
+        for node in self.nodes[1:]:
+            node.ask("CLUSTER", "MEET", "127.0.0.1", first.tls_port if tls else first.port, first.bus_port)
+        self.wait_whole()
+        for i, node in enumerate(self.nodes[3:]):
+            node.ask("CLUSTER", "REPLICATE", self.nodes[i % 3].id)
+        wait_until(lambda: all("master_link_status:up" in node.ask("INFO", "replication") for node in self.nodes[3:]),
+                   "the replicas to follow", BOUND)
+        self.wait_whole()
+
+    def wait_whole(self):
+        def whole(node):
+            facts = node.ask("CLUSTER", "INFO")
+            return "cluster_state:ok" in facts and f"cluster_known_nodes:{len(self.nodes)}" in facts
+
+        wait_until(lambda: all(whole(node) for node in self.nodes), "the cluster to be whole", 30)
+
+    def url(self, user=None, password=None):
+        password = self.nodes[0].password if password is None and user is None else password
+        secret = f"{user or ''}:{password}@" if password is not None else ""
+        hosts = ",".join(f"127.0.0.1:{node.tls_port if self.tls else node.port}" for node in self.nodes)
+        return f"redis{'s' if self.tls else ''}+cluster://{secret}{hosts}"
+
+    def slot(self, key):
+        tag = key.partition("{")[2].partition("}")[0] if "{" in key and "}" in key.partition("{")[2] else ""
+        return binascii.crc_hqx((tag or key).encode(), 0) % self.SLOTS
+
+    def owner(self, key):
+        """The node that has the key's slot, as a node that runs sees it."""
+        slot = self.slot(key)
+        for asked in self.nodes:
+            try:
+                ranges = asked.ask("CLUSTER", "SLOTS")
+            except OSError:
+                continue
+            port = next(master[1] for first, last, master, *_ in ranges if first <= slot <= last)
+            return next(node for node in self.nodes if port in (node.port, node.tls_port))
+        raise AssertionError("no node runs")
+
+    def move_slot(self, key, target=None, pause=None):
+        """To another node, as redis-cli --cluster reshard does; `pause` is called when half of the keys have moved. Returns it."""
+        slot, source = self.slot(key), self.owner(key)
+        target = target or next(node for node in self.nodes[:3] if node is not source)
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+        half = source.ask("CLUSTER", "COUNTKEYSINSLOT", slot) // 2
+        while True:
+            keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100)
+            if not keys:
+                break
+            if pause and len(keys) <= half:
+                pause()
+                pause = None
+            secret = ["AUTH", source.password] if source.password is not None else []
+            port = target.tls_port if self.tls else target.port
+            source.ask("MIGRATE", "127.0.0.1", port, keys[0], 0, 5000, "REPLACE", *secret)
+        for node in (target, source, *[node for node in self.nodes if node not in (target, source)]):
+            try:
+                node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+            except (RedisError, OSError):  # a replica, or one that is away: they hear of it
+                pass
+        return target
+
+    def stop(self):
+        for node in self.nodes:
+            node.stop()
