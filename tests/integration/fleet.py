@@ -11,7 +11,7 @@ BREAKER = ("breaker: { window: 10s, min_requests: 20, error_rate: 20%, error_rat
            "consecutive_errors: 10, cooldown: 1h }")
 QUICK = ["stages: [ { name: a, percent: 20, hold: 300ms }, { name: b, percent: 50, hold: 1h } ]",
          "gates: { min_requests: 60, error_rate_increase: 15%, p95_increase: off, mismatch_rate: off, confidence: 99% }",
-         "breaker: off"]
+         "promotion: auto", "breaker: off"]
 
 
 class FleetCase(Case):
@@ -88,7 +88,7 @@ class FleetCase(Case):
                    timeout)
 
     def passthroughs(self):
-        return [shunt.status()["passthrough"]["on"] for shunt in self.replicas]
+        return [shunt.status()["passthrough"] for shunt in self.replicas]
 
     def wait_passthrough(self, on, timeout=30):
         wait_until(lambda: set(self.passthroughs()) == {on}, lambda: f"passthrough {on} everywhere: {self.passthroughs()}", timeout)
@@ -98,7 +98,7 @@ class FleetCase(Case):
         def view(shunt):
             route = shunt.route("orders")
             return (self.fleet(shunt)["epoch"], route["percent"], route["phase"], route.get("stage"),
-                    shunt.status()["passthrough"]["on"])
+                    shunt.status()["passthrough"])
         seen = []
 
         def agreed():

@@ -1,10 +1,10 @@
 """One plan for a fleet: replicas agree on share and passthrough, one leads, and what people order holds everywhere."""
 
 import json
+import time
 
 from fleet import QUICK, FleetCase
 from harness import main, stays, wait_until
-from redis_peer import Redis
 
 
 class Fleet(FleetCase):
@@ -37,8 +37,8 @@ class Fleet(FleetCase):
         b.ctl("passthrough", "off")
         self.wait_passthrough(False)
         a.ctl("passthrough", "on", "--local")
-        self.assertTrue(a.status()["passthrough"]["on"])
-        stays(lambda: not b.status()["passthrough"]["on"], 1.2, "passthrough off at others")
+        self.assertTrue(a.status()["passthrough"])
+        stays(lambda: not b.status()["passthrough"], 1.2, "passthrough off at others")
 
     def test_one_verdict_on_everybodys_evidence(self):
         """No replica has the requests its gate asks for; all together have."""
@@ -78,21 +78,25 @@ class Fleet(FleetCase):
         self.wait_passthrough(True)
         newcomer = self.another()
         self.assertEqual(newcomer.route("orders")["percent"], 77)  # before its first request
-        self.assertTrue(newcomer.status()["passthrough"]["on"])
+        self.assertTrue(newcomer.status()["passthrough"])
 
     def test_a_quorum_trips_the_fleet_and_an_outlier_does_not(self):
-        bad = self.fast("new")
-        self.begin(3, new=bad)
+        """The first replica cannot reach new as others can; later nobody can."""
+        self.redis_server()
+        self.legacy, good, bad = self.fast("legacy"), self.fast("new"), self.fast("new")
+        bad.tell("status 500")
+        for number, self.new in enumerate((bad, good, good)):
+            self.replicas.append(self.shunt(self.file(number, ["percent: 100"])))
+        self.wait_joined()
         a, b, c = self.replicas
-        a.ctl("set-percent", "orders", "100")
-        self.wait_percent(100)
-        bad.tell("fail 1")
-        self.load(a.address, requests=200, connections=2, users=50).wait()
+        self.flow(rate=60)
         wait_until(lambda: a.route("orders")["breaker"]["state"] == "open", "a's own breaker")
-        stays(lambda: b.route("orders")["breaker"]["state"] == "closed", 1.5, "b's breaker closed")
-        wait_until(lambda: self.leader() and self.leader().find_events("fleet_outlier"), "the outlier to be named")
-        self.load(b.address, requests=200, connections=2, users=50).wait()
-        wait_until(lambda: c.route("orders")["breaker"]["state"] == "open", "the fleet's breaker")
+        wait_until(lambda: any(shunt.find_events("fleet_outlier") for shunt in self.replicas), "the outlier to be named")
+        stays(lambda: b.route("orders")["breaker"]["state"] == "closed", 3, "b's breaker closed")
+        self.assertEqual(self.fleet(b)["replicas"][0]["open"] or self.fleet(b)["replicas"][1]["open"] or
+                         self.fleet(b)["replicas"][2]["open"], ["orders"])
+        good.tell("status 500")
+        wait_until(lambda: all(shunt.find_events("fleet_breaker_open") for shunt in self.replicas), "the fleet's breaker")
 
     def test_two_groups_do_not_meet(self):
         a, b = self.begin(2)
@@ -105,11 +109,12 @@ class Fleet(FleetCase):
 
     def test_the_quiet_state_costs_two_commands(self):
         self.begin(3)
-        stays(self.leader, 2, "one leader")  # what starting costs is over
-        before = self.counted()
-        stays(self.leader, 10, "one leader")
-        per = (self.counted() - before) / 10 / 3
+        time.sleep(2)  # what starting costs is over; looking at the fleet would cost commands
+        before, since = self.counted(), time.monotonic()
+        time.sleep(8)
+        per = (self.counted() - before) / (time.monotonic() - since) / 3
         self.assertLessEqual(per, 2.0)
+        self.assertGreater(per, 1.0)
 
     def counted(self):
         return sum(shunt.metric("shunt_redis_commands_total") for shunt in self.replicas)
