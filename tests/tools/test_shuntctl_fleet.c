@@ -33,7 +33,7 @@
     "  \"who\": \"shunt\", \"why\": \"4 of 6 replicas\"},"                                                             \
     " \"text\": {\"plan\": {\"phase\": \"running\", \"stage\": \"canary\", \"percent\": 1000},"                        \
     "            \"breaker\": {\"state\": \"open\"}}},"                                                                \
-    "{\"name\": \"route:carts\", \"version\": 1, \"share\": 2500, \"text\": {\"plan\": {\"phase\": \"rolled_back\","   \
+    "{\"name\": \"route:carts\", \"version\": 1, \"share\": 25.0, \"text\": {\"plan\": {\"phase\": \"rolled_back\","   \
     " \"percent\": 2500}, \"breaker\": {\"state\": \"half_open\"}, \"by\": {\"what\": \"set_percent\","                \
     " \"who\": \"operator:anna\", \"why\": \"a_b: c\"}}}"
 

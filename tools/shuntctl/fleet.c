@@ -159,10 +159,10 @@ static void draw_passthrough(const struct screen *screen, const json_t *item)
 static void share_text(const json_t *item, char *out, size_t room)
 {
     char plan[NUMBER_ROOM], now[NUMBER_ROOM];
-    double in_force = value_number(item, "share"), planned = value_number(item, "text.plan.percent");
+    double in_force = value_number(item, "share"), planned = value_number(item, "text.plan.percent") / 100.0;
     bool is_plan = json_is_number(value_at(item, "text.plan.percent"));
-    number_percent(planned / 10000.0, plan);
-    number_percent(in_force / 10000.0, now);
+    number_percent(planned / 100.0, plan);
+    number_percent(in_force / 100.0, now);
     if (!is_plan || planned == in_force)
         snprintf(out, room, "%s", now);
     else
