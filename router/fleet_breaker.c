@@ -226,6 +226,8 @@ void fleet_breaker_adopt(struct router *router, struct route_state *state, const
         fleet->closed_at_ms = now_ms;
     if (!first && breaker->resets != was.resets)
         reset_own(router, state, now_ms, wall_ms);
+    else if (fleet->holds && !state->config->breaker.enabled)
+        breaker_reset(&state->breaker, breaker->why, now_ms);
     else if (fleet->holds)
         breaker_recover(&state->breaker, &state->config->breaker, breaker->why, now_ms);
     fleet->holds = false;

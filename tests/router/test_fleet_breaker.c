@@ -1,0 +1,283 @@
+/*
+ * The fleet's breaker, and each replica's own under it.
+ */
+#include "fleet_fixture.h"
+
+#include <errno.h>
+
+static void the_fleets_breaker_lives(void **state)
+{
+    (void)state;
+    fleet_begin(3, ORDERS);
+    testers(at(1), 3, 500);
+    assert_int_equal(own_of(1), BREAKER_OPEN);
+    leader_looks(at(0), 3);
+    assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+    testers(at(2), 3, 500);
+    leader_looks(at(0), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(fleets_of(i), BREAKER_OPEN);
+        assert_int_equal(own_of(i), BREAKER_OPEN);
+        assert_int_equal(share_of(at(i)), 0);
+        assert_string_equal(last_event(at(i)), "fleet_breaker_open");
+        assert_non_null(strstr(at(i)->why[at(i)->event_count - 1], "replica-1, replica-2"));
+        assert_int_equal(orders(at(i))->fleet.breaker.trips, 1);
+        json_t *open = router_open_breakers(at(i)->router);
+        assert_int_equal(json_object_size(open), 0); /* the fleet's is nobody's own */
+        json_decref(open);
+    }
+    assert_int_equal(item_of("orders")->share, 0);
+    wait_all(1900);
+    assert_int_equal(fleets_of(0), BREAKER_OPEN);
+    wait_all(200);
+    assert_int_equal(fleets_of(2), BREAKER_HALF_OPEN);
+    assert_int_equal(own_of(0), BREAKER_HALF_OPEN); /* one alone probes */
+    assert_int_equal(own_of(1), BREAKER_OPEN);
+    assert_int_equal(own_of(2), BREAKER_OPEN);
+    wait_all(20000);
+    assert_int_equal(own_of(1), BREAKER_OPEN);
+    assert_why_not(at(1), 0, "the fleet's breaker is half_open");
+    traffic(at(0), 100, 200);
+    wait_all(TICK_MS);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(fleets_of(i), BREAKER_CLOSED);
+        assert_int_equal(own_of(i), BREAKER_CLOSED);
+        assert_in_range(share_of(at(i)), 100, 200); /* a tenth, and more with time */
+    }
+    wait_all(2100);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(share_of(at(i)), 1000);
+    assert_int_equal(orders(at(1))->fleet.breaker.trips, 1);
+    wait_all(101000);
+    assert_int_equal(orders(at(1))->fleet.breaker.trips, 0);
+    assert_string_equal(last_event(at(1)), "fleet_breaker_healthy");
+    fleet_end();
+}
+
+static void a_failed_probe_is_another_trip_and_the_last_rolls_back(void **state)
+{
+    (void)state;
+    fleet_begin(3, ORDERS);
+    trip_all();
+    assert_all(PLAN_RUNNING, 1000);
+    wait_all(2100);
+    assert_int_equal(own_of(0), BREAKER_HALF_OPEN);
+    traffic(at(0), 50, 500);
+    wait_all(TICK_MS);
+    assert_all(PLAN_ROLLED_BACK, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(fleets_of(i), BREAKER_OPEN);
+        assert_int_equal(orders(at(i))->fleet.breaker.trips, 2);
+        assert_int_equal(count_events(at(i), "fleet_breaker_open"), 2);
+        assert_int_equal(count_events(at(i), "rollback"), 1);
+    }
+    wait_all(3900); /* twice as long */
+    assert_int_equal(fleets_of(1), BREAKER_OPEN);
+    wait_all(200);
+    assert_int_equal(fleets_of(1), BREAKER_HALF_OPEN);
+    assert_int_equal(say(at(2), VERB_RESUME), ROUTER_ASKED);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(fleets_of(i), BREAKER_CLOSED);
+        assert_int_equal(own_of(i), BREAKER_CLOSED);
+        assert_int_equal(orders(at(i))->fleet.breaker.trips, 0);
+        assert_int_equal(share_of(at(i)), 1000);
+    }
+    fleet_end();
+}
+
+static void probing_ends_with_the_lease(void **state)
+{
+    (void)state;
+    fleet_begin(3, ORDERS);
+    trip_all();
+    wait_all(2100);
+    assert_int_equal(own_of(0), BREAKER_HALF_OPEN);
+    take_role(at(0), ROUTER_FOLLOWER);
+    assert_int_equal(own_of(0), BREAKER_OPEN);
+    assert_int_equal(share_of(at(0)), 0);
+    wait_all(1000);
+    assert_int_equal(own_of(0), BREAKER_OPEN);
+    take_role(at(2), ROUTER_LEADER);
+    wait_all(100);
+    assert_int_equal(own_of(2), BREAKER_HALF_OPEN);
+    take_role(at(2), ROUTER_CUT_OFF);
+    wait_all(5000);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(own_of(i), BREAKER_OPEN);
+    fleet_end();
+}
+
+static void a_probe_whose_wish_is_refused_is_made_again(void **state)
+{
+    (void)state;
+    fleet_begin(2, ORDERS);
+    trip_all();
+    wait_all(2100);
+    fleet.silent = true;
+    traffic(at(0), 100, 200);
+    wait_all(TICK_MS);
+    assert_string_equal(json_string_value(json_object_get(fleet.member[0].last.log, "what")), "fleet_breaker_closed");
+    assert_int_equal(own_of(0), BREAKER_OPEN);
+    assert_int_equal(share_of(at(0)), 0);
+    fleet.silent = false;
+    router_wish_over(at(0)->router, "orders");
+    wait_all(300);
+    assert_int_equal(own_of(0), BREAKER_HALF_OPEN);
+    traffic(at(0), 100, 200);
+    wait_all(TICK_MS);
+    assert_int_equal(fleets_of(1), BREAKER_CLOSED);
+    fleet_end();
+}
+
+static void an_outlier_is_named_and_helps_itself(void **state)
+{
+    (void)state;
+    fleet_begin(3, ORDERS);
+    for (int i = 0; i < 4; i++) { /* more trips than the last */
+        testers(at(2), 3, 500);
+        assert_int_equal(own_of(2), BREAKER_OPEN);
+        for (int looks = 0; looks < 3; looks++)
+            leader_looks(at(0), 3);
+        assert_int_equal(count_events(at(0), "fleet_outlier"), i + 1);
+        assert_non_null(strstr(at(0)->why[at(0)->event_count - 1], "replica-2"));
+        while (own_of(2) == BREAKER_OPEN)
+            wait_all(1000);
+        traffic(at(2), 100, 200);
+        wait_all(TICK_MS);
+        assert_int_equal(own_of(2), BREAKER_CLOSED);
+        leader_looks(at(0), 3);
+    }
+    assert_all(PLAN_RUNNING, 1000); /* its own last trip is not the fleet's */
+    assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+    assert_int_equal(item_of("orders")->version, 1);
+    fleet_end();
+}
+
+static void one_replica_alone_is_its_own_quorum(void **state)
+{
+    (void)state;
+    fleet_begin(1, ORDERS);
+    testers(at(0), 3, 500);
+    leader_looks(at(0), 1);
+    assert_int_equal(fleets_of(0), BREAKER_OPEN);
+    fleet_end();
+}
+
+static void the_window_of_all_trips(void **state)
+{
+    (void)state;
+    fleet_begin(2, ORDERS);
+    window_says(at(0), 19, 19); /* too few to say */
+    wait_all(300);
+    assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+    window_says(at(0), 1000, 400); /* below the limit */
+    wait_all(300);
+    assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+    window_says(at(0), 1000, 700);
+    wait_all(300);
+    assert_int_equal(fleets_of(0), BREAKER_OPEN);
+    assert_int_equal(own_of(1), BREAKER_OPEN);
+    assert_non_null(strstr(last_event(at(1)), "fleet_breaker_open"));
+    assert_non_null(strstr(at(1)->why[at(1)->event_count - 1], "all replicas together: error rate of new is 70.00 %"));
+    wait_all(2000);
+    traffic(at(0), 100, 200);
+    wait_all(1000); /* what was before it closed is paid for */
+    assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+    assert_int_equal(orders(at(0))->fleet.breaker.trips, 1);
+    fleet_end();
+}
+
+static void the_last_trip_while_cut_off_rolls_back(void **state)
+{
+    (void)state;
+    fleet_begin(2, ORDERS);
+    struct fixture *f = at(1);
+    take_role(f, ROUTER_CUT_OFF);
+    testers(f, 3, 500);
+    assert_plan(f, PLAN_RUNNING, 1000);
+    wait_all(2100);
+    assert_int_equal(own_of(1), BREAKER_HALF_OPEN); /* alone, it helps itself */
+    traffic(f, 50, 500);
+    wait_all(TICK_MS);
+    assert_plan(f, PLAN_ROLLED_BACK, 0);
+    assert_int_equal(fleet.member[1].last.kind, WISH_SAFETY);
+    assert_plan(at(0), PLAN_RUNNING, 1000);
+    meet(f);
+    wait_all(300);
+    assert_all(PLAN_ROLLED_BACK, 0);
+    assert_string_equal(at(0)->who[at(0)->event_count - 1], "breaker");
+    fleet_end();
+}
+
+static void a_person_resets_every_breaker(void **state)
+{
+    (void)state;
+    fleet_begin(3, ORDERS);
+    testers(at(2), 3, 500);
+    assert_int_equal(own_of(2), BREAKER_OPEN);
+    assert_int_equal(say(at(1), VERB_RESET_BREAKER), ROUTER_ASKED);
+    assert_int_equal(own_of(2), BREAKER_CLOSED); /* though the fleet's was closed */
+    trip_all();
+    assert_int_equal(fleets_of(0), BREAKER_OPEN);
+    assert_int_equal(say(at(1), VERB_RESET_BREAKER), ROUTER_ASKED);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(own_of(i), BREAKER_CLOSED);
+        assert_int_equal(share_of(at(i)), 1000);
+        assert_string_equal(last_event(at(i)), "reset_breaker");
+    }
+    take_role(at(1), ROUTER_CUT_OFF);
+    assert_int_equal(say(at(1), VERB_RESET_BREAKER), -ENOLINK);
+    fleet_end();
+}
+
+static void one_that_starts_while_it_is_open_holds_it(void **state)
+{
+    (void)state;
+    fleet_begin(2, ORDERS);
+    trip_all();
+    join(fixture_new(1, ORDERS));
+    meet(at(2));
+    assert_int_equal(own_of(2), BREAKER_OPEN);
+    assert_int_equal(share_of(at(2)), 0);
+    struct fixture *f = restart(1, ORDERS);
+    assert_int_equal(share_of(f), 0);
+    meet(f);
+    take_role(at(0), ROUTER_CUT_OFF);
+    wait_all(10000); /* nobody leads */
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(share_of(at(i)), 0);
+    fixture_configure(f, ORDERS);
+    assert_int_equal(share_of(f), 0);
+    fleet_end();
+}
+
+static void a_breaker_switched_off_in_the_leaders_file_closes(void **state)
+{
+    (void)state;
+    fleet_begin(2, ORDERS);
+    trip_all();
+    fixture_configure(at(0), YAML_HEAD "  - name: orders\n    match: { path: /orders/** }\n    breaker: off\n" STAGES);
+    assert_int_equal(share_of(at(0)), 0);
+    wait_all(300);
+    assert_int_equal(fleets_of(1), BREAKER_CLOSED);
+    assert_int_equal(share_of(at(0)), 1000);
+    fleet_end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_fleets_breaker_lives),
+        cmocka_unit_test(a_failed_probe_is_another_trip_and_the_last_rolls_back),
+        cmocka_unit_test(probing_ends_with_the_lease),
+        cmocka_unit_test(a_probe_whose_wish_is_refused_is_made_again),
+        cmocka_unit_test(an_outlier_is_named_and_helps_itself),
+        cmocka_unit_test(one_replica_alone_is_its_own_quorum),
+        cmocka_unit_test(the_window_of_all_trips),
+        cmocka_unit_test(the_last_trip_while_cut_off_rolls_back),
+        cmocka_unit_test(a_person_resets_every_breaker),
+        cmocka_unit_test(one_that_starts_while_it_is_open_holds_it),
+        cmocka_unit_test(a_breaker_switched_off_in_the_leaders_file_closes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
