@@ -18,9 +18,10 @@ static bool keep_order(struct fleet *fleet, const struct fleet_item *item, const
         return false;
     if (known->pending.name != NULL && fleet_item_compare_safety(&known->pending, item) <= 0)
         return true;
-    struct fleet_item copy;
+    struct fleet_item copy, plain = *item;
+    plain.past = NULL; /* it is no change yet */
     char *log_copy = strdup(log);
-    if (log_copy == NULL || !fleet_item_copy(&copy, item)) {
+    if (log_copy == NULL || !fleet_item_copy(&copy, &plain)) {
         free(log_copy);
         return false;
     }
@@ -159,5 +160,4 @@ void fleet_give_up_waiting(struct fleet *fleet)
 {
     end_waiters(fleet, fleet->last_order, "cut_off");
     fleet->hold_orders = false;
-    fleet->done_order = 0; /* all that are left are told again */
 }
