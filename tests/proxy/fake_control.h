@@ -11,9 +11,19 @@
 #include <event2/event.h>
 
 #include "proxy/control.h"
+#include "proxy/control_fleet.h"
 #include "router/store/store.h"
 #include "shadow/keeper.h"
 #include "shadow/report.h"
+
+/* What the fleet and Redis would say; proxy/control_fleet.c has its own tests. */
+struct control_fleet {
+    struct control_fleet_facts facts;
+    const json_t *document; /* what Redis answers; NULL: it is not there */
+    int error;              /* of passthrough, and of a command: 0 or a negative errno */
+    bool at_once;           /* it is told before anybody waits */
+    unsigned asked;         /* how often */
+};
 
 struct control {
     struct event_base *base;
@@ -22,7 +32,8 @@ struct control {
     struct report *report;
     struct keeper *keeper; /* in memory */
     struct store *store;
-    struct notify *notify; /* NULL: as without targets */
+    struct control_fleet *fleet; /* NULL: as without state.redis */
+    struct notify *notify;       /* NULL: as without targets */
     struct health_board *health; /* NULL: as without checks */
     struct worker_counters counters;
     struct control_process process;
@@ -95,8 +106,52 @@ static void fake_sign(struct control *control, const char *who, const char *reas
     snprintf(control->last_reason, sizeof(control->last_reason), "%s", reason != NULL ? reason : "");
 }
 
-int control_command(struct control *control, const struct router_command *command, const char **why)
+struct control_fleet *control_fleet(struct control *control)
 {
+    return control->fleet;
+}
+
+bool control_fleet_facts(const struct control_fleet *fleet, struct control_fleet_facts *facts)
+{
+    if (fleet != NULL)
+        *facts = fleet->facts;
+    return fleet != NULL;
+}
+
+json_t *control_fleet_status(const struct control_fleet *fleet)
+{
+    return json_pack("{s:s, s:s, s:I}", "group", fleet->facts.group, "role", fleet_role_name(fleet->facts.role),
+                     "epoch", (json_int_t)fleet->facts.epoch);
+}
+
+bool control_fleet_ask(struct control_fleet *fleet, const char *operation,
+                       void (*answered)(void *context, const json_t *document), void *context)
+{
+    (void)operation;
+    fleet->asked++;
+    if (fleet->document != NULL)
+        answered(context, fleet->document);
+    return fleet->document != NULL;
+}
+
+bool control_fleet_passthrough(struct control_fleet *fleet, bool on, const char *who, const char *reason,
+                               const struct control_waiter *waiter, int *error, const char **why)
+{
+    static const char no_redis[] = "Redis is away";
+    (void)on, (void)who, (void)reason;
+    fleet->asked++;
+    *error = fleet->error;
+    *why = no_redis;
+    if (!fleet->at_once)
+        waiter->done(waiter->context, fleet->error, no_redis);
+    return !fleet->at_once;
+}
+
+int control_command(struct control *control, const struct router_command *command, const struct control_waiter *waiter,
+                    bool *pending, const char **why)
+{
+    (void)waiter;
+    *pending = false;
     fake_sign(control, command->who, command->reason);
     return router_command(control->router, command, control_now_ms(control), control_wall_ms(control), why);
 }

@@ -622,6 +622,98 @@ static void passthrough_off_says_who_holds_it_on(void **state)
     assert_code(f, "not_saved");
 }
 
+/* ---- a fleet ---- */
+
+static void a_shunt_alone_has_no_fleet(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(get(f, "/api/v1/fleet"), 404);
+    assert_code(f, "no_fleet");
+}
+
+static json_t *replica_of(const json_t *fleet, size_t i)
+{
+    return json_array_get(json_object_get(fleet, "replicas"), i);
+}
+
+static json_int_t number_of(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+/* Views come from other replicas, of whatever version: one that is no JSON takes nothing away from the others. */
+static void what_redis_tells_of_a_fleet_is_shown(void **state)
+{
+    struct fixture *f = *state;
+    json_t *document = json_loads(
+        "{\"now\": 1000000, \"epoch\": 9, \"term\": 2, \"leader\": \"a/1\","
+        " \"replicas\": {\"a/1\": {\"seen\": 999900, \"view\": \"{\\\"name\\\": \\\"a\\\", \\\"epoch\\\": 7}\"},"
+        "                \"b/2\": {\"seen\": 999000, \"view\": \"garbage\"}},"
+        " \"open\": {\"orders\": {\"b/2\": \"12 errors in a row\"}}, \"log\": [\"{\\\"what\\\": \\\"promote\\\"}\", "
+        "\"x\"]}",
+        0, NULL);
+    assert_non_null(document);
+    struct control_fleet fleet = {.facts = {.group = "shop", .epoch = 7}, .document = document};
+    f->control->fleet = &fleet;
+    assert_int_equal(get(f, "/api/v1/fleet"), 200);
+    json_t *json = json_of(f);
+    assert_string_equal(json_string_value(json_object_get(json, "group")), "shop");
+    assert_int_equal(number_of(json, "epoch"), 9); /* Redis knows better */
+    assert_int_equal(json_array_size(json_object_get(json, "replicas")), 2);
+    const json_t *a = replica_of(json, 0), *b = replica_of(json, 1);
+    assert_string_equal(json_string_value(json_object_get(a, "name")), "a");
+    assert_int_equal(number_of(a, "seen_ms_ago"), 100);
+    assert_int_equal(number_of(a, "epochs_behind"), 2);
+    assert_int_equal(json_array_size(json_object_get(a, "open")), 0);
+    assert_string_equal(json_string_value(json_object_get(b, "replica")), "b/2");
+    assert_string_equal(json_string_value(json_array_get(json_object_get(b, "open"), 0)), "orders");
+    assert_int_equal(json_array_size(json_object_get(json, "log")), 1);
+    json_decref(json);
+    json_decref(document);
+    f->control->fleet = NULL;
+}
+
+static void without_redis_a_fleet_is_what_this_replica_knows(void **state)
+{
+    struct fixture *f = *state;
+    struct control_fleet fleet = {.facts = {.group = "shop", .epoch = 7}};
+    f->control->fleet = &fleet;
+    assert_int_equal(get(f, "/api/v1/fleet"), 200);
+    json_t *json = json_of(f);
+    assert_int_equal(number_of(json, "epoch"), 7);
+    assert_null(json_object_get(json, "replicas"));
+    json_decref(json);
+    f->control->fleet = NULL;
+}
+
+static void passthrough_is_the_fleets_unless_it_is_local(void **state)
+{
+    struct fixture *f = *state;
+    struct control_fleet fleet = {.facts = {.group = "shop"}};
+    f->control->fleet = &fleet;
+    assert_int_equal(post(f, "/api/v1/passthrough", "{\"on\": true}"), 200);
+    assert_int_equal(fleet.asked, 1);
+    assert_int_equal(post(f, "/api/v1/passthrough", "{\"on\": true, \"local\": true}"), 200);
+    assert_int_equal(fleet.asked, 1);
+    fleet.error = -ENOLINK;
+    assert_int_equal(post(f, "/api/v1/passthrough", "{\"on\": true}"), 202); /* it holds here, and will be told */
+    json_t *json = json_of(f);
+    assert_true(json_is_true(json_object_get(json, "pending")));
+    json_decref(json);
+    fleet.at_once = true;
+    assert_int_equal(post(f, "/api/v1/passthrough", "{\"on\": false}"), 503);
+    assert_code(f, "no_redis");
+    assert_non_null(strstr(f->answer, "Redis is away"));
+    fleet.error = -ECANCELED;
+    fleet.at_once = false;
+    assert_int_equal(post(f, "/api/v1/passthrough", "{\"on\": false}"), 409);
+    assert_code(f, "conflict");
+    fleet.error = -ETIMEDOUT;
+    assert_int_equal(post(f, "/api/v1/passthrough", "{\"on\": false}"), 504);
+    assert_code(f, "no_answer");
+    f->control->fleet = NULL;
+}
+
 static void bad_reload_lists_the_faults(void **state)
 {
     struct fixture *f = *state;
@@ -894,6 +986,10 @@ int main(void)
         TEST(undecided_gate_stops_promote_and_says_which),
         TEST(percent_takes_two_decimals_only),
         TEST(passthrough_off_says_who_holds_it_on),
+        TEST(a_shunt_alone_has_no_fleet),
+        TEST(what_redis_tells_of_a_fleet_is_shown),
+        TEST(without_redis_a_fleet_is_what_this_replica_knows),
+        TEST(passthrough_is_the_fleets_unless_it_is_local),
         TEST(bad_reload_lists_the_faults),
         TEST(bad_json_is_400_with_the_place),
         TEST(misspelt_member_is_refused),

@@ -307,9 +307,8 @@ static void text_prints_large_numbers_whole(void **state)
 /* Nobody is told, nothing is checked, called or compared, there is no certificate. */
 static bool may_have_no_samples(const char *name)
 {
-    static const char *const beginnings[] = {"shunt_notify_",           "shunt_health_",
-                                             "shunt_grpc_responses_",   "shunt_comparisons_",
-                                             "shunt_tls_certificate_expiry_"};
+    static const char *const beginnings[] = {"shunt_notify_", "shunt_health_", "shunt_grpc_responses_",
+                                             "shunt_comparisons_", "shunt_tls_certificate_expiry_"};
     for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
         if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
             return true;
@@ -331,6 +330,25 @@ static void page_keeps_the_rules(void **state)
             fail_msg("%s has no samples", name);
     }
     reader_free(r);
+}
+
+static void a_fleet_is_told_where_there_is_one(void **state)
+{
+    struct fixture *f = *state;
+    struct control_fleet fleet = {.facts = {.group = "g", .replica = "r", .leader = "", .epoch = 7, .lag_ms = 250}};
+    assert_null(strstr(scrape(f), "shunt_fleet_"));
+    assert_null(strstr(scrape(f), "shunt_redis_"));
+    f->control->fleet = &fleet;
+    struct reader *r = read_page(scrape(f));
+    for (size_t i = 0; i < r->family_count; i++) {
+        const char *name = r->families[i].name;
+        if (!r->families[i].has_samples && !may_have_no_samples(name))
+            fail_msg("%s has no samples", name);
+    }
+    reader_free(r);
+    assert_value(value_of(scrape(f), "shunt_fleet_epoch"), 7);
+    assert_value(value_of(scrape(f), "shunt_redis_available"), 0);
+    f->control->fleet = NULL;
 }
 
 static void requests_are_counted_by_route_backend_and_class(void **state)
@@ -567,6 +585,7 @@ int main(void)
         cmocka_unit_test(text_escapes_what_must_be),
         cmocka_unit_test(text_prints_large_numbers_whole),
         TEST(page_keeps_the_rules),
+        TEST(a_fleet_is_told_where_there_is_one),
         TEST(requests_are_counted_by_route_backend_and_class),
         TEST(durations_are_cumulative_and_exact),
         TEST(plan_and_breaker_are_told),
