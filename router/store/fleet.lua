@@ -13,6 +13,7 @@ local SILENT_MS = 2400 -- three beats: who has been silent for longer is not cou
 local GONE_MS = 60000 -- and then forgotten
 local EVIDENCE_S = 30 * 24 * 3600
 local ITEMS, TEXT, VIEW, LOGS, SAMPLE, WHY = 1025, 6144, 4096, 64, 16384, 300 -- at most
+local OTHERS = 5 -- fields of the state that are no items
 local FIELDS, OFFSETS = 8192, 131072 -- of one hash; bits of one route
 local PAST, FAR = 32, 16 -- changes an item remembers; so many versions apart, they are no conflict
 local ID = 8 -- characters
@@ -159,6 +160,7 @@ local function set_items(group, changed, logs)
   end
   redis.call('HSET', state, 'format', digits(group.format), 'epoch', digits(group.epoch), 'term', digits(group.term), 'mark',
     group.mark, unpack(flat))
+  redis.call('HSETNX', state, 'stamp', 0) -- so that all other fields are OTHERS, and the rest is items
   for _, text in ipairs(logs) do
     redis.call('XADD', log, 'MAXLEN', 1000, '*', 'text', text)
   end
@@ -437,7 +439,7 @@ end
 
 -- What each named item becomes; nil and why when one of them may not.
 local function changes_of(doc, group, id)
-  local changed, room = {}, ITEMS - redis.call('HLEN', state) + 5
+  local changed, room = {}, ITEMS - redis.call('HLEN', state) + OTHERS
   for _, wish in ipairs(doc.items) do
     local now = load_item(wish[1])
     local base = now or { version = 0, share = 10001, rank = 0, past = '' }
@@ -498,7 +500,7 @@ local function merge(doc)
 
   local before = { epoch = group.epoch, mark = group.mark }
   local id, changed, names = turn(group, 'merge'), {}, {}
-  local room = ITEMS - redis.call('HLEN', state) + 5
+  local room = ITEMS - redis.call('HLEN', state) + OTHERS
   for _, row in ipairs(doc.items) do
     local ours = load_item(row[1])
     local item = { version = row[2], share = row[3], rank = row[4], text = row[5], past = row[6] }

@@ -416,7 +416,7 @@ static char *model_beat(struct model *model, const json_t *document)
                   "format", (json_int_t)state->format, "empty", state->epoch == 0, "epoch", (json_int_t)state->epoch,
                   "mark", state->mark, "term", (json_int_t)model_higher(state->term, is_led ? state->lease_term : 0),
                   "leader", is_led ? state->lease_holder : "", "lease_ms",
-                  (json_int_t)(is_led ? state->lease_until_ms - model->now_ms : 0), "seq", (json_int_t)replica->seq,
+                  (json_int_t)(is_led ? state->lease_until_ms - model->now_ms : 0), "seq", (json_int_t)seq,
                   "stamp", (json_int_t)state->stamp, "view", replica->has_view, "alive", (json_int_t)alive);
     if (model_number(document, "epoch") != state->epoch || strcmp(model_text(document, "mark"), state->mark) != 0)
         json_object_set_new(answer, "items", model_all(model));
