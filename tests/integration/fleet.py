@@ -21,6 +21,7 @@ class FleetCase(Case):
         super().setUp()
         self.redis = None
         self.replicas = []
+        self.others = []  # replicas nobody sends traffic to
 
     def redis_server(self, **options):
         self.redis = self.peer(Redis(**options))
@@ -65,7 +66,7 @@ class FleetCase(Case):
 
     def leader(self):
         """The replica that leads; None while there is none, or more than one."""
-        leaders = [shunt for shunt in self.replicas if shunt.alive() and self.fleet(shunt)["role"] == "leader"]
+        leaders = [shunt for shunt in self.replicas + self.others if shunt.alive() and self.fleet(shunt)["role"] == "leader"]
         return leaders[0] if len(leaders) == 1 else None
 
     def wait_leader(self):
@@ -74,7 +75,7 @@ class FleetCase(Case):
     def wait_joined(self):
         """One leads, all are connected, and all know of all."""
         def joined():
-            seen = [self.fleet(shunt) for shunt in self.replicas]
+            seen = [self.fleet(shunt) for shunt in self.replicas + self.others]
             return (sum(one["role"] == "leader" for one in seen) == 1 and all(one["role"] != "cut_off" for one in seen) and
                     all(one["alive"] >= len(self.replicas) for one in seen) and len({one["epoch"] for one in seen}) == 1 and
                     seen[0]["epoch"] > 0)
@@ -102,7 +103,7 @@ class FleetCase(Case):
         seen = []
 
         def agreed():
-            seen[:] = [view(shunt) for shunt in self.replicas]
+            seen[:] = [view(shunt) for shunt in self.replicas + self.others]
             return len(set(seen)) == 1 and self.leader() is not None
         wait_until(agreed, lambda: f"all to agree: {seen} {json.dumps([self.fleet(s) for s in self.replicas], indent=1)}", timeout)
         return seen[0]

@@ -31,9 +31,9 @@ class Packets:
         self.port = port
 
     def lose(self, percent):
-        rules = f"""table inet shunt {{ chain input {{ type filter hook input priority 0;
-            tcp dport {self.port} numgen random mod 100 < {percent} drop;
-            tcp sport {self.port} numgen random mod 100 < {percent} drop; }} }}"""
+        drop = f"numgen random mod 100 < {percent} drop"
+        rules = (f"table inet shunt {{\n chain input {{\n type filter hook input priority 0;\n tcp dport {self.port} {drop}\n"
+                 f" tcp sport {self.port} {drop}\n }}\n}}\n")
         subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
 
     def heal(self):
@@ -173,7 +173,7 @@ class Alone(Faults):
             relay.still.clear()
 
         def lossy():
-            packets.lose(self.chance.choice([10, 30, 100]))
+            packets.lose(self.chance.choice([10, 30, 99]))
             self.some_time(1, 4)
             packets.heal()
 
@@ -198,6 +198,7 @@ class Alone(Faults):
         url = f"redis://127.0.0.1:{relay.address[1]}"
         self.legacy, self.new = self.fast("legacy"), self.fast("new")
         self.extra = self.shunt(self.file(9, [STAGES], url))  # a sixth, without traffic, that may die
+        self.others = [self.extra]
         self.play(faults, url)
 
 
