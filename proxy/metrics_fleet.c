@@ -5,7 +5,6 @@
  */
 #include "proxy/metrics_fleet.h"
 
-#include <math.h>
 #include <stddef.h>
 
 #include "proxy/control_fleet.h"
@@ -61,17 +60,23 @@ static void write_role(struct metrics_text *text, enum fleet_role role)
     }
 }
 
+/* Without a sample while nobody can tell: Redis has never answered. */
+static void write_lag(struct metrics_text *text, const struct control_fleet_facts *facts)
+{
+    metrics_text_family(text, "shunt_fleet_lag_seconds", METRICS_GAUGE,
+                        "Since the last answer of Redis to this replica");
+    if (facts->lag_ms > 0 || facts->redis.ready)
+        metrics_text_value(text, NULL, (double)facts->lag_ms / 1e3);
+}
+
 void metrics_fleet_write(struct metrics_text *text, const struct control_fleet_facts *facts)
 {
     const struct metrics_label names[] = {{"group", facts->group}, {"replica", facts->replica}, {NULL, NULL}};
-    /* Nobody can tell how far behind a replica is that has never been answered. */
-    double lag = facts->lag_ms == 0 && !facts->redis.ready ? (double)NAN : (double)facts->lag_ms / 1e3;
     const struct fact rows[] = {
         {"shunt_fleet_epoch", METRICS_GAUGE, (double)facts->epoch,
          "Changes of what the fleet wants that this replica knows of"},
         {"shunt_fleet_term", METRICS_GAUGE, (double)facts->term, "Leaders the fleet has had"},
         {"shunt_fleet_replicas", METRICS_GAUGE, (double)facts->alive, "Replicas alive at the last answer of Redis"},
-        {"shunt_fleet_lag_seconds", METRICS_GAUGE, lag, "Since the last answer of Redis to this replica"},
         {"shunt_fleet_replicas_other_file", METRICS_GAUGE, (double)facts->other_file,
          "Replicas whose file has other plans, as the leader knows them; 0 in followers"},
         {"shunt_fleet_conflicts_total", METRICS_COUNTER, (double)facts->conflicts,
@@ -81,5 +86,6 @@ void metrics_fleet_write(struct metrics_text *text, const struct control_fleet_f
     metrics_text_count(text, names, 1);
     write_role(text, facts->role);
     write_facts(text, rows, sizeof(rows) / sizeof(rows[0]));
+    write_lag(text, facts);
     write_redis(text, &facts->redis);
 }
