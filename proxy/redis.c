@@ -119,6 +119,7 @@ void redis_lost(struct redis *redis, enum redis_fault fault, const char *why, bo
     if (was_ready && now_ms() - redis->ready_ms >= STANDS_MS)
         redis->failures = 0;
     redis->failures++;
+    redis->moves = 0;
     redis->facts.faults[fault]++;
     redis->facts.last_fault = fault;
     memcpy(redis->facts.last_error, text, sizeof(text));

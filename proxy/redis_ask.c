@@ -15,7 +15,7 @@
 #include "proxy/redis_inside.h"
 
 enum {
-    HOPS_MOST = 5, /* a question that is sent around in circles */
+    HOPS_MOST = 5, /* then it goes in circles, and pauses */
     AGAIN_MS = 100,
 };
 
@@ -116,9 +116,10 @@ static void move_to(struct redis *redis, const struct redis_place *place)
 {
     const struct redis_node_hooks hooks = {
         .context = redis, .on_up = on_next_up, .on_down = on_next_down, .on_message = on_next_message};
-    redis_cluster_note(redis->cluster, place);
     if (redis->next != NULL && redis_place_equal(redis_node_place(redis->next), place))
         return;
+    redis->moves++;
+    redis_cluster_note(redis->cluster, place);
     redis_node_close(redis->next);
     redis->next = redis_node_open(&redis->means, REDIS_NODE_MASTER, place, redis->channel, &hooks);
     if (redis->next == NULL)
@@ -164,11 +165,12 @@ static bool redirect(struct redis_asked *asked, enum redis_hint hint, const char
     struct redis_place place;
     bool was_aside = asked->is_aside;
     const struct redis_place *from = was_aside ? redis_node_place(redis->aside) : &redis->place;
-    if (redis->cluster == NULL || ++asked->hops > HOPS_MOST || !redis_cluster_read_redirect(text, from, &place))
+    if (redis->cluster == NULL || !redis_cluster_read_redirect(text, from, &place))
         return false;
     asked->is_aside = false;
     wait_for(asked, 0, REDIS_FAULT_TIMEOUT, "the node of the slot did not answer in time");
-    if (redis_place_equal(&place, &redis->place))
+    bool in_circles = hint == REDIS_HINT_ASK ? ++asked->hops > HOPS_MOST : redis->moves >= HOPS_MOST;
+    if (in_circles || redis_place_equal(&place, &redis->place))
         wait_for(asked, AGAIN_MS, REDIS_FAULT_LOADING, "the nodes do not agree on who has the slot");
     else if (hint == REDIS_HINT_ASK)
         ask_aside(redis, asked, &place);
@@ -223,7 +225,7 @@ static void on_answer(void *context, const redisReply *reply)
         on_error(asked, reply->str);
         return;
     }
-    redis->failures = 0;
+    redis->failures = redis->moves = 0;
     answer_with(asked, reply);
 }
 
@@ -234,17 +236,26 @@ static void on_asking(void *context, const redisReply *reply)
     (void)context, (void)reply; /* the question behind it is answered, either way */
 }
 
-static bool send_one(struct redis *redis, struct redis_asked *asked)
+/* False: to whom it goes is not there yet. */
+static bool can_send(const struct redis *redis, const struct redis_asked *asked)
+{
+    if (asked->is_aside)
+        return redis_node_is_up(redis->aside);
+    return redis->phase == REDIS_READY && redis->next == NULL;
+}
+
+static void send_one(struct redis *redis, struct redis_asked *asked)
 {
     static const char *asking[] = {"ASKING"};
     struct redis_node *node = asked->is_aside ? redis->aside : redis->node;
-    if (asked->is_aside ? !redis_node_is_up(node) : redis->phase != REDIS_READY || redis->next != NULL)
-        return false;
-    if (asked->is_aside && !redis_node_send(node, 1, asking, NULL, on_asking, NULL))
-        return false;
+    asked->again_ms = 0; /* if not now, then when somebody is there */
+    if (!can_send(redis, asked))
+        return;
     asked->sent_us = redis_now_us();
-    asked->is_sent = redis_node_send(node, asked->count, asked->words, NULL, on_answer, asked);
-    return asked->is_sent;
+    asked->is_sent = (!asked->is_aside || redis_node_send(node, 1, asking, NULL, on_asking, NULL)) &&
+                     redis_node_send(node, asked->count, asked->words, NULL, on_answer, asked);
+    if (!asked->is_sent)
+        wait_for(asked, AGAIN_MS, REDIS_FAULT_QUEUE, "too much is unsent, or there is no memory");
 }
 
 void redis_send_waiting(struct redis *redis)
@@ -252,15 +263,15 @@ void redis_send_waiting(struct redis *redis)
     uint64_t now = now_ms();
     for (struct redis_asked *asked = redis->queue.first; asked != NULL; asked = asked->next)
         if (!asked->is_sent && asked->again_ms <= now)
-            (void)send_one(redis, asked); /* what cannot be sent now waits for its deadline */
+            send_one(redis, asked);
 }
 
 uint64_t redis_questions_due_ms(const struct redis *redis)
 {
-    uint64_t due_ms = 0, now = now_ms();
+    uint64_t due_ms = 0;
     for (const struct redis_asked *asked = redis->queue.first; asked != NULL; asked = asked->next) {
-        uint64_t one_ms = !asked->is_sent && asked->again_ms > now && asked->again_ms < asked->due_ms ? asked->again_ms
-                                                                                                      : asked->due_ms;
+        bool waits = !asked->is_sent && asked->again_ms != 0 && asked->again_ms < asked->due_ms;
+        uint64_t one_ms = waits ? asked->again_ms : asked->due_ms;
         if (due_ms == 0 || one_ms < due_ms)
             due_ms = one_ms;
     }
@@ -292,7 +303,7 @@ enum redis_fault redis_ask(struct redis *redis, const struct redis_question *que
     }
     asked->owner = redis;
     asked->due_ms = now_ms() + redis->means.config->timeout_ms;
-    (void)send_one(redis, asked);
+    send_one(redis, asked);
     redis_arm(redis);
     return REDIS_FAULT_NONE;
 }

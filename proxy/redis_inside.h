@@ -39,7 +39,8 @@ struct redis {
     struct event *clock;
     uint64_t retry_ms; /* when WAITING ends */
     uint64_t ready_ms; /* since when READY */
-    unsigned failures; /* since the last good answer */
+    unsigned failures; /* since the last good answer, as `moves` are */
+    unsigned moves;    /* how often the slot was said to be elsewhere */
     uint32_t host;     /* which of the configuration's, standalone */
     uint64_t times_ready;
     char server_before[sizeof(((struct redis_facts *)0)->server)]; /* the one that was ready last; "" */

@@ -23,7 +23,7 @@ struct redis_asked {
     uint64_t sent_us;
     bool is_sent;
     bool is_aside;          /* goes where ASK has told, this once */
-    unsigned hops;          /* how often it was sent elsewhere */
+    unsigned hops;          /* how often it was sent aside */
     enum redis_fault fault; /* what it waits for, should it wait too long; NONE: an answer */
     const char *why;        /* static */
     void (*answered)(void *context, uint64_t ticket, const struct redis_answer *answer);
