@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tools/shuntctl/fleet.h"
 
@@ -35,7 +36,7 @@
     "            \"breaker\": {\"state\": \"open\"}}},"                                                                \
     "{\"name\": \"route:carts\", \"version\": 1, \"share\": 25.0, \"text\": {\"plan\": {\"phase\": \"rolled_back\","   \
     " \"percent\": 2500}, \"breaker\": {\"state\": \"half_open\"}, \"by\": {\"what\": \"set_percent\","                \
-    " \"who\": \"operator:anna\", \"why\": \"a_b: c\"}}}"
+    " \"who\": \"operator:anna\", \"why\": \"a_b: c\", \"at_ms\": 1772359931000}}}"
 
 static json_t *load(const char *text)
 {
@@ -94,12 +95,15 @@ static void a_healthy_fleet_says_who_leads_and_who_is_behind(void **state)
 
 static void each_route_says_stage_share_and_who_did_it(void **state)
 {
-    char *text = drawn("pod-a/1", UP, ME, ", \"items\": [" ITEMS "]");
     (void)state;
+    assert_int_equal(setenv("TZ", "UTC", 1), 0);
+    tzset();
+    char *text = drawn("pod-a/1", UP, ME, ", \"items\": [" ITEMS "]");
     shows(text,
           "ROUTE   STATE        STAGE           SHARE  BREAKER    VERSION  CHANGED\n"
           "orders  running      canary  10 %, now 0 %  open             7  breaker open by shunt: 4 of 6 replicas\n"
-          "carts   rolled back                   25 %  half open        1  set percent by operator:anna: a_b: c\n");
+          "carts   rolled back                   25 %  half open        1  2026-03-01 10:12:11 set percent by "
+          "operator:anna: a_b: c\n");
     free(text);
 }
 
@@ -117,7 +121,8 @@ static void redis_away_says_what_still_works(void **state)
 {
     char *text = drawn("", DOWN, "", "");
     (void)state;
-    shows(text, "nobody leads, epoch 17\n");
+    shows(text, "fleet shop: epoch 17 is what this replica knows\n");
+    hides(text, "alive");
     shows(text, "REDIS IS AWAY for 2m 03s (redis:6379: connection refused)\n");
     shows(text, "It trips breakers, rolls back and goes to passthrough by itself, and raises no share.");
     hides(text, "REPLICA ");
@@ -158,7 +163,7 @@ static void an_answer_of_another_version_is_shown_as_far_as_it_is_understood(voi
     (void)state;
     assert_true(fleet_draw(&screen, fleet));
     fclose(screen.out);
-    shows(out, "fleet : 0 replicas alive, nobody leads");
+    shows(out, "fleet : epoch 0 is what this replica knows\n");
     free(out);
     json_decref(fleet);
 }

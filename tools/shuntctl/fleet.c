@@ -30,6 +30,17 @@ static enum tone role_tone(const char *role)
     return strcmp(role, "leader") == 0 ? TONE_STRONG : strcmp(role, "cut_off") == 0 ? TONE_BAD : TONE_PLAIN;
 }
 
+static bool is_away(const json_t *fleet)
+{
+    return !value_flag(fleet, "redis.available");
+}
+
+/* There, but no good: out of memory, read-only, loading, or of a later shunt. */
+static bool is_cut_off(const json_t *fleet)
+{
+    return !is_away(fleet) && strcmp(value_text(fleet, "role"), "cut_off") == 0;
+}
+
 /* ---- names ---- */
 
 /* What people call it: its name, or, where another has the same, its identity. */
@@ -68,6 +79,11 @@ static void draw_group(const struct screen *screen, const json_t *fleet)
     const char *leader = value_text(fleet, "leader");
     uint64_t replicas = value_count(fleet, "alive");
     screen_print(screen, TONE_STRONG, "fleet %s", value_text(fleet, "group"));
+    if (is_away(fleet) || is_cut_off(fleet)) { /* who is alive and who leads was true once */
+        screen_print(screen, TONE_PLAIN, ": epoch %llu is what this replica knows\n",
+                     (unsigned long long)value_count(fleet, "epoch"));
+        return;
+    }
     screen_print(screen, TONE_PLAIN, ": %s replica%s alive, ", number_count(replicas, alive), replicas == 1 ? "" : "s");
     if (leader[0] != '\0')
         screen_print(screen, TONE_PLAIN, "%s leads (term %llu)", name_of_id(fleet, leader),
@@ -88,12 +104,6 @@ static void draw_self(const struct screen *screen, const json_t *fleet)
     if (lag_ms > 0)
         screen_print(screen, TONE_FAINT, ", answered %s ago", number_duration(lag_ms, lag));
     fputc('\n', screen->out);
-}
-
-/* There, but no good: out of memory, read-only, loading, or of a later shunt. */
-static bool is_cut_off(const json_t *fleet)
-{
-    return value_flag(fleet, "redis.available") && strcmp(value_text(fleet, "role"), "cut_off") == 0;
 }
 
 static void draw_away(const struct screen *screen, const json_t *fleet)
@@ -118,7 +128,7 @@ static void draw_redis(const struct screen *screen, const json_t *fleet)
 {
     char time[NUMBER_ROOM];
     const json_t *redis = value_at(fleet, "redis");
-    if (!value_flag(redis, "available") || is_cut_off(fleet)) {
+    if (is_away(fleet) || is_cut_off(fleet)) {
         draw_away(screen, fleet);
         return;
     }
@@ -169,20 +179,21 @@ static void share_text(const json_t *item, char *out, size_t room)
         snprintf(out, room, "%s, now %s", plan, now);
 }
 
+/* "2026-03-01 10:12:11 set percent by operator:anna: a closer look" */
 static void changed_text(const json_t *item, char *out, size_t room)
 {
     const json_t *by = by_of(item);
     time_t seconds = (time_t)(value_count(by, "at_ms") / 1000);
     struct tm parts;
-    char when[40] = "";
+    char when[40] = "", what[64];
     if (seconds > 0 && localtime_r(&seconds, &parts) != NULL)
         strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S ", &parts);
-    const char *who = value_text(by, "who"), *why = value_text(by, "why");
-    snprintf(out, room, "%s%s%s%s%s%s", when, value_text(by, "what"), who[0] != '\0' ? " by " : "", who,
-             why[0] != '\0' ? ": " : "", why);
-    for (char *at = out; *at != '\0' && *at != ':'; at++) /* set_percent */
+    snprintf(what, sizeof(what), "%s", value_text(by, "what"));
+    for (char *at = what; *at != '\0'; at++)
         if (*at == '_')
             *at = ' ';
+    const char *who = value_text(by, "who"), *why = value_text(by, "why");
+    snprintf(out, room, "%s%s%s%s%s%s", when, what, who[0] != '\0' ? " by " : "", who, why[0] != '\0' ? ": " : "", why);
 }
 
 static enum tone breaker_tone(const char *state)
@@ -335,7 +346,7 @@ int run_fleet(struct ctl *ctl, const struct command *command, const char *const 
         api_print(answer);
     else if (code == EXIT_DONE && !fleet_draw(&ctl->screen, answer))
         code = complain(ctl, EXIT_REFUSED, "out of memory");
-    if (code == EXIT_DONE && (!value_flag(answer, "redis.available") || is_cut_off(answer)))
+    if (code == EXIT_DONE && (is_away(answer) || is_cut_off(answer)))
         code = EXIT_REFUSED;
     json_decref(answer);
     return code;
