@@ -5,6 +5,7 @@ SHUNT_FAULTS says how many (the suite does a few dozen; docs/fleet.md has the fi
 namespace of its own, where the machine lets it, so that packets can be lost.
 """
 
+import collections
 import os
 import random
 import subprocess
@@ -14,7 +15,7 @@ import time
 
 from fleet import STAGES, FleetCase
 from harness import main, wait_until
-from redis_peer import Redis
+from redis_peer import Cluster, Sentinels
 from relay import Relay
 
 FAULTS = int(os.environ.get("SHUNT_FAULTS", "24"))
@@ -50,6 +51,7 @@ class Operator(threading.Thread):
         self.busy = threading.Lock()
         self.possible = {10.0}  # shares that may be in force: the last acknowledged one, and later ones nobody knows of
         self.acknowledged = 0
+        self.answers = collections.Counter()
         self.problems = []
 
     def order(self):
@@ -60,6 +62,7 @@ class Operator(threading.Thread):
         except (OSError, AssertionError):  # that replica was killed
             self.possible.add(percent)
             return
+        self.answers[reply.status] += 1
         if reply.status == 200:
             self.possible = {percent}
             self.acknowledged += 1
@@ -100,6 +103,8 @@ class Faults(FleetCase):
             name = names[number] if number < len(names) else self.chance.choice(names)
             done.append(name)
             faults[name]()
+            before = self.operator.acknowledged
+            wait_until(lambda: self.operator.acknowledged > before, f"a change to be taken after {name}")
             if number % 4 == 3 or number == self.count - 1:
                 self.check(done)
         self.operator.stop()
@@ -108,7 +113,7 @@ class Faults(FleetCase):
         self.assertGreater(self.operator.acknowledged, 0)
         self.assert_no_failure(loads)
         self.check_audits()
-        print(f"    {self.count} faults, {self.operator.acknowledged} changes acknowledged, "
+        print(f"    {self.count} faults, changes by answer {dict(self.operator.answers)}, "
               f"{sum(one.result['ok'] for one in loads)} requests", file=sys.stderr)
 
     def check(self, done):
@@ -200,6 +205,54 @@ class Alone(Faults):
         self.extra = self.shunt(self.file(9, [STAGES], url))  # a sixth, without traffic, that may die
         self.others = [self.extra]
         self.play(faults, url)
+
+
+class Guarded(Faults):
+    """A master, two replicas, three sentinels."""
+
+    def test_failovers(self):
+        sentinels = self.peer(Sentinels())
+
+        def fail_over():
+            sentinels.fail_over()
+
+        def master_dies():
+            master = sentinels.master()
+            master.kill()
+            sentinels.wait_other_master(master)
+            master.start()
+
+        def master_hangs():
+            master = sentinels.master()
+            master.pause()
+            sentinels.wait_other_master(master)
+            master.resume()
+
+        self.count = max(3, self.count // 8)
+        self.play({"failover": fail_over, "master dies": master_dies, "master hangs": master_hangs}, sentinels.url())
+
+
+class Clustered(Faults):
+    """Three nodes, and the group's slot moves between them."""
+
+    def test_slot_moves(self):
+        cluster = self.peer(Cluster())
+
+        def move():
+            cluster.move_slot("shunt:{test}:state")
+
+        def move_slowly():
+            cluster.move_slot("shunt:{test}:state", pause=self.some_time)
+
+        def owner_hangs():
+            owner = cluster.owner("shunt:{test}:state")
+            owner.pause()
+            self.some_time(0.5, 2)
+            owner.resume()
+            cluster.wait_whole()
+
+        self.count = max(3, self.count // 8)
+        self.play({"slot moves": move, "slot moves slowly": move_slowly, "owner hangs": owner_hangs}, cluster.url())
 
 
 def enter_namespace():
