@@ -24,6 +24,7 @@
 #include "shadow/archive.h"
 #include "shadow/archive_file.h"
 #include "shadow/export.h"
+#include "shadow/report_fleet.h"
 
 enum {
     SAVE_MS = 1000,
@@ -418,6 +419,8 @@ static bool complete(struct keeper *keeper, json_t *report, const struct keeper_
     if (json_object_get(report, "version") == NULL &&
         json_object_set_new(report, "version", json_string(SHUNT_VERSION)) != 0)
         return false;
+    if (job->fleet != NULL)
+        return true;
     add_reasons(routes, job->mirror);
     return add_samples(keeper, routes, job);
 }
@@ -425,7 +428,9 @@ static bool complete(struct keeper *keeper, json_t *report, const struct keeper_
 static void do_job(struct keeper *keeper, const struct keeper_job *job)
 {
     const struct export_format *format = export_find(job->format);
-    json_t *report = report_json(keeper->report, job->route);
+    json_t *report = job->fleet != NULL
+                         ? report_fleet_json(keeper->report, job->fleet, job->route, job->samples)
+                         : report_json(keeper->report, job->route);
     bool known = report != NULL || job->route == NULL;
     char *text = NULL;
     if (report != NULL && format != NULL && complete(keeper, report, job))
@@ -439,6 +444,7 @@ static void job_done(struct keeper_job *job)
 {
     free((char *)job->route);
     json_decref(job->mirror);
+    json_decref(job->fleet);
 }
 
 /* ---- the thread ---- */

@@ -45,6 +45,7 @@ void report_free(struct report *report)
     report_forget_veils(report);
     free(report->rows);
     json_decref(report->samples.waiting);
+    json_decref(report->samples.for_fleet);
     pthread_mutex_destroy(&report->lock);
     free(report);
 }

@@ -56,6 +56,7 @@ struct report_row {
 struct sample_queue {
     json_t *waiting; /* owned array, NULL: none */
     size_t bytes;
+    json_t *for_fleet; /* owned array of the newest samples, oldest first; NULL: no fleet wants them */
 };
 
 struct report {

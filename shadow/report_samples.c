@@ -13,7 +13,8 @@ enum {
     SAMPLES_AT_ONCE = 3,
     SAMPLE_EVERY_MS = 1000,
     SAMPLES_WAITING = 256,
-    SAMPLE_BYTES_WAITING = 4 * 1024 * 1024
+    SAMPLE_BYTES_WAITING = 4 * 1024 * 1024,
+    SAMPLES_FOR_FLEET = 8,
 };
 
 static bool wants_sample(const struct field_counts *field, uint64_t wall_ms)
@@ -48,9 +49,20 @@ bool report_has_sample_room(const struct report *report)
     return json_array_size(report->samples.waiting) < SAMPLES_WAITING && report->samples.bytes < SAMPLE_BYTES_WAITING;
 }
 
+/* A copy: the fleet's may have to be cut. */
+static void offer_to_fleet(struct sample_queue *queue, const json_t *entry)
+{
+    if (queue->for_fleet == NULL)
+        return;
+    if (json_array_size(queue->for_fleet) >= SAMPLES_FOR_FLEET)
+        (void)json_array_remove(queue->for_fleet, 0);
+    (void)json_array_append_new(queue->for_fleet, json_deep_copy(json_object_get(entry, "sample")));
+}
+
 void report_queue_sample(struct report *report, json_t *entry)
 {
     struct sample_queue *queue = &report->samples;
+    offer_to_fleet(queue, entry);
     size_t bytes = json_dumpb(entry, NULL, 0, JSON_COMPACT);
     if (queue->waiting == NULL)
         queue->waiting = json_array();
@@ -62,14 +74,21 @@ void report_queue_sample(struct report *report, json_t *entry)
         queue->bytes += bytes;
 }
 
+/* Entries and samples both name their route. */
+static void drop_of(json_t *array, const char *route)
+{
+    for (size_t i = json_array_size(array); i-- > 0;) {
+        const char *name = json_string_value(json_object_get(json_array_get(array, i), "route"));
+        if (route == NULL || (name != NULL && strcmp(name, route) == 0))
+            json_array_remove(array, i);
+    }
+}
+
 void report_drop_samples(struct report *report, const char *route)
 {
     json_t *waiting = report->samples.waiting;
-    for (size_t i = json_array_size(waiting); i-- > 0;) {
-        const char *name = json_string_value(json_object_get(json_array_get(waiting, i), "route"));
-        if (route == NULL || (name != NULL && strcmp(name, route) == 0))
-            json_array_remove(waiting, i);
-    }
+    drop_of(waiting, route);
+    drop_of(report->samples.for_fleet, route);
     if (json_array_size(waiting) == 0)
         report->samples.bytes = 0;
 }
@@ -78,7 +97,8 @@ json_t *report_take_samples(struct report *report)
 {
     pthread_mutex_lock(&report->lock);
     json_t *taken = report->samples.waiting;
-    report->samples = (struct sample_queue){NULL, 0};
+    report->samples.waiting = NULL;
+    report->samples.bytes = 0;
     pthread_mutex_unlock(&report->lock);
     if (json_array_size(taken) > 0)
         return taken;
