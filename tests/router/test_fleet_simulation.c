@@ -548,11 +548,15 @@ static void all_agree(struct simulation *s)
     }
 }
 
-/* The change that brought this text; merges that took it over are others. */
-static int own_change(struct simulation *s, const char *text)
+/* Did somebody turn passthrough off who knew of this change, and does what stands come of it? */
+static bool is_turned_off_after(struct simulation *s, int stands, int on)
 {
-    struct order *order = order_of(s, text);
-    return order != NULL ? order->change : -1;
+    for (int i = on + 1; i < (int)s->change_count; i++) {
+        const struct order *order = order_of(s, s->changes[i].text);
+        if (order->item == 0 && order->share != 0 && descends(s, i, on) && descends(s, stands, i))
+            return true;
+    }
+    return false;
 }
 
 static void nothing_is_lost(struct simulation *s)
@@ -566,10 +570,11 @@ static void nothing_is_lost(struct simulation *s)
         HOLDS(order->change >= 0 || is_outdone(s, order), "%s was kept and never told\n", order->text);
         if (order->change < 0)
             continue;
-        HOLDS(descends(s, change_of(s, final->name, final->past), order->change), "%s (%s of %s) is lost\n",
-              order->text, fleet_kind_name(order->kind), item_names[order->item]);
+        int stands = change_of(s, final->name, final->past);
+        HOLDS(descends(s, stands, order->change), "%s (%s of %s) is lost\n", order->text, fleet_kind_name(order->kind),
+              item_names[order->item]);
         if (order->item == 0 && order->share == 0 && final->share != 0)
-            HOLDS(descends(s, own_change(s, final->text), order->change),
+            HOLDS(is_turned_off_after(s, stands, order->change),
                   "passthrough was turned on by %s, and %s won over it\n", order->text, final->text);
     }
 }
