@@ -103,6 +103,7 @@ struct router {
     bool replayed; /* until the first configuration: the state was brought up to the audit trail (replay.h) */
     uint64_t ticked_ms;
     uint64_t seed;             /* 0: no chance in the cooldowns */
+    char replica[16];          /* short name in the fleet; "": none */
     bool verdicts_only;        /* of gates; the simulator asks for nothing else */
     int64_t pool_sequence;     /* of our counts that Redis has taken in (pool.h) */
     uint32_t pool_next;        /* the route that comes first in the next parcel */
@@ -186,7 +187,7 @@ void router_follow_dependencies(struct router *router, uint64_t wall_ms);
 /* After a configuration: what it says is not met any more has not fallen. */
 void router_settle_dependencies(struct router *router);
 
-/* ---- a fleet (fleet.c) ---- */
+/* ---- a fleet (fleet.c, fleet_adopt.c) ---- */
 
 /* What a wish would change, as it was before. */
 struct route_before {
@@ -211,6 +212,10 @@ void route_state_take_progress(struct route_state *state);
 void route_state_tick_fleet(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms);
 /* The file may have been edited: the plan's place in it, by the item. False: there is none, or it is behind. */
 bool route_state_place_again(struct route_state *state, uint64_t wall_ms);
+/* Unless what has happened here is safer than the item: takes it up again, and true. */
+bool route_state_follow_safer_item(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms);
+/* Where there is a fleet, and none yet. */
+void route_state_open_pool(struct router *router, struct route_state *state);
 /* At the end of a configuration. */
 void router_settle_fleet(struct router *router, uint64_t now_ms, uint64_t wall_ms);
 /* The item of a route that is taken out of the file is kept for when it comes back. */
@@ -293,8 +298,9 @@ struct route_past {
     uint64_t breaker_ramp_left_ms; /* or ALL_OF_IT */
     uint64_t gathered_ms;
     struct evidence evidence;
-    uint64_t entry; /* in a fleet; else 0 */
+    uint64_t entry; /* in a fleet, as are the next; else 0 */
     bool ahead;
+    bool holds;
     uint32_t file_share; /* the fixed share of this replica's own file; SHARE_UNKNOWN */
 };
 /* Of what route_plan_save() writes. */

@@ -1,6 +1,6 @@
 /*
- * The router's part in a fleet: who decides here (roles), what the fleet is asked for (wishes), and what it has decided
- * (items, adopted). docs/fleet.md has the whole.
+ * The router's part in a fleet: who decides here (roles), and what the fleet is asked for (wishes). What it has decided
+ * is fleet_adopt.c's. docs/fleet.md has the whole.
  *
  * Whatever would change a plan or the fleet's breaker is worked out on the route's state by the same functions as
  * without a fleet; then the state becomes a value, is put back as it was, and the value goes out as a wish. It comes
@@ -19,7 +19,7 @@
 enum {
     WISH_PATIENCE_MS = 5000, /* then nobody answers any more */
     WISH_AGAIN_MS = 200,
-    PARKED_MAX = 256,
+    LOG_MOST = 6000, /* FLEET_TEXT_MOST of router/store/fleet.h, and some room */
 };
 
 static const char *const role_names[] = {
@@ -48,7 +48,7 @@ static void end_wish(const struct router *router, struct route_state *state)
 }
 
 /* Without memory the others do not hear of what is counted here; all else goes on. */
-static void open_pool(struct router *router, struct route_state *state)
+void route_state_open_pool(struct router *router, struct route_state *state)
 {
     if (state->pool != NULL || router->role == ROUTER_ALONE)
         return;
@@ -61,7 +61,7 @@ static void take_role(struct router *router, struct route_state *state, uint64_t
 {
     struct route_wish *wish = &state->fleet.wish;
     bool leads = router->role == ROUTER_LEADER;
-    open_pool(router, state);
+    route_state_open_pool(router, state);
     if (wish->under_way && !leads && (wish->kind == WISH_LEADER || router->role == ROUTER_CUT_OFF))
         wish->under_way = false;
     wish->again_at_ms = 0;
@@ -72,6 +72,11 @@ static void take_role(struct router *router, struct route_state *state, uint64_t
         return;
     route_state_forget_outliers(state);
     fleet_breaker_stop_probing(router, state, now_ms);
+}
+
+void router_name_replica(struct router *router, const char *name)
+{
+    (void)snprintf(router->replica, sizeof(router->replica), "%s", name);
 }
 
 void router_set_role(struct router *router, enum router_role role, bool may_raise, const char *why_not_raise,
@@ -109,15 +114,22 @@ static json_t *by_json(const struct change *change)
                      utf8_json(change->why), "at_ms", (json_int_t)change->wall_ms);
 }
 
-static bool breakers_differ(const struct fleet_breaker *a, const struct fleet_breaker *b)
-{
-    return a->state != b->state || a->trips != b->trips;
-}
-
 static bool plan_is_untouched(const struct plan *a, const struct plan *b)
 {
     return a->phase == b->phase && a->entries == b->entries && a->stage == b->stage && a->percent == b->percent &&
            a->ramp.length_ms == b->ramp.length_ms && a->deadline_over == b->deadline_over;
+}
+
+/* What Redis keeps of a change is bounded: of very many gates, only how it went. */
+static json_t *short_log(const json_t *log)
+{
+    json_t *copy = json_deep_copy(log);
+    json_t *evidence = json_object_get(copy, "evidence");
+    static const char *const longest[] = {"past", "gates"};
+    for (size_t i = 0; i < sizeof(longest) / sizeof(longest[0]) && json_dumpb(copy, NULL, 0, JSON_COMPACT) > LOG_MOST;
+         i++)
+        (void)json_object_del(evidence, longest[i]);
+    return copy;
 }
 
 /* "from" and "to" are of the plan; of the fleet's breaker where only that would change. */
@@ -155,12 +167,13 @@ void route_state_wish(struct router *router, struct route_state *state, const st
                       enum router_wish_kind kind, uint64_t ticket, const struct change *change)
 {
     json_t *by = by_json(change);
+    json_t *log = log_json(state, before, change);
     bool moves = !plan_is_untouched(&before->plan, &state->plan);
     struct router_wish wish = {
         .kind = kind,
         .route = state->tally->name,
         .value = fleet_value_make(state, moves ? by : state->moved, entry_of(state, before, kind), by, change->wall_ms),
-        .log = log_json(state, before, change),
+        .log = short_log(log),
         .share = fleet_share(&state->plan, &state->fleet.breaker),
         .rank = fleet_rank(&state->plan, &state->fleet.breaker),
         .ticket = ticket,
@@ -169,7 +182,7 @@ void route_state_wish(struct router *router, struct route_state *state, const st
         state->plan = before->plan;
         state->fleet.breaker = before->breaker;
     }
-    note_wish(router, state, kind, json_incref(wish.log));
+    note_wish(router, state, kind, log);
     if (router->hooks.wish != NULL && wish.value != NULL && wish.log != NULL)
         router->hooks.wish(router->hooks.context, &wish);
     else
@@ -197,13 +210,73 @@ void router_wish_over(struct router *router, const char *route)
         end_wish(router, state);
 }
 
+/* ---- evidence ---- */
+
+const char *route_state_evidence(const struct router *router, const struct route_state *state,
+                                 const struct route_counters *sum, struct evidence *evidence)
+{
+    struct comparison_totals pairs = route_state_pairs(router, state);
+    const struct evidence *pooled = NULL;
+    if (router->role == ROUTER_LEADER && state->pool != NULL && state->item_version > 0)
+        pooled = pool_evidence(state->pool, state->entry);
+    if (pooled != NULL) {
+        *evidence = *pooled;
+        return NULL;
+    }
+    evidence_read(&state->meter, sum, &pairs, evidence);
+    switch (router->role) {
+    case ROUTER_ALONE:
+        return NULL;
+    case ROUTER_CUT_OFF:
+        return "the fleet cannot be reached, and no gate is asked until it can be";
+    case ROUTER_FOLLOWER:
+        return "another replica leads the fleet and judges, by what all of them saw";
+    case ROUTER_LEADER:
+        break;
+    }
+    return "what all replicas saw of this stage has not been read yet";
+}
+
+void route_state_take_progress(struct route_state *state)
+{
+    uint64_t held_ms = 0, gathered_ms = 0;
+    if (state->fleet.has_progress || state->pool == NULL || pool_evidence(state->pool, state->entry) == NULL)
+        return;
+    state->fleet.has_progress = true;
+    pool_progress(state->pool, state->entry, &held_ms, &gathered_ms);
+    if (held_ms > state->plan.held_ms && !state->fleet.holds_anew)
+        state->plan.held_ms = held_ms;
+    if (gathered_ms > state->gathered_ms)
+        state->gathered_ms = gathered_ms;
+}
+
+json_t *router_item(const struct router *router, const char *route, uint64_t now_ms, uint64_t wall_ms, uint32_t *share,
+                    uint32_t *rank)
+{
+    const struct route_state *state = router_find(router, route);
+    (void)now_ms;
+    if (state == NULL)
+        return NULL;
+    json_t *by = state->fleet.ahead ? state->moved : json_object_get(state->fleet.item, "by");
+    by = by != NULL
+             ? json_incref(by)
+             : by_json(&(struct change){"route_shared", "config", "the fleet did not know the route", wall_ms, NULL});
+    json_t *value = fleet_value_make(state, state->moved, state->entry, by, wall_ms);
+    *share = fleet_share(&state->plan, &state->fleet.breaker);
+    *rank = fleet_rank(&state->plan, &state->fleet.breaker);
+    json_decref(by);
+    return value;
+}
+
 /* ---- what has to be asked for by itself ---- */
 
 static const char *const edited = "the route's plan was edited in the file";
 
-/* It has happened here, and the items that came since do not show it. */
-static void ask_for_safety(struct router *router, struct route_state *state, uint64_t wall_ms)
+/* It has happened here, and the items that came since do not show it. Where the fleet is as safe by now, that holds. */
+static void ask_for_safety(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms)
 {
+    if (route_state_follow_safer_item(router, state, now_ms, wall_ms))
+        return;
     const struct route_before before = {state->plan, state->fleet.breaker};
     const char *what = json_string_value(json_object_get(state->moved, "what"));
     const char *who = json_string_value(json_object_get(state->moved, "who"));
@@ -263,311 +336,13 @@ void route_state_tick_fleet(struct router *router, struct route_state *state, ui
     if (!route_state_may_wish(router, state) || state->item_version == 0)
         return;
     if (fleet->ahead && router->role != ROUTER_CUT_OFF)
-        ask_for_safety(router, state, wall_ms);
+        ask_for_safety(router, state, now_ms, wall_ms);
     else if (fleet->edited)
         follow_edit(router, state, wall_ms);
     if (router->role == ROUTER_LEADER && route_state_may_wish(router, state))
         share_file(router, state, wall_ms);
     if (router->role == ROUTER_LEADER && route_state_may_wish(router, state))
         fleet_breaker_tick(router, state, now_ms, wall_ms);
-}
-
-/* ---- evidence ---- */
-
-const char *route_state_evidence(const struct router *router, const struct route_state *state,
-                                 const struct route_counters *sum, struct evidence *evidence)
-{
-    struct comparison_totals pairs = route_state_pairs(router, state);
-    const struct evidence *pooled = NULL;
-    if (router->role == ROUTER_LEADER && state->pool != NULL && state->item_version > 0)
-        pooled = pool_evidence(state->pool, state->entry);
-    if (pooled != NULL) {
-        *evidence = *pooled;
-        return NULL;
-    }
-    evidence_read(&state->meter, sum, &pairs, evidence);
-    switch (router->role) {
-    case ROUTER_ALONE:
-        return NULL;
-    case ROUTER_CUT_OFF:
-        return "the fleet cannot be reached, and no gate is asked until it can be";
-    case ROUTER_FOLLOWER:
-        return "another replica leads the fleet and judges, by what all of them saw";
-    case ROUTER_LEADER:
-        break;
-    }
-    return "what all replicas saw of this stage has not been read yet";
-}
-
-void route_state_take_progress(struct route_state *state)
-{
-    uint64_t held_ms = 0, gathered_ms = 0;
-    if (state->fleet.has_progress || state->pool == NULL || pool_evidence(state->pool, state->entry) == NULL)
-        return;
-    state->fleet.has_progress = true;
-    pool_progress(state->pool, state->entry, &held_ms, &gathered_ms);
-    if (held_ms > state->plan.held_ms && !state->fleet.holds_anew)
-        state->plan.held_ms = held_ms;
-    if (gathered_ms > state->gathered_ms)
-        state->gathered_ms = gathered_ms;
-}
-
-/* ---- items: the plan ---- */
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static bool is_same_ramp(const struct plan_ramp *a, const struct plan_ramp *b)
-{
-    return a->length_ms == b->length_ms && a->from == b->from;
-}
-
-/* A fixed share is the fleet's, whatever the file of a replica says: edits are asked for. */
-static struct plan place_in(const struct route_state *state, const struct plan_past *past, uint64_t wall_ms)
-{
-    const struct config_route *config = state->config;
-    struct plan plan = past->plan;
-    if (config->stage_count > 0 || past->had_stages)
-        plan_adopt(&plan, past, config, wall_ms);
-    if (config->stage_count == 0) {
-        plan.stage = 0;
-        plan.percent = (uint32_t)smaller(plan.percent, past->plan.percent);
-    }
-    return plan;
-}
-
-/* The plan's place by the value. In the same stage what has been held here goes on. */
-static void place(struct route_state *state, const struct fleet_value *value, bool anew, uint64_t wall_ms)
-{
-    const struct plan was = state->plan;
-    struct plan_past past = value->past->plan;
-    past.plan.entries = was.entries;
-    struct plan plan = place_in(state, &past, wall_ms);
-    bool elsewhere = plan.entries != was.entries; /* this replica's file has another stage for it */
-    plan.entries = was.entries + anew;
-    if (anew) {
-        plan.held_ms = 0;
-    } else {
-        plan.held_ms = was.held_ms;
-        plan.deadline_over = plan.deadline_over || was.deadline_over;
-        if (elsewhere && plan.stage == was.stage)
-            plan.entered_wall_ms = was.entered_wall_ms;
-    }
-    if (is_same_ramp(&plan.ramp, &was.ramp))
-        plan.ramp.left_ms = smaller(plan.ramp.left_ms, was.ramp.left_ms);
-    state->plan = plan;
-}
-
-bool route_state_place_again(struct route_state *state, uint64_t wall_ms)
-{
-    struct route_past past;
-    struct fleet_value value;
-    const char *why;
-    if (state->fleet.item == NULL || state->fleet.ahead ||
-        !fleet_value_load(state->fleet.item, &past, &value, wall_ms, &why))
-        return false;
-    uint32_t entries = state->plan.entries;
-    struct plan_ramp ramp = state->plan.ramp;
-    place(state, &value, false, wall_ms);
-    if (ramp.length_ms == 0)
-        plan_end_ramp(&state->plan);
-    state->plan.entries = entries;
-    return true;
-}
-
-/* Is what is here safer than what the value says? Then it has happened here, and the fleet does not know. */
-static bool is_ahead(const struct route_state *state, const struct fleet_value *value)
-{
-    uint32_t here = fleet_share(&state->plan, &value->breaker);
-    uint32_t there = fleet_share(&value->past->plan.plan, &value->breaker);
-    if (here != there)
-        return here < there;
-    return fleet_rank(&state->plan, &value->breaker) < fleet_rank(&value->past->plan.plan, &value->breaker);
-}
-
-/* When a stage began is not the same in replicas that meet. */
-static bool shows(const struct plan *a, const struct plan *b, bool first)
-{
-    return a->phase != b->phase || a->stage != b->stage || a->percent != b->percent ||
-           (a->entered_wall_ms != b->entered_wall_ms && !first) || a->deadline_over != b->deadline_over ||
-           (b->ramp.length_ms > 0 && !is_same_ramp(&a->ramp, &b->ramp));
-}
-
-/* What the stage had shown, where the wish was ours. */
-static json_t *evidence_of(const struct route_state *state, const struct fleet_value *value)
-{
-    const json_t *log = state->fleet.wish.log;
-    json_t *evidence = json_object_get(log, "evidence");
-    const char *what = json_string_value(json_object_get(log, "what"));
-    json_int_t at_ms = json_integer_value(json_object_get(log, "at_ms"));
-    bool ours = what != NULL && strcmp(what, value->what) == 0 && (uint64_t)at_ms == value->at_ms;
-    return ours && json_is_object(evidence) ? json_incref(evidence) : NULL;
-}
-
-static void take_moved(struct route_state *state, const struct fleet_value *value)
-{
-    json_t *moved = json_deep_copy(value->past->moved);
-    if (value->past->moved != NULL && moved == NULL)
-        return;
-    json_decref(state->moved);
-    state->moved = moved;
-}
-
-/* ---- items: all of it ---- */
-
-static const char *breaker_event(const struct fleet_breaker *was, const struct fleet_breaker *now)
-{
-    if (now->state == BREAKER_OPEN)
-        return "fleet_breaker_open";
-    if (now->state == BREAKER_HALF_OPEN)
-        return "fleet_breaker_half_open";
-    return was->state != BREAKER_CLOSED ? "fleet_breaker_closed" : "fleet_breaker_healthy";
-}
-
-static void tell_breaker(struct router *router, const struct route_state *state, const struct fleet_value *value,
-                         const struct fleet_breaker *was, bool plan_moved, uint64_t wall_ms)
-{
-    const struct fleet_breaker *now = &state->fleet.breaker;
-    if (!breakers_differ(was, now))
-        return;
-    const char *what = plan_moved ? breaker_event(was, now) : value->what;
-    router_tell(router, state->tally->name, &(struct change){what, value->who, value->why, wall_ms, NULL},
-                fleet_breaker_json(was), fleet_breaker_json(now));
-}
-
-static void take_plan(struct router *router, struct route_state *state, const struct fleet_value *value, bool anew,
-                      uint64_t wall_ms)
-{
-    uint32_t share = router_share(router, state);
-    place(state, value, anew, wall_ms);
-    if (share < plan_share(&state->plan))
-        plan_end_ramp(&state->plan); /* a way down begins where the share is: never above it */
-    state->depends_met = value->past->depends_met;
-    if (state->config->depends_count == 0)
-        state->depends_met = true;
-    if (state->plan.file_percent == state->config->percent)
-        state->fleet.edited = false;
-    take_moved(state, value);
-}
-
-static void begin_entry(struct route_state *state, uint64_t entry)
-{
-    state->entry = entry;
-    state->fleet.has_progress = false;
-    state->fleet.holds_anew = false;
-}
-
-static void adopt(struct router *router, struct route_state *state, const json_t *json, const struct fleet_value *value,
-                  uint64_t version, uint64_t now_ms, uint64_t wall_ms)
-{
-    struct route_fleet *fleet = &state->fleet;
-    const struct route_before before = {state->plan, fleet->breaker};
-    uint64_t entry = value->entry > 0 ? value->entry : version;
-    bool first = fleet->item == NULL;
-    bool anew = entry != state->entry;
-    fleet->ahead = fleet->ahead && is_ahead(state, value);
-    json_decref(fleet->item);
-    fleet->item = json_deep_copy(json);
-    state->item_version = version;
-    if (anew)
-        begin_entry(state, entry);
-    if (fleet->ahead)
-        state->plan.entries += anew;
-    else
-        take_plan(router, state, value, anew, wall_ms);
-    fleet_breaker_adopt(router, state, &value->breaker, first, now_ms, wall_ms);
-    bool moved = shows(&before.plan, &state->plan, first);
-    tell_breaker(router, state, value, &before.breaker, moved, wall_ms);
-    route_state_follow_plan(router, state);
-    router_settle_lent(router);
-    route_state_follow_force(router, state, false);
-    router_changed(router);
-    if (moved)
-        router_tell(router, state->tally->name,
-                    &(struct change){value->what, value->who, value->why, wall_ms, evidence_of(state, value)},
-                    plan_json(&before.plan, state->config), plan_json(&state->plan, state->config));
-    fleet->wish.under_way = false;
-    fleet->wish.again_at_ms = 0;
-}
-
-static bool park(struct router *router, const char *route, const json_t *value, uint64_t version)
-{
-    if (router->parked_items == NULL)
-        router->parked_items = json_object();
-    json_t *parked = json_pack("{s:I, s:o}", "version", (json_int_t)version, "value", json_deep_copy(value));
-    if (parked == NULL)
-        return false;
-    if (json_object_size(router->parked_items) >= PARKED_MAX)
-        (void)json_object_del(router->parked_items, json_object_iter_key(json_object_iter(router->parked_items)));
-    return json_object_set_new(router->parked_items, route, parked) == 0;
-}
-
-bool router_adopt(struct router *router, const char *route, const json_t *value, uint64_t version, uint64_t now_ms,
-                  uint64_t wall_ms, const char **why)
-{
-    struct route_past past;
-    struct fleet_value read;
-    struct route_state *state = router_find(router, route);
-    if (!fleet_value_load(value, &past, &read, wall_ms, why))
-        return false;
-    if (state == NULL) {
-        (void)park(router, route, value, version);
-        return true;
-    }
-    if (state->fleet.item != NULL && state->item_version == version && json_equal(state->fleet.item, value))
-        state->fleet.wish.under_way = false; /* that is how it is already */
-    else
-        adopt(router, state, value, &read, version, now_ms, wall_ms);
-    return true;
-}
-
-json_t *router_item(const struct router *router, const char *route, uint64_t now_ms, uint64_t wall_ms, uint32_t *share,
-                    uint32_t *rank)
-{
-    const struct route_state *state = router_find(router, route);
-    (void)now_ms;
-    if (state == NULL)
-        return NULL;
-    json_t *by = state->fleet.ahead ? state->moved : json_object_get(state->fleet.item, "by");
-    by = by != NULL
-             ? json_incref(by)
-             : by_json(&(struct change){"route_shared", "config", "the fleet did not know the route", wall_ms, NULL});
-    json_t *value = fleet_value_make(state, state->moved, state->entry, by, wall_ms);
-    *share = fleet_share(&state->plan, &state->fleet.breaker);
-    *rank = fleet_rank(&state->plan, &state->fleet.breaker);
-    json_decref(by);
-    return value;
-}
-
-/* ---- a configuration ---- */
-
-void router_park_item(struct router *router, const struct route_state *state)
-{
-    if (state->fleet.item != NULL)
-        (void)park(router, state->tally->name, state->fleet.item, state->item_version);
-}
-
-static void take_parked(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms)
-{
-    json_t *parked = json_incref(json_object_get(router->parked_items, state->tally->name));
-    const char *why;
-    if (parked == NULL)
-        return;
-    (void)json_object_del(router->parked_items, state->tally->name);
-    (void)router_adopt(router, state->tally->name, json_object_get(parked, "value"),
-                       (uint64_t)json_integer_value(json_object_get(parked, "version")), now_ms, wall_ms, &why);
-    json_decref(parked);
-}
-
-void router_settle_fleet(struct router *router, uint64_t now_ms, uint64_t wall_ms)
-{
-    for (uint32_t i = 0; i < router->count && router->role != ROUTER_ALONE; i++) {
-        open_pool(router, router->states[i]);
-        take_parked(router, router->states[i], now_ms, wall_ms);
-        fleet_breaker_hold(router, router->states[i], now_ms);
-    }
 }
 
 /* ---- for people ---- */

@@ -117,7 +117,7 @@ static bool probes(const struct router *router, const struct route_state *state)
 void fleet_breaker_hold(struct router *router, struct route_state *state, uint64_t now_ms)
 {
     struct breaker *own = &state->breaker;
-    if (state->fleet.breaker.state == BREAKER_CLOSED)
+    if (router->role == ROUTER_ALONE || state->fleet.breaker.state == BREAKER_CLOSED)
         return;
     state->fleet.holds = true;
     if (!probes(router, state)) {
@@ -160,7 +160,7 @@ static void follow_probes(struct router *router, struct route_state *state, enum
 enum breaker_change fleet_breaker_follow(struct router *router, struct route_state *state, enum breaker_change change,
                                          uint32_t trips, uint64_t now_ms, uint64_t wall_ms)
 {
-    if (change == BREAKER_UNCHANGED || !state->fleet.holds)
+    if (change == BREAKER_UNCHANGED || !state->fleet.holds || router->role == ROUTER_ALONE)
         return change;
     follow_probes(router, state, change, trips, now_ms, wall_ms);
     return BREAKER_UNCHANGED;
@@ -224,7 +224,7 @@ void fleet_breaker_adopt(struct router *router, struct route_state *state, const
         fleet->closed_at_ms = closed_at_ms(state, now_ms);
     else if (was.state != BREAKER_CLOSED)
         fleet->closed_at_ms = now_ms;
-    if (!first && breaker->resets != was.resets)
+    if (!first && breaker->resets > was.resets) /* one that was cut off may know fewer */
         reset_own(router, state, now_ms, wall_ms);
     else if (fleet->holds && !state->config->breaker.enabled)
         breaker_reset(&state->breaker, breaker->why, now_ms);

@@ -385,6 +385,9 @@ static void resurrect(struct router *router, struct route_state *state, const st
     state->moved = json_incref((json_t *)past->moved);
     state->entry = past->entry;
     state->fleet.ahead = past->ahead;
+    state->fleet.holds = past->holds;
+    if (past->holds)
+        state->fleet.breaker.state = BREAKER_OPEN; /* until its item says what it is */
     state->fleet.edited =
         past->file_share <= SHARE_ALL && state->config->stage_count == 0 && past->file_share != state->config->percent;
     resurrect_breaker(router, state, past, now_ms);

@@ -11,7 +11,8 @@
  *                                  "breaker_ramp_left_ms": 0,
  *                                  "ramp": { "from": 5000, "length_ms": 60000, "left_ms": 12000 } or null,
  *                                  "moved": { "what": "promote", "who": ..., "why": ..., "at_ms": ... } or null,
- *                                  and in a fleet "entry": 17, "ahead": false, "file_share": 2500 } },
+ *                                  and in a fleet "entry": 17, "ahead": false, "holds": false,
+ *                                  "file_share": 2500 } },
  *     "history": [ { "sequence": 17, ... }, ... ] }
  *
  * Shares are counts of 0.01 %. "stage" is null for a route with a fixed share. Version 1 had the members up to
@@ -84,7 +85,8 @@ static json_t *save_fleet(const struct route_state *state)
 {
     if (state->item_version == 0)
         return json_object();
-    json_t *json = json_pack("{s:I, s:b}", "entry", (json_int_t)state->entry, "ahead", state->fleet.ahead);
+    json_t *json = json_pack("{s:I, s:b, s:b}", "entry", (json_int_t)state->entry, "ahead", state->fleet.ahead, "holds",
+                             state->fleet.holds);
     if (json != NULL && state->config->stage_count == 0)
         (void)json_object_set_new(json, "file_share", json_integer((json_int_t)state->config->percent));
     return json;
@@ -357,6 +359,7 @@ static bool load_fleet(const json_t *json, struct route_past *past, const char *
     bool whole =
         expect(load_later(json, "entry", INT64_MAX, &past->entry), "entry: expected a version", why) &&
         expect(load_later_bool(json, "ahead", &past->ahead), "ahead: expected true or false", why) &&
+        expect(load_later_bool(json, "holds", &past->holds), "holds: expected true or false", why) &&
         expect(json_object_get(json, "file_share") == NULL || load_number(json, "file_share", SHARE_ALL, &share),
                "file_share: expected a share from 0 to 10000", why);
     past->file_share = (uint32_t)share;

@@ -238,6 +238,33 @@ static void a_person_does_not_wait_for_the_leaders_wish(void **state)
     fleet_end();
 }
 
+/* Redis bounds what it keeps of a change; the audit trail here has it all. */
+static void a_long_log_is_shortened(void **state)
+{
+    (void)state;
+    fleet_begin(1, ORDERS);
+    struct fixture *f = at(0);
+    json_t *evidence = json_pack("{s:s, s:[], s:[]}", "verdict", "pass", "gates", "past");
+    for (int i = 0; i < 13; i++) {
+        char sentence[400];
+        memset(sentence, 'x', sizeof(sentence));
+        (void)json_array_append_new(json_object_get(evidence, "gates"), json_stringn(sentence, sizeof(sentence)));
+        (void)json_array_append_new(json_object_get(evidence, "past"), json_stringn(sentence, sizeof(sentence)));
+    }
+    const struct route_before before = {orders(f)->plan, orders(f)->fleet.breaker};
+    orders(f)->plan.phase = PLAN_FROZEN;
+    route_state_wish(f->router, orders(f), &before, WISH_LEADER, 0,
+                     &(struct change){"freeze", "plan", "test", f->wall_ms, evidence});
+    const json_t *log = fleet.member[0].last.log;
+    assert_true(json_dumpb(log, NULL, 0, JSON_COMPACT) <= 6000);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(log, "evidence"), "verdict")), "pass");
+    json_t *history = router_history(f->router, "orders");
+    json_t *last = json_array_get(history, json_array_size(history) - 1);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(last, "evidence"), "past")), 13);
+    json_decref(history);
+    fleet_end();
+}
+
 /* ---- the leader ---- */
 
 static void the_leader_judges_by_what_all_saw(void **state)
@@ -407,6 +434,7 @@ int main(void)
         cmocka_unit_test(a_refused_wish_is_made_again),
         cmocka_unit_test(an_answer_that_never_comes_is_not_waited_for),
         cmocka_unit_test(a_person_does_not_wait_for_the_leaders_wish),
+        cmocka_unit_test(a_long_log_is_shortened),
         cmocka_unit_test(the_leader_judges_by_what_all_saw),
         cmocka_unit_test(nothing_is_raised_before_it_may),
         cmocka_unit_test(a_follower_never_moves_a_plan),

@@ -187,6 +187,81 @@ static void the_window_of_all_trips(void **state)
     fleet_end();
 }
 
+/* What the pool says of both sides, at once. */
+static void window_has(struct fixture *f, const uint64_t judged[SIDES], const uint64_t errors[SIDES], uint64_t slow)
+{
+    json_t *window = json_object();
+    char name[40];
+    for (int side = 0; side < SIDES; side++) {
+        const struct {
+            const char *field;
+            uint64_t count;
+        } counts[] = {{"j", judged[side]}, {"e", errors[side]}, {"s", side == SIDE_NEW ? slow : 0}};
+        for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+            (void)snprintf(name, sizeof(name), "%llu %s.%s", (unsigned long long)(f->wall_ms / 834),
+                           side == SIDE_NEW ? "n" : "l", counts[i].field);
+            assert_int_equal(json_object_set_new(window, name, json_integer((json_int_t)counts[i].count)), 0);
+        }
+    }
+    json_t *answer = json_pack("{s:I, s:{}, s:s, s:o}", "entry", (json_int_t)orders(f)->entry, "counts", "bits", "",
+                               "window", window);
+    assert_true(router_pool_take(f->router, "orders", answer, f->now_ms, f->wall_ms));
+    json_decref(answer);
+    wait_all(300);
+}
+
+static void every_rate_of_the_window_of_all_is_watched(void **state)
+{
+    static const char *const limits[] = {
+        "breaker: { window: 10s, min_requests: 20, error_rate: off, error_rate_increase: 10%, p95_ratio: off }",
+        "breaker: { window: 10s, min_requests: 20, error_rate: off, error_rate_increase: off, p95_ratio: off,\n"
+        "               slow_call: 50ms, slow_call_rate: 20% }",
+        "breaker: { window: 10s, min_requests: 20, error_rate: 10%, error_rate_increase: off, p95_ratio: off }",
+    };
+    const uint64_t judged[SIDES] = {1000, 1000}, none[SIDES] = {0, 0};
+    const uint64_t as_bad[SIDES] = {400, 400}, worse[SIDES] = {100, 400};
+    (void)state;
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        char yaml[2048];
+        bool of_errors = i != 1;
+        (void)snprintf(yaml, sizeof(yaml), "%s  - name: orders\n    match: { path: /orders/** }\n    %s\n%s", YAML_HEAD,
+                       limits[i], STAGES);
+        fleet_begin(1, yaml);
+        window_has(at(0), judged, none, 150);
+        assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+        window_has(at(0), judged, as_bad, 150); /* legacy does the same: new is not to blame */
+        assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+        window_has(at(0), judged, of_errors ? worse : none, of_errors ? 0 : 400);
+        assert_int_equal(fleets_of(0), BREAKER_OPEN);
+        fleet_end();
+    }
+}
+
+/* A tester alone is no reason: min_distinct_keys, by the leader's own clients. */
+static void one_client_does_not_trip_the_fleet(void **state)
+{
+    (void)state;
+    const uint64_t judged[SIDES] = {1000, 1000}, worse[SIDES] = {0, 700};
+    for (int many = 0; many < 2; many++) {
+        fleet_begin(1,
+                    YAML_HEAD "  - name: orders\n    match: { path: /orders }\n    sticky: [ { header: X-User-Id } ]\n"
+                              "    overrides: [ { header: { X-Test: new }, backend: new } ]\n"
+                              "    breaker: { window: 10s, min_requests: 500, min_distinct_keys: 5, p95_ratio: off, "
+                              "consecutive_errors: 0 }\n"
+                              "    percent: 50\n");
+        traffic(at(0), 200, 200);
+        if (many)
+            traffic(at(0), 50, 500);
+        else
+            testers(at(0), 50, 500);
+        fixture_wait(at(0), 100); /* too few here for its own breaker */
+        assert_int_equal(own_of(0), BREAKER_CLOSED);
+        window_has(at(0), judged, worse, 0);
+        assert_int_equal(fleets_of(0), many ? BREAKER_OPEN : BREAKER_CLOSED);
+        fleet_end();
+    }
+}
+
 static void the_last_trip_while_cut_off_rolls_back(void **state)
 {
     (void)state;
@@ -251,6 +326,51 @@ static void one_that_starts_while_it_is_open_holds_it(void **state)
     fleet_end();
 }
 
+/* It was held open when its state was saved, and comes back when the fleet's has closed. */
+static void one_that_was_held_is_no_trip_of_its_own(void **state)
+{
+    (void)state;
+    fleet_begin(3, ORDERS);
+    trip_all();
+    wait_all(2100);
+    json_t *saved = fixture_save(at(1));
+    traffic(at(0), 100, 200);
+    wait_all(TICK_MS);
+    assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+    struct fixture *f = restarted(at(1), saved, 1000, ORDERS);
+    json_decref(saved);
+    member_end(&fleet.member[1]);
+    fleet.member[1] = (struct member){.f = f};
+    f->router->hooks.wish = on_wish;
+    take_role(f, ROUTER_CUT_OFF);
+    fixture_wait(f, 5000);
+    assert_int_equal(own_of(1), BREAKER_OPEN); /* it does not know yet */
+    json_t *open = router_open_breakers(f->router);
+    assert_int_equal(json_object_size(open), 0);
+    json_decref(open);
+    meet(f);
+    assert_int_equal(own_of(1), BREAKER_CLOSED);
+    assert_in_range(share_of(f), 100, 200);
+    fleet_end();
+}
+
+/* One that was cut off knows of fewer resets: what it orders for safety resets nobody. */
+static void a_safe_order_resets_no_breaker(void **state)
+{
+    (void)state;
+    fleet_begin(3, ORDERS);
+    take_role(at(2), ROUTER_CUT_OFF);
+    assert_int_equal(say(at(0), VERB_RESET_BREAKER), ROUTER_ASKED);
+    testers(at(1), 3, 500);
+    assert_int_equal(own_of(1), BREAKER_OPEN);
+    assert_int_equal(say(at(2), VERB_PAUSE), 0);
+    assert_int_equal(fleet.member[2].last.kind, WISH_SAFETY);
+    change(item_of("orders"), &fleet.member[2].last); /* Redis has heard of it before it heard of the item */
+    assert_int_equal(own_of(1), BREAKER_OPEN);
+    assert_plan(at(0), PLAN_PAUSED, 1000);
+    fleet_end();
+}
+
 static void a_breaker_switched_off_in_the_leaders_file_closes(void **state)
 {
     (void)state;
@@ -274,6 +394,10 @@ int main(void)
         cmocka_unit_test(an_outlier_is_named_and_helps_itself),
         cmocka_unit_test(one_replica_alone_is_its_own_quorum),
         cmocka_unit_test(the_window_of_all_trips),
+        cmocka_unit_test(every_rate_of_the_window_of_all_is_watched),
+        cmocka_unit_test(one_client_does_not_trip_the_fleet),
+        cmocka_unit_test(one_that_was_held_is_no_trip_of_its_own),
+        cmocka_unit_test(a_safe_order_resets_no_breaker),
         cmocka_unit_test(the_last_trip_while_cut_off_rolls_back),
         cmocka_unit_test(a_person_resets_every_breaker),
         cmocka_unit_test(one_that_starts_while_it_is_open_holds_it),
