@@ -19,6 +19,7 @@
 #include "router/pool.h"
 #include "router/store/fleet_script.h"
 #include "router/utf8.h"
+#include "shadow/report_fleet.h"
 
 enum {
     READ_EVERY_MS = 1000, /* the pooled evidence, while it changes */
@@ -41,7 +42,7 @@ static bool choose_id(struct control_fleet *fleet)
     if (getrandom(&chance, sizeof(chance), 0) != sizeof(chance))
         return false;
     snprintf(fleet->boot, sizeof(fleet->boot), "%016llx", (unsigned long long)chance);
-    snprintf(fleet->id, sizeof(fleet->id), "%.100s/%.8s", control_fleet_config(fleet)->replica, fleet->boot);
+    snprintf(fleet->id, sizeof(fleet->id), "%.100s/%.8s", control_fleet_config(fleet)->replica, fleet->boot + 8);
     return true;
 }
 
@@ -158,16 +159,38 @@ static json_t *if_changed(json_t **told, json_t *now)
     return now;
 }
 
+/* False without memory: then they are missing from the fleet's sums, and nothing else. */
+static bool add_counts(struct fleet_beat *beat, const char *what, json_t *value)
+{
+    if (beat->counts == NULL)
+        beat->counts = json_object();
+    return json_object_set_new(beat->counts, what, value) == 0;
+}
+
+static void fill_counts(struct control_fleet *fleet, struct fleet_beat *beat)
+{
+    json_t *counts, *fields, *samples;
+    uint64_t now_ms = control_clock_ms();
+    bool leads = fleet_role(fleet->fleet) == FLEET_LEADER;
+    if (router_pool_parcel(fleet->control->router, leads, now_ms, &beat->routes, &counts) &&
+        !add_counts(beat, "routes", counts)) {
+        json_decref(beat->routes);
+        beat->routes = NULL;
+    }
+    if (!report_fleet_parcel(fleet->told, now_ms, &fields, &samples))
+        return;
+    if (fields != NULL)
+        (void)add_counts(beat, "report", fields);
+    if (samples != NULL)
+        (void)add_counts(beat, "samples", samples);
+}
+
 static void fill_beat(void *context, struct fleet_beat *beat)
 {
     struct control_fleet *fleet = context;
-    struct router *router = fleet->control->router;
-    json_t *counts = NULL;
     beat->view = if_changed(&fleet->view, make_view(fleet));
-    beat->open = if_changed(&fleet->open, router_open_breakers(router));
-    bool leads = fleet_role(fleet->fleet) == FLEET_LEADER;
-    if (router_pool_parcel(router, leads, control_clock_ms(), &beat->routes, &counts))
-        beat->counts = json_pack("{s:o}", "routes", counts);
+    beat->open = if_changed(&fleet->open, router_open_breakers(fleet->control->router));
+    fill_counts(fleet, beat);
 }
 
 /* After the link was lost nobody knows what Redis still has of what was told. */
@@ -216,6 +239,12 @@ static void on_beat(void *context, const json_t *answer)
     fleet->stamp = number_of(answer, "stamp");
     fleet->term = number_of(answer, "term");
     snprintf(fleet->leader, sizeof(fleet->leader), "%s", leader != NULL ? leader : "");
+    if (router_pool_answered(fleet->control->router, answer))
+        report_fleet_lost(fleet->told);
+    if (router_pool_answered(fleet->control->router, answer))
+        log_event(fleet->control->log, LOG_LEVEL_WARN, "fleet_counts_lost",
+                  json_pack("{s:s}", "why", "Redis has less than it was told: the evidence of running stages is of a part of the fleet's "
+                                            "requests, and holds may take longer"));
     if (fleet_role(fleet->fleet) != FLEET_LEADER)
         return;
     share_routes(fleet);
@@ -237,7 +266,7 @@ static void on_read(void *context, const json_t *answer)
         const char *route = json_string_value(json_array_get(names, i));
         const json_t *row = json_array_get(rows, i);
         if (row != NULL &&
-            !router_pool_take(fleet->control->router, route, row, control_clock_ms(), control_wall_clock_ms()))
+            !router_pool_take(fleet->control->router, route, row, control_clock_ms(), number_of(answer, "now")))
             tell_garbage(fleet, route, "its counts are not what a replica sends");
     }
     json_decref(names);
@@ -328,6 +357,7 @@ static bool start_fleet(struct control_fleet *fleet, const json_t *saved)
     fleet->fleet = fleet_new(&options, &hooks);
     if (fleet->fleet == NULL)
         return false;
+    router_name_replica(fleet->control->router, fleet->boot + 8); /* as in its id */
     follow_role(fleet, control_clock_ms());
     if (saved != NULL && !fleet_restore(fleet->fleet, saved, &why))
         tell_garbage(fleet, "saved state", why != NULL ? why : "it is not what a replica saves");
@@ -349,7 +379,8 @@ struct control_fleet *control_fleet_new(struct control *control, struct config_h
         .on_message = on_message,
         .on_event = on_event,
     };
-    if (choose_id(fleet) && fleet_keys_init(&fleet->keys, control_fleet_config(fleet)->group)) {
+    fleet->told = report_fleet_new(control->report);
+    if (fleet->told != NULL && choose_id(fleet) && fleet_keys_init(&fleet->keys, control_fleet_config(fleet)->group)) {
         hash_file(fleet);
         if (start_fleet(fleet, saved))
             fleet->redis =
@@ -370,6 +401,7 @@ void control_fleet_free(struct control_fleet *fleet)
     fleet->ready = false;
     redis_free(fleet->redis);
     fleet_free(fleet->fleet);
+    report_fleet_free(fleet->told);
     control_fleet_refuse(fleet);
     fleet_keys_done(&fleet->keys);
     json_decref(fleet->view);

@@ -228,12 +228,12 @@ static bool put_evidence(struct piece *piece, const struct route_state *state, c
 }
 
 static bool put_window(struct piece *piece, const struct route_state *state, const struct window_counts now[SIDES],
-                       uint64_t now_ms)
+                       const char *replica, uint64_t now_ms)
 {
     const struct config_breaker *breaker = &state->config->breaker;
     struct pool_adder adder = {.add = json_object()};
     if (breaker->enabled && now_ms - state->pool->looked_ms <= breaker->window_ms / 2) /* else it is of another time */
-        pool_add_window(&adder, now, state->pool->window);
+        pool_add_window(&adder, now, state->pool->window, replica);
     if (json_object_size(adder.add) == 0) {
         bool fine = adder.add != NULL && !adder.failed;
         json_decref(adder.add);
@@ -246,7 +246,7 @@ static bool put_window(struct piece *piece, const struct route_state *state, con
 
 /* False: no memory. Without an entry the fleet knows nothing of the stage yet. */
 static bool piece_make(struct piece *piece, const struct route_state *state, const struct pool_look *look,
-                       uint64_t now_ms)
+                       const char *replica, uint64_t now_ms)
 {
     const struct config_stage *stage = plan_stage(&state->plan, state->config);
     piece->json = json_pack("{s:I}", "entry", (json_int_t)state->entry);
@@ -255,7 +255,7 @@ static bool piece_make(struct piece *piece, const struct route_state *state, con
     piece->evidence = state->entry != 0 && stage != NULL;
     piece->crowds = piece->evidence && asks_for_crowds(stage);
     return piece->json != NULL && (!piece->evidence || put_evidence(piece, state, &look->evidence)) &&
-           put_window(piece, state, look->window, now_ms);
+           put_window(piece, state, look->window, replica, now_ms);
 }
 
 /* It has been told. What was not asked for stays untold, for when it is. */
@@ -329,7 +329,7 @@ static void add_route(struct router *router, struct route_state *state, struct p
     }
     read_all(router, state, &look);
     follow_entry(state, &look, now_ms);
-    bool made = piece_make(&piece, state, &look, now_ms);
+    bool made = piece_make(&piece, state, &look, router->replica, now_ms);
     if (made && json_object_size(piece.json) == 1) { /* the entry alone */
         note_told(state, &piece, &look, now_ms);
     } else if (made && parcel_has_room(parcel, piece.bytes) && parcel_append(parcel, state->tally->name, piece.json)) {
@@ -376,12 +376,12 @@ bool router_pool_parcel(struct router *router, bool leads, uint64_t now_ms, json
 
 /* Nobody knows how much of what was told the fleet still has. Exchanges that are lost are missing on both sides alike;
  * but what is taken back of pairs would be taken from those of others. */
-void router_pool_answered(struct router *router, const json_t *answer)
+bool router_pool_answered(struct router *router, const json_t *answer)
 {
     int64_t had;
     int64_t has;
     if (!pool_number(json_object_get(answer, "had"), &had) || !pool_number(json_object_get(answer, "seq"), &has))
-        return;
+        return false;
     bool lost = had < router->pool_sequence;
     router->pool_sequence = has;
     for (uint32_t i = 0; i < router->count; i++) {
@@ -389,4 +389,5 @@ void router_pool_answered(struct router *router, const json_t *answer)
         if (lost && pool != NULL)
             pool->owed = pool->told.pairs;
     }
+    return lost;
 }

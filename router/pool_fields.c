@@ -11,6 +11,7 @@
 
 enum {
     NAME_ROOM = 32,
+    REPLICA_ROOM = 16,
     HEX_DIGITS = POOL_SKETCHES * SKETCH_BITS / 4,
     BIT_BYTES = 6, /* of an offset in JSON */
 };
@@ -113,14 +114,26 @@ void pool_add_gain(struct pool_adder *adder, const struct evidence *now, const s
     }
 }
 
-void pool_add_window(struct pool_adder *adder, const struct window_counts to[SIDES],
-                     const struct window_counts from[SIDES])
+static void add_counts(struct pool_adder *adder, int side, const struct window_counts *to,
+                       const struct window_counts *from, const char *of)
 {
-    for (int side = 0; side < SIDES; side++) {
-        add_of_side(adder, side, "j", to[side].judged, from[side].judged);
-        add_of_side(adder, side, "e", to[side].errors, from[side].errors);
-        add_of_side(adder, side, "s", to[side].slow, from[side].slow);
-    }
+    char name[3][8 + REPLICA_ROOM];
+    static const char letters[] = "jes";
+    for (size_t i = 0; i < 3; i++)
+        (void)snprintf(name[i], sizeof(name[i]), "%c%s%.*s", letters[i], of[0] != '\0' ? "@" : "", REPLICA_ROOM, of);
+    add_of_side(adder, side, name[0], to->judged, from->judged);
+    add_of_side(adder, side, name[1], to->errors, from->errors);
+    add_of_side(adder, side, name[2], to->slow, from->slow);
+}
+
+void pool_add_window(struct pool_adder *adder, const struct window_counts to[SIDES],
+                     const struct window_counts from[SIDES], const char *replica)
+{
+    bool is_bad = to[SIDE_NEW].errors > from[SIDE_NEW].errors || to[SIDE_NEW].slow > from[SIDE_NEW].slow;
+    for (int side = 0; side < SIDES; side++)
+        add_counts(adder, side, &to[side], &from[side], "");
+    if (is_bad && replica[0] != '\0')
+        add_counts(adder, SIDE_NEW, &to[SIDE_NEW], &from[SIDE_NEW], replica);
 }
 
 static const struct sketch *sketch_at(const struct evidence *evidence, uint32_t index)
@@ -335,22 +348,28 @@ bool pool_sums_read(const json_t *counts, const json_t *bits, struct pool_sums *
     return true;
 }
 
-static uint64_t *window_member(const char *field, struct window_counts counts[SIDES])
+static uint64_t *count_of(char letter, struct window_counts *counts)
 {
-    int side = field[0] == side_letters[SIDE_NEW] ? SIDE_NEW : SIDE_LEGACY;
-    if (field[0] != side_letters[side] || field[1] != '.' || field[2] == '\0' || field[3] != '\0')
-        return NULL;
-    switch (field[2]) {
+    switch (letter) {
     case 'j':
-        return &counts[side].judged;
+        return &counts->judged;
     case 'e':
-        return &counts[side].errors;
+        return &counts->errors;
     case 's':
-        return &counts[side].slow;
+        return &counts->slow;
     default:
         return NULL;
     }
 }
+
+/* One field of the window's hash, taken apart. */
+struct window_field {
+    uint64_t bucket;
+    int side;
+    char letter;
+    const char *replica; /* whose it is; NULL: of all */
+    uint64_t number;
+};
 
 /* "BUCKET " in front of the field's name. */
 static bool take_bucket(const char **at, uint64_t *bucket)
@@ -370,24 +389,63 @@ static bool take_bucket(const char **at, uint64_t *bucket)
     return true;
 }
 
-bool pool_window_read(const json_t *window, uint64_t first, uint32_t count, struct window_counts (*buckets)[SIDES])
+/* False: garbage. `field->letter` is 0 for what a later version may have there. */
+static bool take_window_field(const char *name, const json_t *value, struct window_field *field)
 {
-    const char *name;
-    json_t *value;
     int64_t number;
-    uint64_t bucket;
-    memset(buckets, 0, count * sizeof(*buckets));
-    if (!is_table(window))
+    struct window_counts none;
+    const char *at = name;
+    if (!take_bucket(&at, &field->bucket) || !pool_number(value, &number) || number < 0)
         return false;
+    field->number = (uint64_t)number;
+    field->side = at[0] == side_letters[SIDE_NEW] ? SIDE_NEW : SIDE_LEGACY;
+    bool known = at[0] == side_letters[field->side] && at[1] == '.' && count_of(at[2], &none) != NULL &&
+                 (at[3] == '\0' || at[3] == '@');
+    field->letter = known ? at[2] : '\0';
+    field->replica = known && at[3] == '@' ? at + 4 : NULL;
+    return true;
+}
+
+/* The replica with the most errors and slow calls of new; NULL: there are none. `sums` gets { REPLICA: how many }. */
+static const char *find_worst(const json_t *window, uint64_t first, json_t *sums)
+{
+    const char *name, *worst = NULL;
+    json_t *value;
+    json_int_t most = 0;
     json_object_foreach((json_t *)window, name, value)
     {
-        const char *field = name;
-        if (!take_bucket(&field, &bucket) || !pool_number(value, &number) || number < 0)
-            return false;
-        uint64_t *member = bucket >= first && bucket - first < count ? window_member(field, buckets[bucket - first])
-                                                                     : NULL; /* too old, or of another length */
-        if (member != NULL)
-            *member = (uint64_t)number;
+        struct window_field field;
+        if (!take_window_field(name, value, &field) || field.replica == NULL || field.letter == 'j' || field.bucket < first)
+            continue;
+        json_int_t sum = json_integer_value(json_object_get(sums, field.replica)) + (json_int_t)field.number;
+        (void)json_object_set_new(sums, field.replica, json_integer(sum));
+        if (sum > most) {
+            most = sum;
+            worst = field.replica;
+        }
     }
-    return true;
+    return worst;
+}
+
+bool pool_window_read(const json_t *window, uint64_t first, struct pool_window *read)
+{
+    const char *name;
+    json_t *value, *sums = json_object();
+    memset(read, 0, sizeof(*read));
+    bool good = is_table(window) && sums != NULL;
+    const char *worst = good ? find_worst(window, first, sums) : NULL;
+    json_object_foreach(good ? (json_t *)window : NULL, name, value)
+    {
+        struct window_field field;
+        good = good && take_window_field(name, value, &field);
+        if (!good || field.letter == '\0' || field.bucket < first || field.bucket - first >= POOL_WINDOW_BUCKETS)
+            continue; /* too old, or of another length */
+        uint64_t at = field.bucket - first;
+        if (field.replica == NULL)
+            *count_of(field.letter, &read->all[at][field.side]) = field.number;
+        else if (worst != NULL && strcmp(field.replica, worst) == 0)
+            *count_of(field.letter, &read->worst[at]) = field.number;
+    }
+    json_decref(sums);
+    return good;
 }

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "router/evidence.h"
+#include "router/pool.h"
 #include "router/window.h"
 
 enum {
@@ -28,9 +29,9 @@ struct pool_adder {
 void pool_add(struct pool_adder *adder, const char *field, int64_t amount);
 /* What `now` has more than `told`, but for pairs, which may fall and are the caller's. */
 void pool_add_gain(struct pool_adder *adder, const struct evidence *now, const struct evidence *told, bool crowds);
-/* counts of a window: to - from */
+/* counts of a window: to - from; new's once more under the name of `replica` where it has errors or slow calls ("": not) */
 void pool_add_window(struct pool_adder *adder, const struct window_counts to[SIDES],
-                     const struct window_counts from[SIDES]);
+                     const struct window_counts from[SIDES], const char *replica);
 /* Bits of now's sketches that told's have not, as an array of offsets; *bytes grows. NULL without memory. */
 json_t *pool_bits(const struct evidence *now, const struct evidence *told, size_t *bytes);
 
@@ -43,8 +44,15 @@ struct pool_sums {
 /* `counts` is { FIELD: N }, `bits` hex; NULL: none. Fields of another version are passed over. False: garbage; *sums is
  * then undefined. */
 bool pool_sums_read(const json_t *counts, const json_t *bits, struct pool_sums *sums);
-/* { "BUCKET FIELD": N }: what is in bucket `first` and the `count` - 1 after it. False as above. */
-bool pool_window_read(const json_t *window, uint64_t first, uint32_t count, struct window_counts (*buckets)[SIDES]);
+/* A breaker's window in buckets of time: of all replicas, and of new that part which comes from the replica with the most
+ * errors and slow calls. */
+struct pool_window {
+    struct window_counts all[POOL_WINDOW_BUCKETS][SIDES];
+    struct window_counts worst[POOL_WINDOW_BUCKETS];
+};
+
+/* { "BUCKET FIELD": N }: what is in bucket `first` and those after it. False as above. */
+bool pool_window_read(const json_t *window, uint64_t first, struct pool_window *read);
 
 /* An integer as JSON, as a whole real number (Lua has no other) or as a text. */
 bool pool_number(const json_t *json, int64_t *number);

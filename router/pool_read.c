@@ -55,13 +55,13 @@ json_t *router_pool_wanted(const struct router *router, uint32_t most)
 static bool read_window(struct pool_route *pool, const struct config_breaker *breaker, const json_t *window,
                         uint64_t now_ms, uint64_t redis_ms)
 {
-    struct window_counts buckets[POOL_WINDOW_BUCKETS][SIDES];
+    struct pool_window read;
     uint64_t bucket_ms = pool_bucket_ms(breaker);
     uint64_t last = redis_ms / bucket_ms;
     uint64_t first = last >= POOL_BUCKETS ? last - POOL_BUCKETS : 0;
-    if (!pool_window_read(window, first, POOL_WINDOW_BUCKETS, buckets))
+    if (!pool_window_read(window, first, &read))
         return false;
-    memcpy(pool->buckets, buckets, sizeof(pool->buckets));
+    pool->window_read = read;
     pool->bucket_ms = bucket_ms;
     pool->window_first = first;
     pool->redis_ahead_ms = (int64_t)(redis_ms - now_ms);
@@ -128,8 +128,24 @@ static uint64_t by_redis(const struct pool_route *pool, uint64_t at_ms)
     return there_ms > 0 ? (uint64_t)there_ms : 0;
 }
 
+static void add_counts(struct window_counts *to, const struct window_counts *from)
+{
+    to->judged += from->judged;
+    to->errors += from->errors;
+    to->slow += from->slow;
+}
+
+/* Without its worst replica. It is told a moment before or after the sums it is in. */
+static void leave_out(struct window_counts *all, const struct window_counts *worst)
+{
+    all->judged -= worst->judged < all->judged ? worst->judged : all->judged;
+    all->errors -= worst->errors < all->errors ? worst->errors : all->errors;
+    all->slow -= worst->slow < all->slow ? worst->slow : all->slow;
+}
+
 bool pool_window(const struct pool_route *pool, uint64_t since_ms, uint64_t now_ms, struct window_counts counts[SIDES])
 {
+    struct window_counts worst = {0};
     memset(counts, 0, SIDES * sizeof(counts[0]));
     if (pool == NULL || !pool->window_known)
         return false;
@@ -139,11 +155,10 @@ bool pool_window(const struct pool_route *pool, uint64_t since_ms, uint64_t now_
         uint64_t bucket = pool->window_first + i;
         if (bucket + POOL_BUCKETS < last || bucket < since)
             continue;
-        for (int side = 0; side < SIDES; side++) {
-            counts[side].judged += pool->buckets[i][side].judged;
-            counts[side].errors += pool->buckets[i][side].errors;
-            counts[side].slow += pool->buckets[i][side].slow;
-        }
+        for (int side = 0; side < SIDES; side++)
+            add_counts(&counts[side], &pool->window_read.all[i][side]);
+        add_counts(&worst, &pool->window_read.worst[i]);
     }
+    leave_out(&counts[SIDE_NEW], &worst);
     return true;
 }

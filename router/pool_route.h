@@ -4,12 +4,9 @@
 #ifndef SHUNT_ROUTER_POOL_ROUTE_H
 #define SHUNT_ROUTER_POOL_ROUTE_H
 
+#include "router/control.h"
 #include "router/pool.h"
 #include "router/pool_fields.h"
-
-enum {
-    POOL_WINDOW_BUCKETS = POOL_BUCKETS + 1, /* with the one that fills */
-};
 
 /* A stage's time, as the leader counts it. */
 struct pool_progress {
@@ -41,7 +38,7 @@ struct pool_route {
     uint64_t bucket_ms;
     uint64_t window_first;  /* number of the first bucket */
     int64_t redis_ahead_ms; /* of our clock */
-    struct window_counts buckets[POOL_WINDOW_BUCKETS][SIDES];
+    struct pool_window window_read;
 };
 
 /* Of a bucket of the route's window. */

@@ -291,6 +291,9 @@ const char *passthrough_source_name(enum passthrough_source source);
 void router_set_role(struct router *router, enum router_role role, bool may_raise, const char *why_not_raise,
                      uint64_t now_ms);
 
+/* How this replica is called where the fleet's counts are kept apart by replica: at most 15 bytes, copied. */
+void router_name_replica(struct router *router, const char *name);
+
 /* What this route's item is now, by what this replica has adopted: { "plan": {...as saved...}, "breaker": { "state", "trips",
  * "until_ms": wall clock, "why" }, "file": hash of the route's plan in the file, "entry": version, "by": { "what", "who", "why",
  * "at_ms" } }; new reference, NULL without memory or such a route. */

@@ -688,6 +688,29 @@ static void a_window_is_of_all_replicas_and_grows_old(void **state)
     fleet_done(&fleet);
 }
 
+/* The one with the most errors is left out; what the others see counts. */
+static void one_replica_alone_says_nothing_about_new(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet, "  - name: orders\n    match: { path: /** }\n    percent: 100\n    sticky: [ { header: X-User-Id } ]\n"
+                       "    breaker: { window: 12s, slow_call: 50ms }\n");
+    struct fixture *leader = fleet.replica[0];
+    for (int i = 0; i < REPLICAS; i++) {
+        const char name[] = {(char)('a' + i), '\0'};
+        router_name_replica(fleet.replica[i]->router, name);
+        fails(fleet.replica[i], i == 1 ? 40 : i == 2 ? 3 : 0);
+        fixture_wait(fleet.replica[i], 1000);
+        (void)tell(fleet.replica[i], &fleet.redis);
+    }
+    read_into(leader, &fleet.redis, "orders");
+    assert_int_equal(errors_in_window(leader, 0), 3);
+    struct window_counts counts[SIDES];
+    assert_true(pool_window(leader->router->states[0]->pool, 0, leader->now_ms, counts));
+    assert_int_equal(counts[SIDE_NEW].judged, 3);
+    fleet_done(&fleet);
+}
+
 /* After an hour without Redis the errors of that hour are none of the last seconds. */
 static void what_was_counted_long_ago_is_in_no_window(void **state)
 {
@@ -949,6 +972,7 @@ int main(void)
         cmocka_unit_test(a_restart_counts_nothing_twice),
         cmocka_unit_test(routes_that_do_not_fit_wait_for_their_turn),
         cmocka_unit_test(a_window_is_of_all_replicas_and_grows_old),
+        cmocka_unit_test(one_replica_alone_says_nothing_about_new),
         cmocka_unit_test(what_was_counted_long_ago_is_in_no_window),
         cmocka_unit_test(leaders_count_the_stage_s_time_one_after_the_other),
         cmocka_unit_test(time_alone_is_told_seldom),
