@@ -81,7 +81,7 @@ static void adopt_passthrough(struct control_fleet *fleet, const struct fleet_it
     const char *who = json_string_value(json_object_get(by, "who"));
     const char *why = json_string_value(json_object_get(by, "why"));
     bool on = item->share == 0;
-    if (!on && fleet->passthrough_asked > 0)
+    if (!on && control_fleet_turns_on(fleet))
         return; /* it has just been turned on here, and the fleet is about to hear of it */
     control_fleet_turn(fleet, on, who != NULL ? who : "fleet", why != NULL ? why : "the fleet says so");
 }
@@ -99,6 +99,7 @@ static void on_item(void *context, const struct fleet_item *item)
     struct control_fleet *fleet = context;
     const char *route = control_fleet_route(item->name), *why = NULL;
     json_t *value = item->text != NULL ? json_loads(item->text, 0, NULL) : NULL;
+    fleet->control->adopts = !control_fleet_asks(fleet, item->name);
     if (!json_is_object(value))
         tell_garbage(fleet, item->name, "its text is no JSON object");
     else if (strcmp(item->name, FLEET_PASSTHROUGH) == 0)
@@ -106,6 +107,7 @@ static void on_item(void *context, const struct fleet_item *item)
     else if (route != NULL && !router_adopt(fleet->control->router, route, value, item->version, control_clock_ms(),
                                             control_wall_clock_ms(), &why))
         tell_garbage(fleet, item->name, why != NULL ? why : "it is not the state of a route");
+    fleet->control->adopts = false;
     json_decref(value);
     control_fleet_settle(fleet);
 }

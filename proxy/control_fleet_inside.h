@@ -18,6 +18,10 @@ enum {
 #define FLEET_PASSTHROUGH  "passthrough"
 #define FLEET_ROUTE_PREFIX "route:"
 
+struct report_fleet; /* shadow/report_fleet.h */
+
+struct asked; /* control_fleet_wish.c */
+
 /* Somebody who waits for the wish of a command. */
 struct expected {
     uint64_t ticket; /* 0: free */
@@ -36,8 +40,9 @@ struct control_fleet {
     bool ready;    /* the first items have been adopted: from now on changes are published */
     struct expected expected[FLEET_WAITERS_MOST];
     uint64_t last_ticket;
-    unsigned passthrough_asked; /* wishes to turn it on, under way */
+    struct asked *asked;        /* wishes under way */
     json_t *view, *open;        /* as last told; owned */
+    struct report_fleet *told;  /* of the report; owned */
     uint64_t stamp, stamp_read, read_at_ms, reading_since_ms;
     json_t *reading; /* names of the routes that are being read; owned, NULL: none are */
     uint64_t alive, term, beaten_ms, conflicts, other_file;
@@ -56,6 +61,9 @@ void control_fleet_settle(struct control_fleet *fleet);
 
 /* ---- control_fleet_wish.c ---- */
 
+/* Is a wish of ours for this item under way? One that turns passthrough on? */
+bool control_fleet_asks(const struct control_fleet *fleet, const char *item);
+bool control_fleet_turns_on(const struct control_fleet *fleet);
 /* Turns this process' switch. */
 void control_fleet_turn(struct control_fleet *fleet, bool on, const char *who, const char *why);
 /* Tells whoever still waits that shunt ends. */

@@ -13,12 +13,37 @@
 
 /* A wish under way. */
 struct asked {
+    struct asked *next;
     struct control_fleet *fleet;
     uint64_t ticket; /* of `expected`; 0: nobody waits */
-    bool safety;
     bool passthrough_on;
     char name[]; /* of the item */
 };
+
+bool control_fleet_asks(const struct control_fleet *fleet, const char *item)
+{
+    for (const struct asked *asked = fleet->asked; asked != NULL; asked = asked->next)
+        if (strcmp(asked->name, item) == 0)
+            return true;
+    return false;
+}
+
+bool control_fleet_turns_on(const struct control_fleet *fleet)
+{
+    for (const struct asked *asked = fleet->asked; asked != NULL; asked = asked->next)
+        if (asked->passthrough_on)
+            return true;
+    return false;
+}
+
+static void forget_asked(struct asked *asked)
+{
+    struct asked **at = &asked->fleet->asked;
+    while (*at != asked)
+        at = &(*at)->next;
+    *at = asked->next;
+    free(asked);
+}
 
 /* ---- who waits ---- */
 
@@ -88,15 +113,14 @@ static void on_changed(void *context, uint64_t ticket, const char *why)
         error = -EPERM, sentence = "the fleet refused it";
     if (error == -ECANCELED)
         fleet->conflicts++;
-    if (asked->passthrough_on)
-        fleet->passthrough_asked--;
     if (route != NULL && why != NULL)
         router_wish_over(fleet->control->router, route);
     if (asked->ticket != 0 && error == 0 && fleet->ready && !control_settle_and_wait(fleet->control))
         error = -EIO, sentence = "it is done, but could not be saved: a restart while Redis is away would undo it";
     control_fleet_settle(fleet);
-    tell_waiter(fleet, asked->ticket, error, sentence);
-    free(asked);
+    uint64_t waits = asked->ticket;
+    forget_asked(asked);
+    tell_waiter(fleet, waits, error, sentence);
 }
 
 static bool ask(struct control_fleet *fleet, enum fleet_kind kind, const struct fleet_item *item, const json_t *log,
@@ -113,8 +137,8 @@ static bool ask(struct control_fleet *fleet, enum fleet_kind kind, const struct 
     asked->ticket = ticket;
     asked->passthrough_on = strcmp(item->name, FLEET_PASSTHROUGH) == 0 && item->share == 0;
     memcpy(asked->name, item->name, length);
-    if (asked->passthrough_on)
-        fleet->passthrough_asked++;
+    asked->next = fleet->asked;
+    fleet->asked = asked;
     const struct fleet_change change = {
         .kind = kind,
         .items = item,

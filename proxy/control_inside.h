@@ -50,6 +50,7 @@ struct control {
     struct notify *notify;
     struct control_tls *tls;
     struct control_fleet *fleet; /* NULL: the file names no Redis */
+    bool adopts;                 /* what happens now has been decided, and is told to others, by another replica */
     json_t *fleet_saved;         /* owned: what the fleet's part had saved before this start; NULL: nothing */
 
     struct config_holder *holder;   /* the file in use; in fail-open mode the one made from the command line */

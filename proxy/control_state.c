@@ -67,7 +67,8 @@ static void on_event(void *context, const struct router_event *event)
               json_pack("{s:o, s:o, s:o, s:O?, s:O?, s:I}", "route", utf8_json(event->route), "who",
                         utf8_json(event->who), "why", utf8_json(event->why), "from", event->from, "to", event->to,
                         "sequence", (json_int_t)event->sequence));
-    notify_event(control->notify, event);
+    if (!control->adopts)
+        notify_event(control->notify, event);
 }
 
 static void approval(void *context, const char *route, const char *stage, const struct config_gate_webhook *webhook,

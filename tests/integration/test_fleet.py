@@ -4,7 +4,7 @@ import json
 import time
 
 from fleet import QUICK, FleetCase
-from harness import main, stays, wait_until
+from harness import http_reply, main, stays, wait_until
 
 
 class Fleet(FleetCase):
@@ -97,6 +97,23 @@ class Fleet(FleetCase):
                          self.fleet(b)["replicas"][2]["open"], ["orders"])
         good.tell("status 500")
         wait_until(lambda: all(shunt.find_events("fleet_breaker_open") for shunt in self.replicas), "the fleet's breaker")
+
+    def test_others_are_told_once(self):
+        """`notify` of one replica tells what all adopt."""
+        told = self.backend(lambda _: http_reply(b"ok"), name="chat")
+        a, b, c = self.begin(3, top=(f'notify: [ {{ url: "{told.url}/hook" }} ]',))
+        a.ctl("set-percent", "orders", "30")
+        self.wait_percent(30)
+        b.ctl("passthrough", "on")
+        self.wait_passthrough(True)
+        c.ctl("rollback", "orders")
+        self.wait_percent(0)
+        def heard(what):
+            return sum(f'"{what}"'.encode() in request.body for request in told.requests)
+        wait_until(lambda: heard("set_percent") and heard("passthrough_on") and heard("rollback"), "all to be told")
+        for shunt in self.replicas:
+            shunt.stop()
+        self.assertEqual([heard(what) for what in ("set_percent", "passthrough_on", "rollback")], [1, 1, 1])
 
     def test_two_groups_do_not_meet(self):
         a, b = self.begin(2)
