@@ -36,6 +36,27 @@ class Atlas(FleetCase):
         self.assertTrue(a.status()["passthrough"])
         self.assert_no_failure(loads)
 
+    def test_what_was_made_safe_meanwhile_survives_a_restart(self):
+        """Redis still says 40 %, and is not asked."""
+        a, b = self.begin(2)
+        a.ctl("set-percent", "orders", "40")
+        self.wait_percent(40)
+        self.redis.ask("SAVE")
+        self.redis.kill()
+        wait_until(lambda: not self.available(a), "Redis to be missed")
+        a.ctl("rollback", "orders")
+        a.ctl("passthrough", "on")
+        a.restart()
+        self.assertEqual(a.route("orders")["percent"], 0)
+        self.assertTrue(a.status()["passthrough"])
+        self.assertEqual(b.route("orders")["percent"], 40)
+        self.redis.start()
+        self.wait_percent(0)
+        self.wait_passthrough(True)
+        raised = [line for line in a.audit() if line.get("route") == "orders" and line.get("from") and line.get("to") and
+                  line["to"]["percent"] > line["from"]["percent"] and line["what"] != "set_percent"]
+        self.assertEqual(raised, [])
+
     def test_redis_late(self):
         """What was ordered for safety before it came is told, and the link heals by itself."""
         port = free_port()
