@@ -27,15 +27,17 @@ class FleetCase(Case):
         self.redis = self.peer(Redis(**options))
         return self.redis
 
+    redis_keys = ""  # more keys of state.redis
+
     def file(self, number, keys=(), redis=None, top=()):
-        """`redis`: more keys of state.redis, or its url."""
+        """`redis`: its url."""
         keys = list(keys) or [STAGES]
         if not any(key.startswith("breaker:") for key in keys):
             keys.append(BREAKER)
         url = redis or self.redis.url()
         lines = ["listeners:", "  - address: 127.0.0.1:0", "admin:", "  address: 127.0.0.1:0", "workers: 1", "access_log: off",
                  *top, "state:", f"  directory: {os.path.join(self.directory, f'state-{number}')}",
-                 f'  redis: {{ url: "{url}", group: test, replica: replica-{number} }}', "backends:",
+                 f'  redis: {{ url: "{url}", group: test, replica: replica-{number}{self.redis_keys} }}', "backends:",
                  f'  legacy: {{ url: "{self.legacy.url}" }}', f'  new: {{ url: "{self.new.url}" }}', "routes:", "  - name: orders",
                  "    match: { path: /** }", "    sticky: [ { header: X-User-Id } ]", *(f"    {key}" for key in keys)]
         return "\n".join(lines) + "\n"

@@ -1,9 +1,11 @@
 """One plan for a fleet: replicas agree on share and passthrough, one leads, and what people order holds everywhere."""
 
 import json
+import os
 import time
 
-from fleet import QUICK, FleetCase
+from certificates import authority
+from fleet import BREAKER, QUICK, FleetCase
 from harness import http_reply, main, stays, wait_until
 
 
@@ -98,6 +100,31 @@ class Fleet(FleetCase):
         good.tell("status 500")
         wait_until(lambda: all(shunt.find_events("fleet_breaker_open") for shunt in self.replicas), "the fleet's breaker")
 
+    def test_one_replica_owns_the_probes(self):
+        self.redis_server()
+        self.legacy = self.fast("legacy")
+        new = [self.fast("new") for _ in range(3)]
+        for one in new:
+            one.tell("status 500")
+        for number, self.new in enumerate(new):
+            self.replicas.append(self.shunt(self.file(number, ["percent: 100", BREAKER.replace("cooldown: 1h", "cooldown: 3s")])))
+        self.wait_joined()
+        self.flow(rate=60)
+
+        def opened(count):
+            return all(len(shunt.find_events("fleet_breaker_open")) >= count for shunt in self.replicas)
+        wait_until(lambda: opened(1), "the fleet's breaker")
+        wait_until(lambda: all(one.counts()["requests"] == before for one, before in
+                               [(one, one.counts()["requests"]) for one in new] if not time.sleep(0.3)), "quiet new backends")
+        for one in new:
+            one.tell("zero")
+        wait_until(lambda: opened(2), "a trial that failed")
+        self.assertEqual(sum(one.counts()["requests"] > 0 for one in new), 1)
+        for one in new:
+            one.tell("ok")
+        wait_until(lambda: all(shunt.find_events("fleet_breaker_closed") for shunt in self.replicas), "the fleet's breaker to close", 60)
+        wait_until(lambda: all(shunt.route("orders")["share"] == 100 for shunt in self.replicas), "all of the share")
+
     def test_others_are_told_once(self):
         """`notify` of one replica tells what all adopt."""
         told = self.backend(lambda _: http_reply(b"ok"), name="chat")
@@ -155,6 +182,42 @@ class Links(FleetCase):
         self.redis_server(users=["shunt on >pw ~shunt:* &shunt:* -@all +eval +evalsha +script|load +hello +auth +select +ping "
                                  "+client|setname +role +subscribe +publish +time +@read +@write"])
         self.both_agree(self.redis.url(user="shunt", password="pw"))
+
+    def test_tls(self):
+        self.redis_server(tls=True)
+        self.redis_keys = f", tls: {{ ca: {authority().certificate} }}"
+        self.both_agree(self.redis.url(scheme="rediss", host="localhost"))
+
+    def test_tls_with_a_client_certificate(self):
+        self.redis_server(tls=True, client_ca=authority().certificate)
+        pair = authority().issue()
+        self.redis_keys = f", tls: {{ ca: {authority().certificate}, certificate: {pair.certificate}, key: {pair.key} }}"
+        self.both_agree(self.redis.url(scheme="rediss", host="localhost"))
+
+    def test_a_server_nobody_vouches_for_is_refused(self):
+        self.redis_server(tls=True)
+        a = self.begin(1, redis=self.redis.url(scheme="rediss", host="localhost"), joined=False)[0]
+        wait_until(lambda: self.fleet(a)["redis"]["faults"].get("tls"), "a TLS fault")
+        self.assertEqual(self.fleet(a)["role"], "cut_off")
+
+    def test_a_password_that_changes(self):
+        """It is read from its file whenever a connection is made."""
+        path = os.path.join(self.directory, "password")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("first\n")
+        self.redis_server(password="first")
+        self.redis_keys = f", password_file: {path}"
+        a, b = self.begin(2, redis=f"redis://127.0.0.1:{self.redis.port}")
+        self.redis.configure("requirepass", "second")
+        self.redis.password = "second"
+        for client in self.redis.clients():
+            self.redis.ask("CLIENT", "KILL", "ID", client)
+        wait_until(lambda: not self.available(a) and not self.available(b), "the old password to be refused")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("second\n")
+        self.wait_joined()
+        a.ctl("set-percent", "orders", "21")
+        self.wait_percent(21)
 
     def test_a_wrong_password_is_said(self):
         self.redis_server(password="secret")
