@@ -6,6 +6,8 @@
  * answered all the same, since evhttp frees a request whose connection is gone only when it is. At most REPORTS_MOST
  * are under way at a time, counted until the last byte is sent or the connection ends, so that readers who do not read
  * hold so many texts in memory and no more. The verdict is a few figures and is answered at once.
+ *
+ * With ?fleet=1 Redis is asked first, and what it says goes with the job.
  */
 #include "proxy/admin_handlers.h"
 
@@ -24,6 +26,7 @@
 
 #include "proxy/admin_reply.h"
 #include "proxy/control.h"
+#include "proxy/control_fleet.h"
 #include "shadow/export.h"
 #include "shadow/keeper.h"
 #include "shadow/verdict.h"
@@ -34,15 +37,25 @@ enum {
     PAGE_SAMPLES = 3,
 };
 
+struct ticket;
+
+/* Redis has been asked for it. */
+struct fleet_question {
+    struct ticket *ticket; /* borrowed; NULL: it has been answered otherwise */
+};
+
 /* A request that waits for its report. */
 struct ticket {
     struct admin_reports *reports;       /* borrowed */
     struct ticket *next, *next_finished; /* of all that wait; of those that the keeper has finished */
     struct evhttp_request *http;         /* to be answered exactly once */
     const struct export_format *format;
-    bool page;                    /* to be looked at rather than saved */
-    char route[ADMIN_ROUTE_ROOM]; /* "": all */
-    char *text;                   /* owned, once finished */
+    bool page; /* to be looked at rather than saved */
+    unsigned samples;
+    struct control *control;         /* borrowed */
+    struct fleet_question *question; /* the answer's; NULL: Redis is not being asked */
+    char route[ADMIN_ROUTE_ROOM];    /* "": all */
+    char *text;                      /* owned, once finished */
     size_t len;
     bool known;
 };
@@ -151,6 +164,8 @@ static void ticket_free(struct ticket *ticket)
     while (*at != ticket)
         at = &(*at)->next;
     *at = ticket->next;
+    if (ticket->question != NULL)
+        ticket->question->ticket = NULL;
     free(ticket->text);
     free(ticket);
 }
@@ -319,62 +334,138 @@ static bool read_samples(struct admin_request *request, unsigned *samples)
     return true;
 }
 
-static bool submit(struct admin_request *request, struct ticket *ticket, unsigned samples)
+/* ?fleet=1. False: answered. */
+static bool read_fleet(struct admin_request *request, bool *fleet)
+{
+    const char *text = evhttp_find_header(&request->query, "fleet");
+    *fleet = text != NULL && strcmp(text, "1") == 0;
+    if (text != NULL && !*fleet && strcmp(text, "0") != 0) {
+        admin_reply_error(request->http, 400, "bad_query", "leave it out for the report of this replica alone",
+                          "query: \"fleet\" is neither 0 nor 1");
+        return false;
+    }
+    if (!*fleet || control_fleet(request->control) != NULL)
+        return true;
+    admin_reply_error(request->http, 404, "no_fleet", "name a Redis in state.redis to share a plan with other replicas",
+                      "this shunt compares alone");
+    return false;
+}
+
+/* `fleet` NULL: the report of this replica. Takes it when true. */
+static bool submit(struct ticket *ticket, json_t *fleet)
 {
     struct keeper_job job = {
         .route = ticket->route[0] != '\0' ? ticket->route : NULL,
-        .samples = samples,
+        .samples = ticket->samples,
         .format = ticket->format->name,
-        .mirror = reasons_json(request->control, ticket->route[0] != '\0' ? ticket->route : NULL),
+        .fleet = fleet,
         .done = on_made,
         .context = ticket,
     };
-    if (keeper_submit(control_keeper(request->control), &job))
+    if (fleet == NULL)
+        job.mirror = reasons_json(ticket->control, job.route);
+    if (keeper_submit(control_keeper(ticket->control), &job))
         return true;
     json_decref(job.mirror);
     return false;
 }
 
-static void ask(struct admin_request *request, const char *route, const struct export_format *format, unsigned samples,
-                bool page)
+static void reply_busy(struct evhttp_request *http)
+{
+    admin_reply_error(http, 503, "busy", "ask again in a moment, and read what you ask for",
+                      "%d reports are being made or sent already", REPORTS_MOST);
+}
+
+static void reply_without_redis(struct evhttp_request *http)
+{
+    admin_reply_error(http, 503, "no_redis", "leave out \"fleet\" for what this replica alone has found",
+                      "Redis, where the fleet's report is, does not answer");
+}
+
+/* The ticket has its place until the answer has left, as with any other report. */
+static void on_fleet_told(void *context, const json_t *document)
+{
+    struct fleet_question *question = context;
+    struct ticket *ticket = question->ticket;
+    free(question);
+    if (ticket == NULL)
+        return;
+    ticket->question = NULL;
+    json_t *fleet = json_is_object(json_object_get(document, "fields")) ? json_incref((json_t *)document) : NULL;
+    if (fleet != NULL && submit(ticket, fleet))
+        return;
+    expect_end(ticket);
+    if (fleet != NULL)
+        reply_busy(ticket->http);
+    else
+        reply_without_redis(ticket->http);
+    json_decref(fleet);
+    ticket_free(ticket);
+}
+
+static bool ask_fleet(struct ticket *ticket)
+{
+    struct fleet_question *question = malloc(sizeof(*question));
+    if (question == NULL)
+        return false;
+    *question = (struct fleet_question){ticket};
+    ticket->question = question;
+    if (control_fleet_ask(control_fleet(ticket->control), "report", on_fleet_told, question))
+        return true;
+    ticket->question = NULL;
+    free(question);
+    return false;
+}
+
+static void ask(struct admin_request *request, const char *route, bool fleet, const struct ticket *wanted)
 {
     struct admin_reports *reports = request->reports;
     struct ticket *ticket = reports->under_way < REPORTS_MOST ? calloc(1, sizeof(*ticket)) : NULL;
-    if (ticket != NULL) {
-        /* Linked first: the keeper may have finished it before keeper_submit() is back. */
-        *ticket = (struct ticket){
-            .reports = reports, .next = reports->waiting, .http = request->http, .format = format, .page = page};
-        snprintf(ticket->route, sizeof(ticket->route), "%s", route != NULL ? route : "");
-        reports->waiting = ticket;
-        if (submit(request, ticket, samples)) {
-            reports->under_way++;
-            return;
-        }
-        ticket_free(ticket);
+    if (ticket == NULL) {
+        reply_busy(request->http);
+        return;
     }
-    admin_reply_error(request->http, 503, "busy", "ask again in a moment, and read what you ask for",
-                      "%d reports are being made or sent already", REPORTS_MOST);
+    /* Linked first: the keeper may have finished it before keeper_submit() is back. */
+    *ticket = *wanted;
+    ticket->reports = reports;
+    ticket->next = reports->waiting;
+    ticket->http = request->http;
+    ticket->control = request->control;
+    snprintf(ticket->route, sizeof(ticket->route), "%s", route != NULL ? route : "");
+    reports->waiting = ticket;
+    if (fleet ? ask_fleet(ticket) : submit(ticket, NULL)) {
+        reports->under_way++;
+        return;
+    }
+    ticket_free(ticket);
+    if (fleet)
+        reply_without_redis(request->http);
+    else
+        reply_busy(request->http);
 }
 
 void admin_view_report(struct admin_request *request)
 {
-    static const char *const names[] = {"route", "format", "samples", NULL};
-    const struct export_format *format;
+    static const char *const names[] = {"route", "format", "samples", "fleet", NULL};
+    struct ticket wanted = {.page = false};
     const char *route;
-    if (!admin_query_knows(request, names) || !read_route(request, &route) || !read_format(request, &format))
+    bool fleet;
+    if (!admin_query_knows(request, names) || !read_route(request, &route) || !read_format(request, &wanted.format))
         return;
-    unsigned samples = format->samples;
-    if (read_samples(request, &samples))
-        ask(request, route, format, samples, false);
+    wanted.samples = wanted.format->samples;
+    if (read_samples(request, &wanted.samples) && read_fleet(request, &fleet))
+        ask(request, route, fleet, &wanted);
 }
 
 void admin_view_page(struct admin_request *request)
 {
-    static const char *const names[] = {"route", "samples", NULL};
+    static const char *const names[] = {"route", "samples", "fleet", NULL};
+    struct ticket wanted = {.page = true, .samples = PAGE_SAMPLES, .format = export_find("html")};
     const char *route;
-    unsigned samples = PAGE_SAMPLES;
-    if (admin_query_knows(request, names) && read_route(request, &route) && read_samples(request, &samples))
-        ask(request, route, export_find("html"), samples, true);
+    bool fleet;
+    if (admin_query_knows(request, names) && read_route(request, &route) && read_samples(request, &wanted.samples) &&
+        read_fleet(request, &fleet))
+        ask(request, route, fleet, &wanted);
 }
 
 /* ---- the verdict ---- */

@@ -173,12 +173,15 @@ char *export_curl(const json_t *report)
 {
     const json_t *route, *sample;
     struct export_page page;
+    char fleet[EXPORT_FLEET];
     size_t i, k, count = 0;
     if (!export_open(&page))
         return NULL;
     fputs("# Requests whose answers differed. Say first where the sides are, such as LEGACY=http://127.0.0.1:8081\n"
           ": \"${LEGACY:?the URL of legacy}\" \"${NEW:?the URL of new}\"\n",
           page.out);
+    if (export_fleet(fleet, report))
+        fprintf(page.out, "# Of %s.\n", fleet);
     json_array_foreach(json_object_get(report, "routes"), i, route)
     {
         json_array_foreach(json_object_get(route, "samples"), k, sample)

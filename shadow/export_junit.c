@@ -204,7 +204,7 @@ char *export_junit(const json_t *report)
     const json_t *routes = json_object_get(report, "routes"), *route;
     struct export_page page;
     struct tally tally = {0};
-    char made_at[EXPORT_FIGURE];
+    char made_at[EXPORT_FIGURE], fleet[EXPORT_FLEET];
     size_t i;
     if (!export_open(&page))
         return NULL;
@@ -214,7 +214,8 @@ char *export_junit(const json_t *report)
     {
         count_suite(&tally, route);
     }
-    fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"shunt\"", page.out);
+    fprintf(page.out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"shunt%s%s\"",
+            export_fleet(fleet, report) ? ": " : "", fleet);
     put_counts(page.out, &tally);
     fputs(">\n", page.out);
     json_array_foreach(routes, i, route)

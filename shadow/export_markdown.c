@@ -253,7 +253,7 @@ char *export_markdown(const json_t *report)
 {
     const json_t *routes = json_object_get(report, "routes"), *route;
     struct export_page page;
-    char at[EXPORT_FIGURE];
+    char at[EXPORT_FIGURE], fleet[EXPORT_FLEET];
     size_t i;
     if (!export_open(&page))
         return NULL;
@@ -261,6 +261,8 @@ char *export_markdown(const json_t *report)
     if (export_count(report, "generated_at_ms") > 0)
         fprintf(page.out, "Made %s UTC.\n\n",
                 export_clock(at, export_count(report, "generated_at_ms"), "%Y-%m-%d %H:%M:%S"));
+    if (export_fleet(fleet, report))
+        fprintf(page.out, "Of %s.\n\n", fleet);
     if (json_array_size(routes) == 0)
         fputs("Nothing has been compared yet.\n", page.out);
     json_array_foreach(routes, i, route)

@@ -149,9 +149,12 @@ char *export_rules(const json_t *report)
 {
     struct export_page page;
     const json_t *routes = json_object_get(report, "routes"), *route;
+    char fleet[EXPORT_FLEET];
     size_t i, documents = 0;
     if (!export_open(&page))
         return NULL;
+    if (export_fleet(fleet, report))
+        fprintf(page.out, "# By what %s have found.\n", fleet);
     json_array_foreach(routes, i, route)
     {
         const char *name = export_string(route, "route");

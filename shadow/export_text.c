@@ -284,3 +284,19 @@ const char *export_clock(char text[EXPORT_FIGURE], uint64_t wall_ms, const char 
         text[0] = '\0';
     return text;
 }
+
+/* ---- a fleet ---- */
+
+bool export_fleet(char text[EXPORT_FLEET], const json_t *report)
+{
+    const json_t *fleet = json_object_get(report, "fleet");
+    uint64_t replicas = export_count(fleet, "replicas"), beyond = export_count(fleet, "beyond");
+    char count[EXPORT_FIGURE], lost[EXPORT_FIGURE];
+    text[0] = '\0';
+    if (!json_is_object(fleet))
+        return false;
+    (void)snprintf(text, EXPORT_FLEET, "%s replica%s of a fleet together%s%s%s", export_commas(count, replicas),
+                   replicas == 1 ? "" : "s", beyond > 0 ? "; " : "", beyond > 0 ? export_commas(lost, beyond) : "",
+                   beyond > 0 ? " figures found no room in Redis and are missing" : "");
+    return true;
+}

@@ -57,6 +57,13 @@ void export_put_code(FILE *out, const char *text);
  */
 void export_put_shell(FILE *out, const char *text);
 
+enum {
+    EXPORT_FLEET = 160
+};
+/* "12 replicas of a fleet together" of a report that is a fleet's, and what it lacks; false: it is one replica's, and
+ * `text` is "". */
+bool export_fleet(char text[EXPORT_FLEET], const json_t *report);
+
 /* Figures; each returns `text`. */
 const char *export_commas(char text[EXPORT_FIGURE], uint64_t count);
 const char *export_percent(char text[EXPORT_FIGURE], double rate);    /* "0.05 %", "<0.01 %" */

@@ -669,8 +669,13 @@ static void print_route(struct page *page, const json_t *route)
 static void print_routes(struct page *page, const json_t *report)
 {
     const json_t *routes = json_object_get(report, "routes");
+    char fleet[EXPORT_FLEET];
     size_t i;
     json_t *route;
+    if (export_fleet(fleet, report)) {
+        print_wrapped(page, DIM, fleet, 0);
+        fputc('\n', page->out);
+    }
     if (json_array_size(routes) == 0) {
         print(page, YELLOW, "○ ");
         print_wrapped(page, YELLOW,

@@ -14,7 +14,7 @@ local GONE_MS = 60000 -- and then forgotten
 local EVIDENCE_S = 30 * 24 * 3600
 local ITEMS, TEXT, VIEW, LOGS, SAMPLE, WHY = 1025, 6144, 4096, 64, 16384, 300 -- at most
 local OTHERS = 5 -- fields of the state that are no items
-local FIELDS, OFFSETS = 8192, 131072 -- of one hash; bits of one route
+local FIELDS, REPORT_FIELDS, OFFSETS = 8192, 20000, 131072 -- of one hash; of the report's; bits of one route
 local PAST, FAR = 32, 16 -- changes an item remembers; so many versions apart, they are no conflict
 local ID = 8 -- characters
 
@@ -50,7 +50,7 @@ local function check_fields(add, what)
   need(type(add) == 'table', what)
   local count = 0
   for field, number in pairs(add) do
-    word(field, 200, '%c', what)
+    word(field, 300, '%c', what)
     integer(number, -MOST_NUMBER, MOST_NUMBER, what)
     count = count + 1
   end
@@ -279,6 +279,29 @@ local function add_fields(key, add, prefix)
   end
 end
 
+local function is_beyond(field, number, there)
+  if field:sub(1, 1) == '<' then return number < there end
+  return number > there
+end
+
+-- Sums; of fields that begin with < the least that was told, of those with > the most. What finds no room is counted.
+local function add_report(add)
+  local room, beyond = REPORT_FIELDS - redis.call('HLEN', report), 0
+  for field, number in pairs(add) do
+    local there = redis.call('HGET', report, field)
+    if not there and room <= 0 then
+      beyond = beyond + 1
+    elseif field:find('^[<>]') then
+      if not there or is_beyond(field, number, tonumber(there) or 0) then redis.call('HSET', report, field, digits(number)) end
+    else
+      redis.call('HINCRBY', report, field, digits(number))
+    end
+    if not there then room = room - 1 end
+  end
+  if beyond > 0 then redis.call('HINCRBY', report, 'beyond', beyond) end
+  redis.call('EXPIRE', report, EVIDENCE_S)
+end
+
 local function add_evidence(evidence, marks, counts)
   local entry = tonumber(redis.call('HGET', evidence, 'entry') or -1) or -1
   if counts.entry < entry then return end
@@ -339,22 +362,19 @@ end
 
 local function take_counts(doc, counts, now)
   local last, others = load_seq(doc.replica, doc.boot)
-  if not counts or counts.seq <= last then return last, false end
+  if not counts or counts.seq <= last then return last, false, last end
   for i, route in ipairs(given(counts.routes) or {}) do
     local first = GROUP_KEYS + ROUTE_KEYS * (i - 1)
     add_evidence(KEYS[first + 1], KEYS[first + 2], route)
     if given(route.window) then add_window(KEYS[first + 3], route.window, now) end
   end
-  if given(counts.report) and next(counts.report) then
-    add_fields(report, counts.report, '')
-    redis.call('EXPIRE', report, EVIDENCE_S)
-  end
+  if given(counts.report) and next(counts.report) then add_report(counts.report) end
   for _, text in ipairs(given(counts.samples) or {}) do
     redis.call('XADD', samples, 'MAXLEN', 200, '*', 'text', text)
     redis.call('EXPIRE', samples, EVIDENCE_S)
   end
   redis.call('HSET', seqs, doc.replica, ((doc.boot .. ' ' .. digits(counts.seq) .. ' ' .. others):gsub('%s+$', '')))
-  return counts.seq, true
+  return counts.seq, true, last
 end
 
 -- ---- the lease ----
@@ -423,15 +443,15 @@ local function beat(doc)
   if doc.format > group.format then redis.call('HSET', state, 'format', digits(doc.format)) end
   note_alive(doc.replica, now)
   note_view(doc)
-  local seq, taken = take_counts(doc, counts, now)
+  local seq, taken, had = take_counts(doc, counts, now)
   if taken then group.stamp = redis.call('HINCRBY', state, 'stamp', 1) end
   local term, leader = take_lease(doc, group)
 
   local out = { '{"now":', digits(now), ',"format":', digits(math.max(doc.format, group.format)), ',"empty":',
     tostring(group.epoch == 0), ',"epoch":', digits(group.epoch), ',"mark":', quoted(group.mark), ',"term":',
     digits(math.max(term, group.term)), ',"leader":', quoted(leader), ',"lease_ms":',
-    digits(math.max(0, redis.call('PTTL', lease))), ',"seq":', digits(seq), ',"stamp":', digits(group.stamp), ',"view":',
-    tostring(is_known), ',"alive":', digits(redis.call('ZCOUNT', alive, '(' .. digits(now - SILENT_MS), '+inf')) }
+    digits(math.max(0, redis.call('PTTL', lease))), ',"seq":', digits(seq), ',"had":', digits(had), ',"stamp":', digits(group.stamp),
+    ',"view":', tostring(is_known), ',"alive":', digits(redis.call('ZCOUNT', alive, '(' .. digits(now - SILENT_MS), '+inf')) }
   if doc.epoch ~= group.epoch or doc.mark ~= group.mark then out[#out + 1] = ',"items":' .. all_items() end
   if leader == doc.replica then out[#out + 1] = leader_part(now) end
   return table.concat(out) .. '}'

@@ -2087,6 +2087,7 @@ function drawFrame() {
              },
                  svg('path', {d: 'M3 7h5l8 10h5M3 17h5l2-2.5M14 9.5l2-2.5h5'})),
              'Shadow report'),
+          fleetWords() !== '' && el('span', {class: 'fleet'}, fleetWords()),
           el('span', {class: 'made'},
              'made ' + moment(report.generated_at_ms) +
                  (text(report.version) ? ' by shunt ' + text(report.version) : '')),
@@ -2096,6 +2097,15 @@ function drawFrame() {
        'This page is one file and asks nothing of anybody. / searches, Esc goes one step back up.'),
     el('div', {id: 'speaker', class: 'unseen', role: 'status'})
   ];
+}
+
+/* What a report of several replicas says of itself. */
+function fleetWords() {
+  if (typeof report.fleet !== 'object' || report.fleet === null) return '';
+  const replicas = count(report.fleet.replicas);
+  const beyond = count(report.fleet.beyond);
+  return 'fleet of ' + grouped(replicas) + (replicas === 1 ? ' replica' : ' replicas') +
+      (beyond > 0 ? ', without ' + grouped(beyond) + ' figures that found no room' : '');
 }
 
 function drawMain(place) {

@@ -356,6 +356,29 @@ class Counts(ScriptCase):
         for key in ("report", "samples"):
             self.assertGreater(self.group.connection.ask("TTL", self.group.prefix + key), 29 * 86400)
 
+    def test_of_a_report_s_times_the_least_and_the_most_stand(self):
+        for seq, (since, last, pairs) in enumerate(((500, 600, 3), (400, 700, -1), (450, 650, 1)), 1):
+            self.group.beat(counts={"seq": seq, "report": {"<x.since": since, ">x.last": last, "x.pairs": pairs}})
+        self.assertEqual(self.group.ask("report", {"routes": []})["fields"], {"<x.since": 400, ">x.last": 700, "x.pairs": 3})
+
+    def test_a_report_has_an_end_and_says_so(self):
+        for seq in range(1, 6):
+            self.group.beat(counts={"seq": seq, "report": {f"f{seq}.{n}": 1 for n in range(5000)}})
+        fields = self.group.ask("report", {"routes": []})["fields"]
+        self.assertEqual((len(fields), fields["beyond"]), (20001, 5000))
+        self.group.beat(counts={"seq": 6, "report": {"f1.0": 5, ">late": 7}})
+        fields = self.group.ask("report", {"routes": []})["fields"]
+        self.assertEqual((fields["f1.0"], fields["beyond"]), (6, 5001), "what is there goes on")
+
+    def test_a_replica_is_told_what_of_its_counts_had_been_taken_in(self):
+        self.assertEqual(self.group.beat(counts={"seq": 1})["had"], 0)
+        self.assertEqual(self.group.beat(counts={"seq": 2})["had"], 1)
+        self.assertEqual(self.group.beat(counts={"seq": 2})["had"], 2)
+        self.assertEqual(self.group.beat()["had"], 2)
+        self.group.connection.ask("FLUSHALL")
+        answer = self.group.beat(counts={"seq": 3})
+        self.assertEqual((answer["had"], answer["seq"]), (0, 3), "it has lost the first two")
+
     def test_large_sums_are_exact_and_others_garbage_is_left_out(self):
         self.group.beat(routes=["r"], counts=counts(1, add={"n.h.us": 2**53 - 1}))
         self.group.beat("b", routes=["r"], counts=counts(1, add={"n.h.us": 2**53 - 1}))

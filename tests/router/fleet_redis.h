@@ -374,13 +374,14 @@ static void model_take_lease(struct model *model, const json_t *document)
     state->lease_until_ms = model->now_ms + model_number(document, "lease_ms");
 }
 
-static void model_take_counts(struct model *model, struct model_replica *replica, const json_t *document, uint64_t *seq)
+static void model_take_counts(struct model *model, struct model_replica *replica, const json_t *document, uint64_t *seq,
+                              uint64_t *had)
 {
     const json_t *counts = json_object_get(document, "counts");
     const char *boot = model_text(document, "boot");
     bool is_boot = strcmp(replica->boot, boot) == 0;
     uint64_t last = is_boot ? replica->seq : strcmp(replica->former, boot) == 0 ? replica->former_seq : 0;
-    *seq = last;
+    *seq = *had = last;
     if (!json_is_object(counts) || model_number(counts, "seq") <= last)
         return;
     const json_t *route = json_array_get(json_object_get(counts, "routes"), 0);
@@ -398,7 +399,7 @@ static char *model_beat(struct model *model, const json_t *document)
 {
     struct model_state *state = &model->state;
     struct model_replica *replica = model_replica(model, model_text(document, "replica"));
-    uint64_t alive = 0, seq = 0;
+    uint64_t alive = 0, seq = 0, had = 0;
     if (model_number(document, "format") < state->format)
         return model_answer(json_pack("{s:s, s:I}", "error", "format", "format", (json_int_t)state->format));
     state->format = model_number(document, "format");
@@ -406,18 +407,18 @@ static char *model_beat(struct model *model, const json_t *document)
     replica->has_view = replica->has_view || json_is_string(json_object_get(document, "view"));
     if (json_is_object(json_object_get(document, "open")))
         replica->is_open = json_object_size(json_object_get(document, "open")) > 0;
-    model_take_counts(model, replica, document, &seq);
+    model_take_counts(model, replica, document, &seq, &had);
     model_take_lease(model, document);
     for (size_t i = 0; i < state->replica_count; i++)
         alive += model->now_ms < state->replicas[i].beat_ms + MODEL_SILENT_MS;
     bool is_led = model->now_ms < state->lease_until_ms;
-    json_t *answer =
-        json_pack("{s:I, s:I, s:b, s:I, s:s, s:I, s:s, s:I, s:I, s:I, s:b, s:I}", "now", (json_int_t)model->now_ms,
-                  "format", (json_int_t)state->format, "empty", state->epoch == 0, "epoch", (json_int_t)state->epoch,
-                  "mark", state->mark, "term", (json_int_t)model_higher(state->term, is_led ? state->lease_term : 0),
-                  "leader", is_led ? state->lease_holder : "", "lease_ms",
-                  (json_int_t)(is_led ? state->lease_until_ms - model->now_ms : 0), "seq", (json_int_t)seq,
-                  "stamp", (json_int_t)state->stamp, "view", replica->has_view, "alive", (json_int_t)alive);
+    json_t *answer = json_pack(
+        "{s:I, s:I, s:b, s:I, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:b, s:I}", "now", (json_int_t)model->now_ms, "format",
+        (json_int_t)state->format, "empty", state->epoch == 0, "epoch", (json_int_t)state->epoch, "mark", state->mark,
+        "term", (json_int_t)model_higher(state->term, is_led ? state->lease_term : 0), "leader",
+        is_led ? state->lease_holder : "", "lease_ms", (json_int_t)(is_led ? state->lease_until_ms - model->now_ms : 0),
+        "seq", (json_int_t)seq, "had", (json_int_t)had, "stamp", (json_int_t)state->stamp, "view", replica->has_view,
+        "alive", (json_int_t)alive);
     if (model_number(document, "epoch") != state->epoch || strcmp(model_text(document, "mark"), state->mark) != 0)
         json_object_set_new(answer, "items", model_all(model));
     return model_answer(answer);

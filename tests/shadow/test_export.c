@@ -524,6 +524,30 @@ static void members_of_another_type_are_as_good_as_missing(void **state)
     json_decref(report);
 }
 
+static void a_fleet_s_report_says_so_in_every_form(void **state)
+{
+    static const char *const forms[] = {"text", "markdown", "junit", "curl", "rules"};
+    (void)state;
+    json_t *report = fixture();
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        char *text = make(forms[i], report);
+        assert_has_not(text, "of a fleet");
+        free(text);
+    }
+    json_object_set_new(report, "fleet", json_pack("{s:i, s:i}", "replicas", 1200, "beyond", 5000));
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        char *text = make(forms[i], report);
+        assert_has(text, "1,200 replicas of a fleet together");
+        assert_has(text, "5,000 figures found no room");
+        free(text);
+    }
+    json_object_set_new(report, "fleet", json_pack("{s:i, s:s}", "replicas", 1, "beyond", "many"));
+    char *text = make("markdown", report);
+    assert_has(text, "Of 1 replica of a fleet together.");
+    free(text);
+    json_decref(report);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -543,6 +567,7 @@ int main(void)
         cmocka_unit_test(nothing_to_suggest_is_said),
         cmocka_unit_test(nothing_is_trusted),
         cmocka_unit_test(members_of_another_type_are_as_good_as_missing),
+        cmocka_unit_test(a_fleet_s_report_says_so_in_every_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
