@@ -27,7 +27,6 @@
 #include "proxy/redis_tls.h"
 
 enum {
-    READ_MOST = 256 * 1024, /* that may wait to be looked at */
     WHY_ROOM = 256,
 };
 
@@ -353,7 +352,6 @@ static bool make_stream(struct redis_link *link)
     SSL_free(link->ssl);
     link->ssl = NULL;
     bufferevent_setcb(link->stream, on_readable, NULL, on_end, link);
-    bufferevent_setwatermark(link->stream, EV_READ, 0, READ_MOST);
     return bufferevent_enable(link->stream, EV_READ | EV_WRITE) == 0;
 }
 
