@@ -212,8 +212,10 @@ void route_state_take_progress(struct route_state *state);
 void route_state_tick_fleet(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms);
 /* The file may have been edited: the plan's place in it, by the item. False: there is none, or it is behind. */
 bool route_state_place_again(struct route_state *state, uint64_t wall_ms);
-/* Unless what has happened here is safer than the item: takes it up again, and true. */
-bool route_state_follow_safer_item(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms);
+/* Unless what has happened here is safer than the item: takes it up again, and true. Else *would_help says whether the
+ * fleet would see that it is: a lower share does not show while its breaker is not closed. */
+bool route_state_follow_safer_item(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms,
+                                   bool *would_help);
 /* Where there is a fleet, and none yet. */
 void route_state_open_pool(struct router *router, struct route_state *state);
 /* At the end of a configuration. */

@@ -193,6 +193,16 @@ void route_state_wish(struct router *router, struct route_state *state, const st
     json_decref(change->evidence);
 }
 
+/*
+ * A share is 0 while the fleet's breaker is not closed, as far as is known here; the fleet would take that for safer
+ * than a plan that has come down meanwhile, and that plan would go up with it. So what is no rollback waits until we
+ * know.
+ */
+static bool may_be_told(const struct route_state *state)
+{
+    return state->fleet.breaker.state == BREAKER_CLOSED || state->plan.phase == PLAN_ROLLED_BACK;
+}
+
 void route_state_act_safely(struct router *router, struct route_state *state, const struct route_before *before,
                             uint64_t ticket, const struct change *change)
 {
@@ -200,7 +210,10 @@ void route_state_act_safely(struct router *router, struct route_state *state, co
     again.evidence = json_incref(change->evidence);
     state->fleet.ahead = true;
     route_state_follow_move(router, state, &before->plan, change);
-    route_state_wish(router, state, before, WISH_SAFETY, ticket, &again);
+    if (may_be_told(state))
+        route_state_wish(router, state, before, WISH_SAFETY, ticket, &again);
+    else
+        json_decref(again.evidence);
 }
 
 void router_wish_over(struct router *router, const char *route)
@@ -275,7 +288,8 @@ static const char *const edited = "the route's plan was edited in the file";
 /* It has happened here, and the items that came since do not show it. Where the fleet is as safe by now, that holds. */
 static void ask_for_safety(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms)
 {
-    if (route_state_follow_safer_item(router, state, now_ms, wall_ms))
+    bool would_help;
+    if (route_state_follow_safer_item(router, state, now_ms, wall_ms, &would_help) || !would_help)
         return;
     const struct route_before before = {state->plan, state->fleet.breaker};
     const char *what = json_string_value(json_object_get(state->moved, "what"));

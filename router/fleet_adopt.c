@@ -77,14 +77,18 @@ bool route_state_place_again(struct route_state *state, uint64_t wall_ms)
     return true;
 }
 
-/* Is what is here safer than what the value says? Then it has happened here, and the fleet does not know. */
+static bool is_safer(const struct plan *a, const struct plan *b, const struct fleet_breaker *breaker)
+{
+    uint32_t share = fleet_share(a, breaker);
+    uint32_t others = fleet_share(b, breaker);
+    return share < others || (share == others && fleet_rank(a, breaker) < fleet_rank(b, breaker));
+}
+
+/* Is the plan here safer than what the value says? Then it has happened here, and the fleet does not know. */
 static bool is_ahead(const struct route_state *state, const struct fleet_value *value)
 {
-    uint32_t here = fleet_share(&state->plan, &value->breaker);
-    uint32_t there = fleet_share(&value->past->plan.plan, &value->breaker);
-    if (here != there)
-        return here < there;
-    return fleet_rank(&state->plan, &value->breaker) < fleet_rank(&value->past->plan.plan, &value->breaker);
+    const struct fleet_breaker closed = {.state = BREAKER_CLOSED};
+    return is_safer(&state->plan, &value->past->plan.plan, &closed);
 }
 
 /* When a stage began is not the same in replicas that meet. */
@@ -197,13 +201,16 @@ static void adopt(struct router *router, struct route_state *state, const json_t
     fleet->wish.again_at_ms = 0;
 }
 
-bool route_state_follow_safer_item(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms)
+bool route_state_follow_safer_item(struct router *router, struct route_state *state, uint64_t now_ms, uint64_t wall_ms,
+                                   bool *would_help)
 {
     struct route_past past;
     struct fleet_value value;
     const char *why;
     json_t *item = json_deep_copy(state->fleet.item);
-    bool follows = item != NULL && fleet_value_load(item, &past, &value, wall_ms, &why) && !is_ahead(state, &value);
+    bool known = item != NULL && fleet_value_load(item, &past, &value, wall_ms, &why);
+    bool follows = known && !is_ahead(state, &value);
+    *would_help = !known || is_safer(&state->plan, &past.plan.plan, &state->fleet.breaker);
     if (follows)
         adopt(router, state, item, &value, state->item_version, now_ms, wall_ms);
     json_decref(item);

@@ -49,9 +49,10 @@ struct fleet_file fleet_file_of(const struct config_route *config)
 
 /* ---- what is safer ---- */
 
+/* Where a way down ends, not where it begins: else what is above its end would pass for safer. */
 uint32_t fleet_share(const struct plan *plan, const struct fleet_breaker *breaker)
 {
-    return breaker->state == BREAKER_CLOSED ? plan_share(plan) : 0;
+    return breaker->state == BREAKER_CLOSED ? plan->percent : 0;
 }
 
 uint32_t fleet_rank(const struct plan *plan, const struct fleet_breaker *breaker)

@@ -167,7 +167,7 @@ struct router_wish {
     const char *route;
     json_t *value;   /* what the item is to be: router_item(); borrowed for the call, as is the next */
     json_t *log;     /* { "what", "who", "why", "from", "to", "evidence" } */
-    uint32_t share;  /* 0..SHARE_ALL: what is in force when this is; 0 while the fleet's breaker is not closed */
+    uint32_t share;  /* 0..SHARE_ALL: the plan's, at the end of a way down; 0 while the fleet's breaker is not closed */
     uint32_t rank;   /* of equal shares the lower is safer: rolled back, open, half-open, frozen, paused, waiting, running, done */
     uint64_t ticket; /* of the command it comes from; 0: none */
 };
@@ -315,7 +315,7 @@ void router_wish_over(struct router *router, const char *route);
 json_t *router_open_breakers(const struct router *router);
 /* What the leader knows of the replicas' own breakers, to be told after each beat: `open` is { ROUTE: [ replica, ... ] } and
  * `alive` the number of replicas. Trips the fleet's breaker where a quorum (more than half, at least two) has tripped;
- * names the outliers otherwise (an event, once each time). */
+ * names the outliers otherwise (an event, once each time). A replica that is alone is its own quorum. */
 void router_fleet_looked(struct router *router, const json_t *open, uint32_t alive, uint64_t now_ms, uint64_t wall_ms);
 
 /* Everything that must survive a restart (stage, share, phase, breaker, trips, passthrough, sequence, newest history),

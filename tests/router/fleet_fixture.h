@@ -26,6 +26,12 @@
 #define MANUAL YAML_HEAD HEAD "    start: manual\n" STAGES
 #define FIXED  YAML_HEAD HEAD "    percent: 25\n"
 
+/* Orders, which depends on planner. */
+#define PAIR                                                                                                           \
+    YAML_HEAD HEAD "    promotion: auto\n    depends_on: [ { route: planner, stage: b } ]\n" STAGES                    \
+                   "  - name: planner\n    match: { path: /planner/** }\n    sticky: [ random ]\n"                     \
+                   "    stages: [ { name: a, percent: 20, hold: 1h }, { name: b, percent: 100, hold: 1h } ]\n"
+
 enum {
     MEMBERS_MOST = 3,
     ITEMS = 2, /* routes of a file */
@@ -246,6 +252,15 @@ UNUSED_OK static int say(struct fixture *f, enum router_verb verb)
 {
     const char *why;
     return order(f, verb, 0, true, &why);
+}
+
+UNUSED_OK static int say_to(struct fixture *f, const char *route, enum router_verb verb)
+{
+    const char *why = NULL;
+    struct router_command command = {.verb = verb, .route = route, .force = true, .who = "operator:ann", .ticket = 5};
+    int result = router_command(f->router, &command, f->now_ms, f->wall_ms, &why);
+    fixture_publish(f);
+    return result;
 }
 
 /* ---- what is there ---- */

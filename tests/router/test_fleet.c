@@ -384,20 +384,6 @@ static void a_deadline_is_asked_for_until_it_is_granted(void **state)
     fleet_end();
 }
 
-#define PAIR                                                                                                           \
-    YAML_HEAD HEAD "    promotion: auto\n    depends_on: [ { route: planner, stage: b } ]\n" STAGES                    \
-                   "  - name: planner\n    match: { path: /planner/** }\n    sticky: [ random ]\n"                     \
-                   "    stages: [ { name: a, percent: 20, hold: 1h }, { name: b, percent: 100, hold: 1h } ]\n"
-
-static int say_to(struct fixture *f, const char *route, enum router_verb verb)
-{
-    const char *why = NULL;
-    struct router_command command = {.verb = verb, .route = route, .force = true, .who = "operator:ann", .ticket = 5};
-    int result = router_command(f->router, &command, f->now_ms, f->wall_ms, &why);
-    fixture_publish(f);
-    return result;
-}
-
 static void the_leader_lets_dependents_fall(void **state)
 {
     (void)state;

@@ -371,6 +371,37 @@ static void a_safe_order_resets_no_breaker(void **state)
     fleet_end();
 }
 
+/* While the fleet's breaker is open every share is 0, and none looks lower than another. */
+static void a_safe_order_raises_no_plan_behind_an_open_breaker(void **state)
+{
+    (void)state;
+    const char *why;
+    fleet_begin(2, ORDERS);
+    trip_all();
+    take_role(at(1), ROUTER_CUT_OFF);
+    uint32_t asked = fleet.member[1].asked;
+    assert_int_equal(say(at(1), VERB_PAUSE), 0);
+    assert_int_equal(fleet.member[1].asked, asked);
+    assert_int_equal(order(at(0), VERB_SET_PERCENT, 100, false, &why), ROUTER_ASKED);
+    meet(at(1));
+    wait_all(500);
+    assert_all(PLAN_PAUSED, 100);
+    take_role(at(1), ROUTER_CUT_OFF);
+    assert_int_equal(order(at(1), VERB_SET_PERCENT, 50, false, &why), 0);
+    take_role(at(0), ROUTER_FOLLOWER);
+    meet(at(1));
+    wait_all(500);
+    assert_plan(at(1), PLAN_PAUSED, 50);
+    assert_plan(at(0), PLAN_PAUSED, 100);
+    take_role(at(0), ROUTER_LEADER);
+    wait_all(2100);
+    traffic(at(0), 1000, 200); /* the probe */
+    wait_all(500);
+    assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+    assert_all(PLAN_PAUSED, 50);
+    fleet_end();
+}
+
 static void a_breaker_switched_off_in_the_leaders_file_closes(void **state)
 {
     (void)state;
@@ -398,6 +429,7 @@ int main(void)
         cmocka_unit_test(one_client_does_not_trip_the_fleet),
         cmocka_unit_test(one_that_was_held_is_no_trip_of_its_own),
         cmocka_unit_test(a_safe_order_resets_no_breaker),
+        cmocka_unit_test(a_safe_order_raises_no_plan_behind_an_open_breaker),
         cmocka_unit_test(the_last_trip_while_cut_off_rolls_back),
         cmocka_unit_test(a_person_resets_every_breaker),
         cmocka_unit_test(one_that_starts_while_it_is_open_holds_it),
