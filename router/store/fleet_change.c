@@ -31,30 +31,30 @@ static const char *reason_of(const json_t *answer)
 }
 
 /* What the answer says of items and of how far Redis is. */
-static bool take_answer(struct fleet *fleet, const json_t *answer)
+static bool take_answer(struct fleet *fleet, const json_t *answer, bool *behind)
 {
     uint64_t epoch;
-    bool behind;
     const char *mark = fleet_text(answer, "mark", FLEET_MARK_MOST),
                *after = fleet_text(answer, "after", FLEET_MARK_MOST);
     if (!fleet_number(answer, "epoch", &epoch) || mark == NULL || after == NULL) {
         fleet_note_garbage(fleet, "change", "no epoch or mark");
         return false;
     }
-    if (!fleet_take_items(fleet, json_object_get(answer, "items"), false, &behind))
+    if (!fleet_take_items(fleet, json_object_get(answer, "items"), false, behind))
         return false;
-    if (!behind && strcmp(after, fleet->mark) == 0) {
+    if (!*behind && strcmp(after, fleet->mark) == 0) {
         fleet->epoch = epoch;
         strcpy(fleet->mark, mark);
         fleet->revision++;
-    } else if (behind || strcmp(mark, fleet->mark) != 0) {
+    } else if (*behind || strcmp(mark, fleet->mark) != 0) {
         fleet->hurried = true;
     }
     return true;
 }
 
-const char *fleet_outcome(struct fleet *fleet, const json_t *answer)
+const char *fleet_outcome(struct fleet *fleet, const json_t *answer, bool *behind)
 {
+    *behind = false;
     if (answer == NULL)
         return NULL;
     if (json_object_get(answer, "error") != NULL) {
@@ -68,7 +68,7 @@ const char *fleet_outcome(struct fleet *fleet, const json_t *answer)
     }
     if (strcmp(reason, "format") == 0)
         fleet_note_format(fleet, answer);
-    return take_answer(fleet, answer) || reason[0] != '\0' ? reason : NULL;
+    return take_answer(fleet, answer, behind) || reason[0] != '\0' ? reason : NULL;
 }
 
 /* ---- wishes ---- */
@@ -301,7 +301,8 @@ static void tell_conflict(struct fleet *fleet, const struct fleet_wish *wish)
 
 void fleet_on_change(struct fleet *fleet, struct fleet_question *question, const json_t *answer)
 {
-    const char *why = fleet_outcome(fleet, answer);
+    bool behind;
+    const char *why = fleet_outcome(fleet, answer, &behind);
     struct fleet_wish *batch = question->wishes;
     if (why == NULL) {
         fleet->hurried = true;

@@ -169,8 +169,8 @@ void fleet_send_wishes(struct fleet *fleet);
 /* NULL: no answer. */
 void fleet_on_change(struct fleet *fleet, struct fleet_question *question, const json_t *answer);
 /* What became of a change, and takes what its answer says of items: "" it is done, else why it is not (static); NULL:
- * nobody knows. */
-const char *fleet_outcome(struct fleet *fleet, const json_t *answer);
+ * nobody knows. *behind: Redis lacks something that we know, so that we could not take all of it. */
+const char *fleet_outcome(struct fleet *fleet, const json_t *answer, bool *behind);
 /* Those that wait come to nothing. */
 void fleet_give_up_wishes(struct fleet *fleet);
 

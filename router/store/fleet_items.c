@@ -301,6 +301,7 @@ void fleet_on_merge(struct fleet *fleet, const json_t *answer)
         fleet_note_refused(fleet, "merge", answer);
     if (answer == NULL || is_refused || !fleet_take_state(fleet, answer) || was_last)
         fleet->to_merge = false; /* the next beat finds out whether it is still needed */
+    fleet->hold_orders = fleet->hold_orders && answer == NULL;
 }
 
 /* ---- kept over a restart ---- */

@@ -144,12 +144,16 @@ static void end_orders(struct fleet *fleet, uint64_t upto)
 
 void fleet_on_safety(struct fleet *fleet, const struct fleet_question *question, const json_t *answer)
 {
-    const char *why = fleet_outcome(fleet, answer);
-    fleet->hold_orders = why == NULL;
+    bool behind;
+    const char *why = fleet_outcome(fleet, answer, &behind);
+    fleet->hold_orders = why == NULL || behind;
     if (why == NULL) {
         end_waiters(fleet, question->order, "no_answer");
         return;
     }
+    if (behind)
+        return; /* what it did there we do not know as ours: should Redis forget it, nobody would. It is told again
+                   after the merge */
     if (why[0] == '\0' || strcmp(why, "format") != 0)
         end_orders(fleet, question->order); /* what is refused as it is will always be */
     fleet_tell_items(fleet);
