@@ -120,6 +120,9 @@ void redis_lost(struct redis *redis, enum redis_fault fault, const char *why, bo
         redis->failures = 0;
     redis->failures++;
     redis->moves = 0;
+    /* Of TLS the files are read again: memory may have been short, or the system's CAs others by now. */
+    if (fault == REDIS_FAULT_TLS)
+        memset(&redis->files, 0, sizeof(redis->files));
     redis->facts.faults[fault]++;
     redis->facts.last_fault = fault;
     memcpy(redis->facts.last_error, text, sizeof(text));
@@ -188,7 +191,6 @@ static bool have_tls(struct redis *redis)
         redis->means.tls = tls;
         return true;
     }
-    memset(&redis->files, 0, sizeof(redis->files)); /* they are read again next time */
     redis_lost(redis, REDIS_FAULT_TLS, error != NULL ? error : "no memory", false);
     free(error);
     return false;
