@@ -26,7 +26,7 @@ static void read_sums(const struct fleet_node *node, void (*name_of)(uint32_t, c
     char name[FLEET_KEY];
     for (uint32_t i = 0; i < count; i++) {
         name_of(i, name);
-        to[i] += fleet_number(node, name);
+        to[i] += fleet_node_number(node, name);
     }
 }
 
@@ -57,7 +57,7 @@ static uint64_t read_part(const struct fleet_node *node, struct paired *paired, 
     for (uint32_t i = 0; i < fleet_coarse_count(part, width); i++) {
         char name[FLEET_KEY];
         (void)snprintf(name, sizeof(name), "%c%u", part->letter, i);
-        uint64_t number = at_most(fleet_number(node, name), UINT32_MAX - total);
+        uint64_t number = at_most(fleet_node_number(node, name), UINT32_MAX - total);
         if (number > 0)
             spread(fleet_steps(paired, p), part, width, i, (uint32_t)number);
         total += number;
@@ -69,7 +69,7 @@ static uint64_t read_part(const struct fleet_node *node, struct paired *paired, 
 static bool read_latency(const struct fleet_node *node, uint32_t width, struct paired *paired)
 {
     memset(paired, 0, sizeof(*paired));
-    paired->count = fleet_number(node, "count");
+    paired->count = fleet_node_number(node, "count");
     if (paired->count == 0)
         return false;
     for (uint32_t p = 0; p < FLEET_PARTS; p++) {
@@ -78,7 +78,7 @@ static bool read_latency(const struct fleet_node *node, uint32_t width, struct p
             return false;
         paired->count = total > paired->count ? total : paired->count;
     }
-    paired->slower = at_most(fleet_number(node, "slower"), paired->count);
+    paired->slower = at_most(fleet_node_number(node, "slower"), paired->count);
     return true;
 }
 
@@ -95,7 +95,8 @@ struct making {
 
 static struct record_cell cell_record(struct making *making, const struct fleet_node *node, uint32_t width)
 {
-    struct record_cell record = {.since_ms = fleet_number(node, "<since"), .last_ms = fleet_number(node, ">last")};
+    struct record_cell record = {.since_ms = fleet_node_number(node, "<since"),
+                                 .last_ms = fleet_node_number(node, ">last")};
     if (read_latency(node, width, &making->latency)) {
         record.latency = making->packed;
         record.latency_len = paired_pack(&making->latency, making->packed);
@@ -124,7 +125,7 @@ static void fill_cell(struct record_cell *record, struct fleet_cell_sums *sums)
 static int most_first(const void *a, const void *b)
 {
     const struct fleet_node *x = *(const struct fleet_node *const *)a, *y = *(const struct fleet_node *const *)b;
-    uint64_t m = fleet_number(x, "differing"), n = fleet_number(y, "differing");
+    uint64_t m = fleet_node_number(x, "differing"), n = fleet_node_number(y, "differing");
     return m != n ? (m < n) - (m > n) : strcmp(x->text, y->text);
 }
 
@@ -163,9 +164,9 @@ static bool place_fields(struct making *making, const char *id, struct parts *pa
             making->fields_left--;
             continue;
         }
-        sums->other_differing += fleet_number(field, "differing");
-        sums->other_ignored += fleet_number(field, "ignored");
-        sums->other_noise += fleet_number(field, "noise");
+        sums->other_differing += fleet_node_number(field, "differing");
+        sums->other_ignored += fleet_node_number(field, "ignored");
+        sums->other_noise += fleet_node_number(field, "noise");
     }
     return true;
 }
@@ -207,7 +208,7 @@ static bool place_groups(struct making *making, const char *id, struct parts *pa
     if (parts->groups == NULL || parts->members == NULL)
         return false;
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t pairs = at_most(fleet_number(&groups[i], "pairs"), left);
+        uint64_t pairs = at_most(fleet_node_number(&groups[i], "pairs"), left);
         uint16_t *members = parts->group_count < GROUPS_MAX ? parts->members[parts->group_count] : NULL;
         uint32_t fields = pairs > 0 && members != NULL ? read_members(parts, groups[i].text, members) : 0;
         left -= pairs;
@@ -220,7 +221,7 @@ static bool place_groups(struct making *making, const char *id, struct parts *pa
                                                                   .fields = members,
                                                                   .field_count = fields,
                                                                   .pairs = pairs,
-                                                                  .last_ms = fleet_number(&groups[i], ">last")};
+                                                                  .last_ms = fleet_node_number(&groups[i], ">last")};
         parts->group_count++;
     }
     sums->ungrouped = at_most(sums->ungrouped, left);
@@ -247,8 +248,8 @@ static void put_field(struct making *making, const struct record_key *key, const
     record.by_kind[RECORD_SHAPE] = at_most(sums.shape, record.differing);
     record.by_kind[RECORD_NOISE_SHAPE] = at_most(sums.noise_shape, record.noise);
     record.apart = -1;
-    if (fleet_number(node, ">mixed") == 0 && json_object_get(node->numbers, ">apart") != NULL)
-        record.apart = (double)fleet_number(node, ">apart") / FLEET_APART;
+    if (fleet_node_number(node, ">mixed") == 0 && json_object_get(node->numbers, ">apart") != NULL)
+        record.apart = (double)fleet_node_number(node, ">apart") / FLEET_APART;
     (void)report_restore_field(making->report, &record);
 }
 
@@ -278,7 +279,7 @@ static uint64_t pairs_of(const struct fleet_node *cell)
     char name[FLEET_KEY];
     for (uint32_t i = 0; i < 2 * JUDGEMENTS; i++) {
         fleet_cell_counter(i, name);
-        pairs += fleet_number(cell, name);
+        pairs += fleet_node_number(cell, name);
     }
     return pairs;
 }
@@ -351,7 +352,7 @@ static void put_row(struct making *making, const struct fleet_node *node)
     enum side primary = node->parent[0] == 'n' ? SIDE_NEW : SIDE_LEGACY;
     struct report_row *row =
         strlen(node->text) < ROUTE_NAME_ROOM ? report_row_of(making->report, node->text, primary) : NULL;
-    if (row == NULL || !report_row_is(row, node->text, primary) || fleet_number(node, ">last") == 0)
+    if (row == NULL || !report_row_is(row, node->text, primary) || fleet_node_number(node, ">last") == 0)
         return;
     borrow_config(making, row);
     struct record_key key = {.route = node->text, .primary = primary, .endpoint = ""};
@@ -365,7 +366,7 @@ static void put_row(struct making *making, const struct fleet_node *node)
     put_cells(making, key, node->id);
     const struct fleet_node *rules = fleet_children(making->tree, node->id, FLEET_RULE, &count);
     for (uint32_t i = 0; i < count; i++) {
-        struct record_rule rule = {.key = key, .text = rules[i].text, .pairs = fleet_number(&rules[i], "pairs")};
+        struct record_rule rule = {.key = key, .text = rules[i].text, .pairs = fleet_node_number(&rules[i], "pairs")};
         (void)report_restore_rule(making->report, &rule);
     }
 }

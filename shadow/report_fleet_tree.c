@@ -119,7 +119,7 @@ struct fleet_node *fleet_children(const struct fleet_tree *tree, const char *par
     return *count > 0 ? &tree->nodes[low] : NULL;
 }
 
-uint64_t fleet_number(const struct fleet_node *node, const char *counter)
+uint64_t fleet_node_number(const struct fleet_node *node, const char *counter)
 {
     json_int_t number = json_integer_value(json_object_get(node->numbers, counter));
     return number <= 0 ? 0 : number < COUNT_MOST ? (uint64_t)number : (uint64_t)COUNT_MOST;

@@ -33,6 +33,6 @@ void fleet_tree_done(struct fleet_tree *tree);
 struct fleet_node *fleet_children(const struct fleet_tree *tree, const char *parent, enum fleet_thing kind,
                                   uint32_t *count);
 /* A counter of a thing; 0: it is not told, or not above 0. */
-uint64_t fleet_number(const struct fleet_node *node, const char *counter);
+uint64_t fleet_node_number(const struct fleet_node *node, const char *counter);
 
 #endif
