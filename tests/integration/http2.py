@@ -209,13 +209,13 @@ class Connection:
     # ---- reading ----
 
     def wait_readable(self, timeout):
-        """Reads once. False: nothing came in time, or the end."""
+        """Reads once. False: nothing came in time, or the end. With 0 it takes what is there and does not wait."""
         if self.eof:
             return False
-        self.socket.settimeout(max(timeout, 0.001))
+        self.socket.settimeout(max(timeout, 0.0))
         try:
             piece = self.socket.recv(262144)
-        except (TimeoutError, ssl.SSLWantReadError):
+        except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
             return False
         except ssl.SSLError as error:
             self.eof, self.how = True, f"TLS: {error.reason}"
