@@ -14,10 +14,10 @@ import threading
 import time
 import warnings
 
-from certificates import DAY, authority, client_context, stranger
+from certificates import DAY, Secret, authority, client_context, stranger
 from harness import BUILD, DEADLINE, Case, Client, Ended, config, environment, http_reply, main, request, wait_until
 from http2 import H2Client
-from tls_peer import TlsBackend, TlsClient, handshake, say_goodbye
+from tls_peer import HandshakeLoad, TlsBackend, TlsClient, handshake, say_goodbye
 
 warnings.filterwarnings("ignore", "ssl.TLSVersion.TLSv1", DeprecationWarning)  # an old client is what is played
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -484,28 +484,14 @@ class Reloads(TlsCase):
         return authority().issue(fresh=True)
 
     def test_a_swap_under_load_fails_no_handshake(self):
-        """As Kubernetes swaps a Secret: another folder, and one link renamed."""
-        mounted = os.path.join(self.directory, "mounted")
-
-        def publish(number, pair):
-            folder = os.path.join(mounted, f"..{number}")
-            os.makedirs(folder)
-            shutil.copy(pair.certificate, os.path.join(folder, "tls.crt"))
-            shutil.copy(pair.key, os.path.join(folder, "tls.key"))
-            os.symlink(f"..{number}", os.path.join(mounted, "..data_tmp"))
-            os.rename(os.path.join(mounted, "..data_tmp"), os.path.join(mounted, "..data"))
-
-        os.makedirs(mounted)
-        publish(0, self.fresh())
-        for name in ("tls.crt", "tls.key"):
-            os.symlink(f"..data/{name}", os.path.join(mounted, name))
-        shunt = self.begin(f"certificate: {mounted}/tls.crt, key: {mounted}/tls.key", legacy=self.fast())
+        secret = Secret(os.path.join(self.directory, "mounted"), self.fresh())
+        shunt = self.begin(secret.keys, legacy=self.fast())
         load = HandshakeLoad(shunt.address)
         try:
             with TlsClient(shunt.address) as kept:
                 for number in range(1, 9):
                     pair = self.fresh()
-                    publish(number, pair)
+                    secret.publish(pair)
                     wait_until(lambda: self.shown(shunt) == pair.der(), f"certificate {number}")
                     self.assertEqual(kept.get().status, 200)
                     done = load.ok
@@ -578,32 +564,6 @@ class Reloads(TlsCase):
         other = self.fresh()
         self.assertEqual(shunt.reload(config(self.legacy, listener=listener(other.keys), top="access_log: off"))["event"], "reloaded")
         wait_until(lambda: self.shown(shunt) == other.der(), "the other certificate")
-
-
-class HandshakeLoad:
-    """New connections, one request on each, from a few threads."""
-
-    def __init__(self, address, threads=3):
-        self.ok, self.failures = 0, []
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=self._run, args=(address,), daemon=True) for _ in range(threads)]
-        for one in self.threads:
-            one.start()
-
-    def _run(self, address):
-        context = client_context()
-        while not self.over.is_set():
-            try:
-                with TlsClient(address, context) as client:
-                    assert client.get().status == 200
-                self.ok += 1
-            except (OSError, AssertionError) as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
-
-    def finish(self):
-        self.over.set()
-        for one in self.threads:
-            one.join(30)
 
 
 class Passthrough(TlsCase):
