@@ -108,12 +108,26 @@ static void close_quietly(struct h2_client *client)
     close_with(client, OUTCOME_RESET, "the connection to the backend was closed");
 }
 
+/* Requests that were given up before they could be sent are left with nghttp2 until the backend takes another stream.
+ * One that takes none (SETTINGS_MAX_CONCURRENT_STREAMS 0) would keep them, and the connection, for ever. */
+static bool takes_none(const struct h2_client *client)
+{
+    if (client->asked > 0 || client->count == 0 || most_streams(client) > 0)
+        return false;
+    for (const struct h2_request *request = client->requests; request != NULL; request = request->next)
+        if (nghttp2_session_find_stream(client->link.session, request->stream.id) != NULL)
+            return false; /* sent: its reset goes before our goodbye */
+    return true;
+}
+
 void h2_client_look_if_idle(struct h2_client *client)
 {
     struct upstream *upstream = client->endpoint->upstream;
-    if (client->count > 0 || client->conn.closed)
+    bool useless = takes_none(client);
+    if ((client->count > 0 && !useless) || client->conn.closed)
         return;
-    if (client->leaving || client->endpoint->gone || upstream == NULL || h2_client_worker(client)->draining) {
+    if (useless || client->leaving || client->endpoint->gone || upstream == NULL ||
+        h2_client_worker(client)->draining) {
         (void)nghttp2_session_terminate_session(client->link.session, NGHTTP2_NO_ERROR);
         client->leaving = true;
         client->conn.want_drained = true; /* after the goodbye */
@@ -145,6 +159,8 @@ static void on_frame(struct h2_link *link, const nghttp2_frame *frame)
             break;
         client->settled = true;
         h2_requests_go_on(client);
+        if (takes_none(client))
+            h2_client_look_if_idle(client);
         if (client->endpoint->upstream != NULL)
             upstream_release(client->endpoint->upstream);
         break;
@@ -248,7 +264,7 @@ static void on_conn_drained(struct conn *conn)
     struct h2_client *client = client_of_conn(conn);
     if (!client->leaving || !h2_link_is_over(&client->link))
         return;
-    if (client->count > 0)
+    if (client->asked > 0)
         broken_rules(client);
     else
         close_quietly(client);
@@ -264,7 +280,7 @@ static void on_timeout(struct conn *conn)
 {
     struct h2_client *client = client_of_conn(conn);
     struct worker *worker = conn->worker;
-    if (client->count == 0) {
+    if (client->count == 0 || (client->asked == 0 && client->leaving)) {
         close_quietly(client);
         return;
     }

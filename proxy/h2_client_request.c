@@ -135,6 +135,7 @@ static void drop(struct h2_request *request, uint32_t error)
     h2_stream_forget(&request->client->link, &request->stream);
     h2_stream_reset(&request->client->link, &request->stream, error);
     count_add(&h2_client_worker(request->client)->counters.h2_up_resets_shunt, 1);
+    h2_client_look_if_idle(request->client);
 }
 
 static void fail_request(struct h2_request *request, enum outcome_kind kind, const char *text, uint32_t error)
