@@ -104,7 +104,7 @@ class Ended(AssertionError):
     """The connection ended where a response was expected. `how`: 'closed' or 'reset'."""
 
     def __init__(self, how, got=b""):
-        super().__init__(f"connection {how} instead of a response, after {got!r}")
+        super().__init__(f"connection {how} instead of a response, after {repr(got)[:4000]}")
         self.how = how
         self.got = got
 

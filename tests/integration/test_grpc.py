@@ -165,8 +165,8 @@ class OwnErrors(GrpcCase):
             self.assertEqual(where, "head")
             self.assertTrue(reply.get("grpc-message"))
             self.assertGreaterEqual(client.get("/plain").status, 500)
-        with GrpcClient(shunt.address) as client:
-            self.assertIn(client.status(), statuses)
+        with GrpcClient(shunt.address) as client:  # a deadline of the call's own would take the place of timeouts.response
+            self.assertIn(client.unary.future(b"hello").exception(20).code().value[0], statuses)
 
     def test_nobody_listens(self):
         kept, url = refused_address()
@@ -523,7 +523,7 @@ class Health(GrpcCase):
         legacy = self.backend(answer)
         shunt = self.shunt(config(legacy, backend_extra=f", health: {{ path: /ready, {self.QUICK} }}"))
         self.is_up(shunt, 1)
-        check = next(one for one in legacy.requests if one.target == "/ready")
+        check = wait_until(lambda: next((one for one in legacy.requests if one.target == "/ready"), None), "a check")
         self.assertEqual((check.method, check.body), ("GET", b""))
         for bad in ("500 No", "404 No", None):
             state[0] = bad
