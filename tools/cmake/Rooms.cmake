@@ -44,18 +44,25 @@ function(shunt_room name)
   target_link_libraries(shunt_${name} PRIVATE shunt_flags PUBLIC ${ARG_LIBRARIES})
 endfunction()
 
-# shunt_tests(ROOM LIBRARIES lib...): every tests/ROOM/test_X.c becomes the cmocka program and ctest case ROOM/X.
+# shunt_tests(ROOM LIBRARIES lib... THREADED noun...): every tests/ROOM/test_X.c becomes the cmocka program and ctest case
+# ROOM/X. THREADED are those that have threads: they carry the label `tsan`, and a build with ThreadSanitizer has no others.
 function(shunt_tests room)
-  cmake_parse_arguments(ARG "" "" "LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "LIBRARIES;THREADED" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/test_*.c")
   foreach(source ${sources})
     get_filename_component(stem "${source}" NAME_WE)
     string(REPLACE "test_" "" noun "${stem}")
     string(REPLACE "/" "_" prefix "${room}")
+    set(labels unit)
+    if(noun IN_LIST ARG_THREADED)
+      list(APPEND labels tsan)
+    elseif(SHUNT_SANITIZE MATCHES "thread")
+      continue()
+    endif()
     add_executable(test_${prefix}_${noun} "${source}")
     target_link_libraries(test_${prefix}_${noun} PRIVATE shunt_flags ${ARG_LIBRARIES} PkgConfig::CMOCKA)
     add_test(NAME ${room}/${noun} COMMAND test_${prefix}_${noun} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-    set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 120 LABELS unit)
+    set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 120 LABELS "${labels}")
   endforeach()
 endfunction()
 
