@@ -145,11 +145,28 @@ static void fail_request(struct h2_request *request, enum outcome_kind kind, con
     attempt_fail(attempt, kind, text);
 }
 
+/* WebSocket is not to be had here. Where both versions may be spoken a connection of HTTP/1.1 has it, as browsers know;
+ * a body that has begun may be gone, but none is to be expected. */
+static void refuse_websocket(struct h2_request *request)
+{
+    struct attempt *attempt = request->attempt;
+    const struct upstream *upstream = request->client->endpoint->upstream;
+    if (upstream == NULL || upstream->config->protocol != PROTOCOL_AUTO || attempt->http1 ||
+        attempt->framing != FRAMING_NONE) {
+        fail_request(request, OUTCOME_BAD_RESPONSE, no_websocket, NGHTTP2_CANCEL);
+        return;
+    }
+    attempt->http1 = true;
+    (void)unbind_attempt(request);
+    drop(request, NGHTTP2_CANCEL);
+    attempt_again(attempt);
+}
+
 static void on_response_timeout(struct timer *timer)
 {
     struct h2_request *request = (struct h2_request *)((char *)timer - offsetof(struct h2_request, timer));
     if (request->stream.id == 0 && request->client->settled) {
-        fail_request(request, OUTCOME_BAD_RESPONSE, no_websocket, NGHTTP2_CANCEL);
+        refuse_websocket(request);
         return;
     }
     endpoint_failed(request->client->endpoint);
@@ -384,7 +401,7 @@ void h2_requests_go_on(struct h2_client *client)
                     submit(request, fields);
         chunk_unref(head.chunk);
         if (!sent)
-            fail_request(request, OUTCOME_BAD_RESPONSE, no_websocket, NGHTTP2_CANCEL);
+            refuse_websocket(request);
     }
 }
 

@@ -232,7 +232,7 @@ static bool place(struct attempt *attempt)
         attempt_fail(attempt, OUTCOME_CONNECT_FAILED, "the backend's name has not been resolved");
         return true;
     }
-    if (share(upstream, endpoint, attempt))
+    if (!attempt->http1 && share(upstream, endpoint, attempt))
         return true;
     struct h1_client *idle = attempt->fresh ? NULL : take_idle(upstream, endpoint);
     if (idle != NULL) {
@@ -240,8 +240,13 @@ static bool place(struct attempt *attempt)
         return true;
     }
     if (upstream->open >= upstream->limit &&
-        (!close_one_idle(upstream, !attempt->fresh) || upstream->open >= upstream->limit)) /* who waited was first */
-        return false;
+        (!close_one_idle(upstream, !attempt->fresh) || upstream->open >= upstream->limit)) { /* who waited was first */
+        if (!attempt->http1)
+            return false;
+        /* In the waiting line it would stand before all those who only need a stream. */
+        attempt_fail(attempt, OUTCOME_OVERLOADED, "a WebSocket needs a connection of its own, and the backend has no more");
+        return true;
+    }
     if (dial_start(endpoint, attempt))
         return true;
     if ((errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) &&

@@ -17,6 +17,7 @@ import hpack
 
 from certificates import authority
 from harness import DEADLINE, Ended, Peer, PeerGone, ProtocolError, Reply
+from tls_peer import TlsConn
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -791,11 +792,13 @@ class H2Backend(Peer):
 
     `handler(request)` is asked when a request is whole and returns an Answer, bytes (a body), or None: no answer. `head(conn,
     request)` is asked when its head has come; a generator it returns plays the stream. `play(conn)` replaces all of that.
-    `keys`: of the backend in the file; with `tls` our authority is added where they do not speak of TLS.
+    `keys`: of the backend in the file; with `tls` our authority is added where they do not speak of TLS. `http1(conn)` plays
+    connections for which ALPN has not chosen HTTP/2.
     """
 
-    def __init__(self, handler=None, name="legacy", tls=None, play=None, head=None, ours=(), keys="protocol: http2"):
-        self.name, self.tls, self.script, self.head_play = name, tls, play, head
+    def __init__(self, handler=None, name="legacy", tls=None, play=None, head=None, ours=(), keys="protocol: http2",
+                 http1=None):
+        self.name, self.tls, self.script, self.head_play, self.http1 = name, tls, play, head, http1
         self.handler = handler or (lambda request_: Answer(f'{{"backend": "{name}"}}'.encode(), headers=[
             ("content-type", "application/json"), ("x-backend", name)]))
         self.ours = dict(ours)
@@ -819,6 +822,9 @@ class H2Backend(Peer):
             except (ssl.SSLError, OSError) as error:
                 self.refused.append(str(error))
                 raise PeerGone() from None
+            if self.http1 and sock.selected_alpn_protocol() != "h2":
+                self.http1(TlsConn(self, sock, conn.number))
+                return
         one = H2Conn(self, sock, conn.number)
         with self.lock:
             self.h2conns.append(one)

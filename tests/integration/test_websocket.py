@@ -7,9 +7,9 @@ import select
 import ssl
 import threading
 
-from certificates import authority, client_context
+from certificates import authority, client_context, server_context
 from either import TRANSLATIONS
-from harness import DEADLINE, Case, Client, EchoBackend, Ended, config, main, wait_until
+from harness import DEADLINE, Case, Client, EchoBackend, Ended, PeerGone, config, main, wait_until
 from http2 import CANCEL, ENABLE_CONNECT_PROTOCOL, WINDOW, Answer, H2Backend, H2Client, reset
 from tls_peer import TlsClient
 
@@ -57,22 +57,42 @@ def late(go):
 
 
 class H2Echo(H2Backend):
-    def __init__(self, play=echo, connect=True):
+    def __init__(self, play=echo, connect=True, **options):
         def head(conn, request_):
             if request_.method == "CONNECT":
                 return play(conn, request_)
             return conn.answer(request_, Answer(b"ok"))
 
-        super().__init__(head=head, ours={ENABLE_CONNECT_PROTOCOL: 1} if connect else {})
+        super().__init__(head=head, ours={ENABLE_CONNECT_PROTOCOL: 1} if connect else {}, **options)
+
+
+def grant(conn):
+    key = conn.read_head().get("sec-websocket-key")
+    conn.send(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: chat\r\n"
+              f"Sec-WebSocket-Accept: {accept_of(key)}\r\n\r\n")
 
 
 class H1Echo(EchoBackend):
     def _echo(self, conn):
-        key = conn.read_head().get("sec-websocket-key")
-        conn.send(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: chat\r\n"
-                  f"Sec-WebSocket-Accept: {accept_of(key)}\r\n\r\n")
+        grant(conn)
         self.is_raw = True
         super()._echo(conn)
+
+
+class EitherEcho(H2Echo):
+    """Chooses by ALPN, and has tunnels over HTTP/1.1 alone."""
+
+    def __init__(self, play=None, protocols=("h2", "http/1.1"), keys=""):
+        self.upgrades = []
+        super().__init__(connect=False, tls=server_context(alpn=protocols), keys="protocol: auto" + keys, http1=play or self.give_back)
+
+    def give_back(self, conn):
+        self.upgrades.append(conn)
+        grant(conn)
+        while True:
+            piece, conn.buffer = conn.buffer, b""
+            conn.send(piece)
+            conn._more()
 
 
 class Socket1:
@@ -294,6 +314,55 @@ class WebSocket(Case):
             self.assertFalse(one.open())
             status = one.reply.status if front == 1 else int(one.fields[b":status"])
             self.assertIn(status, (501, 502))
+
+    def test_a_backend_of_both_versions_that_knows_tunnels_in_one(self):
+        for front in (1, 2):
+            with self.subTest(front=front):
+                legacy = self.peer(EitherEcho())
+                shunt = self.shunt(config(legacy, workers=1, top="access_log: off"))
+                for number in (1, 2):  # what it offers is not known yet, and is
+                    one = self.tunnel(shunt, front)
+                    self.assertTrue(one.open())
+                    data = os.urandom(70_000)
+                    self.assertEqual(one.both(data), data)
+                    self.assertEqual(shunt.get("/plain").body, b"ok")
+                    self.assertEqual((len(legacy.upgrades), len(legacy.h2conns)), (number, 1))
+                self.assertEqual(shunt.metric("shunt_upstream_retries_total"), 0)
+
+    def test_a_refusal_over_http1_by_a_backend_of_both_versions_is_an_answer(self):
+        def play(conn):
+            while True:
+                conn.read_head()
+                conn.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+
+        legacy = self.peer(EitherEcho(play))
+        shunt = self.shunt(config(legacy, workers=1, top="access_log: off"))
+        one = self.tunnel(shunt, 1)
+        self.assertFalse(one.open())
+        self.assertEqual(one.reply.status, 403)
+        self.assertEqual(shunt.get("/plain").body, b"ok")
+
+    def test_a_backend_that_has_tunnels_in_neither_version(self):
+        def leave(_):
+            raise PeerGone()
+
+        legacy = self.peer(EitherEcho(leave, protocols=("h2",)))
+        shunt = self.shunt(config(legacy, workers=1, top="access_log: off"))
+        for _ in range(3):
+            one = self.tunnel(shunt, 1)
+            self.assertFalse(one.open())
+            self.assertEqual(one.reply.status, 502)
+            self.assertEqual(shunt.get("/plain").body, b"ok")
+        self.assertEqual(len(legacy.h2conns), 1)
+
+    def test_a_tunnel_that_needs_a_connection_of_its_own_waits_for_none_and_stops_nobody(self):
+        legacy = self.peer(EitherEcho(keys=", max_connections: 1"))
+        shunt = self.shunt(config(legacy, workers=1, top="access_log: off"))
+        one = self.tunnel(shunt, 1)
+        self.assertFalse(one.open())
+        self.assertEqual(one.reply.status, 503)
+        self.assertEqual(shunt.get("/plain").body, b"ok")
+        self.assertEqual(legacy.upgrades, [])
 
     def test_tunnels_and_requests_share_a_connection(self):
         shunt = self.begin(2)
