@@ -4,7 +4,8 @@
  * Each file is watched. What changes together, a certificate and its key, is read together: nothing is read until the
  * files have been quiet for a moment, however many watches see it. What cannot be used then leaves the context as it
  * was, and is told; the next change tries again. Workers hear of it by the snapshot, connections that stand keep what
- * they began with.
+ * they began with. A whole configuration that is refused for its files leaves watches on them, too: with other files it
+ * may be good.
  */
 #include "proxy/control_tls.h"
 
@@ -55,8 +56,9 @@ struct control_tls {
     struct event_base *base; /* borrowed */
     struct log *log;         /* borrowed */
     struct control_tls_plan *plan;
+    struct control_tls_plan *refused; /* could not be made; its files are watched. NULL: none */
     struct event *settle;
-    void (*on_change)(void *context);
+    const struct control_tls_events *events; /* borrowed */
     void *context;
     struct control_tls_stats stats;
 };
@@ -212,10 +214,19 @@ static bool renew(struct control_tls *tls, struct place *place, const char *chan
     return true;
 }
 
-static void on_settled(evutil_socket_t fd, short what, void *context)
+/* Takes note of it: true once for each change. */
+static bool has_changed(struct control_tls_plan *plan)
 {
-    (void)fd, (void)what;
-    struct control_tls *tls = context;
+    bool changed = false;
+    for (uint32_t i = 0; plan != NULL && i < plan->file_count; i++) {
+        changed = changed || plan->files[i].changed;
+        plan->files[i].changed = false;
+    }
+    return changed;
+}
+
+static void renew_changed(struct control_tls *tls)
+{
     struct control_tls_plan *plan = tls->plan;
     bool renewed = false;
     for (uint32_t i = 0; plan != NULL && i < plan->place_count; i++) {
@@ -223,23 +234,31 @@ static void on_settled(evutil_socket_t fd, short what, void *context)
         if (!visit_paths(&plan->places[i], find_changed, &search))
             renewed = renew(tls, &plan->places[i], search.changed) || renewed;
     }
-    for (uint32_t i = 0; plan != NULL && i < plan->file_count; i++)
-        plan->files[i].changed = false;
+    (void)has_changed(plan);
     if (!renewed)
         return;
     control_tls_each_expiry(tls, tell_if_expired, tls);
-    tls->on_change(tls->context);
+    tls->events->on_change(tls->context);
+}
+
+static void on_settled(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct control_tls *tls = context;
+    renew_changed(tls);
+    if (has_changed(tls->refused))
+        tls->events->on_refused_change(tls->context);
 }
 
 /* ---- life ---- */
 
-struct control_tls *control_tls_new(struct event_base *base, struct log *log, void (*on_change)(void *context),
+struct control_tls *control_tls_new(struct event_base *base, struct log *log, const struct control_tls_events *events,
                                     void *context)
 {
     struct control_tls *tls = calloc(1, sizeof(*tls));
     if (tls == NULL)
         return NULL;
-    *tls = (struct control_tls){.base = base, .log = log, .on_change = on_change, .context = context};
+    *tls = (struct control_tls){.base = base, .log = log, .events = events, .context = context};
     tls->settle = evtimer_new(base, on_settled, tls);
     if (tls->settle == NULL) {
         free(tls);
@@ -253,6 +272,7 @@ void control_tls_free(struct control_tls *tls)
     if (tls == NULL)
         return;
     control_tls_discard(tls->plan);
+    control_tls_forget_refused(tls);
     event_free(tls->settle);
     free(tls);
 }
@@ -334,8 +354,15 @@ struct control_tls_plan *control_tls_prepare(struct control_tls *tls, struct con
     }
     if (made)
         return plan;
-    control_tls_discard(plan);
+    control_tls_forget_refused(tls);
+    tls->refused = plan;
     return NULL;
+}
+
+void control_tls_forget_refused(struct control_tls *tls)
+{
+    control_tls_discard(tls->refused);
+    tls->refused = NULL;
 }
 
 void control_tls_discard(struct control_tls_plan *plan)

@@ -13,7 +13,7 @@ import subprocess
 import time
 import warnings
 
-from certificates import DAY, Secret, authority, client_context, stranger
+from certificates import DAY, Pair, Secret, authority, client_context, stranger
 from harness import BUILD, DEADLINE, Case, Client, Ended, config, environment, http_reply, main, request, wait_until
 from http2 import H2Client
 from tls_peer import HandshakeLoad, TlsBackend, TlsClient, handshake, say_goodbye
@@ -216,6 +216,32 @@ class Handshakes(TlsCase):
         shunt.address = shunt._address(shunt.wait_events("listening")[0]["address"])
         self.assertEqual(shunt.get().status, 200)
         self.assertIn("does not belong to", str(shunt.find_events("fail_open")[0]["errors"]))
+
+    def test_fail_open_ends_when_the_certificate_is_good(self):
+        good = authority().issue()
+        pair = Pair(good.certificate, authority().issue("other").key).copy(self.directory)
+        legacy = self.backend()
+        shunt = self.shunt(config(legacy, listener=listener(pair.keys)),
+                           arguments=["--fail-open", f"127.0.0.1:{legacy.address[1]}", "--listen", "127.0.0.1:0"],
+                           wait=False)
+        shunt.address = shunt._address(shunt.wait_events("listening")[0]["address"])
+        self.assertEqual(shunt.get().status, 200)
+        good.copy_to(pair)
+        self.assertEqual(shunt.wait_events("reloaded")[0]["who"], "certificates")
+        self.assertEqual(len(shunt.find_events("fail_open_ended")), 1)
+        wait_until(lambda: self.shown(shunt) == good.der(), "TLS")
+        self.assertEqual(self.ask(shunt).status, 200)
+
+    def test_a_refused_reload_is_tried_again_when_the_certificate_is_good(self):
+        shunt = self.begin()
+        bad, pair = authority().issue("other").copy(self.directory), authority().issue("one")
+        shutil.copy(pair.key, bad.key)
+        refused = config(self.legacy, listener=listener(bad.keys), top="access_log: off")
+        self.assertEqual(shunt.reload(refused)["event"], "reload_failed")
+        shutil.copy(pair.certificate, bad.certificate + ".new")
+        os.replace(bad.certificate + ".new", bad.certificate)
+        self.assertEqual(shunt.wait_events("reloaded")[0]["who"], "certificates")
+        wait_until(lambda: self.shown(shunt) == pair.der(), "the new certificate")
 
     def test_a_reload_with_a_bad_pair_is_refused_as_a_whole(self):
         shunt = self.begin()
