@@ -179,6 +179,17 @@ class Listener(Case):
                 self.assertEqual(client.get("/other").body, b"ok")
             self.assertEqual(stalled.size, http2.WINDOW)
 
+    def test_a_client_that_has_all_credit_and_reads_nothing_is_cut_off(self):
+        ended = lambda: self.front.metric("shunt_http2_abuse_total", side="downstream", reason="stalled")
+        before = self.front.rss()
+        with H2Client(self.front.address, receive_buffer=4096, window=(1 << 31) - 1).settled() as client:
+            client.give(0, (1 << 31) - 1 - http2.WINDOW)
+            for _ in range(16):
+                client.open("/big")
+            wait_until(lambda: ended() == 1, "an end for that reason")
+            wait_until(lambda: self.front.metric("shunt_downstream_active") == 0, "the connection closed")
+            self.assertLess(self.front.rss() - before, GROWTH)
+
 
 # ------------------------------------------------------------------------------------------------------------- backends
 
