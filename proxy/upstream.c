@@ -171,13 +171,17 @@ static bool close_one_idle(struct upstream *upstream, bool down)
     return false;
 }
 
-/* Does, or may, a connection to the endpoint carry many exchanges at once? With TLS ALPN says so, as last time until it says
- * something else. */
+/* Is there an endpoint whose connections may carry many exchanges at once? */
+static bool may_share(const struct upstream *upstream)
+{
+    return upstream->config->protocol == PROTOCOL_AUTO ? upstream->config->tls != NULL
+                                                       : upstream->config->protocol == PROTOCOL_HTTP2;
+}
+
+/* Does this one's, or may it? With TLS ALPN says so, as last time until it says something else. */
 static bool is_shared(const struct upstream *upstream, const struct endpoint *endpoint)
 {
-    if (upstream->config->protocol != PROTOCOL_AUTO)
-        return upstream->config->protocol == PROTOCOL_HTTP2;
-    return upstream->config->tls != NULL && endpoint->speaks != PROTOCOL_HTTP1;
+    return may_share(upstream) && (upstream->config->protocol != PROTOCOL_AUTO || endpoint->speaks != PROTOCOL_HTTP1);
 }
 
 static bool share_at(struct upstream *upstream, struct endpoint *endpoint, struct attempt *attempt)
@@ -232,7 +236,7 @@ static bool place(struct attempt *attempt)
         attempt_fail(attempt, OUTCOME_CONNECT_FAILED, "the backend's name has not been resolved");
         return true;
     }
-    if (!attempt->http1 && share(upstream, endpoint, attempt))
+    if (!attempt->http1 && may_share(upstream) && share(upstream, endpoint, attempt))
         return true;
     struct h1_client *idle = attempt->fresh ? NULL : take_idle(upstream, endpoint);
     if (idle != NULL) {
