@@ -59,7 +59,7 @@ set(a_core 2)
 
 # shunt_tests(ROOM LIBRARIES lib... THREADED noun... LONG noun...): every tests/ROOM/test_X.c becomes the cmocka program and
 # ctest case ROOM/X. THREADED are those that have threads: they carry the label `tsan`, and a build with ThreadSanitizer has
-# no others. LONG ones begin early.
+# no others. LONG ones begin early and may take minutes on a machine that is busy.
 function(shunt_tests room)
   cmake_parse_arguments(ARG "" "" "LIBRARIES;THREADED;LONG" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/test_*.c")
@@ -78,7 +78,7 @@ function(shunt_tests room)
     add_test(NAME ${room}/${noun} COMMAND test_${prefix}_${noun} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
     set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 120 LABELS "${labels}" PROCESSORS ${a_core})
     if(noun IN_LIST ARG_LONG)
-      set_tests_properties(${room}/${noun} PROPERTIES COST 30)
+      set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 600 COST 30)
     endif()
   endforeach()
 endfunction()
