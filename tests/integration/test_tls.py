@@ -485,11 +485,13 @@ class EarlyData(TlsCase):
         self.assertIn("Early data was accepted", said)
         self.assertIn("HTTP/1.1 200", said)
         self.assertEqual([(one.target, one.all("early-data")) for one in self.legacy.requests][-1], ("/early", ["1"]))
-        said = self.early(shunt, "POST /write HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        self.assertIn("HTTP/1.1 425", said)
+        for kind in ("text/plain", "application/grpc"):  # a call, too: see docs/grpc.md
+            said = self.early(shunt, f"POST /write HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: 0\r\n"
+                              "Connection: close\r\n\r\n")
+            self.assertIn("HTTP/1.1 425", said)
         self.assertNotIn("/write", [one.target for one in self.legacy.requests])
         self.assertEqual(shunt.metric("shunt_tls_early_data_total", result="accepted"), 1)
-        self.assertEqual(shunt.metric("shunt_tls_early_data_total", result="refused"), 1)
+        self.assertEqual(shunt.metric("shunt_tls_early_data_total", result="refused"), 2)
 
     def test_requests_behind_the_handshake_are_as_always(self):
         shunt = self.begin(authority().issue().keys + ", early_data: true")
