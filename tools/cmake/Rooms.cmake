@@ -52,9 +52,8 @@ function(shunt_room name)
   target_link_libraries(shunt_${name} PRIVATE shunt_flags PUBLIC ${ARG_LIBRARIES})
 endfunction()
 
-# Every case says how much of the machine it takes. The unit is half a core, as tools/test counts ctest's -j: what computes
-# all the time takes a whole core, a script that mostly waits takes a half. COST, in seconds, has the longest begin first.
-set(half_a_core 1)
+# tools/test counts ctest's -j in halves of a core, since most cases are scripts that mostly wait. A case takes one, unless
+# it shall have a core for itself. COST, in seconds, has the longest begin first.
 set(a_core 2)
 
 # shunt_tests(ROOM LIBRARIES lib... THREADED noun... LONG noun...): every tests/ROOM/test_X.c becomes the cmocka program and
@@ -76,20 +75,20 @@ function(shunt_tests room)
     add_executable(test_${prefix}_${noun} "${source}")
     target_link_libraries(test_${prefix}_${noun} PRIVATE shunt_flags ${ARG_LIBRARIES} PkgConfig::CMOCKA)
     add_test(NAME ${room}/${noun} COMMAND test_${prefix}_${noun} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-    set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 120 LABELS "${labels}" PROCESSORS ${a_core})
+    set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 120 LABELS "${labels}")
     if(noun IN_LIST ARG_LONG)
       set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 600 COST 30)
     endif()
   endforeach()
 endfunction()
 
-# shunt_script(NAME SCRIPT ARGS arg... LABELS label... TIMEOUT seconds COST seconds BUSY SERIAL): a script, Python or shell,
-# as the ctest case NAME. It finds the built programs through the environment variable SHUNT_BUILD. BUSY: it takes a whole
-# core. SERIAL keeps it alone on the machine.
+# shunt_script(NAME SCRIPT ARGS arg... LABELS label... TIMEOUT seconds COST seconds OWN_CORE SERIAL): a script, Python or shell,
+# as the ctest case NAME. It finds the built programs through the environment variable SHUNT_BUILD. OWN_CORE: it shall have
+# one. SERIAL keeps it alone on the machine.
 function(shunt_script name script)
-  cmake_parse_arguments(ARG "BUSY;SERIAL" "TIMEOUT;COST" "ARGS;LABELS" ${ARGN})
-  set(processors ${half_a_core})
-  if(ARG_BUSY)
+  cmake_parse_arguments(ARG "OWN_CORE;SERIAL" "TIMEOUT;COST" "ARGS;LABELS" ${ARGN})
+  set(processors 1)
+  if(ARG_OWN_CORE)
     set(processors ${a_core})
   endif()
   if(NOT ARG_COST)
