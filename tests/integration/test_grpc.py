@@ -10,7 +10,8 @@ import grpc
 from certificates import authority
 from grpc_peer import BOTH, DOWN, NOT_SERVING, SERVING, STATUS, UNARY, UP, GrpcBackend, GrpcClient, GrpcLoad
 from harness import Case, config, http_reply, main, refused_address, request, stays, wait_until
-from http2 import CANCEL, Answer, H2Backend, H2Client
+from http2 import Answer, H2Backend, H2Client
+from http2_frames import CANCEL
 from tls_peer import TlsBackend
 
 MESSAGES = [b"a", b"", b"ccc" * 1000]

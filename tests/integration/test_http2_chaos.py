@@ -8,8 +8,9 @@ import time
 
 from certificates import authority, client_context, server_context
 from harness import Case, Client, Ended, Peer, PeerGone, config, http_reply, main, wait_until
-from http2 import (CANCEL, ENABLE_CONNECT_PROTOCOL, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS, REFUSED_STREAM,
-                   Answer, H2Backend, H2Client, ask, goaway, headers, reset, settings, window_update)
+from http2 import Answer, H2Backend, H2Client
+from http2_frames import (CANCEL, ENABLE_CONNECT_PROTOCOL, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS,
+                          REFUSED_STREAM, ask, goaway, headers, reset, settings, window_update)
 from tls_peer import TlsClient
 
 ENDLESS = 1 << 30  # a window that nobody fills

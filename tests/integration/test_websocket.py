@@ -10,7 +10,8 @@ import threading
 from certificates import authority, client_context, server_context
 from either import TRANSLATIONS
 from harness import DEADLINE, Case, Client, EchoBackend, Ended, PeerGone, config, main, wait_until
-from http2 import CANCEL, ENABLE_CONNECT_PROTOCOL, WINDOW, Answer, H2Backend, H2Client, reset
+from http2 import Answer, H2Backend, H2Client
+from http2_frames import CANCEL, ENABLE_CONNECT_PROTOCOL, WINDOW, reset
 from tls_peer import TlsClient
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
