@@ -23,6 +23,12 @@ void faults_no_memory(struct faults *faults)
     faults->no_memory = true;
 }
 
+const char *faults_where(const struct faults *faults, struct place place, struct config_arena *arena)
+{
+    return config_arena_print(arena, "%s:%" PRIu32 ":%" PRIu32 ": %s", faults->file, place.line, place.column,
+                              faults->path);
+}
+
 void faults_add(struct faults *faults, struct place place, const char *format, ...)
 {
     faults->count++;
@@ -35,8 +41,9 @@ void faults_add(struct faults *faults, struct place place, const char *format, .
     struct fault *fault = config_arena_take(faults->arena, 1, sizeof(*fault));
     const char *text = NULL;
     if (what != NULL)
-        text = config_arena_print(faults->arena, "%s:%" PRIu32 ":%" PRIu32 ": %s%s%s", faults->file, place.line,
-                                  place.column, faults->path, faults->path_len > 0 ? ": " : "", what);
+        text = faults_where(faults, place, faults->arena);
+    if (text != NULL)
+        text = config_arena_print(faults->arena, "%s%s%s", text, faults->path_len > 0 ? ": " : "", what);
     if (fault == NULL || text == NULL) {
         faults_no_memory(faults);
         return;

@@ -48,6 +48,9 @@ void faults_init(struct faults *faults, struct config_arena *arena, const char *
 void faults_add(struct faults *faults, struct place place, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* What such a line begins with, up to the key, in `arena`; NULL without memory. */
+const char *faults_where(const struct faults *faults, struct place place, struct config_arena *arena);
+
 /* Allocation failed: remembered, told as one line. */
 void faults_no_memory(struct faults *faults);
 

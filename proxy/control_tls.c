@@ -30,6 +30,7 @@ enum {
 
 /* One listener or backend with TLS. */
 struct place {
+    const struct config *config;
     const struct config_listener *listener; /* NULL: a backend's */
     const struct config_backend *backend;
     struct tls_context **context; /* counted; in the plan's lists */
@@ -88,6 +89,34 @@ static bool visit_paths(const struct place *place, path_visitor visit, void *con
     return visit_path(visit, context, tls->client_ca);
 }
 
+struct subject {
+    const char *fault;
+    const char *path; /* the configuration's own, when it is found */
+};
+
+/* Is the fault about this file? It begins with its kind and its path. */
+static bool find_subject(void *context, const char *path)
+{
+    struct subject *subject = context;
+    const char *at = strchr(subject->fault, ' ');
+    size_t len = strlen(path);
+    if (at == NULL || strncmp(at + 1, path, len) != 0 || at[1 + len] != ':')
+        return true;
+    subject->path = path;
+    return false;
+}
+
+/* The whole sentence: where the configuration names the file, whose it is, and the fault. */
+static void tell_fault(const struct place *place, const char *fault, char **error)
+{
+    struct subject subject = {.fault = fault};
+    (void)visit_paths(place, find_subject, &subject);
+    const char *where = subject.path != NULL ? config_place_of(place->config, subject.path) : NULL;
+    fault_set(error, "%s%s%s %s: tls: %s", where != NULL ? where : "", where != NULL ? ": " : "",
+              place->backend != NULL ? "backend" : "listener",
+              place->backend != NULL ? place->backend->name : place->listener->address.text, fault);
+}
+
 static struct tls_context *make_context(const struct place *place, char **error)
 {
     char *fault = NULL;
@@ -96,9 +125,7 @@ static struct tls_context *make_context(const struct place *place, char **error)
                                       : tls_context_of_listener(place->listener, place->tickets, &fault);
     if (context != NULL)
         return context;
-    fault_set(error, "%s %s: tls: %s", place->backend != NULL ? "backend" : "listener",
-              place->backend != NULL ? place->backend->name : place->listener->address.text,
-              fault != NULL ? fault : "no memory");
+    tell_fault(place, fault != NULL ? fault : "no memory", error);
     free(fault);
     return NULL;
 }
@@ -311,11 +338,11 @@ static void list_places(struct control_tls_plan *plan, const struct config *conf
     for (uint32_t i = 0; i < config->listener_count; i++)
         if (config->listeners[i].tls != NULL)
             plan->places[plan->place_count++] =
-                (struct place){.listener = &config->listeners[i], .context = &plan->listeners[i]};
+                (struct place){.config = config, .listener = &config->listeners[i], .context = &plan->listeners[i]};
     for (uint32_t i = 0; i < config->backend_count; i++)
         if (config->backends[i].tls != NULL)
             plan->places[plan->place_count++] =
-                (struct place){.backend = &config->backends[i], .context = &plan->backends[i]};
+                (struct place){.config = config, .backend = &config->backends[i], .context = &plan->backends[i]};
 }
 
 /* A plan without contexts, which lists what has TLS; NULL without memory. */
@@ -459,14 +486,14 @@ static void check_expiries(const struct place *place, void (*on_fault)(void *con
     const struct tls_expiry *expiries = tls_context_expiries(*place->context, &count);
     for (uint32_t i = 0; i < count; i++) {
         char ended[TIMESTAMP_ROOM];
-        char *fault = NULL;
+        char *what = NULL, *fault = NULL;
         if (expiries[i].ends_s > (int64_t)time(NULL))
             continue;
         timestamp_print(ended, expiries[i].ends_s > 0 ? (uint64_t)expiries[i].ends_s * 1000 : 0);
-        fault_set(
-            &fault, "%s %s: tls: certificate %s: has expired at %s, and is refused by peers that verify; renew it",
-            place->backend != NULL ? "backend" : "listener",
-            place->backend != NULL ? place->backend->name : place->listener->address.text, expiries[i].path, ended);
+        fault_set(&what, "certificate %s: has expired at %s, and is refused by peers that verify; renew it",
+                  expiries[i].path, ended);
+        tell_fault(place, what != NULL ? what : "no memory", &fault);
+        free(what);
         on_fault(context, fault != NULL ? fault : "no memory");
         free(fault);
     }

@@ -195,6 +195,10 @@ class Handshakes(TlsCase):
             said = done.stdout + done.stderr
             self.assertEqual(done.returncode, 2 if faults else 0, said)
             self.assertEqual(("does not belong to" in said, "holds no certificate" in said), (faults == 2, faults > 0), said)
+            if faults == 2:  # each begins with its place, as the loader's do
+                self.assertRegex(said, rf"{path}:3:\d+: listeners\[0\]\.tls\.key: listener 127\.0\.0\.1:0: tls: key {other.key}: does")
+            if faults:
+                self.assertRegex(said, rf"{path}:\d+:\d+: backends\.legacy\.tls\.ca: backend legacy: tls: CA {ca}: holds")
 
     def test_check_tells_of_an_expired_certificate_and_takes_it(self):
         ended = authority().issue(begins=-9 * 86400, ends=-3600)
@@ -204,7 +208,8 @@ class Handshakes(TlsCase):
         done = subprocess.run([os.path.join(BUILD, "shunt"), "--check", path], capture_output=True, text=True,
                               timeout=DEADLINE, env=environment(), check=False)
         self.assertEqual((done.returncode, done.stdout), (0, f"{path}: ok\n"))
-        self.assertIn(f"listener 127.0.0.1:0: tls: certificate {ended.certificate}: has expired at 20", done.stderr)
+        self.assertRegex(done.stderr, rf"{path}:3:25: listeners\[0\]\.tls\.certificate: listener 127\.0\.0\.1:0: tls: "
+                                      rf"certificate {ended.certificate}: has expired at 20")
 
     def test_fail_open_stands_in_for_files_that_are_no_good(self):
         good, other = authority().issue().copy(self.directory), authority().issue("other")
