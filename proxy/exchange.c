@@ -23,7 +23,7 @@ enum {
     HIGH_WATER = 128 * 1024,  /* unsent bytes that stop the reading on the other side */
     REPLAY_BYTES = 64 * 1024, /* of a body kept for another try */
     RAW_TURN = 1024 * 1024,   /* moved inside the kernel before others have their turn */
-    FREE_EXCHANGES = 512,
+    FREE_EXCHANGES = 1024,
 };
 
 /* What the client is told when no backend answered. */

@@ -235,14 +235,8 @@ static void keep_trailers(struct h2_request *request)
     struct text lines = h2_block_trailers(request->client->link.block);
     if (lines.len == 0)
         return;
-    struct chunk *chunk = chunk_take(&h2_client_worker(request->client)->chunks, lines.len);
-    if (chunk == NULL) {
+    if (!chunk_copy(&h2_client_worker(request->client)->chunks, lines.at, lines.len, &request->trailers))
         fail_request(request, OUTCOME_OVERLOADED, "no memory for the response's trailers", NGHTTP2_CANCEL);
-        return;
-    }
-    memcpy(chunk->data, lines.at, lines.len);
-    chunk->used = lines.len;
-    request->trailers = (struct slice){chunk, chunk->data, lines.len};
 }
 
 void h2_request_on_section(struct h2_link *link, const nghttp2_frame *frame)

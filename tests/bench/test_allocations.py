@@ -4,11 +4,10 @@ Allocations are the calls of malloc and its like that callgrind saw, as the diff
 Comparing two responses may allocate (it parses where bytes differ), but its worker half may not, and equal bytes are equal.
 """
 
-from counted import Client, at_most, backends, callgrind, command, free_port, main
+from counted import ALLOCATORS, Client, at_most, backends, callgrind, command, free_port, main
 
 ROUNDS = 400
 CONNECTIONS = 8  # few, so that every upstream connection that will be needed is opened by the first N
-ALLOCATORS = ("malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "mmap", "brk")
 
 
 def allocations(name, setting, rounds):

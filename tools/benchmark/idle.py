@@ -3,11 +3,11 @@
 import contextlib
 import resource
 import ssl
-import struct
 import time
 
 import tls
 from client import Client
+from frames import END_HEADERS, END_STREAM, HEADERS, METHOD_GET, PREFACE, SCHEME_HTTPS, SETTINGS, field, frame, next_frame
 from peers import Peer, certificate
 
 PROXY_CORE = 1
@@ -70,46 +70,16 @@ def file_limit():
     return hard
 
 
-# ---- HTTP/2, as little of it as one request needs ----
+# ---- HTTP/2 ----
 
-DATA, HEADERS, SETTINGS = 0, 1, 4
-END_STREAM = ACK = 1
-END_HEADERS = 4
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-
-def frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
-
-def field(name, value):
-    """One that goes into the table, as a browser's do (RFC 7541 section 6.2.1)."""
-    return bytes([0x40, len(name)]) + name + bytes([len(value)]) + value
-
-
-GET = bytes([0x82, 0x87]) + field(b":authority", b"localhost") + field(b":path", b"/orders/4711") + field(b"user-agent", b"idle")
-
-
-def exactly(connection, count):
-    got = b""
-    while len(got) < count:
-        part = connection.recv(count - len(got))
-        if not part:
-            raise ConnectionError("the connection was closed within an answer")
-        got += part
-    return got
+GET = METHOD_GET + SCHEME_HTTPS + field(b":authority", b"localhost") + field(b":path", b"/orders/4711") + field(b"user-agent", b"idle")
 
 
 def ask_once(connection):
     connection.sendall(PREFACE + frame(SETTINGS, 0, 0) + frame(HEADERS, END_STREAM | END_HEADERS, 1, GET))
-    while True:
-        head = exactly(connection, 9)
-        kind, flags = head[3], head[4]
-        exactly(connection, int.from_bytes(head[:3], "big"))
-        if kind == SETTINGS and not flags & ACK:
-            connection.sendall(frame(SETTINGS, ACK, 0))
-        if kind in (DATA, HEADERS) and flags & END_STREAM:
-            return
+    flags = 0
+    while not flags & END_STREAM:
+        _, flags, _, _ = next_frame(connection)
 
 
 def http2_bytes(peer, folder, count):
