@@ -574,6 +574,8 @@ struct config_errors {
         *lines; /* "shunt.yaml:8:14: routes[0].percent: 101 is too large; expected a percentage from 0% to 100%, ..." */
     size_t count;
     size_t room;
+    char **missing; /* paths of files that it names and that cannot be opened: with them it may be good */
+    size_t missing_count;
 };
 
 void config_errors_free(struct config_errors *errors);

@@ -113,6 +113,7 @@ const char *loader_file(struct loader *loader, const struct node *scalar)
     if (!file_is_readable(full, &why)) {
         loader_fault(loader, scalar->place, "the file %s cannot be read: %s; expected a file that shunt may read",
                      text_shown(loader->faults, full), why);
+        faults_missing(loader->faults, full);
         return NULL;
     }
     const char *where = faults_where(loader->faults, scalar->place, loader->arena);

@@ -275,7 +275,7 @@ static void on_refused_tls_change(void *context)
 {
     struct control *control = context;
     if (!control->draining)
-        control_reload(control, "certificates", NULL);
+        control_reload(control, "files", NULL);
 }
 
 static const struct control_tls_events tls_events = {

@@ -1,6 +1,6 @@
 /*
- * The file: read at the start, and again on SIGHUP, by the admin server, when it has changed, and when it was refused for
- * certificates and these have.
+ * The file: read at the start, and again on SIGHUP, by the admin server, when it has changed, and when it was refused
+ * for files it names (certificates that are no good, or anything that is missing) and these have.
  *
  * A reload first finds out everything that could refuse it (the file's faults, new listeners, memory; leaving
  * fail-open, also the state directory) and changes nothing until then. After that nothing can fail: router, addresses,
@@ -71,6 +71,8 @@ bool control_load(struct control *control, struct config **config, struct config
         config_free(*config);
         *config = NULL;
     }
+    if (errors->missing_count > 0)
+        control_tls_await(control->tls, errors->missing, errors->missing_count);
     return *config != NULL;
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 #include <jansson.h>
@@ -39,7 +40,8 @@ struct place {
 
 struct watched {
     struct control_tls *tls;
-    const char *path; /* the configuration's */
+    const char *path; /* the configuration's, or `own` */
+    char *own;
     struct watch *watch;
     bool changed;
 };
@@ -165,16 +167,8 @@ static bool add_path(void *context, const char *path)
     return true;
 }
 
-static bool watch_files(struct control_tls *tls, struct control_tls_plan *plan)
+static bool start_watches(struct control_tls *tls, struct control_tls_plan *plan)
 {
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < plan->place_count; i++)
-        visit_paths(&plan->places[i], count_path, &most);
-    plan->files = calloc(most + 1, sizeof(*plan->files));
-    if (plan->files == NULL)
-        return false;
-    for (uint32_t i = 0; i < plan->place_count; i++)
-        visit_paths(&plan->places[i], add_path, plan);
     for (uint32_t i = 0; i < plan->file_count; i++) {
         const struct watch_options options = {
             .path = plan->files[i].path,
@@ -188,6 +182,19 @@ static bool watch_files(struct control_tls *tls, struct control_tls_plan *plan)
             return false;
     }
     return true;
+}
+
+static bool watch_files(struct control_tls *tls, struct control_tls_plan *plan)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < plan->place_count; i++)
+        visit_paths(&plan->places[i], count_path, &most);
+    plan->files = calloc(most + 1, sizeof(*plan->files));
+    if (plan->files == NULL)
+        return false;
+    for (uint32_t i = 0; i < plan->place_count; i++)
+        visit_paths(&plan->places[i], add_path, plan);
+    return start_watches(tls, plan);
 }
 
 /* ---- certificates that have ended ---- */
@@ -386,6 +393,28 @@ struct control_tls_plan *control_tls_prepare(struct control_tls *tls, struct con
     return NULL;
 }
 
+/* Without memory nobody waits: the next change of the configuration tries again. */
+void control_tls_await(struct control_tls *tls, char *const *paths, size_t count)
+{
+    struct control_tls_plan *plan = calloc(1, sizeof(*plan));
+    control_tls_forget_refused(tls);
+    tls->refused = plan;
+    if (plan != NULL)
+        plan->files = calloc(count + 1, sizeof(*plan->files));
+    if (plan == NULL || plan->files == NULL)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        char *path = strdup(paths[i]);
+        if (path != NULL)
+            plan->files[plan->file_count++] = (struct watched){.path = path, .own = path};
+    }
+    if (!start_watches(tls, plan))
+        return;
+    for (uint32_t i = 0; i < plan->file_count; i++)
+        if (access(plan->files[i].path, R_OK) == 0) /* it has come before it was watched */
+            on_file_change(&plan->files[i], true);
+}
+
 void control_tls_forget_refused(struct control_tls *tls)
 {
     control_tls_discard(tls->refused);
@@ -396,8 +425,10 @@ void control_tls_discard(struct control_tls_plan *plan)
 {
     if (plan == NULL)
         return;
-    for (uint32_t i = 0; i < plan->file_count; i++)
+    for (uint32_t i = 0; i < plan->file_count; i++) {
         watch_free(plan->files[i].watch);
+        free(plan->files[i].own);
+    }
     for (uint32_t i = 0; i < plan->place_count; i++) {
         tls_context_unref(*plan->places[i].context);
         tls_tickets_unref(plan->places[i].tickets);

@@ -5,6 +5,7 @@
 #define SHUNT_PROXY_CONTROL_TLS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proxy/snapshot.h"
@@ -41,6 +42,8 @@ void control_tls_free(struct control_tls *tls); /* NULL is fine; not from within
 struct control_tls_plan *control_tls_prepare(struct control_tls *tls, struct config_holder *holder, char **error);
 void control_tls_adopt(struct control_tls *tls, struct control_tls_plan *plan);
 void control_tls_discard(struct control_tls_plan *plan); /* NULL is fine */
+/* A configuration was refused because these cannot be opened: on_refused_change when one of them is there. */
+void control_tls_await(struct control_tls *tls, char *const *paths, size_t count);
 /* What was refused last is of no interest any more. */
 void control_tls_forget_refused(struct control_tls *tls);
 

@@ -223,19 +223,24 @@ class Handshakes(TlsCase):
         self.assertIn("does not belong to", str(shunt.find_events("fail_open")[0]["errors"]))
 
     def test_fail_open_ends_when_the_certificate_is_good(self):
-        good = authority().issue()
-        pair = Pair(good.certificate, authority().issue("other").key).copy(self.directory)
-        legacy = self.backend()
-        shunt = self.shunt(config(legacy, listener=listener(pair.keys)),
-                           arguments=["--fail-open", f"127.0.0.1:{legacy.address[1]}", "--listen", "127.0.0.1:0"],
-                           wait=False)
-        shunt.address = shunt._address(shunt.wait_events("listening")[0]["address"])
-        self.assertEqual(shunt.get().status, 200)
-        good.copy_to(pair)
-        self.assertEqual(shunt.wait_events("reloaded")[0]["who"], "certificates")
-        self.assertEqual(len(shunt.find_events("fail_open_ended")), 1)
-        wait_until(lambda: self.shown(shunt) == good.der(), "TLS")
-        self.assertEqual(self.ask(shunt).status, 200)
+        for name in ("another's key", "missing"):
+            with self.subTest(name):
+                folder = os.path.join(self.directory, name.replace("'", ""))
+                os.mkdir(folder)
+                good, pair = authority().issue(), Pair(os.path.join(folder, "tls.crt"), os.path.join(folder, "tls.key"))
+                if name != "missing":
+                    Pair(good.certificate, authority().issue("other").key).copy_to(pair)
+                legacy = self.backend()
+                shunt = self.shunt(config(legacy, listener=listener(pair.keys)),
+                                   arguments=["--fail-open", f"127.0.0.1:{legacy.address[1]}", "--listen", "127.0.0.1:0"],
+                                   wait=False)
+                shunt.address = shunt._address(shunt.wait_events("listening")[0]["address"])
+                self.assertEqual(shunt.get().status, 200)
+                good.copy_to(pair)
+                self.assertEqual(shunt.wait_events("reloaded")[0]["who"], "files")
+                self.assertEqual(len(shunt.find_events("fail_open_ended")), 1)
+                wait_until(lambda good=good: self.shown(shunt) == good.der(), "TLS")
+                self.assertEqual(self.ask(shunt).status, 200)
 
     def test_a_refused_reload_is_tried_again_when_the_certificate_is_good(self):
         shunt = self.begin()
@@ -245,7 +250,7 @@ class Handshakes(TlsCase):
         self.assertEqual(shunt.reload(refused)["event"], "reload_failed")
         shutil.copy(pair.certificate, bad.certificate + ".new")
         os.replace(bad.certificate + ".new", bad.certificate)
-        self.assertEqual(shunt.wait_events("reloaded")[0]["who"], "certificates")
+        self.assertEqual(shunt.wait_events("reloaded")[0]["who"], "files")
         wait_until(lambda: self.shown(shunt) == pair.der(), "the new certificate")
 
     def test_a_reload_with_a_bad_pair_is_refused_as_a_whole(self):
