@@ -11,8 +11,8 @@
 #include "proxy/h2_link.h"
 
 enum {
-    H2_ACCEPT_ROOM = 32
-}; /* Sec-WebSocket-Accept: 20 bytes in base64 */
+    H2_ACCEPT_ROOM = 32, /* Sec-WebSocket-Accept: 20 bytes in base64 */
+};
 
 struct h2_request {
     struct h2_stream stream; /* first: nghttp2 knows us by it */
