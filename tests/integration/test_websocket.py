@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import select
+import socket
 import ssl
 import threading
 
@@ -94,6 +95,20 @@ class EitherEcho(H2Echo):
             piece, conn.buffer = conn.buffer, b""
             conn.send(piece)
             conn._more()
+
+
+class Http2Only(EitherEcho):
+    """Ends handshakes that do not offer HTTP/2, with the alert that says why."""
+
+    ALERT = b"\x15\x03\x03\x00\x02\x02\x78"  # fatal: no_application_protocol (RFC 7301 section 3.2)
+
+    def _serve_h2(self, conn):
+        conn.socket.settimeout(DEADLINE)
+        if b"\x02h2\x08http/1.1" not in conn.socket.recv(16384, socket.MSG_PEEK):
+            conn.socket.recv(16384)
+            conn.socket.sendall(self.ALERT)
+            raise PeerGone()
+        super()._serve_h2(conn)
 
 
 class Socket1:
@@ -354,6 +369,17 @@ class WebSocket(Case):
             self.assertFalse(one.open())
             self.assertEqual(one.reply.status, 502)
             self.assertEqual(shunt.get("/plain").body, b"ok")
+        self.assertEqual(len(legacy.h2conns), 1)
+
+    def test_a_backend_that_refuses_http1_in_the_handshake(self):
+        legacy = self.peer(Http2Only())
+        shunt = self.shunt(config(legacy, workers=1))
+        one = self.tunnel(shunt, 1)
+        self.assertFalse(one.open())
+        self.assertEqual(one.reply.status, 502)
+        wait_until(shunt.access, "the access log")
+        self.assertIn("WebSocket neither over HTTP/2 (RFC 8441) nor over HTTP/1.1", shunt.access()[0]["error"])
+        self.assertEqual(shunt.get("/plain").body, b"ok")
         self.assertEqual(len(legacy.h2conns), 1)
 
     def test_a_tunnel_that_needs_a_connection_of_its_own_waits_for_none_and_stops_nobody(self):
