@@ -22,7 +22,7 @@ enum {
 static void all_of_it_may_be_written(void **state)
 {
     (void)state;
-    struct h2_memory own = {NULL};
+    struct h2_memory own = {.pages = NULL};
     nghttp2_mem calls = h2_memory_for(&own), *memory = &calls;
     for (int i = 0; i < SIZES; i++) {
         char *at = memory->malloc(sizes[i], memory->mem_user_data);
@@ -40,7 +40,7 @@ static void all_of_it_may_be_written(void **state)
 static void content_stays_when_the_size_changes(void **state)
 {
     (void)state;
-    struct h2_memory own = {NULL};
+    struct h2_memory own = {.pages = NULL};
     nghttp2_mem calls = h2_memory_for(&own), *memory = &calls;
     for (int i = 0; i < SIZES; i++) {
         for (int k = 0; k < SIZES; k++) {
@@ -61,7 +61,7 @@ static void content_stays_when_the_size_changes(void **state)
 static void what_rests_can_be_used_again(void **state)
 {
     (void)state;
-    struct h2_memory own = {NULL};
+    struct h2_memory own = {.pages = NULL};
     nghttp2_mem memory = h2_memory_for(&own);
     h2_memory_rest(&own);
     char *at = memory.malloc(16394, &own), *other = memory.malloc(16394, &own);
@@ -89,7 +89,7 @@ static bool is_resident(const void *at)
 static void a_table_of_streams_rests_when_it_is_empty(void **state)
 {
     (void)state;
-    struct h2_memory own = {NULL};
+    struct h2_memory own = {.pages = NULL};
     nghttp2_mem memory = h2_memory_for(&own);
     char *session = memory.calloc(1, 2928, &own); /* not the table, and never empty */
     char *room = memory.malloc(16394, &own), *table = memory.calloc(256, 16, &own);
@@ -117,7 +117,7 @@ static void a_table_of_streams_rests_when_it_is_empty(void **state)
 static void a_table_that_grew_is_zeroed_again_and_does_not_hold_the_room(void **state)
 {
     (void)state;
-    struct h2_memory own = {NULL};
+    struct h2_memory own = {.pages = NULL};
     nghttp2_mem memory = h2_memory_for(&own);
     char *room = memory.malloc(16394, &own), *table = memory.calloc(256, 16, &own);
     assert_non_null(room);
