@@ -583,11 +583,13 @@ struct config_notify {
 };
 
 struct config_secret; /* of config/ alone: which texts --dump must not show */
+struct config_place;  /* likewise: see config_place_of() */
 
 struct config {
     const char *file;
     struct config_arena *arena; /* owns everything reachable from here */
     struct config_secret *secrets;
+    struct config_place *places;
     struct config_listener *listeners;
     uint32_t listener_count;
     struct config_admin admin;
@@ -613,6 +615,8 @@ struct config_errors {
         *lines; /* "shunt.yaml:8:14: routes[0].percent: 101 is too large; expected a percentage from 0% to 100%, ..." */
     size_t count;
     size_t room;
+    char **missing; /* paths of files that it names and that cannot be opened: with them it may be good */
+    size_t missing_count;
 };
 
 void config_errors_free(struct config_errors *errors);
@@ -629,6 +633,10 @@ struct config *config_load(const char *path, struct config_errors *errors);
 struct config *config_parse(const char *name, const char *text, size_t length, struct config_errors *errors);
 
 void config_free(struct config *config); /* NULL is fine */
+
+/* Where the file names the file at `path`, a pointer out of `config`, as faults begin: "shunt.yaml:3:12: listeners[0].tls.key". NULL
+ * when it does not. The configuration's memory. */
+const char *config_place_of(const struct config *config, const char *path);
 
 /* The effective configuration as YAML that config_parse() accepts again, defaults filled in, secrets masked as "***" in
  * a form that says where they came from. Returns malloc'd text, or NULL without memory. */

@@ -23,6 +23,12 @@ void faults_no_memory(struct faults *faults)
     faults->no_memory = true;
 }
 
+const char *faults_where(const struct faults *faults, struct place place, struct config_arena *arena)
+{
+    return config_arena_print(arena, "%s:%" PRIu32 ":%" PRIu32 ": %s", faults->file, place.line, place.column,
+                              faults->path);
+}
+
 void faults_add(struct faults *faults, struct place place, const char *format, ...)
 {
     faults->count++;
@@ -35,8 +41,9 @@ void faults_add(struct faults *faults, struct place place, const char *format, .
     struct fault *fault = config_arena_take(faults->arena, 1, sizeof(*fault));
     const char *text = NULL;
     if (what != NULL)
-        text = config_arena_print(faults->arena, "%s:%" PRIu32 ":%" PRIu32 ": %s%s%s", faults->file, place.line,
-                                  place.column, faults->path, faults->path_len > 0 ? ": " : "", what);
+        text = faults_where(faults, place, faults->arena);
+    if (text != NULL)
+        text = config_arena_print(faults->arena, "%s%s%s", text, faults->path_len > 0 ? ": " : "", what);
     if (fault == NULL || text == NULL) {
         faults_no_memory(faults);
         return;
@@ -95,6 +102,32 @@ bool config_errors_add(struct config_errors *errors, const char *line)
     return true;
 }
 
+void faults_missing(struct faults *faults, const char *path)
+{
+    struct missing_file *file = config_arena_take(faults->arena, 1, sizeof(*file));
+    if (file == NULL) {
+        faults_no_memory(faults);
+        return;
+    }
+    *file = (struct missing_file){.next = faults->missing, .path = path};
+    faults->missing = file;
+}
+
+static bool tell_missing(const struct faults *faults, struct config_errors *errors)
+{
+    size_t count = 0;
+    for (const struct missing_file *file = faults->missing; file != NULL; file = file->next)
+        count++;
+    errors->missing = count > 0 ? calloc(count, sizeof(*errors->missing)) : NULL;
+    for (const struct missing_file *file = faults->missing; file != NULL; file = file->next) {
+        char *path = errors->missing != NULL ? strdup(file->path) : NULL;
+        if (path == NULL)
+            return false;
+        errors->missing[errors->missing_count++] = path;
+    }
+    return true;
+}
+
 static int by_place(const void *left, const void *right)
 {
     const struct fault *a = *(const struct fault *const *)left;
@@ -126,7 +159,7 @@ bool faults_tell(struct faults *faults, struct config_errors *errors)
         if (!config_errors_add(errors, sorted[i]->text))
             return false;
     }
-    return tell_the_rest(faults, errors);
+    return tell_the_rest(faults, errors) && tell_missing(faults, errors);
 }
 
 void config_errors_free(struct config_errors *errors)
@@ -134,5 +167,8 @@ void config_errors_free(struct config_errors *errors)
     for (size_t i = 0; i < errors->count; i++)
         free(errors->lines[i]);
     free(errors->lines);
+    for (size_t i = 0; i < errors->missing_count; i++)
+        free(errors->missing[i]);
+    free(errors->missing);
     *errors = (struct config_errors){0};
 }

@@ -32,12 +32,18 @@ struct fault {
     const char *text;
 };
 
+struct missing_file {
+    struct missing_file *next;
+    const char *path;
+};
+
 struct faults {
     struct config_arena *arena; /* borrowed */
     const char *file;           /* borrowed */
     struct fault *first;        /* newest first until faults_tell() sorts them */
     uint32_t count;             /* also those over FAULT_LIMIT */
-    bool no_memory;             /* something could not be allocated: the tree is worth nothing */
+    struct missing_file *missing;
+    bool no_memory; /* something could not be allocated: the tree is worth nothing */
     size_t path_len;
     char path[FAULT_PATH_BYTES];
 };
@@ -47,6 +53,9 @@ void faults_init(struct faults *faults, struct config_arena *arena, const char *
 /* Notes one fault of the key the path stands at. The text says what is wrong and, behind "; ", what was expected. */
 void faults_add(struct faults *faults, struct place place, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* What such a line begins with, up to the key, in `arena`; NULL without memory. */
+const char *faults_where(const struct faults *faults, struct place place, struct config_arena *arena);
 
 /* Allocation failed: remembered, told as one line. */
 void faults_no_memory(struct faults *faults);
@@ -61,7 +70,12 @@ size_t faults_enter_key(struct faults *faults, const char *key);
 size_t faults_enter_item(struct faults *faults, size_t index);
 void faults_leave(struct faults *faults, size_t mark);
 
-/* Writes the lines, sorted by place, into *errors. False without memory: *errors then has what fitted. */
+/* The fault that was just noted is about a file that cannot be opened. `path` is the scratch arena's or longer-lived.
+ */
+void faults_missing(struct faults *faults, const char *path);
+
+/* Writes the lines, sorted by place, and what is missing into *errors. False without memory: *errors then has what
+ * fitted. */
 bool faults_tell(struct faults *faults, struct config_errors *errors);
 
 /* Adds one line, which it copies. False without memory. */

@@ -14,6 +14,7 @@
 
 #include "config/file.h"
 #include "config/names.h"
+#include "config/place.h"
 #include "config/secret.h"
 #include "config/types.h"
 
@@ -112,6 +113,12 @@ const char *loader_file(struct loader *loader, const struct node *scalar)
     if (!file_is_readable(full, &why)) {
         loader_fault(loader, scalar->place, "the file %s cannot be read: %s; expected a file that shunt may read",
                      text_shown(loader->faults, full), why);
+        faults_missing(loader->faults, full);
+        return NULL;
+    }
+    const char *where = faults_where(loader->faults, scalar->place, loader->arena);
+    if (where == NULL || !config_place_add(loader->config, full, where)) {
+        faults_no_memory(loader->faults);
         return NULL;
     }
     return loader_keep_path(loader, full, scalar) ? full : NULL;

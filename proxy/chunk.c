@@ -4,13 +4,14 @@
 #include "proxy/chunk.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Sizes with the header: heads of ordinary messages, larger heads, bodies, and what one read may bring. */
 static const struct {
     uint32_t bytes;
     uint32_t keep; /* at most this many free ones */
 } classes[CHUNK_CLASSES] = {
-    { 1024, 1024 },
+    { 1024, 2048 }, /* as many heads as there are spare exchanges, and as many trailers */
     { 4096, 128 },
     { 16384, 64 },
     { 65536 + sizeof(struct chunk), 16 },
@@ -48,6 +49,17 @@ struct chunk *chunk_take(struct chunk_pool *pool, size_t size)
     chunk->refs = 1;
     chunk->used = 0;
     return chunk;
+}
+
+bool chunk_copy(struct chunk_pool *pool, const char *at, size_t len, struct slice *copy)
+{
+    struct chunk *chunk = chunk_take(pool, len);
+    if (chunk == NULL)
+        return false;
+    memcpy(chunk->data, at, len);
+    chunk->used = (uint32_t)len;
+    *copy = (struct slice){ chunk, chunk->data, (uint32_t)len };
+    return true;
 }
 
 void chunk_recycle(struct chunk *chunk)

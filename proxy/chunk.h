@@ -7,6 +7,7 @@
 #ifndef SHUNT_PROXY_CHUNK_H
 #define SHUNT_PROXY_CHUNK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,8 @@ struct slice {
 
 /* An empty chunk with room for at least `size` bytes and one reference, or NULL without memory. */
 struct chunk *chunk_take(struct chunk_pool *pool, size_t size);
+/* A chunk with a copy of these bytes, for as long as the caller keeps its reference. False without memory. */
+bool chunk_copy(struct chunk_pool *pool, const char *at, size_t len, struct slice *copy);
 void chunk_pool_done(struct chunk_pool *pool);
 /* The last reference has gone; use chunk_unref(). */
 void chunk_recycle(struct chunk *chunk);

@@ -273,6 +273,19 @@ static void on_tls_change(void *context)
     (void)control_publish(control); /* without memory the tick tries again */
 }
 
+/* They kept the file from being used. */
+static void on_refused_tls_change(void *context)
+{
+    struct control *control = context;
+    if (!control->draining)
+        control_reload(control, "files", NULL);
+}
+
+static const struct control_tls_events tls_events = {
+    .on_change = on_tls_change,
+    .on_refused_change = on_refused_tls_change,
+};
+
 static bool start_process(struct control *control)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -290,7 +303,7 @@ static bool start_process(struct control *control)
     const struct resolver_options options = {.on_result = on_resolved, .context = control};
     control->resolver = control->base != NULL ? resolver_new(control->base, &options) : NULL;
     control->tls = control->base != NULL && control->log != NULL
-                       ? control_tls_new(control->base, control->log, on_tls_change, control)
+                       ? control_tls_new(control->base, control->log, &tls_events, control)
                        : NULL;
     if (control->tls != NULL && control->base != NULL && control->log != NULL && control->report != NULL && control->notify != NULL &&
         control->resolver != NULL && control->health != NULL)

@@ -1,5 +1,6 @@
 /*
- * The file: read at the start, and again on SIGHUP, by the admin server, and when it has changed.
+ * The file: read at the start, and again on SIGHUP, by the admin server, when it has changed, and when it was refused
+ * for files it names (certificates that are no good, or anything that is missing) and these have.
  *
  * A reload first finds out everything that could refuse it (the file's faults, new listeners, memory; leaving
  * fail-open, also the state directory) and changes nothing until then. After that nothing can fail: router, addresses,
@@ -71,6 +72,8 @@ bool control_load(struct control *control, struct config **config, struct config
         config_free(*config);
         *config = NULL;
     }
+    if (errors->missing_count > 0)
+        control_tls_await(control->tls, errors->missing, errors->missing_count);
     return *config != NULL;
 }
 
@@ -302,6 +305,7 @@ bool control_reload(struct control *control, const char *who, json_t **errors)
     control->last_reload_wall_ms = control_wall_clock_ms();
     if (control->draining)
         return failed(control, who, json_pack("[s]", "shunt is ending: it takes no other file"), errors);
+    control_tls_forget_refused(control->tls);
     bool loaded = control_load(control, &config, &found);
     bool done = loaded && take_into_use(control, config, &refused);
     json_t *faults = control_errors_json(&found);

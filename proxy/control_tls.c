@@ -4,13 +4,15 @@
  * Each file is watched. What changes together, a certificate and its key, is read together: nothing is read until the
  * files have been quiet for a moment, however many watches see it. What cannot be used then leaves the context as it
  * was, and is told; the next change tries again. Workers hear of it by the snapshot, connections that stand keep what
- * they began with.
+ * they began with. A whole configuration that is refused for its files leaves watches on them, too: with other files it
+ * may be good.
  */
 #include "proxy/control_tls.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 #include <jansson.h>
@@ -29,6 +31,7 @@ enum {
 
 /* One listener or backend with TLS. */
 struct place {
+    const struct config *config;
     const struct config_listener *listener; /* NULL: a backend's */
     const struct config_backend *backend;
     struct tls_context **context; /* counted; in the plan's lists */
@@ -37,7 +40,8 @@ struct place {
 
 struct watched {
     struct control_tls *tls;
-    const char *path; /* the configuration's */
+    const char *path; /* the configuration's, or `own` */
+    char *own;
     struct watch *watch;
     bool changed;
 };
@@ -55,8 +59,9 @@ struct control_tls {
     struct event_base *base; /* borrowed */
     struct log *log;         /* borrowed */
     struct control_tls_plan *plan;
+    struct control_tls_plan *refused; /* could not be made; its files are watched. NULL: none */
     struct event *settle;
-    void (*on_change)(void *context);
+    const struct control_tls_events *events; /* borrowed */
     void *context;
     struct control_tls_stats stats;
 };
@@ -86,6 +91,34 @@ static bool visit_paths(const struct place *place, path_visitor visit, void *con
     return visit_path(visit, context, tls->client_ca);
 }
 
+struct subject {
+    const char *fault;
+    const char *path; /* the configuration's own, when it is found */
+};
+
+/* Is the fault about this file? It begins with its kind and its path. */
+static bool find_subject(void *context, const char *path)
+{
+    struct subject *subject = context;
+    const char *at = strchr(subject->fault, ' ');
+    size_t len = strlen(path);
+    if (at == NULL || strncmp(at + 1, path, len) != 0 || at[1 + len] != ':')
+        return true;
+    subject->path = path;
+    return false;
+}
+
+/* The whole sentence: where the configuration names the file, whose it is, and the fault. */
+static void tell_fault(const struct place *place, const char *fault, char **error)
+{
+    struct subject subject = {.fault = fault};
+    (void)visit_paths(place, find_subject, &subject);
+    const char *where = subject.path != NULL ? config_place_of(place->config, subject.path) : NULL;
+    fault_set(error, "%s%s%s %s: tls: %s", where != NULL ? where : "", where != NULL ? ": " : "",
+              place->backend != NULL ? "backend" : "listener",
+              place->backend != NULL ? place->backend->name : place->listener->address.text, fault);
+}
+
 static struct tls_context *make_context(const struct place *place, char **error)
 {
     char *fault = NULL;
@@ -94,9 +127,7 @@ static struct tls_context *make_context(const struct place *place, char **error)
                                       : tls_context_of_listener(place->listener, place->tickets, &fault);
     if (context != NULL)
         return context;
-    fault_set(error, "%s %s: tls: %s", place->backend != NULL ? "backend" : "listener",
-              place->backend != NULL ? place->backend->name : place->listener->address.text,
-              fault != NULL ? fault : "no memory");
+    tell_fault(place, fault != NULL ? fault : "no memory", error);
     free(fault);
     return NULL;
 }
@@ -136,16 +167,8 @@ static bool add_path(void *context, const char *path)
     return true;
 }
 
-static bool watch_files(struct control_tls *tls, struct control_tls_plan *plan)
+static bool start_watches(struct control_tls *tls, struct control_tls_plan *plan)
 {
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < plan->place_count; i++)
-        visit_paths(&plan->places[i], count_path, &most);
-    plan->files = calloc(most + 1, sizeof(*plan->files));
-    if (plan->files == NULL)
-        return false;
-    for (uint32_t i = 0; i < plan->place_count; i++)
-        visit_paths(&plan->places[i], add_path, plan);
     for (uint32_t i = 0; i < plan->file_count; i++) {
         const struct watch_options options = {
             .path = plan->files[i].path,
@@ -159,6 +182,19 @@ static bool watch_files(struct control_tls *tls, struct control_tls_plan *plan)
             return false;
     }
     return true;
+}
+
+static bool watch_files(struct control_tls *tls, struct control_tls_plan *plan)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < plan->place_count; i++)
+        visit_paths(&plan->places[i], count_path, &most);
+    plan->files = calloc(most + 1, sizeof(*plan->files));
+    if (plan->files == NULL)
+        return false;
+    for (uint32_t i = 0; i < plan->place_count; i++)
+        visit_paths(&plan->places[i], add_path, plan);
+    return start_watches(tls, plan);
 }
 
 /* ---- certificates that have ended ---- */
@@ -212,10 +248,19 @@ static bool renew(struct control_tls *tls, struct place *place, const char *chan
     return true;
 }
 
-static void on_settled(evutil_socket_t fd, short what, void *context)
+/* Takes note of it: true once for each change. */
+static bool has_changed(struct control_tls_plan *plan)
 {
-    (void)fd, (void)what;
-    struct control_tls *tls = context;
+    bool changed = false;
+    for (uint32_t i = 0; plan != NULL && i < plan->file_count; i++) {
+        changed = changed || plan->files[i].changed;
+        plan->files[i].changed = false;
+    }
+    return changed;
+}
+
+static void renew_changed(struct control_tls *tls)
+{
     struct control_tls_plan *plan = tls->plan;
     bool renewed = false;
     for (uint32_t i = 0; plan != NULL && i < plan->place_count; i++) {
@@ -223,23 +268,31 @@ static void on_settled(evutil_socket_t fd, short what, void *context)
         if (!visit_paths(&plan->places[i], find_changed, &search))
             renewed = renew(tls, &plan->places[i], search.changed) || renewed;
     }
-    for (uint32_t i = 0; plan != NULL && i < plan->file_count; i++)
-        plan->files[i].changed = false;
+    (void)has_changed(plan);
     if (!renewed)
         return;
     control_tls_each_expiry(tls, tell_if_expired, tls);
-    tls->on_change(tls->context);
+    tls->events->on_change(tls->context);
+}
+
+static void on_settled(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct control_tls *tls = context;
+    renew_changed(tls);
+    if (has_changed(tls->refused))
+        tls->events->on_refused_change(tls->context);
 }
 
 /* ---- life ---- */
 
-struct control_tls *control_tls_new(struct event_base *base, struct log *log, void (*on_change)(void *context),
+struct control_tls *control_tls_new(struct event_base *base, struct log *log, const struct control_tls_events *events,
                                     void *context)
 {
     struct control_tls *tls = calloc(1, sizeof(*tls));
     if (tls == NULL)
         return NULL;
-    *tls = (struct control_tls){.base = base, .log = log, .on_change = on_change, .context = context};
+    *tls = (struct control_tls){.base = base, .log = log, .events = events, .context = context};
     tls->settle = evtimer_new(base, on_settled, tls);
     if (tls->settle == NULL) {
         free(tls);
@@ -253,6 +306,7 @@ void control_tls_free(struct control_tls *tls)
     if (tls == NULL)
         return;
     control_tls_discard(tls->plan);
+    control_tls_forget_refused(tls);
     event_free(tls->settle);
     free(tls);
 }
@@ -291,11 +345,11 @@ static void list_places(struct control_tls_plan *plan, const struct config *conf
     for (uint32_t i = 0; i < config->listener_count; i++)
         if (config->listeners[i].tls != NULL)
             plan->places[plan->place_count++] =
-                (struct place){.listener = &config->listeners[i], .context = &plan->listeners[i]};
+                (struct place){.config = config, .listener = &config->listeners[i], .context = &plan->listeners[i]};
     for (uint32_t i = 0; i < config->backend_count; i++)
         if (config->backends[i].tls != NULL)
             plan->places[plan->place_count++] =
-                (struct place){.backend = &config->backends[i], .context = &plan->backends[i]};
+                (struct place){.config = config, .backend = &config->backends[i], .context = &plan->backends[i]};
 }
 
 /* A plan without contexts, which lists what has TLS; NULL without memory. */
@@ -334,16 +388,47 @@ struct control_tls_plan *control_tls_prepare(struct control_tls *tls, struct con
     }
     if (made)
         return plan;
-    control_tls_discard(plan);
+    control_tls_forget_refused(tls);
+    tls->refused = plan;
     return NULL;
+}
+
+/* Without memory nobody waits: the next change of the configuration tries again. */
+void control_tls_await(struct control_tls *tls, char *const *paths, size_t count)
+{
+    struct control_tls_plan *plan = calloc(1, sizeof(*plan));
+    control_tls_forget_refused(tls);
+    tls->refused = plan;
+    if (plan != NULL)
+        plan->files = calloc(count + 1, sizeof(*plan->files));
+    if (plan == NULL || plan->files == NULL)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        char *path = strdup(paths[i]);
+        if (path != NULL)
+            plan->files[plan->file_count++] = (struct watched){.path = path, .own = path};
+    }
+    if (!start_watches(tls, plan))
+        return;
+    for (uint32_t i = 0; i < plan->file_count; i++)
+        if (access(plan->files[i].path, R_OK) == 0) /* it has come before it was watched */
+            on_file_change(&plan->files[i], true);
+}
+
+void control_tls_forget_refused(struct control_tls *tls)
+{
+    control_tls_discard(tls->refused);
+    tls->refused = NULL;
 }
 
 void control_tls_discard(struct control_tls_plan *plan)
 {
     if (plan == NULL)
         return;
-    for (uint32_t i = 0; i < plan->file_count; i++)
+    for (uint32_t i = 0; i < plan->file_count; i++) {
         watch_free(plan->files[i].watch);
+        free(plan->files[i].own);
+    }
     for (uint32_t i = 0; i < plan->place_count; i++) {
         tls_context_unref(*plan->places[i].context);
         tls_tickets_unref(plan->places[i].tickets);
@@ -432,14 +517,14 @@ static void check_expiries(const struct place *place, void (*on_fault)(void *con
     const struct tls_expiry *expiries = tls_context_expiries(*place->context, &count);
     for (uint32_t i = 0; i < count; i++) {
         char ended[TIMESTAMP_ROOM];
-        char *fault = NULL;
+        char *what = NULL, *fault = NULL;
         if (expiries[i].ends_s > (int64_t)time(NULL))
             continue;
         timestamp_print(ended, expiries[i].ends_s > 0 ? (uint64_t)expiries[i].ends_s * 1000 : 0);
-        fault_set(
-            &fault, "%s %s: tls: certificate %s: has expired at %s, and is refused by peers that verify; renew it",
-            place->backend != NULL ? "backend" : "listener",
-            place->backend != NULL ? place->backend->name : place->listener->address.text, expiries[i].path, ended);
+        fault_set(&what, "certificate %s: has expired at %s, and is refused by peers that verify; renew it",
+                  expiries[i].path, ended);
+        tell_fault(place, what != NULL ? what : "no memory", &fault);
+        free(what);
         on_fault(context, fault != NULL ? fault : "no memory");
         free(fault);
     }

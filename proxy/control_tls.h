@@ -5,6 +5,7 @@
 #define SHUNT_PROXY_CONTROL_TLS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proxy/snapshot.h"
@@ -21,19 +22,30 @@ struct control_tls_stats {
     uint32_t insecure_backends;
 };
 
-/* `on_change`: contexts are others than before, on the loop's thread. NULL without memory. */
-struct control_tls *control_tls_new(struct event_base *base, struct log *log, void (*on_change)(void *context),
+/* On the loop's thread: contexts are others than before; a file of the configuration that was refused last is another,
+ * and it may be good now. */
+struct control_tls_events {
+    void (*on_change)(void *context);
+    void (*on_refused_change)(void *context);
+};
+
+/* `events` is borrowed. NULL without memory. */
+struct control_tls *control_tls_new(struct event_base *base, struct log *log, const struct control_tls_events *events,
                                     void *context);
-void control_tls_free(struct control_tls *tls); /* NULL is fine; not from within on_change */
+void control_tls_free(struct control_tls *tls); /* NULL is fine; not from within events */
 
 /*
  * Two steps to another configuration: control_tls_prepare() reads all files and changes nothing; NULL with a malloc'd
- * sentence in *error. Keys of tickets of a listener that stays where it is stay, too. Takes its own reference to
- * `holder`.
+ * sentence in *error, and the files are watched from then on: on_refused_change. Keys of tickets of a listener that
+ * stays where it is stay, too. Takes its own reference to `holder`.
  */
 struct control_tls_plan *control_tls_prepare(struct control_tls *tls, struct config_holder *holder, char **error);
 void control_tls_adopt(struct control_tls *tls, struct control_tls_plan *plan);
 void control_tls_discard(struct control_tls_plan *plan); /* NULL is fine */
+/* A configuration was refused because these cannot be opened: on_refused_change when one of them is there. */
+void control_tls_await(struct control_tls *tls, char *const *paths, size_t count);
+/* What was refused last is of no interest any more. */
+void control_tls_forget_refused(struct control_tls *tls);
 
 /* In the order of the configuration that was adopted last; NULL: in clear. Borrowed. */
 struct tls_context **control_tls_listeners(const struct control_tls *tls);
@@ -44,8 +56,8 @@ struct control_tls_stats control_tls_stats(const struct control_tls *tls);
 void control_tls_each_expiry(const struct control_tls *tls,
                              void (*each)(void *context, const struct tls_expiry *expiry), void *context);
 
-/* Reads all files and says every fault, for --check. True when none keeps the file from being used: an expired certificate is said,
- * and does not. */
+/* Reads all files and says every fault, for --check. True when none keeps the file from being used: an expired
+ * certificate is said, and does not. */
 bool control_tls_check(const struct config *config, void (*on_fault)(void *context, const char *fault), void *context);
 
 #endif

@@ -100,7 +100,8 @@ static void fail(struct dial *dial, enum outcome_kind kind, const char *text)
     struct worker *worker = dial->conn.worker;
     bool backend_removed = dial->endpoint->upstream == NULL; /* with it the other addresses */
     count_add(&worker->counters.upstream_connect_failures, 1);
-    endpoint_failed(dial->endpoint);
+    if (!dial->http1 || !dial->handshaking) /* that it does not speak HTTP/1.1 says nothing about requests of HTTP/2 */
+        endpoint_failed(dial->endpoint);
     abandon(dial); /* still ours, until the round is over: a cancelled attempt takes itself out */
     for (struct attempt *attempt; (attempt = dial_take(dial)) != NULL;) {
         if (backend_removed)
@@ -137,14 +138,23 @@ static void established(struct dial *dial)
     conn_timeout_off(&dial->conn);
     leave_endpoint(dial); /* nobody joins any more */
     endpoint_hold(endpoint); /* whatever comes of the connection at once */
-    endpoint->speaks = protocol_of(dial);
-    if (endpoint->speaks == PROTOCOL_HTTP2 ? h2_client_adopt(dial) : h1_client_adopt(dial)) {
+    enum config_protocol protocol = protocol_of(dial);
+    if (!dial->http1)
+        endpoint->speaks = protocol;
+    if (protocol == PROTOCOL_HTTP2 ? h2_client_adopt(dial) : h1_client_adopt(dial)) {
         retire(dial);
         place_rest(dial);
     } else {
         fail(dial, OUTCOME_OVERLOADED, "no memory for a connection to the backend");
     }
     endpoint_closed(endpoint);
+}
+
+static const char *handshake_fault(const struct dial *dial)
+{
+    if (dial->http1 && tls_failure_of(&dial->conn) == TLS_FAILURE_PROTOCOL)
+        return "the backend offers WebSocket neither over HTTP/2 (RFC 8441) nor over HTTP/1.1";
+    return tls_failure_text(&dial->conn);
 }
 
 static void shake(struct dial *dial)
@@ -157,7 +167,7 @@ static void shake(struct dial *dial)
         established(dial);
         break;
     case TLS_STEP_FAILED:
-        fail(dial, OUTCOME_CONNECT_FAILED, tls_failure_text(&dial->conn));
+        fail(dial, OUTCOME_CONNECT_FAILED, handshake_fault(dial));
         break;
     }
 }
@@ -167,7 +177,7 @@ static void start_handshake(struct dial *dial)
     struct endpoint *endpoint = dial->endpoint;
     if (endpoint->session == NULL)
         endpoint->session = tls_session_new(); /* without memory every handshake is a full one */
-    if (!tls_begin_client(&dial->conn, dial->tls, endpoint->session)) {
+    if (!tls_begin_client(&dial->conn, dial->tls, endpoint->session) || (dial->http1 && !tls_offer_http1(&dial->conn))) {
         fail(dial, OUTCOME_OVERLOADED, "no memory for TLS with the backend");
         return;
     }
@@ -259,6 +269,7 @@ bool dial_start(struct endpoint *endpoint, struct attempt *attempt)
     if (endpoint->upstream->config->tls != NULL)
         dial->tls = tls_context_ref(worker->view->snapshot->backend_tls[endpoint->upstream->config->index]);
     dial->protocol = endpoint->upstream->config->protocol;
+    dial->http1 = attempt->http1;
     enter_endpoint(dial, endpoint);
     add_attempt(dial, attempt);
     count_add(&worker->counters.upstream_connections, 1);
@@ -278,7 +289,7 @@ fail_memory:
 bool dial_join(struct endpoint *endpoint, struct attempt *attempt)
 {
     for (struct dial *dial = endpoint->dials; dial != NULL; dial = dial->next) {
-        if (dial->attempts < SHARE_MOST) {
+        if (dial->attempts < SHARE_MOST && !dial->http1) {
             add_attempt(dial, attempt);
             return true;
         }

@@ -24,6 +24,7 @@ struct dial {
     struct attempt *first, *last;   /* who waits for it, linked by next_waiting: in turn */
     uint32_t attempts;
     enum config_protocol protocol;  /* of the file that it was begun under */
+    bool http1;                     /* nothing else is offered to the backend; see attempt->http1 */
     bool handshaking;
 };
 

@@ -1,5 +1,6 @@
 /*
- * Client connections: see downstream.h. Worker thread. Keeps the list that draining walks, and knows which codec begins.
+ * Client connections: see downstream.h. Worker thread. Keeps the list that draining walks, and knows which codec begins
+ * and how a connection ends whatever it speaks.
  */
 #include "proxy/downstream.h"
 
@@ -9,6 +10,12 @@
 #include "proxy/greeting.h"
 #include "proxy/h1_server.h"
 #include "proxy/tunnel.h"
+
+enum {
+    READS_PER_EVENT = 4,
+    LINGER_MS = 2000,       /* a client may take this long to read what is last and close */
+    LINGER_BYTES = 1 << 20, /* what it may still send until then */
+};
 
 /* In passthrough bytes go to legacy unread, where they need not be looked at to know what they are. */
 static bool goes_raw(const struct worker *worker, const struct listener_facts *listener)
@@ -83,4 +90,57 @@ void downstream_forget(struct downstream *down, void (*free)(struct worker *work
     count_add(&worker->counters.downstream_active, (uint64_t)-1);
     downstream_retire(down, free);
     worker_downstream_ended(worker);
+}
+
+/* ---- a last word ---- */
+
+void downstream_linger(struct downstream *down, struct lingering *lingering)
+{
+    struct conn *conn = &down->conn;
+    lingering->room = LINGER_BYTES;
+    conn_shutdown_when_sent(conn);
+    (void)conn_flush(conn); /* a fault comes back when the callback ends */
+    lingering->unsent = conn->out.bytes;
+    lingering->progress_ms = worker_now_ms(conn->worker);
+    conn_timeout_in(conn, LINGER_MS);
+    conn_wake(conn);
+}
+
+bool downstream_linger_readable(struct downstream *down, struct lingering *lingering)
+{
+    struct conn *conn = &down->conn;
+    for (int i = 0; i < READS_PER_EVENT && lingering->room > 0; i++) {
+        struct slice bytes;
+        switch (conn_read(conn, &bytes)) {
+        case CONN_READ_DATA:
+            /* What is too much stays in the kernel, which stops the client. */
+            lingering->room -= bytes.len < lingering->room ? bytes.len : lingering->room;
+            break;
+        case CONN_READ_AGAIN:
+            return true;
+        case CONN_READ_END:
+            return conn->out.bytes > 0; /* half-closed: it may still read */
+        case CONN_READ_ERROR:
+            return false;
+        }
+    }
+    if (lingering->room == 0)
+        return !conn_is_broken(conn);
+    conn_later(conn);
+    return true;
+}
+
+/* The time runs from the last byte handed to the kernel; until then a client only has to keep reading. */
+bool downstream_linger_timeout(struct downstream *down, struct lingering *lingering)
+{
+    struct conn *conn = &down->conn;
+    uint64_t now_ms = worker_now_ms(conn->worker);
+    if (conn->out.bytes < lingering->unsent)
+        lingering->progress_ms = now_ms;
+    bool wait =
+        lingering->unsent > 0 && now_ms - lingering->progress_ms < conn->worker->view->config->timeouts.stream_idle_ms;
+    lingering->unsent = conn->out.bytes;
+    if (wait)
+        conn_timeout_in(conn, LINGER_MS);
+    return wait;
 }

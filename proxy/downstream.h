@@ -27,6 +27,13 @@ struct downstream {
     enum config_protocol protocols; /* what its listener speaks */
 };
 
+/* A connection on which all has been said, until the client has had time to read it. */
+struct lingering {
+    size_t room;   /* bytes that the client may still send; they are thrown away */
+    size_t unsent; /* of ours, when it was last looked at */
+    uint64_t progress_ms;
+};
+
 /* What the configuration says of a listener. */
 struct listener_facts {
     enum config_protocol protocols;
@@ -45,6 +52,14 @@ bool downstream_open(struct downstream *down, struct worker *worker, int fd, con
 void downstream_move(struct downstream *to, struct downstream *from, const struct conn_events *on,
                      const struct downstream_ops *ops);
 void downstream_retire(struct downstream *down, void (*free)(struct worker *worker, struct retired *retired));
+/*
+ * Everything is queued: says that it was the last, and stays until the client has read it and closes, or time is over. Closing
+ * with unread input would make the kernel send a reset, which can destroy the response on its way (RFC 9112 section 9.6).
+ */
+void downstream_linger(struct downstream *down, struct lingering *lingering);
+/* For the two events that are left. False: the connection is to be closed. */
+bool downstream_linger_readable(struct downstream *down, struct lingering *lingering);
+bool downstream_linger_timeout(struct downstream *down, struct lingering *lingering);
 /* The connection is closed, or is no client's any more: leaves the list and retires the memory through `free`. */
 void downstream_forget(struct downstream *down, void (*free)(struct worker *worker, struct retired *retired));
 

@@ -23,7 +23,7 @@ enum {
     HIGH_WATER = 128 * 1024,  /* unsent bytes that stop the reading on the other side */
     REPLAY_BYTES = 64 * 1024, /* of a body kept for another try */
     RAW_TURN = 1024 * 1024,   /* moved inside the kernel before others have their turn */
-    FREE_EXCHANGES = 512,
+    FREE_EXCHANGES = 1024,
 };
 
 /* What the client is told when no backend answered. */
@@ -582,7 +582,8 @@ static void describe(struct exchange *ex, const struct exchange_request *request
     }
 }
 
-/* RFC 8470 section 5.2: what may do harm when it is done twice has to wait until the handshake is over. True: answered. */
+/* RFC 8470 section 5.2: what may do harm when it is done twice has to wait until the handshake is over. A call of gRPC gets 425, too:
+ * who sends early knows it, and repeats it below gRPC. True: answered. */
 static bool is_too_early(struct worker *worker, struct server_stream *stream, const struct exchange_request *request)
 {
     struct worker_counters *counters = &worker->counters;
@@ -835,7 +836,7 @@ static void on_end(struct attempt *attempt, struct text trailers)
 {
     struct exchange *ex = exchange_of(attempt);
     note_grpc_status(ex, trailers);
-    for (int i = 0; trailers.len > 0 && i < EXCHANGE_MIRRORS; i++) {
+    for (int i = 0; i < EXCHANGE_MIRRORS; i++) {
         if (ex->mirror[i] != NULL)
             mirror_primary_trailers(ex->mirror[i], trailers);
     }

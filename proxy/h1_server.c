@@ -22,8 +22,6 @@ enum {
     READS_PER_EVENT = 4,
     HEAD_CHUNK = 4000,        /* first home of an incomplete head */
     EAGER_FLUSH = 48 * 1024,  /* a body is written out from here on without waiting for the callback's end */
-    LINGER_MS = 2000,         /* a client may take this long to read a last response and close */
-    LINGER_BYTES = 1 << 20,   /* what it may still send until then */
     LOOK_FOR_RESET_MS = 1000,
     DRAIN_FRESH_MS = 500,     /* a connection without a request, when draining: one may be on its way */
 };
@@ -106,20 +104,13 @@ static void client_gone(struct h1_server *down)
     down_close(down);
 }
 
-/* The last response is queued: say that it was the last, and stay until the client has had time to read it. Closing with
- * unread input would make the kernel send a reset, which can destroy the response on its way (RFC 9112 section 9.6). */
+/* The last response is queued. */
 static void linger(struct h1_server *down)
 {
     down->phase = H1_SERVER_LINGER;
-    down->body.remaining = LINGER_BYTES; /* what we put up with */
     drop_input(down);
     drop_parser(down);
-    conn_shutdown_when_sent(&down->base.conn);
-    (void)conn_flush(&down->base.conn); /* a fault comes back when the callback ends */
-    down->unsent = down->base.conn.out.bytes;
-    down->progress_ms = worker_now_ms(down->base.conn.worker);
-    conn_timeout_in(&down->base.conn, LINGER_MS);
-    conn_wake(&down->base.conn);
+    downstream_linger(&down->base, &down->lingering);
 }
 
 static void become_idle(struct h1_server *down)
@@ -412,40 +403,6 @@ static bool may_read(const struct h1_server *down)
     return down->phase != H1_SERVER_EXCHANGE || (!down->body_ended && !down->body_paused);
 }
 
-static void discard(struct h1_server *down)
-{
-    struct conn *conn = &down->base.conn;
-    if (down->body.remaining == 0) {
-        if (conn_is_broken(conn))
-            down_close(down);
-        return;
-    }
-    for (int i = 0; i < READS_PER_EVENT; i++) {
-        struct slice bytes;
-        switch (conn_read(conn, &bytes)) {
-        case CONN_READ_DATA:
-            /* Closing would reset the connection, perhaps before the client has read. What is too much stays in the
-             * kernel, which stops the client. */
-            if (bytes.len >= down->body.remaining) {
-                down->body.remaining = 0;
-                return;
-            }
-            down->body.remaining -= bytes.len;
-            break;
-        case CONN_READ_AGAIN:
-            return;
-        case CONN_READ_END:
-            if (conn->out.bytes == 0)
-                down_close(down);
-            return; /* half-closed: it may still read */
-        case CONN_READ_ERROR:
-            down_close(down);
-            return;
-        }
-    }
-    conn_later(conn);
-}
-
 static void on_end_of_stream(struct h1_server *down)
 {
     if (down->tunnel && down->stream.exchange != NULL) {
@@ -462,7 +419,8 @@ static void on_readable(struct conn *conn)
 {
     struct h1_server *down = down_of_conn(conn);
     if (down->phase == H1_SERVER_LINGER) {
-        discard(down);
+        if (!downstream_linger_readable(&down->base, &down->lingering))
+            down_close(down);
         return;
     }
     if (down->in_len > 0 && may_read(down) && down->parser == NULL) {
@@ -541,20 +499,6 @@ static void on_exchange_timeout(struct h1_server *down)
     exchange_time_out(ex, status, blame);
 }
 
-/* The time for a goodbye runs from the last byte handed to the kernel; until then a client only has to keep reading. */
-static void on_linger_timeout(struct h1_server *down)
-{
-    uint64_t now_ms = worker_now_ms(down->base.conn.worker);
-    if (down->base.conn.out.bytes < down->unsent)
-        down->progress_ms = now_ms;
-    bool wait = down->unsent > 0 && now_ms - down->progress_ms < config_of(down)->timeouts.stream_idle_ms;
-    down->unsent = down->base.conn.out.bytes;
-    if (wait)
-        conn_timeout_in(&down->base.conn, LINGER_MS);
-    else
-        down_close(down);
-}
-
 static void on_timeout(struct conn *conn)
 {
     struct h1_server *down = down_of_conn(conn);
@@ -563,7 +507,8 @@ static void on_timeout(struct conn *conn)
         down_close(down);
         break;
     case H1_SERVER_LINGER:
-        on_linger_timeout(down);
+        if (!downstream_linger_timeout(&down->base, &down->lingering))
+            down_close(down);
         break;
     case H1_SERVER_HEAD:
         count_add(&conn->worker->counters.request_timeouts, 1);

@@ -33,8 +33,7 @@ struct h1_server {
     bool tunnel;                       /* both bodies are the connection's bytes, until one side ends */
     uint8_t minor;                     /* of the request's HTTP/1.x */
     uint32_t in_len;                   /* bytes in `in` */
-    size_t unsent;                     /* lingering: when last looked at, */
-    uint64_t progress_ms;              /* and when it last became less */
+    struct lingering lingering;
     struct chunk *in;                  /* read and not yet used: an incomplete head, or the next requests. Counted */
     struct h1_parser *parser;          /* while a head is incomplete */
     struct h1_body body;

@@ -11,7 +11,7 @@
 struct dial;
 struct h2_client;
 
-enum { H2_FREE_REQUESTS = 512 }; /* kept by a worker for the next streams */
+enum { H2_FREE_REQUESTS = 1024 }; /* kept by a worker for the next streams */
 
 extern const struct client_codec h2_client_codec;
 

@@ -41,10 +41,11 @@ static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t len
 static void end_body(struct h2_link *link, struct h2_stream *stream, uint32_t *flags)
 {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
-    if (stream->trailers.len == 0)
+    if (stream->trailers.chunk == NULL)
         return;
     struct h2_fields *fields = h2_link_fields(link);
-    if (fields != NULL && h2_fields_trailers(fields, stream->trailers) &&
+    struct text lines = {stream->trailers.at, stream->trailers.len};
+    if (fields != NULL && h2_fields_trailers(fields, lines) &&
         nghttp2_submit_trailer(link->session, stream->id, fields->at, fields->count) == 0)
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 }
@@ -485,13 +486,8 @@ bool h2_stream_send(struct h2_link *link, struct h2_stream *stream, struct slice
 
 bool h2_stream_end(struct h2_link *link, struct h2_stream *stream, struct text trailers)
 {
-    if (trailers.len > 0) {
-        char *copy = malloc(trailers.len);
-        if (copy == NULL)
-            return false;
-        memcpy(copy, trailers.at, trailers.len);
-        stream->trailers = (struct text){copy, trailers.len};
-    }
+    if (trailers.len > 0 && !chunk_copy(&link->conn->worker->chunks, trailers.at, trailers.len, &stream->trailers))
+        return false;
     stream->ended = true;
     resume(link, stream);
     return true;
@@ -541,6 +537,7 @@ void h2_stream_forget(struct h2_link *link, struct h2_stream *stream)
 void h2_stream_done(struct h2_link *link, struct h2_stream *stream)
 {
     outq_clear(link->conn->worker, &stream->out);
-    free((void *)(uintptr_t)stream->trailers.at);
-    stream->trailers = (struct text){NULL, 0};
+    if (stream->trailers.chunk != NULL)
+        chunk_unref(stream->trailers.chunk);
+    stream->trailers.chunk = NULL;
 }

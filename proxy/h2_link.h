@@ -28,13 +28,13 @@ struct h2_link;
 /* A stream's own part; first in each side's struct. */
 struct h2_stream {
     int32_t id;
-    struct outq out;      /* body not yet in a frame */
-    struct text trailers; /* malloc'd; to follow the body */
-    size_t unconsumed;    /* bytes received while paused */
-    size_t framed;        /* of `out`, in a frame that waits for room in the connection's queue: not to be dropped */
-    bool ended;           /* nothing more will be queued */
-    bool waiting;         /* nghttp2 has asked for more and got none: it is to be told when there is some */
-    bool has_body;        /* a body was promised with the head */
+    struct outq out;       /* body not yet in a frame */
+    struct slice trailers; /* counted, or without a chunk; to follow the body */
+    size_t unconsumed;     /* bytes received while paused */
+    size_t framed;         /* of `out`, in a frame that waits for room in the connection's queue: not to be dropped */
+    bool ended;            /* nothing more will be queued */
+    bool waiting;          /* nghttp2 has asked for more and got none: it is to be told when there is some */
+    bool has_body;         /* a body was promised with the head */
     bool want_drained;
     bool paused;
     bool broken;    /* nothing more will be queued, and what is queued ends in a reset */
@@ -113,7 +113,8 @@ void h2_stream_pause(struct h2_link *link, struct h2_stream *stream, bool on);
 void h2_stream_reset(struct h2_link *link, struct h2_stream *stream, uint32_t error);
 /* The same, once what is queued is out. */
 void h2_stream_break(struct h2_link *link, struct h2_stream *stream, uint32_t error);
-/* Nobody needs what is queued any more: the stream is about to be reset. What a frame has been made of stays until then. */
+/* Nobody needs what is queued any more: the stream is about to be reset. What a frame has been made of stays until
+ * then. */
 void h2_stream_forget(struct h2_link *link, struct h2_stream *stream);
 /* Frees what it holds. */
 void h2_stream_done(struct h2_link *link, struct h2_stream *stream);

@@ -16,11 +16,9 @@
 
 enum {
     READS_PER_EVENT = 4,
-    LOOK_MS = 1000,         /* how often open streams are looked at, at least */
-    GOODBYE_MS = 1000,      /* between the two GOAWAYs, when no round trip has ended before */
-    LINGER_MS = 2000,       /* a client may take this long to read a last GOAWAY and close */
-    LINGER_BYTES = 1 << 20, /* what it may still send until then */
-    WINDOWS = 4,            /* the connection's window is so many streams' */
+    LOOK_MS = 1000,    /* how often open streams are looked at, at least */
+    GOODBYE_MS = 1000, /* between the two GOAWAYs, when no round trip has ended before */
+    WINDOWS = 4,       /* the connection's window is so many streams' */
 };
 
 static const struct conn_events h2_server_events;
@@ -56,21 +54,14 @@ static void down_close(struct h2_server *down)
     downstream_forget(&down->base, down_free);
 }
 
-/* All has been said, and a GOAWAY says so. As with HTTP/1.1, closing with unread input would make the kernel send a
- * reset, which can destroy what is on its way. */
+/* All has been said, and a GOAWAY says so. */
 static void linger(struct h2_server *down)
 {
-    struct conn *conn = &down->base.conn;
     down->phase = H2_SERVER_LINGER;
-    down->linger_bytes = LINGER_BYTES;
     h2_server_abandon(down);
     h2_server_forget_streams(down);
     h2_link_close(&down->link);
-    conn_shutdown_when_sent(conn);
-    down->progress_ms = worker_now_ms(conn->worker);
-    down->written = conn->out.bytes;
-    conn_timeout_in(conn, LINGER_MS);
-    conn_wake(conn);
+    downstream_linger(&down->base, &down->lingering);
 }
 
 /* nghttp2 does not go on: what it has to say about it is said. */
@@ -131,7 +122,8 @@ static void on_frame(struct h2_link *link, const nghttp2_frame *frame)
     struct h2_server *down = h2_server_of(link);
     switch (frame->hd.type) {
     case NGHTTP2_SETTINGS:
-        down->fresh = false; /* it speaks: a client may open its connection long before its first request, as gRPC's do */
+        down->fresh =
+            false; /* it speaks: a client may open its connection long before its first request, as gRPC's do */
         break;
     case NGHTTP2_RST_STREAM:
         on_reset(down, frame->hd.stream_id);
@@ -190,33 +182,6 @@ static const struct h2_link_events link_events = {
 
 /* ---- the socket ---- */
 
-static void discard(struct h2_server *down)
-{
-    struct conn *conn = &down->base.conn;
-    for (int i = 0; i < READS_PER_EVENT && down->linger_bytes > 0; i++) {
-        struct slice bytes;
-        switch (conn_read(conn, &bytes)) {
-        case CONN_READ_DATA:
-            /* What is too much stays in the kernel, which stops the client. */
-            down->linger_bytes -= bytes.len < down->linger_bytes ? bytes.len : down->linger_bytes;
-            break;
-        case CONN_READ_AGAIN:
-            return;
-        case CONN_READ_END:
-            if (conn->out.bytes == 0)
-                down_close(down);
-            return; /* half-closed: it may still read */
-        case CONN_READ_ERROR:
-            down_close(down);
-            return;
-        }
-    }
-    if (down->linger_bytes > 0)
-        conn_later(conn);
-    else if (conn_is_broken(conn))
-        down_close(down);
-}
-
 static void on_readable(struct conn *conn)
 {
     struct h2_server *down = down_of_conn(conn);
@@ -251,8 +216,8 @@ static void on_readable(struct conn *conn)
             return;
         }
     }
-    if (!conn->closed && down->phase == H2_SERVER_LINGER)
-        discard(down);
+    if (!conn->closed && down->phase == H2_SERVER_LINGER && !downstream_linger_readable(&down->base, &down->lingering))
+        down_close(down);
 }
 
 static void on_fill(struct conn *conn)
@@ -293,21 +258,6 @@ void h2_server_watch(struct h2_server *down)
         least(least(timeouts->request_header_ms, timeouts->request_body_ms), least(timeouts->stream_idle_ms, LOOK_MS));
     look_in(down, ms);
     worker_busy(down->base.conn.worker);
-}
-
-/* The time for a goodbye runs from the last byte handed to the kernel; until then a client only has to keep reading. */
-static void on_linger_timeout(struct h2_server *down)
-{
-    struct conn *conn = &down->base.conn;
-    uint64_t now_ms = worker_now_ms(conn->worker);
-    if (conn->out.bytes < down->written)
-        down->progress_ms = now_ms;
-    bool wait = down->written > 0 && now_ms - down->progress_ms < h2_server_config(down)->timeouts.stream_idle_ms;
-    down->written = conn->out.bytes;
-    if (wait)
-        conn_timeout_in(conn, LINGER_MS);
-    else
-        down_close(down);
 }
 
 /* The client takes nothing of what is queued: all streams stand still behind it. */
@@ -380,7 +330,8 @@ static void on_timeout(struct conn *conn)
     struct h2_server *down = down_of_conn(conn);
     uint64_t now_ms = worker_now_ms(conn->worker);
     if (down->phase == H2_SERVER_LINGER) {
-        on_linger_timeout(down);
+        if (!downstream_linger_timeout(&down->base, &down->lingering))
+            down_close(down);
         return;
     }
     if (is_stalled(down, now_ms)) {

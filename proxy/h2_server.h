@@ -36,7 +36,7 @@ struct h2_server {
     uint64_t pinged_ms;
     uint64_t progress_ms; /* when the kernel last took something, */
     uint64_t written;     /* and how much it had taken until then */
-    size_t linger_bytes;  /* lingering: what the client may still send */
+    struct lingering lingering;
 };
 
 /* A stream; from the worker's spare ones. */

@@ -37,6 +37,7 @@ static int on_read(BIO *bio, char *to, int room)
     } while (n < 0 && errno == EINTR);
     if (n > 0) {
         conn->dry = n < room;
+        tls->taken = true;
         return (int)n;
     }
     if (n == 0) {

@@ -20,8 +20,9 @@ struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);
 
 /*
- * Reads the files. The configuration is not needed afterwards. NULL with a malloc'd sentence in *error: place, fault,
- * remedy. `tickets`: a reference is taken; NULL: none are given out. `protocols`: what ALPN may choose, HTTP/2 first.
+ * Reads the files. The configuration is not needed afterwards. NULL with a malloc'd sentence in *error: kind and path
+ * of the file it is about ("key /tls.key: ..."), fault, remedy. `tickets`: a reference is taken; NULL: none are given
+ * out. `protocols`: what ALPN may choose, HTTP/2 first.
  */
 struct tls_context *tls_context_of_listener(const struct config_listener *listener, struct tls_tickets *tickets,
                                             char **error);

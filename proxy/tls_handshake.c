@@ -67,6 +67,12 @@ bool tls_begin_client(struct conn *conn, struct tls_context *context, struct tls
     return true;
 }
 
+bool tls_offer_http1(struct conn *conn)
+{
+    static const unsigned char wire[] = "\x08http/1.1";
+    return SSL_set_alpn_protos(conn->tls->ssl, wire, sizeof(wire) - 1) == 0; /* 0 is success */
+}
+
 /* ---- how it ends ---- */
 
 static enum tls_failure failure_of_verification(long verify)

@@ -40,6 +40,7 @@ struct tls {
     long verify;              /* what verification said when the handshake failed */
     bool no_http2;            /* the handshake failed for that alone */
     bool full;                /* the socket took less than was offered: no more in this call */
+    bool taken;               /* recv() has brought something; cleared by who wants to know */
     bool socket_ended;        /* recv() returned 0 */
     bool truncated;           /* the socket ended, TLS had not */
     bool alerted;             /* the peer ended it with an alert */

@@ -90,17 +90,30 @@ static bool is_dry(const struct tls *tls)
     return tls->conn->dry && !tls->conn->peer_closed && SSL_has_pending(tls->ssl) == 0;
 }
 
+/* What came made no data, as tickets and parts of records do. A reset that came together with it makes no edge of its
+ * own. */
+static bool may_hide_reset(struct tls *tls)
+{
+    bool may = tls->taken;
+    tls->taken = false;
+    return may;
+}
+
 static size_t read_records(struct tls *tls, char *to, size_t room)
 {
     size_t got = 0, n;
+    tls->taken = false;
     while (got < room && tls->phase == TLS_OPEN && !is_dry(tls)) {
         if (SSL_read_ex(tls->ssl, to + got, room - got, &n) == 1) {
             got += n;
             continue;
         }
         read_stopped(tls);
-        if (tls->phase == TLS_OPEN)
-            break;
+        if (tls->phase == TLS_OPEN) {
+            if (got > 0 || !may_hide_reset(tls))
+                break;
+            tls->conn->dry = false;
+        }
     }
     return got;
 }

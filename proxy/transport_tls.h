@@ -26,6 +26,9 @@ extern const struct transport transport_tls;
 bool tls_begin_server(struct conn *conn, struct tls_context *context);
 bool tls_begin_client(struct conn *conn, struct tls_context *context, struct tls_session *session);
 
+/* By ALPN the client offers HTTP/1.1 alone, whatever its context says. Before tls_handshake(). False without memory. */
+bool tls_offer_http1(struct conn *conn);
+
 enum tls_step {
     TLS_STEP_WAIT,   /* for either edge */
     TLS_STEP_STANDS, /* the connection may be read and written; what has come already makes no edge of its own */

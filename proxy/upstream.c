@@ -171,13 +171,17 @@ static bool close_one_idle(struct upstream *upstream, bool down)
     return false;
 }
 
-/* Does, or may, a connection to the endpoint carry many exchanges at once? With TLS ALPN says so, as last time until it says
- * something else. */
+/* Is there an endpoint whose connections may carry many exchanges at once? */
+static bool may_share(const struct upstream *upstream)
+{
+    return upstream->config->protocol == PROTOCOL_AUTO ? upstream->config->tls != NULL
+                                                       : upstream->config->protocol == PROTOCOL_HTTP2;
+}
+
+/* Does this one's, or may it? With TLS ALPN says so, as last time until it says something else. */
 static bool is_shared(const struct upstream *upstream, const struct endpoint *endpoint)
 {
-    if (upstream->config->protocol != PROTOCOL_AUTO)
-        return upstream->config->protocol == PROTOCOL_HTTP2;
-    return upstream->config->tls != NULL && endpoint->speaks != PROTOCOL_HTTP1;
+    return may_share(upstream) && (upstream->config->protocol != PROTOCOL_AUTO || endpoint->speaks != PROTOCOL_HTTP1);
 }
 
 static bool share_at(struct upstream *upstream, struct endpoint *endpoint, struct attempt *attempt)
@@ -232,7 +236,7 @@ static bool place(struct attempt *attempt)
         attempt_fail(attempt, OUTCOME_CONNECT_FAILED, "the backend's name has not been resolved");
         return true;
     }
-    if (share(upstream, endpoint, attempt))
+    if (!attempt->http1 && may_share(upstream) && share(upstream, endpoint, attempt))
         return true;
     struct h1_client *idle = attempt->fresh ? NULL : take_idle(upstream, endpoint);
     if (idle != NULL) {
@@ -240,8 +244,13 @@ static bool place(struct attempt *attempt)
         return true;
     }
     if (upstream->open >= upstream->limit &&
-        (!close_one_idle(upstream, !attempt->fresh) || upstream->open >= upstream->limit)) /* who waited was first */
-        return false;
+        (!close_one_idle(upstream, !attempt->fresh) || upstream->open >= upstream->limit)) { /* who waited was first */
+        if (!attempt->http1)
+            return false;
+        /* In the waiting line it would stand before all those who only need a stream. */
+        attempt_fail(attempt, OUTCOME_OVERLOADED, "a WebSocket needs a connection of its own, and the backend has no more");
+        return true;
+    }
     if (dial_start(endpoint, attempt))
         return true;
     if ((errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) &&

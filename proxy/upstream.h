@@ -82,6 +82,7 @@ struct attempt {
     enum framing framing;         /* of the request's body */
     bool to_head;                 /* the request is HEAD */
     bool fresh;                   /* never on a kept connection */
+    bool http1;                   /* on a connection of HTTP/1.1, though the backend speaks HTTP/2, too: what it asks for is only there */
     bool reused;                  /* is on one */
     bool unprocessed;             /* failed, and the backend says that it has not begun with it: RFC 9113 section 8.7 */
     bool answered;                /* a byte of the response has come */
@@ -108,7 +109,7 @@ static inline bool attempt_is_ready(const struct attempt *attempt)
 void attempt_fail(struct attempt *attempt, enum outcome_kind kind, const char *text);
 /* For dials: connecting failed, nothing has been sent: tries another address where there is one. */
 void attempt_connect_failed(struct attempt *attempt, enum outcome_kind kind, const char *text);
-/* For dials: the connection it waited for has no room for it. */
+/* For dials and codecs: nothing has been sent, and the connection it was to have is not for it. */
 void attempt_again(struct attempt *attempt);
 
 struct upstream_set *upstream_set_new(struct worker *worker);

@@ -65,7 +65,7 @@ struct worker {
     bool tick_is_fast;
     bool tick_saw_work;       /* something was in flight since the last tick */
     struct wheel wheel;
-    uint64_t now_us;          /* monotonic; as of the current callback */
+    uint64_t now_us, now_ms;  /* monotonic; as of the current callback */
     struct view *view;        /* the newest adopted; one reference */
     struct worker_counters counters;
 
@@ -128,11 +128,11 @@ struct worker {
     } shared;
 };
 
-/* Reads the clock into worker->now_us. */
+/* Reads the clock into worker->now_us and now_ms. */
 void worker_clock(struct worker *worker);
 static inline uint64_t worker_now_ms(const struct worker *worker)
 {
-    return worker->now_us / 1000;
+    return worker->now_ms;
 }
 uint64_t worker_random(struct worker *worker);
 /* This worker's part of a bound on the whole process; at least 1 when the bound is not 0. */

@@ -247,12 +247,12 @@ static size_t decode(char to[SEGMENT_ROOM + 1], const char *at, size_t len)
 
 enum {
     KIND_LETTER = 1 << 0,
-    KIND_DIGIT = 1 << 1
+    KIND_DIGIT = 1 << 1,
+    KIND_END = 1 << 2 /* ends a segment */
 };
 static const unsigned char kinds[UCHAR_MAX + 1] = {
-    ['0' ... '9'] = KIND_DIGIT,
-    ['A' ... 'Z'] = KIND_LETTER,
-    ['a' ... 'z'] = KIND_LETTER,
+    ['0' ... '9'] = KIND_DIGIT, ['A' ... 'Z'] = KIND_LETTER, ['a' ... 'z'] = KIND_LETTER, ['/'] = KIND_END,
+    [';'] = KIND_END,
 };
 
 struct segment {
@@ -313,9 +313,9 @@ static bool next_segment(struct path *path, struct segment *segment)
         while (at < end && *at == '/')
             at++;
         const char *begin = at;
-        unsigned kind = KIND_LETTER | KIND_DIGIT;
-        for (; at < end && *at != '/' && *at != ';'; at++)
-            kind &= kinds[(unsigned char)*at];
+        unsigned kind = KIND_LETTER | KIND_DIGIT, one;
+        for (; at < end && (one = kinds[(unsigned char)*at]) != KIND_END; at++)
+            kind &= one;
         *segment = (struct segment){begin, (size_t)(at - begin), kind};
         while (at < end && *at != '/')
             at++;

@@ -6,7 +6,8 @@
  * finished text through the job's `done`. One job at a time, so that what a report takes in memory is taken once. A
  * second in which nothing has changed opens no transaction and touches no file. A save that fails changes nothing: the
  * report is told that everything is changed again, samples wait here, and it is tried again, at longer intervals the
- * longer it fails. In memory only samples are stored: of totals the report itself is all there is.
+ * longer it fails. In memory only samples are stored: of totals the report itself is all there is. So there is no
+ * archive in memory before the first pair, and a process that mirrors nothing has nothing of SQLite resident.
  */
 #include "shadow/keeper.h"
 
@@ -39,12 +40,12 @@ struct keeper {
     struct report *report; /* borrowed; locks itself */
     pthread_t thread;
     /* The thread's: */
-    struct archive *archive;
-    char *directory; /* owned; NULL: in memory */
-    json_t *samples; /* owned: taken from the report, not stored yet; NULL: none */
-    bool begun;      /* a transaction is open */
-    bool veiled;     /* the file's veils have been looked at since the start */
-    bool fallen;     /* the file was lost and cannot be opened again yet: `archive` is in memory meanwhile */
+    struct archive *archive; /* owned; NULL: in memory, and nothing has been compared */
+    char *directory;         /* owned; NULL: in memory */
+    json_t *samples;         /* owned: taken from the report, not stored yet; NULL: none */
+    bool begun;              /* a transaction is open */
+    bool veiled;             /* the file's veils have been looked at since the start */
+    bool fallen;             /* the file was lost and cannot be opened again yet: `archive` is in memory meanwhile */
     bool failing;
     uint64_t wait_ms; /* until the next save */
     uint64_t save_at_ms, prune_at_ms;
@@ -58,7 +59,8 @@ struct keeper {
         bool forget_all;
         struct report_veil *veils; /* owned */
         uint32_t veil_count;
-        bool veils_due; /* are to be looked at with the next save */
+        bool veils_due;      /* are to be looked at with the next save */
+        bool veils_replaced; /* they are not the first */
         bool stopping, over;
         struct keeper_stats stats;
         char *fault; /* owned */
@@ -337,11 +339,36 @@ static bool renew(struct keeper *keeper)
     return keeper->archive != NULL;
 }
 
+static bool use_memory(struct keeper *keeper)
+{
+    char *warning, *error;
+    archive_close(keeper->archive);
+    free(keeper->directory);
+    keeper->directory = NULL;
+    keeper->archive = archive_open(NULL, &warning, &error);
+    free(error);
+    return keeper->archive != NULL;
+}
+
+/* An archive in memory is opened when there is something to keep, and knows then what the first pairs were allowed to
+ * tell. False: there is nothing, or no memory. */
+static bool awake(struct keeper *keeper)
+{
+    if (keeper->archive != NULL || keeper->directory != NULL)
+        return true;
+    if (report_is_empty(keeper->report))
+        return false;
+    pthread_mutex_lock(&keeper->shared.lock);
+    keeper->veiled = !keeper->shared.veils_replaced;
+    pthread_mutex_unlock(&keeper->shared.lock);
+    return use_memory(keeper);
+}
+
 /* All that has changed, in one transaction. */
 static void save(struct keeper *keeper)
 {
     char *fault = NULL;
-    if (!renew(keeper))
+    if (!awake(keeper) || !renew(keeper))
         return;
     struct forgotten forgotten = take_forgotten(keeper);
     keeper->begun = false;
@@ -550,23 +577,12 @@ static bool load(struct keeper *keeper, char **warning)
     return true;
 }
 
-static bool use_memory(struct keeper *keeper)
-{
-    char *warning, *error;
-    archive_close(keeper->archive);
-    free(keeper->directory);
-    keeper->directory = NULL;
-    keeper->archive = archive_open(NULL, &warning, &error);
-    free(error);
-    return keeper->archive != NULL;
-}
-
 /* False without memory. */
 static bool open_archive(struct keeper *keeper, const char *directory, char **warning)
 {
     char *error = NULL;
     if (directory == NULL)
-        return use_memory(keeper);
+        return true;
     keeper->directory = strdup(directory);
     if (keeper->directory == NULL)
         return false;
@@ -721,6 +737,7 @@ bool keeper_veil(struct keeper *keeper, const struct report_veil *veils, uint32_
         return false;
     }
     pthread_mutex_lock(&keeper->shared.lock);
+    keeper->shared.veils_replaced = keeper->shared.veils != NULL;
     report_veils_free(keeper->shared.veils, keeper->shared.veil_count);
     keeper->shared.veils = copy;
     keeper->shared.veil_count = count;

@@ -191,6 +191,14 @@ void report_take_marks(struct report *report, const char *route, struct marks *m
     pthread_mutex_unlock(&report->lock);
 }
 
+bool report_is_empty(struct report *report)
+{
+    pthread_mutex_lock(&report->lock);
+    bool empty = report->count == 0;
+    pthread_mutex_unlock(&report->lock);
+    return empty;
+}
+
 bool report_knows(struct report *report, const char *route)
 {
     pthread_mutex_lock(&report->lock);

@@ -42,6 +42,8 @@ void report_totals(struct report *report, const char *route, struct comparison_t
  */
 void report_take_marks(struct report *report, const char *route, struct marks *marks);
 
+/* Has no pair been added yet, of any route? */
+bool report_is_empty(struct report *report);
 /* Has anything of this route been compared, also of one that the file names no more? */
 bool report_knows(struct report *report, const char *route);
 

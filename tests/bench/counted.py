@@ -8,11 +8,13 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools/benchmark"))
 
 from client import Client  # noqa: E402
-from peers import Backend, Peer, Setting, command  # noqa: E402
+from peers import Backend, Peer, Setting, command, program  # noqa: E402
 from processes import COMPARING, WORKER, SystemCalls, Trouble, callgrind, free_port, instructions_by_thread  # noqa: E402
 
 __all__ = ["COMPARING", "WORKER", "Backend", "Client", "Peer", "Setting", "SystemCalls", "callgrind", "command",
-           "free_port", "instructions_by_thread", "backends", "main", "at_most"]
+           "free_port", "instructions_by_thread", "backends", "main", "at_most", "ALLOCATORS", "program"]
+
+ALLOCATORS = ("malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "mmap", "brk")
 
 
 @contextlib.contextmanager

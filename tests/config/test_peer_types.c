@@ -145,6 +145,36 @@ static void one_certificate_of_a_listener_lands_in_its_list(void **state)
           "    protocols: [h2, http/1.1]\n");
 }
 
+static void where_a_file_is_named_is_known_later(void **state)
+{
+    struct config *config = parse(LISTENER("tls: { certificate: tls.crt, key: tls.key }"));
+    (void)state;
+    const struct config_certificate *pair = &config->listeners[0].tls->certificates[0];
+    const char *certificate = config_place_of(config, pair->certificate), *key = config_place_of(config, pair->key);
+    assert_non_null(certificate);
+    assert_non_null(key);
+    const char *name = strstr(certificate, "yaml:");
+    assert_non_null(name);
+    assert_string_equal(name, "yaml:2:52: listeners[0].tls.certificate");
+    assert_string_equal(strstr(key, "yaml:"), "yaml:2:66: listeners[0].tls.key");
+    assert_null(config_place_of(config, "tls.key")); /* a text of somebody else */
+    config_free(config);
+}
+
+static void files_that_are_missing_are_told_by_name(void **state)
+{
+    const char *text = LISTENER("tls: { certificate: none.crt, key: tls.key, client_ca: none.ca }");
+    struct config_errors errors = {0};
+    (void)state;
+    assert_null(config_parse(config_name, text, strlen(text), &errors));
+    assert_int_equal(errors.count, 2);
+    assert_int_equal(errors.missing_count, 2);
+    bool other_order = is_file(errors.missing[0], "none.ca");
+    assert_true(is_file(errors.missing[other_order ? 0 : 1], "none.ca"));
+    assert_true(is_file(errors.missing[other_order ? 1 : 0], "none.crt"));
+    config_errors_free(&errors);
+}
+
 static void several_certificates_and_clients_land_in_their_fields(void **state)
 {
     static const char text[] = LISTENER(
@@ -514,6 +544,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_certificate_of_a_listener_lands_in_its_list),
+        cmocka_unit_test(where_a_file_is_named_is_known_later),
+        cmocka_unit_test(files_that_are_missing_are_told_by_name),
         cmocka_unit_test(several_certificates_and_clients_land_in_their_fields),
         cmocka_unit_test(words_of_a_listener_are_read),
         cmocka_unit_test(paths_are_dumped_as_they_were_written),

@@ -82,6 +82,28 @@ class Pair:
         return pair
 
 
+class Secret(Pair):
+    """A pair as Kubernetes mounts a Secret: links to a folder behind a link, which is renamed when the Secret changes."""
+
+    def __init__(self, folder, pair):
+        self.folder, self.number = folder, 0
+        super().__init__(*(os.path.join(folder, name) for name in ("tls.crt", "tls.key")))
+        os.makedirs(folder)
+        self.publish(pair)
+        for path in (self.certificate, self.key):
+            os.symlink(f"..data/{os.path.basename(path)}", path)
+
+    def publish(self, pair):
+        self.number += 1
+        folder = os.path.join(self.folder, f"..{self.number}")
+        os.makedirs(folder)
+        for source, path in ((pair.certificate, self.certificate), (pair.key, self.key)):
+            shutil.copy(source, os.path.join(folder, os.path.basename(path)))
+        link = os.path.join(self.folder, "..data")
+        os.symlink(f"..{self.number}", link + "_tmp")
+        os.rename(link + "_tmp", link)
+
+
 class Authority:
     def __init__(self, name="shunt's tests"):
         self.folder = tempfile.mkdtemp(prefix="shunt-ca-")

@@ -7,7 +7,8 @@ import itertools
 
 from certificates import client_context, server_context
 from harness import Client, Peer, PeerGone
-from http2 import CANCEL, Answer, H2Backend, H2Client, reset
+from http2 import Answer, H2Backend, H2Client
+from http2_frames import CANCEL, reset
 from tls_peer import TlsBackend, TlsClient
 
 TRANSLATIONS = list(itertools.product((1, 2), (1, 2)))  # (client's version, backend's)

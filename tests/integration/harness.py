@@ -104,7 +104,7 @@ class Ended(AssertionError):
     """The connection ended where a response was expected. `how`: 'closed' or 'reset'."""
 
     def __init__(self, how, got=b""):
-        super().__init__(f"connection {how} instead of a response, after {got!r}")
+        super().__init__(f"connection {how} instead of a response, after {repr(got)[:4000]}")
         self.how = how
         self.got = got
 
@@ -177,9 +177,16 @@ class Client:
         return piece
 
     def read_exact(self, count):
-        while len(self.buffer) < count:
-            if not self._more():
-                raise Ended("closed", self.buffer)
+        pieces, have = [self.buffer], len(self.buffer)  # joined once: a body may be large
+        try:
+            while have < count:
+                self.buffer = b""
+                if not self._more():
+                    raise Ended("closed", b"".join(pieces))
+                pieces.append(self.buffer)
+                have += len(self.buffer)
+        finally:
+            self.buffer = b"".join(pieces)
         piece, self.buffer = self.buffer[:count], self.buffer[count:]
         return piece
 
@@ -379,8 +386,15 @@ class Conn:
         return piece
 
     def read_exact(self, count):
-        while len(self.buffer) < count:
-            self._more()
+        pieces, have = [self.buffer], len(self.buffer)
+        try:
+            while have < count:
+                self.buffer = b""
+                self._more()
+                pieces.append(self.buffer)
+                have += len(self.buffer)
+        finally:
+            self.buffer = b"".join(pieces)
         piece, self.buffer = self.buffer[:count], self.buffer[count:]
         return piece
 
@@ -508,7 +522,7 @@ class Peer:
 
     def note_bytes(self, conn, piece):
         with self.lock:
-            self.raw[conn.number] = self.raw.get(conn.number, b"") + piece
+            self.raw.setdefault(conn.number, bytearray()).extend(piece)
 
     def note_request(self, request_):
         request_.at = time.monotonic()

@@ -16,12 +16,12 @@ it says otherwise. What must come of it is one of:
 import time
 from typing import Any, Callable, NamedTuple, Union
 
-from http2 import (ACK, COMPRESSION_ERROR, CONTINUATION, DATA, ENABLE_CONNECT_PROTOCOL, ENABLE_PUSH, END_HEADERS,
-                   END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, GOAWAY, HAS_PRIORITY, HEADERS,
-                   HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE, PADDED, PING,
-                   PREFACE, PRIORITY, PROTOCOL_ERROR, PUSH_PROMISE, REFUSED_STREAM, RST_STREAM, SETTINGS, STREAM_CLOSED,
-                   WINDOW, WINDOW_UPDATE, ask, block, frame, goaway, headers, indexed, integer, literal, ping, reset, settings,
-                   table_size, window_update)
+from http2_frames import (ACK, COMPRESSION_ERROR, CONTINUATION, DATA, ENABLE_CONNECT_PROTOCOL, ENABLE_PUSH, END_HEADERS,
+                          END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, GOAWAY, HAS_PRIORITY, HEADERS,
+                          HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE,
+                          PADDED, PING, PREFACE, PRIORITY, PROTOCOL_ERROR, PUSH_PROMISE, REFUSED_STREAM, RST_STREAM, SETTINGS,
+                          STREAM_CLOSED, WINDOW, WINDOW_UPDATE, ask, block, frame, goaway, headers, indexed, integer, literal,
+                          ping, reset, settings, table_size, window_update)
 
 MANY = 100000
 

@@ -4,11 +4,11 @@ import socket
 import ssl
 import threading
 
-import http2
 from certificates import DAY, authority, client_context, server_context, stranger
 from grpc_peer import GrpcBackend, GrpcClient
 from harness import Case, Client, Ended, Load, Metrics, ProtocolError, Script, blackhole, http_reply, load, main, wait_until
-from http2 import Answer, H2Backend, H2Client, frame
+from http2 import Answer, H2Backend, H2Client
+from http2_frames import CONTINUATION, DATA, INTERNAL_ERROR, PUSH_PROMISE, frame, headers
 from tls_peer import TlsBackend, TlsClient, handshake
 
 
@@ -152,10 +152,10 @@ class Http2Test(Case):
         self.assertEqual(seen.body, b"z" * 200000)
 
     def test_a_reset_is_told(self):
-        peer = self.peer(H2Backend(lambda request_: Answer(b"abc", code=http2.INTERNAL_ERROR)))
+        peer = self.peer(H2Backend(lambda request_: Answer(b"abc", code=INTERNAL_ERROR)))
         with H2Client(peer.address) as client:
             reply = client.get()
-            self.assertEqual((reply.truncated, reply.reset, reply.body), (True, http2.INTERNAL_ERROR, b"abc"))
+            self.assertEqual((reply.truncated, reply.reset, reply.body), (True, INTERNAL_ERROR, b"abc"))
 
     def heard(self, data):
         """What a client makes of these bytes behind the SETTINGS of a server, on stream 1."""
@@ -168,18 +168,18 @@ class Http2Test(Case):
             return client.reply(client.open())
 
     def test_what_is_not_http2_is_refused(self):
-        ok = http2.headers(1, [(":status", "200")], end=False)
-        cases = {"DATA before a head": frame(http2.DATA, 1, 1, b"x"),
-                 "an unknown stream": http2.headers(3, [(":status", "200")]),
-                 "upper case": http2.headers(1, [(":status", "200"), ("X-A", "1")]),
-                 "a pseudo-header behind a field": http2.headers(1, [("x-a", "1"), (":status", "200")]),
-                 "connection-specific": http2.headers(1, [(":status", "200"), ("connection", "close")]),
-                 "no status": http2.headers(1, [("x-a", "1")]),
-                 "trailers that are no end": ok + http2.headers(1, [("x-a", "1")], end=False),
-                 "a frame too large": ok + frame(http2.DATA, 1, 1, b"x" * 16385),
-                 "more than the window": ok + b"".join(frame(http2.DATA, 0, 1, b"x" * 16384) for _ in range(5)),
-                 "CONTINUATION alone": frame(http2.CONTINUATION, 4, 1, b""),
-                 "a push": frame(http2.PUSH_PROMISE, 4, 1, b"\0\0\0\2")}
+        ok = headers(1, [(":status", "200")], end=False)
+        cases = {"DATA before a head": frame(DATA, 1, 1, b"x"),
+                 "an unknown stream": headers(3, [(":status", "200")]),
+                 "upper case": headers(1, [(":status", "200"), ("X-A", "1")]),
+                 "a pseudo-header behind a field": headers(1, [("x-a", "1"), (":status", "200")]),
+                 "connection-specific": headers(1, [(":status", "200"), ("connection", "close")]),
+                 "no status": headers(1, [("x-a", "1")]),
+                 "trailers that are no end": ok + headers(1, [("x-a", "1")], end=False),
+                 "a frame too large": ok + frame(DATA, 1, 1, b"x" * 16385),
+                 "more than the window": ok + b"".join(frame(DATA, 0, 1, b"x" * 16384) for _ in range(5)),
+                 "CONTINUATION alone": frame(CONTINUATION, 4, 1, b""),
+                 "a push": frame(PUSH_PROMISE, 4, 1, b"\0\0\0\2")}
         for name, data in cases.items():
             with self.subTest(name), self.assertRaises(ProtocolError):
                 if name == "more than the window":

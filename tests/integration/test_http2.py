@@ -7,7 +7,8 @@ import threading
 from certificates import authority
 from either import TRANSLATIONS, Answer, backend, client, interim_of
 from harness import Case, Ended, ProtocolError, config, main, wait_until
-from http2 import CANCEL, INTERNAL_ERROR, NO_ERROR, H2Client
+from http2 import H2Client
+from http2_frames import CANCEL, INTERNAL_ERROR, NO_ERROR
 
 
 def over(kinds):

@@ -8,8 +8,9 @@ import time
 
 from certificates import authority, client_context, server_context
 from harness import Case, Client, Ended, Peer, PeerGone, config, http_reply, main, wait_until
-from http2 import (CANCEL, ENABLE_CONNECT_PROTOCOL, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS, REFUSED_STREAM,
-                   Answer, H2Backend, H2Client, ask, goaway, headers, reset, window_update)
+from http2 import Answer, H2Backend, H2Client
+from http2_frames import (CANCEL, ENABLE_CONNECT_PROTOCOL, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS,
+                          REFUSED_STREAM, ask, goaway, headers, reset, settings, window_update)
 from tls_peer import TlsClient
 
 ENDLESS = 1 << 30  # a window that nobody fills
@@ -95,6 +96,52 @@ class Full(Case):
         stuck.set()
         wait_until(lambda: shunt.metric("shunt_requests_in_flight") == 0, "the request answered")
         wait_until(lambda: shunt.metric("shunt_http2_connections_active", side="upstream") == 0, "the connection closed")
+
+    def given_up(self, play):
+        """A backend that takes no more requests while one waits behind an upload; play(upload, second, go, shunt) gives both up."""
+        go, seen = threading.Event(), []
+        self.addCleanup(go.set)
+
+        def backend(conn):
+            seen.append(conn)
+            conn.give(0, ENDLESS)
+            conn.credits = False
+            conn.until(lambda: conn.requests)
+            wait_until(lambda: shunt.metric("shunt_http2_streams_active", side="upstream") == 2, "the second request")
+            conn.send(settings({MAX_CONCURRENT_STREAMS: 0}) + headers(1, [(":status", "200")], end=False))
+            go.wait(60)
+            conn.until(lambda: False, "the end")
+
+        legacy = self.peer(H2Backend(play=backend, ours={INITIAL_WINDOW_SIZE: ENDLESS}))
+        shunt = self.shunt(config(legacy, workers=1, top="access_log: off", timeouts="http2_ping: off"))
+        upload, second = self.client(shunt), self.client(shunt)
+        upload.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+        self.fill(upload)
+        second.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")  # nghttp2 has it, and cannot send it
+        self.assertEqual(upload.head().status, 200)  # so the backend's settings are known
+        play(upload, second, go, shunt)
+        wait_until(lambda: shunt.metric("shunt_http2_streams_active", side="upstream") == 0, "nothing kept of them")
+        wait_until(lambda: shunt.metric("shunt_http2_connections_active", side="upstream") == 0, "the connection closed")
+        wait_until(lambda: seen[0].goaways, "our goodbye")
+        self.assertEqual((list(seen[0].requests), seen[0].streams[1].reset), ([1], CANCEL))
+
+    def test_a_backend_that_takes_no_more_requests_does_not_keep_one_that_was_given_up(self):
+        def play(upload, second, go, shunt):
+            upload.reset()
+            go.set()
+            wait_until(lambda: shunt.metric("shunt_http2_streams_active", side="upstream") == 1, "the end of the upload")
+            second.reset()
+
+        self.given_up(play)
+
+    def test_a_backend_that_takes_no_more_requests_does_not_keep_one_that_was_given_up_before_the_others_end(self):
+        def play(upload, second, go, shunt):
+            second.reset()
+            upload.reset()
+            wait_until(lambda: shunt.metric("shunt_requests_in_flight") == 0, "both requests given up")
+            go.set()
+
+        self.given_up(play)
 
 
 class Corners(Case):

@@ -4,11 +4,11 @@ import signal
 import threading
 import time
 
-import http2
 from certificates import authority, client_context, server_context
 from harness import Case, Ended, Peer, config, http_reply, main, stays, wait_until
-from http2 import (CANCEL, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, NO_ERROR, REFUSED_STREAM, WINDOW, Answer, H2Backend,
-                   H2Client, goaway)
+from http2 import Answer, H2Backend, H2Client
+from http2_frames import (CANCEL, DATA, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, NO_ERROR, PING, PROTOCOL_ERROR,
+                          REFUSED_STREAM, WINDOW, WINDOW_UPDATE, frame, goaway, reset, settings)
 from test_streaming import BOUND, Growth
 
 BIG = 200 << 20
@@ -91,7 +91,7 @@ class Multiplexed(ConnectionCase):
         def head(conn, request_):
             count[0] += 1
             if count[0] == 1:
-                conn.send(http2.reset(request_.stream.number, REFUSED_STREAM))
+                conn.send(reset(request_.stream.number, REFUSED_STREAM))
                 return None
             return conn.answer(request_, Answer(b"ok"))
 
@@ -203,8 +203,8 @@ class BackPressure(ConnectionCase):
             for _ in range(10):
                 client = self.h2(shunt)
                 stream = client.open(method="POST", end=False)
-                client.send(b"".join(http2.frame(http2.DATA, 0, stream.number, b"x" * 16384) for _ in range(4)))
-                client.until(lambda: any(one.kind == http2.WINDOW_UPDATE and one.stream == stream.number for one in client.frames),
+                client.send(b"".join(frame(DATA, 0, stream.number, b"x" * 16384) for _ in range(4)))
+                client.until(lambda: any(one.kind == WINDOW_UPDATE and one.stream == stream.number for one in client.frames),
                              "credit", 10)
                 client.close()
 
@@ -337,7 +337,7 @@ class Pings(ConnectionCase):
         client.answers = False
         client.open("/hold")
         self.assertIn(client.to_end(10), ("closed", "reset"))
-        self.assertTrue(any(one.kind == http2.PING for one in client.frames))
+        self.assertTrue(any(one.kind == PING for one in client.frames))
         self.assertEqual(shunt.metric("shunt_http2_ping_timeouts_total", side="downstream"), 1)
         wait_until(lambda: legacy.requests[0].stream.reset == CANCEL, "CANCEL at the backend")
 
@@ -346,7 +346,7 @@ class Pings(ConnectionCase):
         shunt = self.begin(legacy, timeouts="http2_ping: 150ms, response: 20s")
         client = self.h2(shunt)
         stream = client.open("/hold")
-        client.until(lambda: sum(one.kind == http2.PING for one in client.frames) >= 4, "four PINGs")
+        client.until(lambda: sum(one.kind == PING for one in client.frames) >= 4, "four PINGs")
         self.go.set()
         self.assertEqual(client.reply(stream).body, b"late")
 
@@ -385,7 +385,7 @@ class Limits(ConnectionCase):
         streams = [client.open("/hold") for _ in range(11)]
         client.until(lambda: streams[-1].reset is not None or client.goaways, "the refusal")
         if client.goaways:
-            self.assertEqual(client.goaways[0][1], http2.PROTOCOL_ERROR)
+            self.assertEqual(client.goaways[0][1], PROTOCOL_ERROR)
         else:
             self.assertEqual(streams[-1].reset, REFUSED_STREAM)
 
@@ -399,7 +399,7 @@ class Limits(ConnectionCase):
         client.until(lambda: sum(stream.reset == REFUSED_STREAM for stream in streams) == 5, "five refusals")
         self.go.set()
         client.answers = True
-        client.send(http2.settings(ack=True))
+        client.send(settings(ack=True))
         self.assertEqual([client.reply(stream).body for stream in streams[:10]], [b"late"] * 10)
         self.assertEqual(client.get("/again").body, b"ok")
 

@@ -11,7 +11,8 @@ import time
 from certificates import authority, client_context
 from either import TRANSLATIONS, backend, client
 from harness import Case, config, main, wait_until
-from http2 import INTERNAL_ERROR, Answer, H2Backend, H2Client
+from http2 import Answer, H2Backend, H2Client
+from http2_frames import INTERNAL_ERROR
 
 ROUTE = """\
   - name: all

@@ -7,14 +7,14 @@ backend as a request, and at the end it is no larger than it was.
 import threading
 import time
 
-import http2
 import http2_cases
 from harness import SLOW_BUILD, Case, Ended, Peer, config, http_reply, main, wait_until
-from http2 import (ACK, COMPRESSION_ERROR, CONTINUATION, DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, FLOW_CONTROL_ERROR,
-                   FRAME_SIZE_ERROR, HEADERS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, PING, PROTOCOL_ERROR, PUSH_PROMISE,
-                   REFUSED_STREAM, SETTINGS, STREAM_CLOSED, INTERNAL_ERROR, CANCEL, HTTP_1_1_REQUIRED,
-                   NO_ERROR, Answer, H2Backend, H2Client, block, frame, goaway, headers, indexed, literal, name_of, ping,
-                   reset, settings, window_update)
+from http2 import Answer, H2Backend, H2Client
+from http2_frames import (ACK, CANCEL, COMPRESSION_ERROR, CONTINUATION, DATA, ENABLE_PUSH, END_HEADERS, END_STREAM,
+                          FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, HEADERS, HTTP_1_1_REQUIRED, INITIAL_WINDOW_SIZE, INTERNAL_ERROR,
+                          MAX_FRAME_SIZE, NO_ERROR, PADDED, PING, PROTOCOL_ERROR, PUSH_PROMISE, REFUSED_STREAM, SETTINGS,
+                          STREAM_CLOSED, WINDOW, ask, block, frame, goaway, headers, indexed, literal, name_of, ping, reset,
+                          settings, window_update)
 
 GROWTH = (96 if SLOW_BUILD else 32) << 20
 ROUTES = """\
@@ -173,11 +173,22 @@ class Listener(Case):
         with H2Client(self.front.address).settled() as client:
             client.credits = False
             stalled = client.open("/big")
-            client.until(lambda: stalled.size == http2.WINDOW, "a window full")
+            client.until(lambda: stalled.size == WINDOW, "a window full")
             client.give(0, 1 << 20)
             for _ in range(20):
                 self.assertEqual(client.get("/other").body, b"ok")
-            self.assertEqual(stalled.size, http2.WINDOW)
+            self.assertEqual(stalled.size, WINDOW)
+
+    def test_a_client_that_has_all_credit_and_reads_nothing_is_cut_off(self):
+        ended = lambda: self.front.metric("shunt_http2_abuse_total", side="downstream", reason="stalled")
+        before = self.front.rss()
+        with H2Client(self.front.address, receive_buffer=4096, window=(1 << 31) - 1).settled() as client:
+            client.give(0, (1 << 31) - 1 - WINDOW)
+            for _ in range(16):
+                client.open("/big")
+            wait_until(lambda: ended() == 1, "an end for that reason")
+            wait_until(lambda: self.front.metric("shunt_downstream_active") == 0, "the connection closed")
+            self.assertLess(self.front.rss() - before, GROWTH)
 
 
 # ------------------------------------------------------------------------------------------------------------- backends
@@ -243,7 +254,7 @@ ANSWERS = [
     broken("trailers with a pseudo-header", "8.1", lambda n: begun(n) + headers(n, OK), PROTOCOL_ERROR, client="cut"),
     broken("trailers that are not the end", "8.1", lambda n: begun(n) + headers(n, [("x-a", "1")], end=False), PROTOCOL_ERROR,
            client="cut"),
-    broken("a push", "8.4", lambda n: frame(PUSH_PROMISE, END_HEADERS, n, b"\0\0\0\2" + block(http2.ask())), PROTOCOL_ERROR),
+    broken("a push", "8.4", lambda n: frame(PUSH_PROMISE, END_HEADERS, n, b"\0\0\0\2" + block(ask())), PROTOCOL_ERROR),
     broken("a head on a stream nobody opened", "5.1", lambda n: headers(2, OK), PROTOCOL_ERROR),
     broken("DATA on an idle stream", "5.1", lambda n: frame(DATA, 0, n + 98, b"x"), PROTOCOL_ERROR, STREAM_CLOSED),
     broken("RST_STREAM on an idle stream", "5.1", lambda n: reset(n + 98), PROTOCOL_ERROR),
@@ -283,7 +294,7 @@ ANSWERS = [
     broken("RST_STREAM(REFUSED_STREAM)", "8.7", lambda n: reset(n, REFUSED_STREAM), client=200),
     broken("frames of unknown types", "4.1", lambda n: frame(0x42, 0xFF, 0, b"x" * 50) + frame(0x42, 0, n, b"") + whole(n), client=200),
     broken("a padded answer", "6.1", lambda n: headers(n, OK, end=False) + frame(
-        DATA, http2.PADDED | END_STREAM, n, b"\xc8abc" + b"\0" * 200), client=200),
+        DATA, PADDED | END_STREAM, n, b"\xc8abc" + b"\0" * 200), client=200),
     broken("answer and RST_STREAM(NO_ERROR)", "8.1", lambda n: whole(n) + reset(n, NO_ERROR), client=200),
     broken("PING before the answer", "6.7", lambda n: ping() + whole(n), client=200),
 ]

@@ -504,14 +504,15 @@ class Blame(PlanCase):
     def test_one_slow_client_does_not_fail_a_plan_and_all_of_them_do(self):
         gates = "gates: { min_requests: 40, error_rate_increase: off, p95_increase: 200%, mismatch_rate: off, min_distinct_keys: 5, confidence: 99% }"
         self.begin(slow=["stages: [ { name: a, percent: 50, hold: 1h }, { name: b, percent: 100 } ]", "promotion: auto", gates])
-        self.flow("slow", rate=200)
+        self.flow("slow", rate=200, connections=16)
         self.wait_gate("slow", "p95_increase", "pass")
-        self.flow("slow", connections=4, rate=100, users=None, field=self.client_of_new("slow"), path="/delay/60")
+        # What is slow is slower by far than anybody is on a machine that is busy.
+        self.flow("slow", connections=16, rate=100, users=None, field=self.client_of_new("slow"), path="/delay/200")
         self.wait_gate("slow", "p95_increase", "undecided", "but only by a few clients that are slow on new: without them it does not fail")
         self.assertIn("only by a few clients", self.route("slow")["why_not"])
         self.assertEqual(self.where("slow"), ("running", "a", 50))
         self.assertEqual(self.history("slow", *WORST), [])
-        self.new["slow"].tell("delay 60")
+        self.new["slow"].tell("delay 200")
         self.wait_where("slow", "rolled_back")
         self.assertIn("gate p95_increase failed", self.history("slow", "rollback")[0]["why"])
 

@@ -10,14 +10,13 @@ import signal
 import socket
 import ssl
 import subprocess
-import threading
 import time
 import warnings
 
-from certificates import DAY, authority, client_context, stranger
+from certificates import DAY, Pair, Secret, authority, client_context, stranger
 from harness import BUILD, DEADLINE, Case, Client, Ended, config, environment, http_reply, main, request, wait_until
 from http2 import H2Client
-from tls_peer import TlsBackend, TlsClient, handshake, say_goodbye
+from tls_peer import HandshakeLoad, TlsBackend, TlsClient, handshake, say_goodbye
 
 warnings.filterwarnings("ignore", "ssl.TLSVersion.TLSv1", DeprecationWarning)  # an old client is what is played
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -196,6 +195,10 @@ class Handshakes(TlsCase):
             said = done.stdout + done.stderr
             self.assertEqual(done.returncode, 2 if faults else 0, said)
             self.assertEqual(("does not belong to" in said, "holds no certificate" in said), (faults == 2, faults > 0), said)
+            if faults == 2:  # each begins with its place, as the loader's do
+                self.assertRegex(said, rf"{path}:3:\d+: listeners\[0\]\.tls\.key: listener 127\.0\.0\.1:0: tls: key {other.key}: does")
+            if faults:
+                self.assertRegex(said, rf"{path}:\d+:\d+: backends\.legacy\.tls\.ca: backend legacy: tls: CA {ca}: holds")
 
     def test_check_tells_of_an_expired_certificate_and_takes_it(self):
         ended = authority().issue(begins=-9 * 86400, ends=-3600)
@@ -205,7 +208,8 @@ class Handshakes(TlsCase):
         done = subprocess.run([os.path.join(BUILD, "shunt"), "--check", path], capture_output=True, text=True,
                               timeout=DEADLINE, env=environment(), check=False)
         self.assertEqual((done.returncode, done.stdout), (0, f"{path}: ok\n"))
-        self.assertIn(f"listener 127.0.0.1:0: tls: certificate {ended.certificate}: has expired at 20", done.stderr)
+        self.assertRegex(done.stderr, rf"{path}:3:25: listeners\[0\]\.tls\.certificate: listener 127\.0\.0\.1:0: tls: "
+                                      rf"certificate {ended.certificate}: has expired at 20")
 
     def test_fail_open_stands_in_for_files_that_are_no_good(self):
         good, other = authority().issue().copy(self.directory), authority().issue("other")
@@ -217,6 +221,37 @@ class Handshakes(TlsCase):
         shunt.address = shunt._address(shunt.wait_events("listening")[0]["address"])
         self.assertEqual(shunt.get().status, 200)
         self.assertIn("does not belong to", str(shunt.find_events("fail_open")[0]["errors"]))
+
+    def test_fail_open_ends_when_the_certificate_is_good(self):
+        for name in ("another's key", "missing"):
+            with self.subTest(name):
+                folder = os.path.join(self.directory, name.replace("'", ""))
+                os.mkdir(folder)
+                good, pair = authority().issue(), Pair(os.path.join(folder, "tls.crt"), os.path.join(folder, "tls.key"))
+                if name != "missing":
+                    Pair(good.certificate, authority().issue("other").key).copy_to(pair)
+                legacy = self.backend()
+                shunt = self.shunt(config(legacy, listener=listener(pair.keys)),
+                                   arguments=["--fail-open", f"127.0.0.1:{legacy.address[1]}", "--listen", "127.0.0.1:0"],
+                                   wait=False)
+                shunt.address = shunt._address(shunt.wait_events("listening")[0]["address"])
+                self.assertEqual(shunt.get().status, 200)
+                good.copy_to(pair)
+                self.assertEqual(shunt.wait_events("reloaded")[0]["who"], "files")
+                self.assertEqual(len(shunt.find_events("fail_open_ended")), 1)
+                wait_until(lambda good=good: self.shown(shunt) == good.der(), "TLS")
+                self.assertEqual(self.ask(shunt).status, 200)
+
+    def test_a_refused_reload_is_tried_again_when_the_certificate_is_good(self):
+        shunt = self.begin()
+        bad, pair = authority().issue("other").copy(self.directory), authority().issue("one")
+        shutil.copy(pair.key, bad.key)
+        refused = config(self.legacy, listener=listener(bad.keys), top="access_log: off")
+        self.assertEqual(shunt.reload(refused)["event"], "reload_failed")
+        shutil.copy(pair.certificate, bad.certificate + ".new")
+        os.replace(bad.certificate + ".new", bad.certificate)
+        self.assertEqual(shunt.wait_events("reloaded")[0]["who"], "files")
+        wait_until(lambda: self.shown(shunt) == pair.der(), "the new certificate")
 
     def test_a_reload_with_a_bad_pair_is_refused_as_a_whole(self):
         shunt = self.begin()
@@ -460,11 +495,13 @@ class EarlyData(TlsCase):
         self.assertIn("Early data was accepted", said)
         self.assertIn("HTTP/1.1 200", said)
         self.assertEqual([(one.target, one.all("early-data")) for one in self.legacy.requests][-1], ("/early", ["1"]))
-        said = self.early(shunt, "POST /write HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        self.assertIn("HTTP/1.1 425", said)
+        for kind in ("text/plain", "application/grpc"):  # a call, too: see docs/grpc.md
+            said = self.early(shunt, f"POST /write HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: 0\r\n"
+                              "Connection: close\r\n\r\n")
+            self.assertIn("HTTP/1.1 425", said)
         self.assertNotIn("/write", [one.target for one in self.legacy.requests])
         self.assertEqual(shunt.metric("shunt_tls_early_data_total", result="accepted"), 1)
-        self.assertEqual(shunt.metric("shunt_tls_early_data_total", result="refused"), 1)
+        self.assertEqual(shunt.metric("shunt_tls_early_data_total", result="refused"), 2)
 
     def test_requests_behind_the_handshake_are_as_always(self):
         shunt = self.begin(authority().issue().keys + ", early_data: true")
@@ -484,28 +521,14 @@ class Reloads(TlsCase):
         return authority().issue(fresh=True)
 
     def test_a_swap_under_load_fails_no_handshake(self):
-        """As Kubernetes swaps a Secret: another folder, and one link renamed."""
-        mounted = os.path.join(self.directory, "mounted")
-
-        def publish(number, pair):
-            folder = os.path.join(mounted, f"..{number}")
-            os.makedirs(folder)
-            shutil.copy(pair.certificate, os.path.join(folder, "tls.crt"))
-            shutil.copy(pair.key, os.path.join(folder, "tls.key"))
-            os.symlink(f"..{number}", os.path.join(mounted, "..data_tmp"))
-            os.rename(os.path.join(mounted, "..data_tmp"), os.path.join(mounted, "..data"))
-
-        os.makedirs(mounted)
-        publish(0, self.fresh())
-        for name in ("tls.crt", "tls.key"):
-            os.symlink(f"..data/{name}", os.path.join(mounted, name))
-        shunt = self.begin(f"certificate: {mounted}/tls.crt, key: {mounted}/tls.key", legacy=self.fast())
+        secret = Secret(os.path.join(self.directory, "mounted"), self.fresh())
+        shunt = self.begin(secret.keys, legacy=self.fast())
         load = HandshakeLoad(shunt.address)
         try:
             with TlsClient(shunt.address) as kept:
                 for number in range(1, 9):
                     pair = self.fresh()
-                    publish(number, pair)
+                    secret.publish(pair)
                     wait_until(lambda: self.shown(shunt) == pair.der(), f"certificate {number}")
                     self.assertEqual(kept.get().status, 200)
                     done = load.ok
@@ -578,32 +601,6 @@ class Reloads(TlsCase):
         other = self.fresh()
         self.assertEqual(shunt.reload(config(self.legacy, listener=listener(other.keys), top="access_log: off"))["event"], "reloaded")
         wait_until(lambda: self.shown(shunt) == other.der(), "the other certificate")
-
-
-class HandshakeLoad:
-    """New connections, one request on each, from a few threads."""
-
-    def __init__(self, address, threads=3):
-        self.ok, self.failures = 0, []
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=self._run, args=(address,), daemon=True) for _ in range(threads)]
-        for one in self.threads:
-            one.start()
-
-    def _run(self, address):
-        context = client_context()
-        while not self.over.is_set():
-            try:
-                with TlsClient(address, context) as client:
-                    assert client.get().status == 200
-                self.ok += 1
-            except (OSError, AssertionError) as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
-
-    def finish(self):
-        self.over.set()
-        for one in self.threads:
-            one.join(30)
 
 
 class Passthrough(TlsCase):

@@ -1,7 +1,8 @@
-"""Long tests of HTTP/2 and TLS: 1 GiB each way at bounded memory, and nothing that fails through reloads, drains and flips of
-passthrough every second for a minute. Under a sanitizer they are shorter.
+"""Long tests of HTTP/2 and TLS: 1 GiB each way at bounded memory, and nothing that fails through drains, and through reloads, other
+certificates and flips of passthrough every second for a minute. Under a sanitizer they are shorter.
 """
 
+import os
 import signal
 import threading
 import time
@@ -9,13 +10,13 @@ import zlib
 
 import grpc
 
-from certificates import authority, client_context, server_context
-from grpc_peer import GrpcBackend, GrpcLoad
+from certificates import Secret, authority, client_context, server_context
+from grpc_peer import GrpcBackend, GrpcClient, GrpcLoad
 from harness import SLOW_BUILD, Case, config, main, request, wait_until
 from http2 import Answer, H2Backend, H2Client
 from test_http2_features import EndlessLoad
 from test_streaming import Growth
-from tls_peer import TlsBackend, TlsClient
+from tls_peer import HandshakeLoad, TlsBackend, TlsClient, handshake
 
 SIZE = (64 << 20) if SLOW_BUILD else 1 << 30
 BOUND = 16 << 20
@@ -186,34 +187,54 @@ class ZeroDowntime(Case):
     """TLS in front; one listener for h2load over backends of HTTP/2, and real gRPC beside it."""
 
     def begin(self, legacy, new):
-        self.text = lambda turn: config(legacy, new, ROUTE.format(50 + turn % 2), top="access_log: off", listener=listener(True))
+        self.pairs = [authority().issue("one"), authority().issue("other", kind="rsa")]
+        self.secret = Secret(os.path.join(self.directory, "mounted"), self.pairs[0])
+        self.text = lambda turn: config(legacy, new, ROUTE.format(50 + turn % 2), top="access_log: off",
+                                        listener=[f"tls: {{ {self.secret.keys} }}"])
         return self.shunt(self.text(0))
 
     def churn(self, shunt, loads):
-        """Passthrough flips and the file changes every second."""
+        """Passthrough flips, and the file and the certificate change, every second."""
         ends, turn = time.monotonic() + SECONDS, 0
         while time.monotonic() < ends:
             began = time.monotonic()
             shunt.passthrough(turn % 2 == 0)
             self.assertEqual(shunt.reload(self.text(turn))["event"], "reloaded")
             turn += 1
+            self.swap(shunt, self.pairs[turn % 2])
             time.sleep(max(0.0, 1 - (time.monotonic() - began)))
         for one in loads:
             one.finish()
             self.assertEqual(one.failures, [])
+        # Each was seen in a handshake; not each is counted, since the file read again takes a new certificate along.
+        self.assertGreater(shunt.metric("shunt_tls_certificate_reloads_total"), 0)
+        self.assertEqual(shunt.metric("shunt_tls_certificate_reload_failures_total"), 0)
+        self.assertEqual(shunt.metric("shunt_tls_handshakes_total", side="downstream", result="failed"), 0)
+
+    def swap(self, shunt, pair):
+        def shown():
+            with handshake(shunt.address, client_context()) as sock:
+                return sock.getpeercert(True)
+
+        self.secret.publish(pair)
+        wait_until(lambda: shown() == pair.der(), "the other certificate")
 
     def test_http2(self):
         answer = lambda request_: Answer(b"x" * 2000)
         shunt = self.begin(self.peer(H2Backend(answer)), self.peer(H2Backend(answer, "new")))
         load = self.peer(EndlessLoad(f"https://127.0.0.1:{shunt.address[1]}/"))
-        self.churn(shunt, [load])
+        handshakes = self.peer(HandshakeLoad(shunt.address, threads=1))
+        self.churn(shunt, [load, handshakes])
         self.assertGreater(len(load.rounds), 3)
+        self.assertGreater(handshakes.ok, SECONDS)
 
     def test_grpc(self):
         shunt = self.begin(self.peer(GrpcBackend()), self.peer(GrpcBackend("new")))
         load = self.peer(GrpcLoad(shunt.address, tls=authority().certificate))
-        self.churn(shunt, [load])
+        newcomers = self.peer(Newcomers(shunt.address))
+        self.churn(shunt, [load, newcomers])
         self.assertGreater(load.ok, 100)
+        self.assertGreater(newcomers.ok, SECONDS)
 
     def test_drains_one_after_the_other(self):
         """A new process takes over before the old one drains, again and again, as rolling updates do: no call fails."""
@@ -227,6 +248,23 @@ class ZeroDowntime(Case):
             self.assertEqual(shunt.wait_exit(30), 0)
             load.finish()
             self.assertEqual(load.failures, [])
+
+
+class Newcomers(GrpcLoad):
+    """A call on each of many connections, one after the other."""
+
+    def __init__(self, address):
+        self.address = address
+        super().__init__(address, threads=1, tls=authority().certificate)
+
+    def _run(self, client, number, metadata):
+        while not self.stopping.is_set():
+            try:
+                with GrpcClient(self.address, authority().certificate) as one:
+                    assert one.unary(b"x", 20, metadata) == b"x"
+                self.ok += 1
+            except (grpc.RpcError, AssertionError) as error:
+                self.failures.append(f"{type(error).__name__}: {error}"[:600])
 
 
 class DrainedLoad(GrpcLoad):

@@ -3,15 +3,20 @@
 import base64
 import hashlib
 import os
+import select
+import socket
+import ssl
 import threading
 
-from certificates import authority, client_context
+from certificates import authority, client_context, server_context
 from either import TRANSLATIONS
-from harness import Case, Client, EchoBackend, Ended, config, main, wait_until
-from http2 import CANCEL, ENABLE_CONNECT_PROTOCOL, WINDOW, Answer, H2Backend, H2Client, reset
+from harness import DEADLINE, Case, Client, EchoBackend, Ended, PeerGone, config, main, wait_until
+from http2 import Answer, H2Backend, H2Client
+from http2_frames import CANCEL, ENABLE_CONNECT_PROTOCOL, WINDOW, reset
 from tls_peer import TlsClient
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -54,22 +59,56 @@ def late(go):
 
 
 class H2Echo(H2Backend):
-    def __init__(self, play=echo, connect=True):
+    def __init__(self, play=echo, connect=True, **options):
         def head(conn, request_):
             if request_.method == "CONNECT":
                 return play(conn, request_)
             return conn.answer(request_, Answer(b"ok"))
 
-        super().__init__(head=head, ours={ENABLE_CONNECT_PROTOCOL: 1} if connect else {})
+        super().__init__(head=head, ours={ENABLE_CONNECT_PROTOCOL: 1} if connect else {}, **options)
+
+
+def grant(conn):
+    key = conn.read_head().get("sec-websocket-key")
+    conn.send(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: chat\r\n"
+              f"Sec-WebSocket-Accept: {accept_of(key)}\r\n\r\n")
 
 
 class H1Echo(EchoBackend):
     def _echo(self, conn):
-        key = conn.read_head().get("sec-websocket-key")
-        conn.send(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: chat\r\n"
-                  f"Sec-WebSocket-Accept: {accept_of(key)}\r\n\r\n")
+        grant(conn)
         self.is_raw = True
         super()._echo(conn)
+
+
+class EitherEcho(H2Echo):
+    """Chooses by ALPN, and has tunnels over HTTP/1.1 alone."""
+
+    def __init__(self, play=None, protocols=("h2", "http/1.1"), keys=""):
+        self.upgrades = []
+        super().__init__(connect=False, tls=server_context(alpn=protocols), keys="protocol: auto" + keys, http1=play or self.give_back)
+
+    def give_back(self, conn):
+        self.upgrades.append(conn)
+        grant(conn)
+        while True:
+            piece, conn.buffer = conn.buffer, b""
+            conn.send(piece)
+            conn._more()
+
+
+class Http2Only(EitherEcho):
+    """Ends handshakes that do not offer HTTP/2, with the alert that says why."""
+
+    ALERT = b"\x15\x03\x03\x00\x02\x02\x78"  # fatal: no_application_protocol (RFC 7301 section 3.2)
+
+    def _serve_h2(self, conn):
+        conn.socket.settimeout(DEADLINE)
+        if b"\x02h2\x08http/1.1" not in conn.socket.recv(16384, socket.MSG_PEEK):
+            conn.socket.recv(16384)
+            conn.socket.sendall(self.ALERT)
+            raise PeerGone()
+        super()._serve_h2(conn)
 
 
 class Socket1:
@@ -89,6 +128,27 @@ class Socket1:
 
     def read(self, count):
         return self.client.read_exact(count)
+
+    def both(self, data):
+        """Sends and reads as much, by turns: one connection of OpenSSL is not for two threads."""
+        sock, sent, got = self.client.socket, 0, bytearray()
+        while len(got) < len(data):
+            ready = select.select([sock], [sock] if sent < len(data) else [], [], DEADLINE)
+            assert any(ready), f"{sent} bytes sent, {len(got)} read, and no more"
+            sock.settimeout(0)
+            try:
+                if sent < len(data):
+                    sent += sock.send(data[sent : sent + 16384])
+            except AGAIN:
+                pass
+            try:
+                while piece := sock.recv(65536):
+                    got += piece
+                raise Ended("closed", bytes(got))
+            except AGAIN:
+                pass
+        sock.settimeout(DEADLINE)
+        return bytes(got)
 
     def end(self):
         self.client.half_close()
@@ -124,6 +184,10 @@ class Socket2:
 
     def send(self, data):
         self.client.send_body(self.stream, data, end=False)
+
+    def both(self, data):
+        self.send(data)  # reads meanwhile
+        return self.read(len(data))
 
     def read(self, count):
         self.client.until(lambda: len(self.stream.body) - self.taken >= count or self.stream.over, f"{count} bytes")
@@ -204,14 +268,7 @@ class WebSocket(Case):
             one = self.tunnel(self.begin(back, tls), front, tls)
             self.assertTrue(one.open())
             data = os.urandom(3 << 20)
-            if front == 1:
-                sender = threading.Thread(target=one.send, args=(data,), daemon=True)
-                sender.start()
-                self.assertEqual(hashlib.sha256(one.read(len(data))).digest(), hashlib.sha256(data).digest())
-                sender.join(10)
-            else:
-                one.send(data)  # reads meanwhile
-                self.assertEqual(hashlib.sha256(one.read(len(data))).digest(), hashlib.sha256(data).digest())
+            self.assertEqual(hashlib.sha256(one.both(data)).digest(), hashlib.sha256(data).digest())
 
         self.each(run, (False, True))
 
@@ -273,6 +330,66 @@ class WebSocket(Case):
             self.assertFalse(one.open())
             status = one.reply.status if front == 1 else int(one.fields[b":status"])
             self.assertIn(status, (501, 502))
+
+    def test_a_backend_of_both_versions_that_knows_tunnels_in_one(self):
+        for front in (1, 2):
+            with self.subTest(front=front):
+                legacy = self.peer(EitherEcho())
+                shunt = self.shunt(config(legacy, workers=1, top="access_log: off"))
+                for number in (1, 2):  # what it offers is not known yet, and is
+                    one = self.tunnel(shunt, front)
+                    self.assertTrue(one.open())
+                    data = os.urandom(70_000)
+                    self.assertEqual(one.both(data), data)
+                    self.assertEqual(shunt.get("/plain").body, b"ok")
+                    self.assertEqual((len(legacy.upgrades), len(legacy.h2conns)), (number, 1))
+                self.assertEqual(shunt.metric("shunt_upstream_retries_total"), 0)
+
+    def test_a_refusal_over_http1_by_a_backend_of_both_versions_is_an_answer(self):
+        def play(conn):
+            while True:
+                conn.read_head()
+                conn.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+
+        legacy = self.peer(EitherEcho(play))
+        shunt = self.shunt(config(legacy, workers=1, top="access_log: off"))
+        one = self.tunnel(shunt, 1)
+        self.assertFalse(one.open())
+        self.assertEqual(one.reply.status, 403)
+        self.assertEqual(shunt.get("/plain").body, b"ok")
+
+    def test_a_backend_that_has_tunnels_in_neither_version(self):
+        def leave(_):
+            raise PeerGone()
+
+        legacy = self.peer(EitherEcho(leave, protocols=("h2",)))
+        shunt = self.shunt(config(legacy, workers=1, top="access_log: off"))
+        for _ in range(3):
+            one = self.tunnel(shunt, 1)
+            self.assertFalse(one.open())
+            self.assertEqual(one.reply.status, 502)
+            self.assertEqual(shunt.get("/plain").body, b"ok")
+        self.assertEqual(len(legacy.h2conns), 1)
+
+    def test_a_backend_that_refuses_http1_in_the_handshake(self):
+        legacy = self.peer(Http2Only())
+        shunt = self.shunt(config(legacy, workers=1))
+        one = self.tunnel(shunt, 1)
+        self.assertFalse(one.open())
+        self.assertEqual(one.reply.status, 502)
+        wait_until(shunt.access, "the access log")
+        self.assertIn("WebSocket neither over HTTP/2 (RFC 8441) nor over HTTP/1.1", shunt.access()[0]["error"])
+        self.assertEqual(shunt.get("/plain").body, b"ok")
+        self.assertEqual(len(legacy.h2conns), 1)
+
+    def test_a_tunnel_that_needs_a_connection_of_its_own_waits_for_none_and_stops_nobody(self):
+        legacy = self.peer(EitherEcho(keys=", max_connections: 1"))
+        shunt = self.shunt(config(legacy, workers=1, top="access_log: off"))
+        one = self.tunnel(shunt, 1)
+        self.assertFalse(one.open())
+        self.assertEqual(one.reply.status, 503)
+        self.assertEqual(shunt.get("/plain").body, b"ok")
+        self.assertEqual(legacy.upgrades, [])
 
     def test_tunnels_and_requests_share_a_connection(self):
         shunt = self.begin(2)

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import threading
 
 from certificates import authority, client_context, server_context
 from harness import DEADLINE, Backend, Client, Conn, PeerGone
@@ -109,3 +110,31 @@ class TlsClient(Client):
             return False
 
     truncated = False
+
+
+class HandshakeLoad:
+    """New connections, one request on each, from a few threads."""
+
+    def __init__(self, address, threads=3):
+        self.ok, self.failures = 0, []
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self._run, args=(address,), daemon=True) for _ in range(threads)]
+        for one in self.threads:
+            one.start()
+
+    def _run(self, address):
+        context = client_context()
+        while not self.over.is_set():
+            try:
+                with TlsClient(address, context) as client:
+                    assert client.get().status == 200
+                self.ok += 1
+            except (OSError, AssertionError) as error:
+                self.failures.append(f"{type(error).__name__}: {error}")
+
+    def finish(self):
+        self.over.set()
+        for one in self.threads:
+            one.join(30)
+
+    stop = finish

@@ -51,6 +51,21 @@ static void a_shared_chunk_stays_until_the_last_has_gone(void **state)
     chunk_pool_done(&pool);
 }
 
+static void a_copy_is_its_own(void **state)
+{
+    (void)state;
+    struct chunk_pool pool = { 0 };
+    struct slice copy;
+    char text[] = "grpc-status: 0";
+    assert_true(chunk_copy(&pool, text, sizeof(text), &copy));
+    text[0] = 'x';
+    assert_int_equal(copy.len, sizeof(text));
+    assert_string_equal(copy.at, "grpc-status: 0");
+    assert_true(chunk_tail(copy.chunk) == copy.at + copy.len);
+    chunk_unref(copy.chunk);
+    chunk_pool_done(&pool);
+}
+
 static void few_free_ones_are_kept(void **state)
 {
     (void)state;
@@ -72,6 +87,7 @@ int main(void)
         cmocka_unit_test(there_is_room_for_what_was_asked),
         cmocka_unit_test(the_last_freed_is_the_next_taken),
         cmocka_unit_test(a_shared_chunk_stays_until_the_last_has_gone),
+        cmocka_unit_test(a_copy_is_its_own),
         cmocka_unit_test(few_free_ones_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,22 +72,24 @@ static bool read_request(struct server *server, int fd, char *text)
     }
 }
 
-static const char *note_request(struct server *server, const char *text)
+/* What to answer, malloc'd, since a test may free its own copy meanwhile; NULL: nothing. */
+static char *note_request(struct server *server, const char *text)
 {
     pthread_mutex_lock(&server->shared.lock);
     size_t i = server->shared.answered++;
     if (server->shared.count < REQUESTS_MOST)
         server->shared.requests[server->shared.count++] = strdup(text);
     const char *answer = server->shared.answers[i < server->shared.answer_count ? i : server->shared.answer_count - 1];
+    char *copy = answer != NULL ? strdup(answer) : NULL;
     pthread_mutex_unlock(&server->shared.lock);
-    return answer;
+    return copy;
 }
 
 static void answer_one(struct server *server, int fd)
 {
     char *text = malloc(ROOM);
     if (read_request(server, fd, text)) {
-        const char *answer = note_request(server, text);
+        char *answer = note_request(server, text);
         if (answer != NULL)
             dprintf(fd, "HTTP/1.1 %s%s", answer, strstr(answer, "\r\n\r\n") != NULL ? "" : "\r\n\r\n");
         char rest[256];
@@ -96,6 +98,7 @@ static void answer_one(struct server *server, int fd)
             shutdown(fd, SHUT_WR);
         while (poll(wait, 2, -1) > 0 && wait[1].revents == 0 && read(fd, rest, sizeof(rest)) > 0)
             ;
+        free(answer);
     }
     free(text);
     close(fd);

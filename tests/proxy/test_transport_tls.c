@@ -232,6 +232,19 @@ static void half_a_record_waits_for_its_rest(void **state)
     reads(f, CONN_READ_DATA, "whole", 1000);
 }
 
+/* A ticket, a part of a record: what is behind it in the socket came with the same edge. */
+static void a_cut_right_behind_what_is_no_data_is_seen(void **state)
+{
+    struct fixture *f = *state;
+    stand(f);
+    assert_int_equal(SSL_key_update(f->client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+    assert_int_equal(SSL_do_handshake(f->client), 1); /* the message, and no data behind it */
+    close(f->fd);
+    f->fd = -1;
+    edge(f);
+    reads(f, CONN_READ_ERROR, "", 1000);
+}
+
 /* ---- ends ---- */
 
 static void an_end_is_told_from_a_cut(void **state)
@@ -571,6 +584,7 @@ int main(void)
         TEST(an_empty_socket_is_not_asked_again),
         TEST(behind_the_peers_end_everything_is_read),
         TEST(half_a_record_waits_for_its_rest),
+        TEST(a_cut_right_behind_what_is_no_data_is_seen),
         TEST(an_end_is_told_from_a_cut),
         TEST(an_end_with_notice_is_an_end),
         TEST(closing_says_so_and_resetting_does_not),

@@ -109,7 +109,7 @@ static void begin(struct fixture *f, const char *options, uint32_t addresses)
     memset(f->worker, 0, sizeof(*f->worker));
     f->worker->workers = 1;
     f->worker->tick_is_fast = true; /* there is no tick to be set */
-    f->worker->now_us = 1000000000;
+    f->worker->now_ms = 1000000;
     wheel_init(&f->worker->wheel, worker_now_ms(f->worker));
     f->worker->base = event_base_new();
     f->worker->upstreams = upstream_set_new(f->worker);
@@ -126,7 +126,7 @@ static void begin(struct fixture *f, const char *options, uint32_t addresses)
 
 static void later(struct fixture *f, uint64_t ms)
 {
-    f->worker->now_us += ms * 1000;
+    f->worker->now_ms += ms;
     wheel_advance(&f->worker->wheel, worker_now_ms(f->worker));
     upstream_set_tick(f->worker->upstreams);
 }

@@ -495,6 +495,38 @@ static void less_than_before_is_deleted_at_once(void **state)
     assert_false(shows_values(f));
 }
 
+/* There is nothing to keep before the first pair; what that one shows was made as the file says. */
+static void in_memory_the_first_pair_is_the_beginning(void **state)
+{
+    struct fixture *f = *state;
+    f->route.route.shadow.samples.values = SAMPLES_FULL;
+    start_in(f, NULL);
+    veil(f, SAMPLES_FULL);
+    assert_false(shows_values(f));
+    assert_int_equal(stats(f).saves, 0);
+    add_telling(f);
+    assert_true(shows_values(f));
+    assert_int_equal(stats(f).saves, 1);
+    assert_true(stats(f).samples_kept > 0);
+    assert_null(keeper_note(f->keeper));
+    veil(f, SAMPLES_REDACTED);
+    assert_false(shows_values(f));
+    await_note(f);
+}
+
+/* Examples that are not older than what may be shown are not taken for more. */
+static void in_memory_examples_of_the_first_pair_stay(void **state)
+{
+    struct fixture *f = *state;
+    f->route.route.shadow.samples.values = SAMPLES_REDACTED;
+    start_in(f, NULL);
+    veil(f, SAMPLES_REDACTED);
+    add_telling(f);
+    assert_false(shows_values(f));
+    assert_int_equal(stats(f).saves, 1);
+    assert_null(keeper_note(f->keeper));
+}
+
 static void less_than_before_a_restart_is_deleted(void **state)
 {
     struct fixture *f = *state;
@@ -559,6 +591,8 @@ int main(void)
         TEST(without_a_directory_that_works_it_is_memory),
         TEST(forgotten_stays_forgotten),
         TEST(less_than_before_is_deleted_at_once),
+        TEST(in_memory_the_first_pair_is_the_beginning),
+        TEST(in_memory_examples_of_the_first_pair_stay),
         TEST(less_than_before_a_restart_is_deleted),
         TEST(all_at_once),
     };

@@ -25,6 +25,7 @@ import time
 
 import tls
 from client import Client
+from idle import IdleConnections, IdleHttp2, IdleProcess, file_limit
 from peers import TOP, Backend, Peer, Setting, command
 from processes import (COMPARING, EVERYTHING, WORKER, SystemCalls, Trouble, callgrind, free_port, instructions_by_thread,
                        read)
@@ -133,50 +134,7 @@ def h2load(port, _kind, connections, seconds, scheme):
     return int(counts.group(1)), float(rate.group(1)), float("nan")
 
 
-# ---- memory, start ----
-
-class IdleConnections:
-    title = "Resident memory of idle keep-alive connections, each after one answered request"
-    names = ["shunt", "nginx", "haproxy"]
-    columns = ["bytes/connection", "connections"]
-
-    def measure(self, run):
-        count = min(10000, file_limit() - 200)
-        figures = {}
-        for name in self.names:
-            with Peer(name, run.setting(), PROXY_CORE) as peer:
-                with Client(peer.port, 64) as warm:
-                    warm.rounds(20)
-                before = peer.rss_bytes()
-                with Client(peer.port, count) as client:
-                    client.each_once()
-                    time.sleep(0.5)  # what a program gives back in the background, it may
-                    grown = peer.rss_bytes() - before
-            figures[name] = {"bytes/connection": grown / count, "connections": count}
-        return figures
-
-
-def file_limit():
-    import resource
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
-
-
-class IdleProcess:
-    title = "Resident memory of the idle program with two workers"
-    names = ["shunt", "nginx", "haproxy"]
-    columns = ["MiB"]
-
-    def measure(self, run):
-        figures = {}
-        for name in self.names:
-            with Peer(name, run.setting(workers=2)) as peer:
-                time.sleep(0.5)
-                figures[name] = {"MiB": peer.rss_bytes() / 2**20}
-        return figures
-
+# ---- start ----
 
 class Start:
     title = "From the start of the program to its first answer"
@@ -290,6 +248,7 @@ SCENARIOS = {
     "handshakes": Handshakes(ssl.TLSVersion.TLSv1_3),
     "handshakes-1.2": Handshakes(ssl.TLSVersion.TLSv1_2),
     "idle-connections": IdleConnections(),
+    "idle-http2": IdleHttp2(),
     "idle-process": IdleProcess(),
     "start": Start(),
     "calls": Calls(),
@@ -333,6 +292,7 @@ TARGETS = [
     ("instructions per request, mirrored and compared", 12000,
      lambda f: sum(f["instructions"][who]["instructions/request"] for who in ("shunt mirror", Instructions.comparing))),
     ("bytes per idle connection", 640, lambda f: f["idle-connections"]["shunt"]["bytes/connection"]),
+    ("KiB per idle HTTP/2 connection with TLS", 24, lambda f: f["idle-http2"]["shunt"]["KiB/connection"]),
     ("MiB of an idle process, 2 workers", 6, lambda f: f["idle-process"]["shunt"]["MiB"]),
     ("ms from start to first answer", 10, lambda f: f["start"]["shunt"]["ms"]),
 ]

@@ -149,7 +149,8 @@ class Profile:
 
     def __init__(self, path):
         self.calls = {}  # by the name of a function: how often it was called
-        self.instructions = add_profile(path, self.calls)
+        self.calls_from = {}  # the same by (source file of the caller, name)
+        self.instructions = add_profile(path, self.calls, self.calls_from)
 
     def ran(self, function):
         return function in self.calls
@@ -183,9 +184,9 @@ def instructions_by_thread(profiles):
     return work | {EVERYTHING: sum(profile.instructions for profile in profiles)}
 
 
-def add_profile(path, calls):
-    """Adds a callgrind profile's calls to `calls`; returns its instructions."""
-    instructions, names, called = 0, {}, None
+def add_profile(path, calls, calls_from):
+    """Adds a callgrind profile's calls to `calls` and `calls_from`; returns its instructions."""
+    instructions, names, files, file_of_caller, called = 0, {}, {}, "", None
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith(("fn=", "cfn=")):
@@ -194,8 +195,17 @@ def add_profile(path, calls):
                     names[number] = name.split("'")[0].split(".")[0]  # the linker's copies are called worker_main.lto_priv.0
                 if line.startswith("cfn="):
                     called = names.get(number)
+            elif line.startswith(("fl=", "fi=", "fe=", "cfi=", "cfl=")):
+                kind, _, rest = line.strip().partition("=")
+                number, _, name = rest.partition(" ")
+                if name:
+                    files[number] = name.rsplit("/", 1)[-1]
+                if kind == "fl":
+                    file_of_caller = files.get(number, "")
             elif line.startswith("calls=") and called is not None:
-                calls[called] = calls.get(called, 0) + int(line[6:].split()[0])
+                count = int(line[6:].split()[0])
+                calls[called] = calls.get(called, 0) + count
+                calls_from[file_of_caller, called] = calls_from.get((file_of_caller, called), 0) + count
             elif line.startswith(("totals:", "summary:")):
                 instructions = max(instructions, int(line.split()[1]))
     return instructions
