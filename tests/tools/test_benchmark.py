@@ -59,12 +59,13 @@ class Tls(unittest.TestCase):
 class Reading(unittest.TestCase):
     def test_a_profile(self):
         with tempfile.NamedTemporaryFile("w") as file:
-            file.write("version: 1\nfn=(1) main\n16 400\ncfn=(2) malloc\ncalls=3 0\n16 90\n"
-                       "fn=(3) serve'2\ncfn=(2)\ncalls=4 0\n1 1\ntotals: 1234\n")
+            file.write("version: 1\nfl=(1) /src/main.c\nfn=(1) main\n16 400\ncfn=(2) malloc\ncalls=3 0\n16 90\n"
+                       "fl=(2) /src/serve.c\nfn=(3) serve'2\ncfn=(2)\ncalls=4 0\n1 1\ntotals: 1234\n")
             file.flush()
-            calls = {}
-            self.assertEqual(add_profile(file.name, calls), 1234)
+            calls, calls_from = {}, {}
+            self.assertEqual(add_profile(file.name, calls, calls_from), 1234)
             self.assertEqual(calls, {"malloc": 7})
+            self.assertEqual(calls_from, {("main.c", "malloc"): 3, ("serve.c", "malloc"): 4})
 
     def test_a_target_is_reached_or_not(self):
         # The second round found the machine twice as slow: the ratio is taken within each round.
