@@ -77,7 +77,7 @@ void fleet_order_safety(struct fleet *fleet, const struct fleet_change *change)
         kept = keep_order(fleet, &change->items[i], change->log) && kept;
     if (!kept)
         change->done(change->context, change->ticket, "full");
-    else if (!fleet->joined || !add_waiter(fleet, change))
+    else if (!fleet->joined || fleet->role == FLEET_CUT_OFF || !add_waiter(fleet, change))
         change->done(change->context, change->ticket, "cut_off");
     else
         fleet_pump(fleet);

@@ -493,9 +493,12 @@ static void without_answers_it_is_cut_off_though_the_link_stands(void **state)
     assert_int_equal(fleet_role(f->fleet), FLEET_CUT_OFF);
     assert_int_equal(f->role, FLEET_CUT_OFF);
     assert_int_equal(events(f, "fleet_left"), 1);
+    want(f, FLEET_FOR_SAFETY, "passthrough", 0, "{}", 1);
+    assert_string_equal(f->done[1], "cut_off"); /* who asked need not wait for ever */
     f->answers = true;
     pass(f, 2000);
     assert_int_equal(fleet_role(f->fleet), FLEET_LEADER);
+    assert_int_equal(model_find(&f->model, "passthrough")->share, 0);
 }
 
 static void a_group_of_a_later_format_is_left_alone(void **state)
