@@ -142,6 +142,27 @@ class Fleet(FleetCase):
             shunt.stop()
         self.assertEqual([heard(what) for what in ("set_percent", "passthrough_on", "rollback")], [1, 1, 1])
 
+    def test_counts_that_redis_lost_are_told_once(self):
+        """Not while all is well, however much is counted."""
+        self.begin(2)
+        loads = self.flow(rate=60)
+
+        def wait_counted(times):
+            wait_until(lambda: [int(row.split()[1]) >= times for row in self.redis.ask("HVALS", "shunt:{test}:seq")] == [True] * 2,
+                       "both to have told counts some times")
+
+        def told():
+            return [len(shunt.find_events("fleet_counts_lost")) for shunt in self.replicas]
+
+        wait_counted(4)
+        self.assertEqual(told(), [0, 0])
+        counted = max(int(row.split()[1]) for row in self.redis.ask("HVALS", "shunt:{test}:seq"))
+        self.redis.restart_empty()
+        wait_until(lambda: told() == [1, 1], lambda: f"both to say that counts were lost: {told()}")
+        wait_counted(counted + 4)
+        self.assertEqual(told(), [1, 1])
+        self.assert_no_failure(loads)
+
     def test_two_groups_do_not_meet(self):
         a, b = self.begin(2)
         other = self.shunt(self.file(9).replace("group: test", "group: other"))
