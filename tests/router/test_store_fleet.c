@@ -627,6 +627,23 @@ static void changes_that_are_refused_or_answered_with_garbage_end_too(void **sta
     assert_int_equal(f->items_told, 0);
 }
 
+static void what_cannot_be_told_is_refused_and_not_in_the_way(void **state)
+{
+    struct fixture *f = *state;
+    char *endless = calloc(1, FLEET_TEXT_MOST + 2);
+    assert_non_null(endless);
+    memset(endless, ' ', FLEET_TEXT_MOST + 1);
+    join(f);
+    want(f, FLEET_BY_PERSON, "route:\xff", 1, "{}", 1);
+    want(f, FLEET_FOR_SAFETY, "route:a", 1, "\"\xc3\"", 2);
+    want(f, FLEET_FOR_SAFETY, "route:a", 1, endless, 3);
+    want(f, FLEET_BY_PERSON, "route:a", 1, "{}", 4);
+    for (int i = 1; i <= 3; i++)
+        assert_string_equal(f->done[i], "refused");
+    assert_string_equal(f->done[4], "ok");
+    free(endless);
+}
+
 /* ---- safety ---- */
 
 static void an_order_for_safety_is_kept_while_redis_is_away_and_over_a_restart(void **state)
@@ -705,6 +722,21 @@ static void an_order_without_an_answer_is_told_again(void **state)
     f->answers = true;
     join(f);
     assert_int_equal(model_find(&f->model, "route:a")->share, 0);
+}
+
+static void an_order_that_is_refused_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    join(f);
+    f->answers = false;
+    want(f, FLEET_FOR_SAFETY, "route:a", 0, "{\"n\":1}", 1);
+    fleet_answer(f->fleet, f->sent[f->sent_count - 1].ticket, "{\"error\":\"malformed\",\"why\":\"document\"}",
+                 f->now_ms);
+    assert_string_equal(f->done[1], "refused");
+    f->answered_count = f->sent_count;
+    f->answers = true;
+    pass(f, 2000);
+    assert_non_null(model_find(&f->model, "route:a"));
 }
 
 static void an_order_that_met_another_history_is_known_only_after_the_merge(void **state)
@@ -936,10 +968,12 @@ int main(void)
         TEST(a_change_in_flight_when_the_link_goes_has_no_answer_and_one_that_waits_is_cut_off),
         TEST(what_waits_is_told_together_and_refused_alone),
         TEST(changes_that_are_refused_or_answered_with_garbage_end_too),
+        TEST(what_cannot_be_told_is_refused_and_not_in_the_way),
         TEST(an_order_for_safety_is_kept_while_redis_is_away_and_over_a_restart),
         TEST(an_order_hides_what_is_less_safe_until_it_is_known),
         TEST(the_safest_of_several_orders_is_told_and_everybody_gets_an_answer),
         TEST(an_order_without_an_answer_is_told_again),
+        TEST(an_order_that_is_refused_is_kept),
         TEST(an_order_that_met_another_history_is_known_only_after_the_merge),
         TEST(an_empty_redis_is_told_everything_and_nothing_is_raised_meanwhile),
         TEST(an_older_redis_does_not_take_anything_back),
