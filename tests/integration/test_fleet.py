@@ -163,6 +163,21 @@ class Fleet(FleetCase):
         self.assertEqual(told(), [1, 1])
         self.assert_no_failure(loads)
 
+    def test_nothing_is_promoted_while_files_differ(self):
+        """A rollout of the file that has come half the way."""
+        self.begin(2, QUICK)
+        other = self.wait_leader() is self.replicas[0]
+        late = self.replicas[1 if other else 0]
+        number = 1 if other else 0
+        late.reload(self.file(number, [QUICK[0].replace("50, hold: 1h", "60, hold: 1h"), *QUICK[1:]]))
+        leader = self.wait_leader()
+        wait_until(lambda: leader.find_events("fleet_files_differ"), "the other file to be seen")
+        self.assertEqual(leader.metric("shunt_fleet_replicas_other_file"), 1)
+        self.flow(rate=100)
+        wait_until(lambda: "another file" in (leader.route("orders")["why_not"] or ""), "why it is not promoted")
+        late.reload(self.file(number, QUICK))
+        wait_until(lambda: {s.route("orders")["stage"] for s in self.replicas} == {"b"}, "stage b everywhere")
+
     def test_two_groups_do_not_meet(self):
         a, b = self.begin(2)
         other = self.shunt(self.file(9).replace("group: test", "group: other"))
