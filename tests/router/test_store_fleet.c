@@ -402,6 +402,27 @@ static void counts_are_told_again_with_their_sequence_until_they_are_acknowledge
     assert_int_equal(f->model.state.replicas[0].counted, 12);
 }
 
+/* After a minute of silence Redis does not know any more what it has taken in. */
+static void counts_that_waited_for_long_are_not_told_again(void **state)
+{
+    struct fixture *f = *state;
+    join(f);
+    f->counts = 7;
+    f->answers = false;
+    pass(f, 1000);
+    f->model.now_ms = f->now_ms;
+    free(model_ask(&f->model, "beat", f->sent[f->sent_count - 1].document)); /* done, and the answer is lost */
+    f->answered_count = f->sent_count;
+    f->counts = 0;
+    fleet_lost(f->fleet, f->now_ms);
+    pass(f, 50000);
+    f->answers = true;
+    fleet_connected(f->fleet, f->now_ms);
+    pass(f, 2000);
+    assert_false(told_in_last_beat(f, "counts"));
+    assert_int_equal(f->model.state.replicas[0].counted, 7);
+}
+
 static void what_the_script_refuses_is_not_told_for_ever(void **state)
 {
     struct fixture *f = *state;
@@ -955,6 +976,7 @@ int main(void)
         TEST(a_beat_is_answered_before_the_next_is_sent),
         TEST(views_are_told_when_they_change_and_when_redis_may_not_have_them),
         TEST(counts_are_told_again_with_their_sequence_until_they_are_acknowledged),
+        TEST(counts_that_waited_for_long_are_not_told_again),
         TEST(what_the_script_refuses_is_not_told_for_ever),
         TEST(a_leader_leads_until_1500_ms_after_the_last_answered_beat),
         TEST(who_wakes_up_after_a_minute_does_not_lead),
