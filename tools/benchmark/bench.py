@@ -25,6 +25,7 @@ import time
 
 import tls
 from client import Client
+from fleet import Decisions, Flips
 from idle import IdleConnections, IdleHttp2, IdleProcess, file_limit
 from peers import TOP, Backend, Peer, Setting, command
 from processes import (COMPARING, EVERYTHING, WORKER, SystemCalls, Trouble, callgrind, free_port, instructions_by_thread,
@@ -253,6 +254,8 @@ SCENARIOS = {
     "start": Start(),
     "calls": Calls(),
     "instructions": Instructions(),
+    "fleet": Flips(),
+    "decide": Decisions(),
 }
 
 def ratio(rows, program, peer):
@@ -293,6 +296,11 @@ TARGETS = [
      lambda f: sum(f["instructions"][who]["instructions/request"] for who in ("shunt mirror", Instructions.comparing))),
     ("bytes per idle connection", 640, lambda f: f["idle-connections"]["shunt"]["bytes/connection"]),
     ("KiB per idle HTTP/2 connection with TLS", 24, lambda f: f["idle-http2"]["shunt"]["KiB/connection"]),
+    ("ms of a passthrough to 20 replicas, median", 50, lambda f: f["fleet"]["passthrough"]["median ms"]),
+    ("ms of a passthrough to 20 replicas, worst", 1000, lambda f: f["fleet"]["passthrough"]["worst ms"]),
+    ("ms of a share to 20 replicas, median", 50, lambda f: f["fleet"]["share of a route"]["median ms"]),
+    ("ms of a share to 20 replicas, worst", 1000, lambda f: f["fleet"]["share of a route"]["worst ms"]),
+    ("ns of a decision in a fleet, p99", 1000, lambda f: f["decide"]["shunt"]["p99 ns"]),
     ("MiB of an idle process, 2 workers", 6, lambda f: f["idle-process"]["shunt"]["MiB"]),
     ("ms from start to first answer", 10, lambda f: f["start"]["shunt"]["ms"]),
 ]
