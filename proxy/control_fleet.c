@@ -241,12 +241,13 @@ static void on_beat(void *context, const json_t *answer)
     fleet->stamp = number_of(answer, "stamp");
     fleet->term = number_of(answer, "term");
     snprintf(fleet->leader, sizeof(fleet->leader), "%s", leader != NULL ? leader : "");
-    if (router_pool_answered(fleet->control->router, answer))
+    if (router_pool_answered(fleet->control->router, answer)) {
         report_fleet_lost(fleet->told);
-    if (router_pool_answered(fleet->control->router, answer))
         log_event(fleet->control->log, LOG_LEVEL_WARN, "fleet_counts_lost",
-                  json_pack("{s:s}", "why", "Redis has less than it was told: the evidence of running stages is of a part of the fleet's "
-                                            "requests, and holds may take longer"));
+                  json_pack("{s:s}", "why",
+                            "Redis has less than it was told: the evidence of running stages is of a part of the "
+                            "fleet's requests, and holds may take longer"));
+    }
     if (fleet_role(fleet->fleet) != FLEET_LEADER)
         return;
     share_routes(fleet);

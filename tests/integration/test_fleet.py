@@ -5,7 +5,7 @@ import os
 import time
 
 from certificates import authority
-from fleet import BREAKER, QUICK, FleetCase
+from fleet import BREAKER, QUICK, STAGES, FleetCase
 from harness import http_reply, main, stays, wait_until
 
 
@@ -51,6 +51,16 @@ class Fleet(FleetCase):
         promoted = [[line for line in s.audit() if line["what"] == "promote"] for s in self.replicas]
         self.assertEqual({len(lines) for lines in promoted}, {1})
         self.assertEqual({lines[0]["who"] for lines in promoted}, {"plan"})
+
+    def test_counts_that_arrive_are_not_said_to_be_lost(self):
+        self.begin(2, [STAGES])
+        self.flow(rate=60)
+
+        def told():
+            return self.redis.ask("HGETALL", "shunt:{test}:seq")
+        wait_until(lambda: all(int(value.split()[1]) >= 3 for value in told()[1::2]) and len(told()) == 4, "counts of both")
+        for shunt in self.replicas:
+            self.assertEqual(shunt.find_events("fleet_counts_lost"), [])
 
     def test_a_leader_that_dies_is_replaced(self):
         self.begin(3)
