@@ -234,8 +234,11 @@ end
 local function note_alive(replica, now)
   redis.call('ZADD', alive, digits(now), replica)
   forget(redis.call('ZRANGEBYSCORE', alive, '-inf', '(' .. digits(now - GONE_MS), 'LIMIT', 0, 32))
-  -- Another server's clock may have been ahead of this one's.
-  forget(redis.call('ZRANGEBYSCORE', alive, digits(now + SILENT_MS), '+inf', 'LIMIT', 0, 32))
+  -- Another server's clock may have been ahead of this one's: from now on it is this one's that says who is silent. They are
+  -- not forgotten, as counts that were not acknowledged before a failover are told again after it.
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', alive, digits(now + SILENT_MS), '+inf', 'LIMIT', 0, 32)) do
+    redis.call('ZADD', alive, digits(now), name)
+  end
 end
 
 local function note_view(doc)
@@ -269,12 +272,24 @@ end
 
 -- ---- counts ----
 
+-- What is of another type is not ours, and would stop the replicas' beats for ever.
+local function clear_other(key, kind)
+  local is = redis.call('TYPE', key).ok
+  if is ~= kind and is ~= 'none' then redis.call('DEL', key) end
+end
+
+-- What is no number there, or has no room for more, begins anew.
+local function add_number(key, field, number)
+  local sum = redis.pcall('HINCRBY', key, field, digits(number))
+  if type(sum) == 'table' then redis.call('HSET', key, field, digits(number)) end
+end
+
 local function add_fields(key, add, prefix)
   local room = FIELDS - redis.call('HLEN', key)
   for field, number in pairs(add) do
     if room > 0 or redis.call('HEXISTS', key, prefix .. field) == 1 then
       room = room - redis.call('HSETNX', key, prefix .. field, 0)
-      redis.call('HINCRBY', key, prefix .. field, digits(number))
+      add_number(key, prefix .. field, number)
     end
   end
 end
@@ -294,11 +309,11 @@ local function add_report(add)
     elseif field:find('^[<>]') then
       if not there or is_beyond(field, number, tonumber(there) or 0) then redis.call('HSET', report, field, digits(number)) end
     else
-      redis.call('HINCRBY', report, field, digits(number))
+      add_number(report, field, number)
     end
     if not there then room = room - 1 end
   end
-  if beyond > 0 then redis.call('HINCRBY', report, 'beyond', beyond) end
+  if beyond > 0 then add_number(report, 'beyond', beyond) end
   redis.call('EXPIRE', report, EVIDENCE_S)
 end
 
@@ -360,11 +375,16 @@ local function load_seq(replica, boot)
   return old == boot and tonumber(old_seq) or 0, new and new .. ' ' .. seq or ''
 end
 
+-- The sequence first: whatever happens then, nothing is counted twice.
 local function take_counts(doc, counts, now)
   local last, others = load_seq(doc.replica, doc.boot)
   if not counts or counts.seq <= last then return last, false, last end
+  redis.call('HSET', seqs, doc.replica, ((doc.boot .. ' ' .. digits(counts.seq) .. ' ' .. others):gsub('%s+$', '')))
+  clear_other(report, 'hash')
+  clear_other(samples, 'stream')
   for i, route in ipairs(given(counts.routes) or {}) do
     local first = GROUP_KEYS + ROUTE_KEYS * (i - 1)
+    for offset, kind in ipairs({ 'hash', 'string', 'hash' }) do clear_other(KEYS[first + offset], kind) end
     add_evidence(KEYS[first + 1], KEYS[first + 2], route)
     if given(route.window) then add_window(KEYS[first + 3], route.window, now) end
   end
@@ -373,7 +393,6 @@ local function take_counts(doc, counts, now)
     redis.call('XADD', samples, 'MAXLEN', 200, '*', 'text', text)
     redis.call('EXPIRE', samples, EVIDENCE_S)
   end
-  redis.call('HSET', seqs, doc.replica, ((doc.boot .. ' ' .. digits(counts.seq) .. ' ' .. others):gsub('%s+$', '')))
   return counts.seq, true, last
 end
 
