@@ -119,7 +119,7 @@ json_t *control_fleet_status(const struct control_fleet *fleet)
     return json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:o?, s:o?, s:o}", "group", facts.group,
                      "replica", utf8_json(facts.replica), "role", fleet_role_name(facts.role), "leader", facts.leader,
                      "term", (json_int_t)facts.term, "epoch", (json_int_t)facts.epoch, "alive", (json_int_t)facts.alive,
-                     "quorum", (json_int_t)(facts.alive / 2 + 1 > 2 ? facts.alive / 2 + 1 : 2), "lag_ms",
+                     "quorum", (json_int_t)(facts.alive < 2 ? 1 : facts.alive / 2 + 1), "lag_ms",
                      (json_int_t)facts.lag_ms, "file", fleet->file, "redis", link, "passthrough",
                      item_json(fleet, FLEET_PASSTHROUGH), "items", items_json(fleet));
 }

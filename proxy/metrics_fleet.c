@@ -42,6 +42,8 @@ static void write_redis(struct metrics_text *text, const struct redis_facts *red
         {"shunt_redis_reconnects_total", METRICS_COUNTER, (double)redis->reconnects,
          "Connections to Redis made after the first"},
         {"shunt_redis_commands_total", METRICS_COUNTER, (double)redis->commands, "Commands sent to Redis"},
+        {"shunt_redis_unverified_total", METRICS_COUNTER, (double)redis->unverified,
+         "Connections to Redis whose certificate nobody looked at (insecure_skip_verify)"},
         {"shunt_redis_queue", METRICS_GAUGE, (double)redis->queued, "Questions that Redis has not answered yet"},
     };
     write_facts(text, facts, sizeof(facts) / sizeof(facts[0]));

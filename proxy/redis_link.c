@@ -274,7 +274,7 @@ size_t redis_link_unsent(const struct redis_link *link)
 static bool write_command(struct redis_link *link, int count, const char **words, const size_t *lengths)
 {
     char *command = NULL;
-    int length = redisFormatCommandArgv(&command, count, words, lengths);
+    long long length = redisFormatCommandArgv(&command, count, words, lengths); /* int before hiredis 1.0 */
     bool written = length > 0 && redis_link_unsent(link) + (size_t)length <= REDIS_BYTES_MOST &&
                    bufferevent_write(link->stream, command, (size_t)length) == 0;
     if (length > 0) {

@@ -47,6 +47,7 @@ struct route_fleet {
     bool holds;            /* the local breaker is open because the fleet's is not closed */
     bool ahead;            /* something safe has happened here that no item shows yet */
     bool edited;           /* the fixed share, in the file: the fleet is to be asked for it */
+    bool other_file;       /* the item's plan is of another file than ours */
     bool has_progress;     /* the hold goes on from what leaders have counted */
     bool holds_anew;       /* but not from before the fleet's breaker opened in this stage */
     json_t *item;          /* owned: the value adopted last; NULL: none since the start */

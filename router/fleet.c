@@ -330,10 +330,8 @@ static void share_file(struct router *router, struct route_state *state, uint64_
 {
     const struct route_before before = {state->plan, state->fleet.breaker};
     const json_t *plan = json_object_get(state->fleet.item, "plan");
-    const char *shared = json_string_value(json_object_get(state->fleet.item, "file"));
     const char *stage = json_string_value(json_object_get(plan, "stage"));
-    const struct fleet_file own = fleet_file_of(state->config);
-    if (state->config->stage_count == 0 || shared == NULL || strcmp(shared, own.hash) == 0)
+    if (!state->fleet.other_file)
         return;
     if (stage == NULL || strcmp(stage, plan_stage_name(&state->plan, state->config)) != 0 ||
         json_integer_value(json_object_get(plan, "percent")) != (json_int_t)state->plan.percent)

@@ -161,6 +161,14 @@ static void take_plan(struct router *router, struct route_state *state, const st
     take_moved(state, value);
 }
 
+/* Of a plan with stages; a fixed share is asked for when it is edited. */
+static void compare_files(struct route_state *state)
+{
+    const char *shared = json_string_value(json_object_get(state->fleet.item, "file"));
+    const struct fleet_file own = fleet_file_of(state->config);
+    state->fleet.other_file = state->config->stage_count > 0 && shared != NULL && strcmp(shared, own.hash) != 0;
+}
+
 static void begin_entry(struct route_state *state, uint64_t entry)
 {
     state->entry = entry;
@@ -180,6 +188,7 @@ static void adopt(struct router *router, struct route_state *state, const json_t
     json_decref(fleet->item);
     fleet->item = json_deep_copy(json);
     state->item_version = version;
+    compare_files(state);
     if (anew)
         begin_entry(state, entry);
     if (fleet->ahead)
@@ -272,6 +281,7 @@ void router_settle_fleet(struct router *router, uint64_t now_ms, uint64_t wall_m
 {
     for (uint32_t i = 0; i < router->count && router->role != ROUTER_ALONE; i++) {
         route_state_open_pool(router, router->states[i]);
+        compare_files(router->states[i]);
         take_parked(router, router->states[i], now_ms, wall_ms);
         fleet_breaker_hold(router, router->states[i], now_ms);
     }

@@ -242,6 +242,8 @@ static bool crosses(const struct route_state *state, uint64_t now_ms, char *why,
         marks; /* nobody knows whose errors they are but of our own, and by these it must not be a few clients */
     if (state->pool == NULL || !pool_window(state->pool, state->fleet.closed_at_ms, now_ms, counts))
         return false;
+    if (counts[SIDE_NEW].errors == 0 && counts[SIDE_NEW].slow == 0)
+        return false; /* so it is nearly always, and the marks cost more than all the rest */
     window_marks(&state->breaker.window, &marks);
     return breaker_is_crossed(&state->config->breaker, counts, &marks, why, room);
 }

@@ -342,8 +342,11 @@ bool pool_sums_read(const json_t *counts, const json_t *bits, struct pool_sums *
     memset(sums, 0, sizeof(*sums));
     if (!is_table(counts) || !read_bits(bits, &sums->evidence))
         return false;
-    json_object_foreach((json_t *)counts, name,
-                        value) if (!pool_number(value, &number) || !read_field(name, number, sums)) return false;
+    json_object_foreach((json_t *)counts, name, value)
+    {
+        if (!pool_number(value, &number) || !read_field(name, number, sums))
+            return false;
+    }
     settle(&sums->evidence);
     return true;
 }
@@ -415,7 +418,8 @@ static const char *find_worst(const json_t *window, uint64_t first, json_t *sums
     json_object_foreach((json_t *)window, name, value)
     {
         struct window_field field;
-        if (!take_window_field(name, value, &field) || field.replica == NULL || field.letter == 'j' || field.bucket < first)
+        if (!take_window_field(name, value, &field) || field.replica == NULL || field.letter == 'j' ||
+            field.bucket < first)
             continue;
         json_int_t sum = json_integer_value(json_object_get(sums, field.replica)) + (json_int_t)field.number;
         (void)json_object_set_new(sums, field.replica, json_integer(sum));

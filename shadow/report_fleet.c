@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "shadow/report_fleet_keys.h"
+#include "shadow/report_fleet_samples.h"
 #include "shadow/report_row.h"
 
 enum {
@@ -475,50 +476,6 @@ static void tell_rows(struct report_fleet *told, struct parcel *parcel)
     }
 }
 
-/* ---- samples ---- */
-
-/* A sample that is too long is told without the bodies. */
-static json_t *sample_text(json_t *sample)
-{
-    static const char *const holders[] = {"request", "primary_answer", "shadow_answer"};
-    char *text = json_dumps(sample, JSON_COMPACT);
-    if (text != NULL && strlen(text) > REPORT_FLEET_SAMPLE_BYTES) {
-        free(text);
-        for (size_t i = 0; i < sizeof(holders) / sizeof(holders[0]); i++) {
-            json_t *holder = json_object_get(sample, holders[i]);
-            if (json_object_del(holder, "body") == 0)
-                (void)json_object_set_new(holder, "cut", json_true());
-        }
-        text = json_dumps(sample, JSON_COMPACT);
-    }
-    json_t *json = text != NULL && strlen(text) <= REPORT_FLEET_SAMPLE_BYTES ? json_string(text) : NULL;
-    free(text);
-    return json;
-}
-
-static json_t *take_samples(struct report_fleet *told)
-{
-    pthread_mutex_lock(&told->report->lock);
-    json_t *newest = told->report->samples.for_fleet;
-    if (json_array_size(newest) > 0)
-        told->report->samples.for_fleet = json_array(); /* without memory: no more of them */
-    pthread_mutex_unlock(&told->report->lock);
-    size_t count = json_array_size(newest);
-    if (count == 0)
-        return NULL;
-    json_t *texts = json_array();
-    for (size_t i = count > REPORT_FLEET_SAMPLES ? count - REPORT_FLEET_SAMPLES : 0; i < count; i++) {
-        json_t *text = sample_text(json_array_get(newest, i));
-        if (text != NULL)
-            (void)json_array_append_new(texts, text);
-    }
-    json_decref(newest);
-    if (json_array_size(texts) > 0)
-        return texts;
-    json_decref(texts);
-    return NULL;
-}
-
 /* ---- the door ---- */
 
 struct report_fleet *report_fleet_new(struct report *report)
@@ -571,7 +528,7 @@ bool report_fleet_parcel(struct report_fleet *told, uint64_t now_ms, json_t **fi
         parcel.fields = NULL;
     }
     *fields = parcel.fields;
-    *samples = take_samples(told);
+    *samples = fleet_samples_take(told->report);
     return *fields != NULL || *samples != NULL;
 }
 

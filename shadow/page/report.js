@@ -878,7 +878,10 @@ function bucketTable(chart, buckets) {
 
 function chartBody(chart, buckets) {
   if (pointsOf(buckets, chart).length === 0)
-    return el('p', {class: 'soft'}, 'Nothing has been measured over time yet.');
+    return el(
+        'p', {class: 'soft'},
+        fleetWords() !== '' ? 'Only the report of a single replica has a course over time.' :
+                              'Nothing has been measured over time yet.');
   return el(
       'div', null, legend(chart), drawPlot(chart, buckets), folded('As a table', () => bucketTable(chart, buckets)));
 }

@@ -50,6 +50,7 @@ class Operator(threading.Thread):
         self.stopping = threading.Event()
         self.busy = threading.Lock()
         self.possible = {10.0}  # shares that may be in force: the last acknowledged one, and later ones nobody knows of
+        self.kept = set()  # safe orders that a cut off replica did at once: the fleet hears of them later, and may go down by them
         self.acknowledged = 0
         self.answers = collections.Counter()
         self.problems = []
@@ -61,12 +62,16 @@ class Operator(threading.Thread):
             reply = shunt.admin_reply("POST", "/api/v1/routes/orders/set-percent", {"percent": percent, "who": "chance"})
         except (OSError, AssertionError):  # that replica was killed
             self.possible.add(percent)
+            self.kept.add(percent)
             return
         self.answers[reply.status] += 1
         if reply.status == 200:
-            self.possible = {percent}
+            self.possible = {percent} | {order for order in self.kept if order < percent}
             self.acknowledged += 1
-        elif reply.status in (202, 504):  # safe and done there already, or nobody knows
+        elif reply.status == 202:
+            self.possible.add(percent)
+            self.kept.add(percent)
+        elif reply.status == 504:  # nobody knows
             self.possible.add(percent)
         elif reply.status not in (409, 503):
             self.problems.append(f"set-percent {percent}: {reply}")
@@ -75,6 +80,11 @@ class Operator(threading.Thread):
         while not self.stopping.wait(0.15):
             with self.busy:
                 self.order()
+
+    def settled(self, percent):
+        """All agree on it, so that nothing is kept any more."""
+        self.possible = {percent}
+        self.kept = set()
 
     def rest(self):
         self.busy.acquire()
@@ -121,7 +131,7 @@ class Faults(FleetCase):
         try:
             epoch, percent, *_ = self.wait_agree(5)
             self.assertIn(percent, self.operator.possible, f"after {done[-6:]}, epoch {epoch}")
-            self.operator.possible = {percent}
+            self.operator.settled(percent)
         finally:
             self.operator.go_on()
 

@@ -11,7 +11,7 @@ SHADOW = ["stages: [ { name: shadow, percent: 0, shadow: 100, hold: 24h } ]", "p
 
 
 def answer(price):
-    body = json.dumps({"id": 1, "price": price}).encode()
+    body = json.dumps({"id": 1, "price": price, **({"more": 1} if price == "2" else {})}).encode()
     return lambda request_: http_reply(body, headers=["Content-Type: application/json"])
 
 
@@ -46,6 +46,8 @@ class FleetReport(FleetCase):
         self.assertEqual((endpoint["endpoint"], endpoint["totals"]["mismatched"]), ("GET /orders/{number}", 15))
         price = next(field for field in endpoint["fields"] if field["field"] == "$.price")
         self.assertEqual((price["differing"], price["state"], price["example"]["path"]), (15, "real", "$.price"))
+        more = next(field for field in endpoint["fields"] if field["field"] == "$.more")
+        self.assertEqual(set(more["example"]), {"at_ms", "path", "request_id", "shadow"}, "legacy has no such value")
         self.assertEqual(report["routes"][0]["latency"]["paired"]["count"], 15)
         self.assertTrue(1 <= len(report["routes"][0]["samples"]) <= 2)
         self.assertEqual(compared(self.replicas[2].api("GET", "/api/v1/report")), 3, "its own is its own")

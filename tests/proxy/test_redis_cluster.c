@@ -109,7 +109,7 @@ static void open_pair(struct pair *p)
     fake_open(&p->a, p->door.base);
     fake_open(&p->b, p->door.base);
     p->door.config.kind = REDIS_CLUSTER;
-    p->door.config.timeout_ms = 600;
+    p->door.config.timeout_ms = 20000;
     p->door.hosts[0].port = p->a.port;
     snprintf(p->slots_of_a, sizeof(p->slots_of_a), "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n",
              (unsigned)p->a.port);
@@ -243,6 +243,7 @@ static void nodes_that_send_in_circles_are_not_followed_for_ever(void **state)
     (void)state;
     struct pair p;
     open_pair(&p);
+    p.door.config.timeout_ms = 600;
     fake_rule(&p.a, "CLUSTER SLOTS", p.slots_of_a, 0);
     fake_rule(&p.a, "EVALSHA", p.moved_to_b, 0);
     fake_rule(&p.b, "EVALSHA", p.moved_to_a, 0);
@@ -324,7 +325,6 @@ static void tries_again_in_a_moment(const char *reply)
 {
     struct pair p;
     open_pair(&p);
-    p.door.config.timeout_ms = 5000;
     fake_rule(&p.a, "CLUSTER SLOTS", p.slots_of_a, 0);
     fake_rule(&p.a, "EVALSHA", reply, 2);
     knock(&p);
@@ -354,6 +354,7 @@ static void a_cluster_that_stays_down_is_looked_for_anew(void **state)
     (void)state;
     struct pair p;
     open_pair(&p);
+    p.door.config.timeout_ms = 600;
     fake_rule(&p.a, "CLUSTER SLOTS", p.slots_of_a, 1);
     fake_rule(&p.a, "CLUSTER SLOTS", p.slots_of_b, 0);
     fake_rule(&p.a, "EVALSHA", "-CLUSTERDOWN The cluster is down\r\n", 0);

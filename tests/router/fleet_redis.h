@@ -23,7 +23,7 @@
 #define UNUSED_OK __attribute__((unused))
 
 enum {
-    MODEL_ITEMS = 80,
+    MODEL_ITEMS = 512,
     MODEL_REPLICAS = 64,
     MODEL_NAME = 64,
     MODEL_TEXT = 128,

@@ -25,7 +25,7 @@ enum {
     ITEMS = 3,
     WISHES_EACH = 10, /* of one item: fewer than the versions apart that are no conflict */
     RATE_WINDOW = 20,
-    SEEDS = 100,
+    SEEDS = 60,
 };
 
 static const char *const item_names[ITEMS] = {"passthrough", "route:a", "route:b"};
