@@ -19,7 +19,8 @@ enum {
     BEAT_SPREAD_MS = FLEET_BEAT_MS / 10,
     LEASE_LATE_MS = 15, /* Redis' clock counts whole ms */
     LEASE_SPREAD_MS = 150,
-    REPLICA_MOST = 800, /* bytes of a replica's id in answers */
+    REPLICA_MOST = 800,     /* bytes of a replica's id in answers */
+    COUNTS_KEPT_MS = 45000, /* then Redis, which forgets a replica in 60 s, may not know any more that it has them */
 };
 
 /* ---- what is told ---- */
@@ -56,6 +57,7 @@ static void take_counts(struct fleet *fleet, struct fleet_beat *beat)
         return;
     }
     fleet->seq++;
+    fleet->counts_sent_ms = 0;
     fleet->counts = beat->counts;
     fleet->counts_routes = beat->routes != NULL ? beat->routes : json_array();
 }
@@ -91,13 +93,32 @@ static json_t *beat_document(struct fleet *fleet)
     return NULL;
 }
 
+static void drop_counts(struct fleet *fleet)
+{
+    json_decref(fleet->counts);
+    json_decref(fleet->counts_routes);
+    fleet->counts = fleet->counts_routes = NULL;
+}
+
+/* Perhaps they have been counted and perhaps not: rather never than twice. */
+static void give_up_old_counts(struct fleet *fleet)
+{
+    if (fleet->counts == NULL || fleet->counts_sent_ms == 0 || fleet->now_ms - fleet->counts_sent_ms < COUNTS_KEPT_MS)
+        return;
+    fleet->lost_counts++;
+    drop_counts(fleet);
+}
+
 void fleet_send_beat(struct fleet *fleet)
 {
+    give_up_old_counts(fleet);
     ask_what_there_is(fleet);
     const struct fleet_question question = {.kind = FLEET_ASKS_BEAT, .had_counts = fleet->counts != NULL};
     if (!fleet_send(fleet, &question, "beat", fleet->counts_routes, beat_document(fleet)))
         return;
     fleet->hurried = fleet->tell_all = fleet->view_untold = fleet->open_untold = false;
+    if (fleet->counts_sent_ms == 0)
+        fleet->counts_sent_ms = fleet->now_ms;
     fleet->beats++;
     fleet->beat_sent_ms = fleet->now_ms;
     fleet->next_beat_ms = fleet->now_ms + FLEET_BEAT_MS - BEAT_SPREAD_MS + fleet_chance(fleet, 2 * BEAT_SPREAD_MS + 1);
@@ -137,13 +158,6 @@ static bool read_answer(const json_t *json, struct answer *answer)
            read_flag(json, "view", &answer->view);
 }
 
-static void drop_counts(struct fleet *fleet)
-{
-    json_decref(fleet->counts);
-    json_decref(fleet->counts_routes);
-    fleet->counts = fleet->counts_routes = NULL;
-}
-
 static void acknowledge(struct fleet *fleet, uint64_t seq)
 {
     if (fleet->counts != NULL && seq >= fleet->seq)
@@ -179,12 +193,14 @@ static void follow_lease(struct fleet *fleet, const struct answer *answer, uint6
     fleet_update_role(fleet);
 }
 
-/* Is Redis' state another than the one we know? Then its items come along. */
-static bool take_news(struct fleet *fleet, const json_t *json, const struct answer *answer)
+/* Is Redis' state another than the one we know? Then its items come along. What is garbage would be so again at once.
+ */
+static void take_news(struct fleet *fleet, const json_t *json, const struct answer *answer)
 {
     if (json_object_get(json, "items") != NULL)
-        return fleet_take_state(fleet, json);
-    return answer->epoch == fleet->epoch && strcmp(answer->mark, fleet->mark) == 0;
+        (void)fleet_take_state(fleet, json);
+    else if (answer->epoch != fleet->epoch || strcmp(answer->mark, fleet->mark) != 0)
+        fleet->hurried = true;
 }
 
 static void not_answered(struct fleet *fleet)
@@ -229,7 +245,7 @@ void fleet_on_beat(struct fleet *fleet, const struct fleet_question *question, c
         fleet->format = answer.format;
         fleet->tell_all = !answer.view && fleet->view != NULL;
         acknowledge(fleet, answer.seq);
-        fleet->hurried = fleet->hurried || !take_news(fleet, json, &answer);
+        take_news(fleet, json, &answer);
         follow_lease(fleet, &answer, question->sent_ms);
         if (fleet->hooks.on_beat != NULL)
             fleet->hooks.on_beat(fleet->hooks.context, json);

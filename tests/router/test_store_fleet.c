@@ -402,6 +402,33 @@ static void counts_are_told_again_with_their_sequence_until_they_are_acknowledge
     assert_int_equal(f->model.state.replicas[0].counted, 12);
 }
 
+/* Redis forgets in 60 s who is silent, and then takes in the same counts once more. */
+static void counts_that_nobody_acknowledged_for_long_are_not_told_again(void **state)
+{
+    struct fixture *f = *state;
+    join(f);
+    f->counts = 7;
+    f->answers = false;
+    pass(f, 1000);
+    assert_true(told_in_last_beat(f, "counts"));
+    fleet_lost(f->fleet, f->now_ms);
+    pass(f, 43000);
+    fleet_connected(f->fleet, f->now_ms);
+    pass(f, 100);
+    assert_true(told_in_last_beat(f, "counts"));
+    fleet_lost(f->fleet, f->now_ms);
+    pass(f, 2000);
+    f->counts = 5;
+    fleet_connected(f->fleet, f->now_ms);
+    pass(f, 100);
+    json_t *document = last_sent(f, "beat"), *counts = json_object_get(document, "counts");
+    assert_int_equal(json_integer_value(json_object_get(counts, "seq")), 2);
+    json_decref(document);
+    json_t *status = fleet_status(f->fleet, f->now_ms);
+    assert_int_equal(json_integer_value(json_object_get(status, "lost_counts")), 1);
+    json_decref(status);
+}
+
 static void what_the_script_refuses_is_not_told_for_ever(void **state)
 {
     struct fixture *f = *state;
@@ -841,6 +868,19 @@ static void garbage_changes_nothing(void **state)
     json_decref(status);
 }
 
+/* Somebody has written to the state by hand. */
+static void a_state_that_nobody_understands_is_not_asked_for_all_the_time(void **state)
+{
+    struct fixture *f = *state;
+    join(f);
+    other_changes(f, "person", "route:a", 10, "{}");
+    strcpy(model_find(&f->model, "route:a")->past, "damaged");
+    size_t before = count_sent(f, "beat");
+    pass(f, 8000);
+    assert_in_range(count_sent(f, "beat") - before, 8, 13);
+    assert_int_equal(f->items_told, 0);
+}
+
 /* ---- kept ---- */
 
 static void what_is_damaged_is_not_restored(void **state)
@@ -920,6 +960,7 @@ int main(void)
         TEST(a_beat_is_answered_before_the_next_is_sent),
         TEST(views_are_told_when_they_change_and_when_redis_may_not_have_them),
         TEST(counts_are_told_again_with_their_sequence_until_they_are_acknowledged),
+        TEST(counts_that_nobody_acknowledged_for_long_are_not_told_again),
         TEST(what_the_script_refuses_is_not_told_for_ever),
         TEST(a_leader_leads_until_1500_ms_after_the_last_answered_beat),
         TEST(who_wakes_up_after_a_minute_does_not_lead),
@@ -943,6 +984,7 @@ int main(void)
         TEST(a_history_as_long_as_ours_is_noticed_and_the_safer_stands),
         TEST(news_are_taken_at_once_and_a_gap_is_asked_for),
         TEST(garbage_changes_nothing),
+        TEST(a_state_that_nobody_understands_is_not_asked_for_all_the_time),
         TEST(what_is_damaged_is_not_restored),
         TEST(reads_end_with_the_link),
         TEST(a_link_that_takes_nothing_loses_nothing),
