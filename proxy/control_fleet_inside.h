@@ -34,15 +34,16 @@ struct control_fleet {
     struct redis *redis;
     struct fleet *fleet;
     struct fleet_keys keys;
+    char *group; /* that of the keys, whatever the file in use says */
     char id[FLEET_ID_ROOM];
     char boot[17];
     char file[17]; /* hash of all plans in the file */
     bool ready;    /* the first items have been adopted: from now on changes are published */
     struct expected expected[FLEET_WAITERS_MOST];
     uint64_t last_ticket;
-    struct asked *asked;        /* wishes under way */
-    json_t *view, *open;        /* as last told; owned */
-    struct report_fleet *told;  /* of the report; owned */
+    struct asked *asked;       /* wishes under way */
+    json_t *view, *open;       /* as last told; owned */
+    struct report_fleet *told; /* of the report; owned */
     uint64_t stamp, stamp_read, read_at_ms, reading_since_ms;
     json_t *reading; /* names of the routes that are being read; owned, NULL: none are */
     uint64_t alive, term, beaten_ms, conflicts, other_file;

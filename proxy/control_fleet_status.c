@@ -59,7 +59,7 @@ bool control_fleet_facts(const struct control_fleet *fleet, struct control_fleet
         .lag_ms = fleet->beaten_ms != 0 ? control_clock_ms() - fleet->beaten_ms : 0,
         .conflicts = fleet->conflicts,
         .other_file = fleet->other_file,
-        .group = control_fleet_config(fleet)->group,
+        .group = fleet->group,
         .replica = fleet->id,
         .leader = fleet->leader,
     };

@@ -161,6 +161,22 @@ class Fleet(FleetCase):
         self.assertEqual(other.route("orders")["percent"], 10)
         self.assertEqual(self.fleet(other)["alive"], 1)
 
+    def test_what_one_group_wanted_is_not_told_to_another(self):
+        """A replica that changes its group, with its state directory."""
+        a, = self.begin(1)
+        for percent in range(40, 60):
+            a.ctl("set-percent", "orders", str(percent))
+        other = self.shunt(self.file(9).replace("group: test", "group: other"))
+        wait_until(lambda: other.route("orders").get("fleet", {}).get("version", 0) > 0, "its plan to be shared")
+        a.reload(self.file(0).replace("group: test", "group: other"))
+        self.assertEqual(self.fleet(a)["group"], "test", "until it starts again")
+        a.restart(self.file(0).replace("group: test", "group: other"))
+        self.replicas.append(other)
+        wait_until(lambda: [self.fleet(s)["alive"] for s in self.replicas] == [2, 2], "both in one group")
+        self.wait_percent(10)
+        self.assertEqual(len(a.find_events("fleet_group_changed")), 1)
+        self.assertEqual(other.find_events("fleet_restored"), [])
+
     def test_the_quiet_state_costs_two_commands(self):
         self.begin(3)
         time.sleep(2)  # what starting costs is over; looking at the fleet would cost commands
