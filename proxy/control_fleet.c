@@ -240,6 +240,7 @@ static void on_beat(void *context, const json_t *answer)
     fleet->alive = number_of(answer, "alive");
     fleet->stamp = number_of(answer, "stamp");
     fleet->term = number_of(answer, "term");
+    fleet->other_file = number_of(answer, "other_file"); /* the leader is told */
     snprintf(fleet->leader, sizeof(fleet->leader), "%s", leader != NULL ? leader : "");
     if (router_pool_answered(fleet->control->router, answer)) {
         report_fleet_lost(fleet->told);

@@ -161,6 +161,16 @@ class Fleet(FleetCase):
         self.assertEqual(other.route("orders")["percent"], 10)
         self.assertEqual(self.fleet(other)["alive"], 1)
 
+    def test_another_file_is_counted_by_the_leader(self):
+        a, b = self.begin(2)
+        def counted():
+            return [shunt.metric("shunt_fleet_replicas_other_file") for shunt in (self.wait_leader(), *self.replicas)]
+        self.assertEqual(counted()[0], 0)
+        b.reload(self.file(1, [STAGES.replace("40", "35")]))
+        wait_until(lambda: counted()[0] == 1 and sum(counted()[1:]) == 1, lambda: f"the other file to be counted: {counted()}")
+        a.reload(self.file(0, [STAGES.replace("40", "35")]))
+        wait_until(lambda: counted() == [0, 0, 0], lambda: f"one file again: {counted()}")
+
     def test_what_one_group_wanted_is_not_told_to_another(self):
         """A replica that changes its group, with its state directory."""
         a, = self.begin(1)
