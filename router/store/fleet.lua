@@ -18,6 +18,7 @@ local OTHERS = 5 -- fields of the state that are no items
 local FIELDS, REPORT_FIELDS, OFFSETS = 8192, 20000, 131072 -- of one hash; of the report's; bits of one route
 local PAST, FAR = 32, 16 -- changes an item remembers; so many versions apart, they are no conflict
 local ID = 8 -- characters
+local TOLD_FIELDS, TOLD_SAMPLES = 5242880, 2097152 -- bytes of a report's answer; a replica takes no answer above 8 MiB
 
 -- ---- what comes in ----
 
@@ -104,13 +105,24 @@ local function array_of(texts)
   return array(out)
 end
 
+-- As many of the texts as fit into `room` bytes.
+local function fitting(texts, room)
+  local out = {}
+  for i, text in ipairs(texts) do
+    room = room - #text - 1
+    if room < 0 then break end
+    out[i] = text
+  end
+  return out
+end
+
 -- The fields of a hash that are sums; other replicas' garbage is left out.
-local function sums_of(key, skipped)
+local function sums_of(key, skipped, room)
   local flat, out = redis.call('HGETALL', key), {}
   for i = 1, #flat, 2 do
     if flat[i] ~= skipped and flat[i + 1]:find('^%-?%d+$') then out[#out + 1] = quoted(flat[i]) .. ':' .. flat[i + 1] end
   end
-  return object(out)
+  return object(fitting(out, room or math.huge))
 end
 
 -- ---- the group ----
@@ -613,10 +625,11 @@ local function read(doc)
 end
 
 -- The texts of a stream's newest entries, oldest first.
-local function stream_texts(key, count)
-  local entries, out = redis.call('XREVRANGE', key, '+', '-', 'COUNT', count), {}
-  for i = #entries, 1, -1 do out[#out + 1] = entries[i][2][2] end
-  return array_of(out)
+local function stream_texts(key, count, room)
+  local newest, out = {}, {}
+  for i, entry in ipairs(redis.call('XREVRANGE', key, '+', '-', 'COUNT', count)) do newest[i] = quoted(entry[2][2]) end
+  for _, text in ipairs(fitting(newest, room or math.huge)) do table.insert(out, 1, text) end
+  return array(out)
 end
 
 local function look()
@@ -643,7 +656,7 @@ local function report_of()
   local now = now_ms()
   return object({ '"now":' .. digits(now),
     '"alive":' .. digits(redis.call('ZCOUNT', alive, '(' .. digits(now - SILENT_MS), '+inf')),
-    '"fields":' .. sums_of(report), '"samples":' .. stream_texts(samples, 200) })
+    '"fields":' .. sums_of(report, nil, TOLD_FIELDS), '"samples":' .. stream_texts(samples, 200, TOLD_SAMPLES) })
 end
 
 local OPERATIONS = { beat = beat, change = change, merge = merge, read = read, look = look, report = report_of }

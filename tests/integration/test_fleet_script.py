@@ -385,6 +385,17 @@ class Counts(ScriptCase):
         fields = self.group.ask("report", {"routes": []})["fields"]
         self.assertEqual((fields["f1.0"], fields["beyond"]), (6, 5001), "what is there goes on")
 
+    def test_a_report_is_no_more_than_a_replica_takes(self):
+        for seq in range(1, 5):
+            self.group.beat(counts={"seq": seq, "report": {f"{seq}.{n:05}".ljust(300, '"'): 1 for n in range(5000)},
+                                    "samples": [f"{seq}.{n:03}".ljust(16384, '"') for n in range(50)]})
+        text = self.group.text("report", {"routes": []})
+        self.assertLess(len(text), 8 << 20)
+        report = json.loads(text)
+        self.assertGreater(len(report["fields"]), 5000)
+        self.assertEqual(report["samples"][-1][:5], "4.049")
+        self.assertGreater(len(report["samples"]), 50)
+
     def test_a_replica_is_told_what_of_its_counts_had_been_taken_in(self):
         self.assertEqual(self.group.beat(counts={"seq": 1})["had"], 0)
         self.assertEqual(self.group.beat(counts={"seq": 2})["had"], 1)
