@@ -32,6 +32,18 @@ class Fleet(FleetCase):
             what = [line["what"] for line in shunt.audit() if line.get("route") == "orders"]
             self.assertEqual([w for w in what if w in ("set_percent", "promote", "rollback")], ["set_percent", "promote", "rollback"])
 
+    def test_a_rollback_waits_for_no_redis_that_hangs(self):
+        a, b = self.begin(2)
+        a.ctl("set-percent", "orders", "40")
+        self.wait_percent(40)
+        self.redis.pause()
+        a.ctl("rollback", "orders")
+        self.assertEqual(self.percents(), [0, 40])
+        self.redis.resume()
+        self.wait_percent(0)
+        for shunt in (a, b):
+            self.assertEqual(len([line for line in shunt.audit() if line["what"] == "rollback"]), 1)
+
     def test_passthrough_holds_everywhere(self):
         a, b, _ = self.begin(3)
         a.ctl("passthrough", "on", "--reason", "fire")
