@@ -458,16 +458,7 @@ local function refused_format(doc, group)
   return doc.format < group.format and '{"error":"format","format":' .. digits(group.format) .. '}' or nil
 end
 
--- How many of those that have told their view have another file than this one.
-local function other_files(replica)
-  local own, count = (redis.call('HGET', replicas, replica) or ''):match('"file":"%x+"'), 0
-  for _, view in ipairs(own and redis.call('HVALS', replicas) or {}) do
-    if not view:find(own, 1, true) then count = count + 1 end
-  end
-  return count
-end
-
-local function leader_part(now, replica)
+local function leader_part(now)
   local routes = {}
   for route, by_replica in pairs(open_breakers(now)) do
     local names = {}
@@ -476,7 +467,7 @@ local function leader_part(now, replica)
     routes[#routes + 1] = quoted(route) .. ':' .. array_of(names)
   end
   local dead = redis.call('ZRANGEBYSCORE', alive, '-inf', digits(now - SILENT_MS), 'LIMIT', 0, 100)
-  return ',"open":' .. object(routes) .. ',"dead":' .. array_of(dead) .. ',"other_file":' .. digits(other_files(replica))
+  return ',"open":' .. object(routes) .. ',"dead":' .. array_of(dead)
 end
 
 local function beat(doc)
@@ -512,7 +503,7 @@ local function beat(doc)
     digits(math.max(0, redis.call('PTTL', lease))), ',"seq":', digits(seq), ',"had":', digits(had), ',"stamp":', digits(group.stamp),
     ',"view":', tostring(is_known), ',"alive":', digits(redis.call('ZCOUNT', alive, '(' .. digits(now - SILENT_MS), '+inf')) }
   if doc.epoch ~= group.epoch or doc.mark ~= group.mark then out[#out + 1] = ',"items":' .. all_items() end
-  if leader == doc.replica then out[#out + 1] = leader_part(now, doc.replica) end
+  if leader == doc.replica then out[#out + 1] = leader_part(now) end
   return table.concat(out) .. '}'
 end
 

@@ -19,8 +19,10 @@ enum {
     BEAT_SPREAD_MS = FLEET_BEAT_MS / 10,
     LEASE_LATE_MS = 15, /* Redis' clock counts whole ms */
     LEASE_SPREAD_MS = 150,
-    REPLICA_MOST = 800,     /* bytes of a replica's id in answers */
-    COUNTS_KEPT_MS = 45000, /* then Redis, which forgets a replica in 60 s, may not know any more that it has them */
+    /* Redis forgets after a minute of silence which counts it has taken in of us: later they might be counted twice, and one
+     * parcel of counts is missed by nobody. */
+    COUNTS_KEPT_MS = 45000,
+    REPLICA_MOST = 800, /* bytes of a replica's id in answers */
 };
 
 /* ---- what is told ---- */
@@ -47,6 +49,13 @@ static void take_open(struct fleet *fleet, json_t *open)
     fleet->open_untold = true;
 }
 
+static void drop_counts(struct fleet *fleet)
+{
+    json_decref(fleet->counts);
+    json_decref(fleet->counts_routes);
+    fleet->counts = fleet->counts_routes = NULL;
+}
+
 static void take_counts(struct fleet *fleet, struct fleet_beat *beat)
 {
     if (beat->counts == NULL ||
@@ -57,14 +66,18 @@ static void take_counts(struct fleet *fleet, struct fleet_beat *beat)
         return;
     }
     fleet->seq++;
-    fleet->counts_sent_ms = 0;
     fleet->counts = beat->counts;
+    fleet->counts_ms = fleet->now_ms;
     fleet->counts_routes = beat->routes != NULL ? beat->routes : json_array();
 }
 
 static void ask_what_there_is(struct fleet *fleet)
 {
     struct fleet_beat beat = {0};
+    if (fleet->counts != NULL && fleet->now_ms - fleet->counts_ms >= COUNTS_KEPT_MS) {
+        fleet->lost_counts++;
+        drop_counts(fleet);
+    }
     if (fleet->counts != NULL || fleet->hooks.fill_beat == NULL)
         return;
     fleet->hooks.fill_beat(fleet->hooks.context, &beat);
@@ -93,32 +106,13 @@ static json_t *beat_document(struct fleet *fleet)
     return NULL;
 }
 
-static void drop_counts(struct fleet *fleet)
-{
-    json_decref(fleet->counts);
-    json_decref(fleet->counts_routes);
-    fleet->counts = fleet->counts_routes = NULL;
-}
-
-/* Perhaps they have been counted and perhaps not: rather never than twice. */
-static void give_up_old_counts(struct fleet *fleet)
-{
-    if (fleet->counts == NULL || fleet->counts_sent_ms == 0 || fleet->now_ms - fleet->counts_sent_ms < COUNTS_KEPT_MS)
-        return;
-    fleet->lost_counts++;
-    drop_counts(fleet);
-}
-
 void fleet_send_beat(struct fleet *fleet)
 {
-    give_up_old_counts(fleet);
     ask_what_there_is(fleet);
     const struct fleet_question question = {.kind = FLEET_ASKS_BEAT, .had_counts = fleet->counts != NULL};
     if (!fleet_send(fleet, &question, "beat", fleet->counts_routes, beat_document(fleet)))
         return;
     fleet->hurried = fleet->tell_all = fleet->view_untold = fleet->open_untold = false;
-    if (fleet->counts_sent_ms == 0)
-        fleet->counts_sent_ms = fleet->now_ms;
     fleet->beats++;
     fleet->beat_sent_ms = fleet->now_ms;
     fleet->next_beat_ms = fleet->now_ms + FLEET_BEAT_MS - BEAT_SPREAD_MS + fleet_chance(fleet, 2 * BEAT_SPREAD_MS + 1);
@@ -193,8 +187,7 @@ static void follow_lease(struct fleet *fleet, const struct answer *answer, uint6
     fleet_update_role(fleet);
 }
 
-/* Is Redis' state another than the one we know? Then its items come along. What is garbage would be so again at once.
- */
+/* Is Redis' state another than the one we know? Then its items come along. What is garbage would be so again at once. */
 static void take_news(struct fleet *fleet, const json_t *json, const struct answer *answer)
 {
     if (json_object_get(json, "items") != NULL)

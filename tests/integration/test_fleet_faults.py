@@ -123,7 +123,7 @@ class Faults(FleetCase):
         self.assertGreater(self.operator.acknowledged, 0)
         self.assert_no_failure(loads)
         self.check_audits()
-        print(f"    {self.count} faults, changes by answer {dict(self.operator.answers)}, "
+        print(f"    {self.count} faults {dict(collections.Counter(done))}, changes by answer {dict(self.operator.answers)}, "
               f"{sum(one.result['ok'] for one in loads)} requests", file=sys.stderr)
 
     def check(self, done):

@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 GROUP = ("state", "lease", "alive", "replicas", "open", "seq", "log", "report", "samples")
 SIMULATION = os.path.join(BUILD, "tests/router/test_router_fleet_simulation")
 # What Redis' own clock has part in, and what the model has not.
-UNLIKE = ("now", "lease_ms", "alive", "open", "dead", "other_file", "term", "leader")
+UNLIKE = ("now", "lease_ms", "alive", "open", "dead", "term", "leader")
 
 
 def script():
@@ -142,12 +142,6 @@ class Beats(ScriptCase):
         self.group.connection.ask("ZADD", self.group.prefix + "alive", old, "c")
         answer = self.group.beat(term=1)
         self.assertEqual((answer["dead"], answer["open"], answer["alive"]), (["c"], {}, 2))
-
-    def test_a_leader_is_told_how_many_have_another_file(self):
-        for replica, file in (("b", "0a"), ("c", "0b"), ("d", "0c")):
-            self.assertNotIn("other_file", self.group.beat(replica, lead=False, view=json.dumps({"file": file}, separators=(",", ":"))))
-        self.assertEqual(self.group.beat()["other_file"], 0, "its own is not known")
-        self.assertEqual(self.group.beat(term=1, view='{"file":"0b"}')["other_file"], 2)
 
     def test_a_replica_that_is_gone_is_forgotten(self):
         now = self.group.beat("b", open={"r": "why"}, view="{}", routes=["r"], counts=counts(1))["now"]
