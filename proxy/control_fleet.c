@@ -390,6 +390,7 @@ struct control_fleet *control_fleet_new(struct control *control, struct config_h
     fleet->control = control;
     fleet->holder = holder;
     config_holder_ref(holder);
+    control_fleet_begin_readers(fleet);
     const struct redis_hooks hooks = {
         .context = fleet,
         .on_ready = on_ready,
@@ -420,6 +421,7 @@ void control_fleet_free(struct control_fleet *fleet)
         return;
     fleet->ready = false;
     redis_free(fleet->redis);
+    control_fleet_end_readers(fleet);
     fleet_free(fleet->fleet);
     report_fleet_free(fleet->told);
     control_fleet_refuse(fleet);
@@ -456,6 +458,7 @@ void control_fleet_tick(struct control_fleet *fleet, uint64_t now_ms)
     control_fleet_compare_files(fleet, now_ms);
     follow_role(fleet, now_ms);
     read_evidence(fleet, now_ms);
+    control_fleet_serve_readers(fleet);
 }
 
 bool control_fleet_has_joined(const struct control_fleet *fleet)

@@ -209,6 +209,16 @@ class Fleet(FleetCase):
         self.assertEqual(other.route("orders")["percent"], 10)
         self.assertEqual(self.fleet(other)["alive"], 1)
 
+    def test_whoever_looks_costs_no_more_than_twenty_commands(self):
+        a, _ = self.begin(2)
+        before, since, looks = a.metric("shunt_redis_commands_total"), time.monotonic(), 0
+        while time.monotonic() - since < 4:
+            self.assertEqual(len(self.fleet(a)["replicas"]), 2)
+            looks += 1
+        per = (a.metric("shunt_redis_commands_total") - before) / (time.monotonic() - since)
+        self.assertLessEqual(per, 20)
+        self.assertGreater(looks, 20)
+
     def test_what_one_group_wanted_is_not_told_to_another(self):
         """A replica that changes its group, with its state directory."""
         a, = self.begin(1)
