@@ -242,7 +242,9 @@ static void conclude(struct admin_request *request, int error, const char *why, 
 static void on_route_changed(void *context, int error, const char *why)
 {
     struct later *later = context;
-    conclude(&later->request, error, why, false);
+    /* A rollback holds here, and is kept until the fleet knows it. */
+    bool pending = later->request.endpoint->argument == VERB_ROLLBACK && (error == -ENOLINK || error == -ETIMEDOUT);
+    conclude(&later->request, pending ? 0 : error, why, pending);
     let_go(later);
 }
 

@@ -347,6 +347,18 @@ static void on_message(void *context, const char *payload, size_t length)
 
 /* ---- life ---- */
 
+/* What another group wanted is not to be told to this one: its versions would stand. */
+static bool is_of_this_group(const struct control_fleet *fleet, const json_t *saved)
+{
+    const char *group = json_string_value(json_object_get(saved, "group"));
+    if (group == NULL || strcmp(group, fleet->group) == 0)
+        return true;
+    log_event(fleet->control->log, LOG_LEVEL_WARN, "fleet_group_changed",
+              json_pack("{s:s, s:s, s:s}", "from", group, "to", fleet->group, "why",
+                        "what the former group wanted is not told to this one"));
+    return false;
+}
+
 static bool start_fleet(struct control_fleet *fleet, const json_t *saved)
 {
     const char *why = NULL;
@@ -365,7 +377,7 @@ static bool start_fleet(struct control_fleet *fleet, const json_t *saved)
         return false;
     router_name_replica(fleet->control->router, fleet->boot + 8); /* as in its id */
     follow_role(fleet, control_clock_ms());
-    if (saved != NULL && !fleet_restore(fleet->fleet, saved, &why))
+    if (saved != NULL && is_of_this_group(fleet, saved) && !fleet_restore(fleet->fleet, saved, &why))
         tell_garbage(fleet, "saved state", why != NULL ? why : "it is not what a replica saves");
     return true;
 }
@@ -378,6 +390,7 @@ struct control_fleet *control_fleet_new(struct control *control, struct config_h
     fleet->control = control;
     fleet->holder = holder;
     config_holder_ref(holder);
+    control_fleet_begin_readers(fleet);
     const struct redis_hooks hooks = {
         .context = fleet,
         .on_ready = on_ready,
@@ -386,7 +399,9 @@ struct control_fleet *control_fleet_new(struct control *control, struct config_h
         .on_event = on_event,
     };
     fleet->told = report_fleet_new(control->report);
-    if (fleet->told != NULL && choose_id(fleet) && fleet_keys_init(&fleet->keys, control_fleet_config(fleet)->group)) {
+    fleet->group = strdup(control_fleet_config(fleet)->group);
+    if (fleet->told != NULL && fleet->group != NULL && choose_id(fleet) &&
+        fleet_keys_init(&fleet->keys, control_fleet_config(fleet)->group)) {
         hash_file(fleet);
         if (start_fleet(fleet, saved))
             fleet->redis =
@@ -406,6 +421,7 @@ void control_fleet_free(struct control_fleet *fleet)
         return;
     fleet->ready = false;
     redis_free(fleet->redis);
+    control_fleet_end_readers(fleet);
     fleet_free(fleet->fleet);
     report_fleet_free(fleet->told);
     control_fleet_refuse(fleet);
@@ -413,6 +429,7 @@ void control_fleet_free(struct control_fleet *fleet)
     json_decref(fleet->view);
     json_decref(fleet->open);
     json_decref(fleet->reading);
+    free(fleet->group);
     config_holder_unref(fleet->holder);
     free(fleet);
 }
@@ -441,6 +458,7 @@ void control_fleet_tick(struct control_fleet *fleet, uint64_t now_ms)
     control_fleet_compare_files(fleet, now_ms);
     follow_role(fleet, now_ms);
     read_evidence(fleet, now_ms);
+    control_fleet_serve_readers(fleet);
 }
 
 bool control_fleet_has_joined(const struct control_fleet *fleet)
@@ -456,7 +474,11 @@ void control_fleet_leave(struct control_fleet *fleet)
 
 json_t *control_fleet_save(const struct control_fleet *fleet)
 {
-    return fleet != NULL ? fleet_save(fleet->fleet) : NULL;
+    json_t *saved = fleet != NULL ? fleet_save(fleet->fleet) : NULL;
+    if (saved == NULL || json_object_set_new(saved, "group", json_string(fleet->group)) == 0)
+        return saved;
+    json_decref(saved);
+    return NULL;
 }
 
 uint64_t control_fleet_revision(const struct control_fleet *fleet)

@@ -20,7 +20,20 @@ enum {
 
 struct report_fleet; /* shadow/report_fleet.h */
 
-struct asked; /* control_fleet_wish.c */
+struct asked;  /* control_fleet_wish.c */
+struct reader; /* control_fleet_status.c */
+
+/* Those who want the answer to one operation. */
+struct readers {
+    struct control_fleet *fleet;
+    const char *operation;
+    struct reader *asked;   /* whose question is under way */
+    struct reader *waiting; /* whose is not */
+};
+enum {
+    FLEET_READINGS = 2,
+    FLEET_READERS_MOST = 256,
+};
 
 /* Somebody who waits for the wish of a command. */
 struct expected {
@@ -34,20 +47,23 @@ struct control_fleet {
     struct redis *redis;
     struct fleet *fleet;
     struct fleet_keys keys;
+    char *group; /* that of the keys, whatever the file in use says */
     char id[FLEET_ID_ROOM];
     char boot[17];
     char file[17]; /* hash of all plans in the file */
     bool ready;    /* the first items have been adopted: from now on changes are published */
     struct expected expected[FLEET_WAITERS_MOST];
     uint64_t last_ticket;
-    struct asked *asked;        /* wishes under way */
-    json_t *view, *open;        /* as last told; owned */
-    struct report_fleet *told;  /* of the report; owned */
+    struct asked *asked;       /* wishes under way */
+    json_t *view, *open;       /* as last told; owned */
+    struct report_fleet *told; /* of the report; owned */
     uint64_t stamp, stamp_read, read_at_ms, reading_since_ms;
     json_t *reading; /* names of the routes that are being read; owned, NULL: none are */
     uint64_t alive, term, beaten_ms, conflicts;
     uint64_t other_file, look_at_ms; /* replicas whose file is another, as the leader saw them last; the next look */
     bool looking;
+    struct readers readers[FLEET_READINGS];
+    unsigned reader_count;
     char leader[FLEET_ID_ROOM];
 };
 
@@ -65,6 +81,14 @@ void control_fleet_settle(struct control_fleet *fleet);
 
 /* Looks now and then whether all replicas have the same file; for the leader. */
 void control_fleet_compare_files(struct control_fleet *fleet, uint64_t now_ms);
+
+/* ---- control_fleet_status.c ---- */
+
+void control_fleet_begin_readers(struct control_fleet *fleet);
+/* Asks what waits, as far as FLEET_RATE lets it; where Redis is not there, all are told so. */
+void control_fleet_serve_readers(struct control_fleet *fleet);
+/* All are told that there is no answer. */
+void control_fleet_end_readers(struct control_fleet *fleet);
 
 /* ---- control_fleet_wish.c ---- */
 

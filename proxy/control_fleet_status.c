@@ -10,42 +10,98 @@
 
 #include "router/utf8.h"
 
-struct question {
+/* ---- readers ---- */
+
+struct reader {
+    struct reader *next;
     void (*answered)(void *context, const json_t *document);
     void *context;
 };
 
+void control_fleet_begin_readers(struct control_fleet *fleet)
+{
+    static const char *const operations[FLEET_READINGS] = {"look", "report"};
+    for (size_t i = 0; i < FLEET_READINGS; i++)
+        fleet->readers[i] = (struct readers){.fleet = fleet, .operation = operations[i]};
+}
+
+static void tell_readers(struct control_fleet *fleet, struct reader **list, const json_t *document)
+{
+    struct reader *reader = *list;
+    *list = NULL;
+    while (reader != NULL) {
+        struct reader *next = reader->next;
+        fleet->reader_count--;
+        reader->answered(reader->context, document);
+        free(reader);
+        reader = next;
+    }
+}
+
+static void ask_for(struct readers *readers);
+
 static void on_asked(void *context, uint64_t ticket, const struct redis_answer *answer)
 {
-    struct question *question = context;
+    struct readers *readers = context;
     json_t *document = answer->fault == REDIS_FAULT_NONE ? json_loadb(answer->text, answer->length, 0, NULL) : NULL;
     (void)ticket;
-    question->answered(question->context, json_is_object(document) ? document : NULL);
+    tell_readers(readers->fleet, &readers->asked, json_is_object(document) ? document : NULL);
     json_decref(document);
-    free(question);
+    ask_for(readers);
+}
+
+/* One question for all who wait: however many look, Redis is asked no more often than it may be. Who comes while it is
+ * under way is answered by the next, which knows what was done before. */
+static void ask_for(struct readers *readers)
+{
+    struct control_fleet *fleet = readers->fleet;
+    struct redis_question question = {
+        .operation = readers->operation, .document = "{\"routes\":[]}", .answered = on_asked, .context = readers};
+    if (readers->asked != NULL || readers->waiting == NULL || !redis_is_ready(fleet->redis) ||
+        !fleet_spend(fleet->fleet))
+        return;
+    char **keys = fleet_keys_of(&fleet->keys, NULL, &question.key_count);
+    question.keys = (const char *const *)keys;
+    if (keys != NULL && redis_ask(fleet->redis, &question) == REDIS_FAULT_NONE) {
+        readers->asked = readers->waiting;
+        readers->waiting = NULL;
+    }
+    fleet_keys_free(keys, question.key_count);
+}
+
+void control_fleet_serve_readers(struct control_fleet *fleet)
+{
+    for (size_t i = 0; i < FLEET_READINGS; i++) {
+        if (!redis_is_ready(fleet->redis))
+            tell_readers(fleet, &fleet->readers[i].waiting, NULL);
+        ask_for(&fleet->readers[i]);
+    }
+}
+
+void control_fleet_end_readers(struct control_fleet *fleet)
+{
+    for (size_t i = 0; i < FLEET_READINGS; i++) {
+        tell_readers(fleet, &fleet->readers[i].asked, NULL);
+        tell_readers(fleet, &fleet->readers[i].waiting, NULL);
+    }
 }
 
 bool control_fleet_ask(struct control_fleet *fleet, const char *operation,
                        void (*answered)(void *context, const json_t *document), void *context)
 {
-    struct question *question = malloc(sizeof(*question));
-    struct redis_question asked = {
-        .operation = operation,
-        .document = "{\"routes\":[]}",
-        .answered = on_asked,
-        .context = question,
-    };
-    char **keys = question != NULL ? fleet_keys_of(&fleet->keys, NULL, &asked.key_count) : NULL;
-    bool sent = false;
-    if (keys != NULL) {
-        *question = (struct question){answered, context};
-        asked.keys = (const char *const *)keys;
-        sent = redis_ask(fleet->redis, &asked) == REDIS_FAULT_NONE;
-    }
-    if (!sent)
-        free(question);
-    fleet_keys_free(keys, asked.key_count);
-    return sent;
+    struct readers *readers = fleet->readers;
+    while (strcmp(readers->operation, operation) != 0)
+        readers++;
+    struct reader *reader = NULL;
+    if (redis_is_ready(fleet->redis) && fleet->reader_count < FLEET_READERS_MOST)
+        reader = malloc(sizeof(*reader));
+    if (reader == NULL)
+        return false;
+    *reader = (struct reader){readers->waiting, answered, context};
+    readers->waiting = reader;
+    fleet->reader_count++;
+    ask_for(readers);
+    return true;
 }
 
 /* ---- other files ---- */
@@ -82,9 +138,10 @@ static void on_looked(void *context, const json_t *document)
     }
     fleet->other_file = others;
     if (others > 0 && before == 0)
-        log_event(fleet->control->log, LOG_LEVEL_WARN, "fleet_files_differ",
-                  json_pack("{s:I, s:s}", "replicas", (json_int_t)others, "why",
-                            "their file has other plans than the leader's: nothing is promoted until all have the same"));
+        log_event(
+            fleet->control->log, LOG_LEVEL_WARN, "fleet_files_differ",
+            json_pack("{s:I, s:s}", "replicas", (json_int_t)others, "why",
+                      "their file has other plans than the leader's: nothing is promoted until all have the same"));
     else if (others == 0 && before > 0)
         log_event(fleet->control->log, LOG_LEVEL_INFO, "fleet_files_agree", NULL);
 }
@@ -116,7 +173,7 @@ bool control_fleet_facts(const struct control_fleet *fleet, struct control_fleet
         .lag_ms = fleet->beaten_ms != 0 ? control_clock_ms() - fleet->beaten_ms : 0,
         .conflicts = fleet->conflicts,
         .other_file = fleet->other_file,
-        .group = control_fleet_config(fleet)->group,
+        .group = fleet->group,
         .replica = fleet->id,
         .leader = fleet->leader,
     };

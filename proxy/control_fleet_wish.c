@@ -168,7 +168,7 @@ void control_fleet_wish(struct control_fleet *fleet, const struct router_wish *w
     if (fleet == NULL)
         return; /* without a fleet the router wishes nothing */
     char name[FLEET_ROUTE_ITEM_ROOM];
-    uint64_t ticket = wish->kind == WISH_SAFETY ? 0 : wish->ticket; /* it has happened: nobody has to wait */
+    uint64_t ticket = wish->ticket;
     char *text = json_dumps(wish->value, JSON_COMPACT | JSON_SORT_KEYS);
     snprintf(name, sizeof(name), FLEET_ROUTE_PREFIX "%s", wish->route);
     const struct fleet_item item = {.name = name, .share = wish->share, .rank = wish->rank, .text = text};

@@ -185,6 +185,19 @@ bool fleet_has_credit(const struct fleet *fleet)
     return fleet->credit_ms >= CREDIT_EACH_MS;
 }
 
+static void take_credit(struct fleet *fleet)
+{
+    fleet->credit_ms -= fleet->credit_ms < CREDIT_EACH_MS ? fleet->credit_ms : CREDIT_EACH_MS;
+}
+
+bool fleet_spend(struct fleet *fleet)
+{
+    bool has = fleet_has_credit(fleet);
+    if (has)
+        take_credit(fleet);
+    return has;
+}
+
 bool fleet_send(struct fleet *fleet, const struct fleet_question *question, const char *operation, const json_t *routes,
                 json_t *document)
 {
@@ -200,7 +213,7 @@ bool fleet_send(struct fleet *fleet, const struct fleet_question *question, cons
         if (!sent)
             place->kind = FLEET_ASKS_NOTHING;
         else
-            fleet->credit_ms -= fleet->credit_ms < CREDIT_EACH_MS ? fleet->credit_ms : CREDIT_EACH_MS;
+            take_credit(fleet);
     }
     free(text);
     json_decref(document);

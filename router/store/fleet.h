@@ -163,7 +163,9 @@ void fleet_change(struct fleet *fleet, const struct fleet_change *change, uint64
 /* Asks the script's `read`; `done` gets the answer, NULL: there is none. False: not now. */
 bool fleet_read(struct fleet *fleet, const json_t *routes, void (*done)(void *context, const json_t *answer),
                 void *context);
-/* A replica whose file has other plans than the group's, or that drains, does not ask for the lease. */
+/* One of FLEET_RATE for a question that is not ours; false: none is left now. */
+bool fleet_spend(struct fleet *fleet);
+/* One that drains does not ask for the lease. */
 void fleet_may_lead(struct fleet *fleet, bool may);
 
 enum fleet_role fleet_role(const struct fleet *fleet);

@@ -18,6 +18,7 @@ local OTHERS = 5 -- fields of the state that are no items
 local FIELDS, REPORT_FIELDS, OFFSETS = 8192, 20000, 131072 -- of one hash; of the report's; bits of one route
 local PAST, FAR = 32, 16 -- changes an item remembers; so many versions apart, they are no conflict
 local ID = 8 -- characters
+local TOLD_FIELDS, TOLD_SAMPLES = 5242880, 2097152 -- bytes of a report's answer; a replica takes no answer above 8 MiB
 
 -- ---- what comes in ----
 
@@ -46,6 +47,7 @@ local function list(value, most, what)
 end
 
 local MOST_NUMBER = 9007199254740992
+local MOST_SUM = 2 ^ 62
 
 local function check_fields(add, what)
   need(type(add) == 'table', what)
@@ -103,13 +105,24 @@ local function array_of(texts)
   return array(out)
 end
 
+-- As many of the texts as fit into `room` bytes.
+local function fitting(texts, room)
+  local out = {}
+  for i, text in ipairs(texts) do
+    room = room - #text - 1
+    if room < 0 then break end
+    out[i] = text
+  end
+  return out
+end
+
 -- The fields of a hash that are sums; other replicas' garbage is left out.
-local function sums_of(key, skipped)
+local function sums_of(key, skipped, room)
   local flat, out = redis.call('HGETALL', key), {}
   for i = 1, #flat, 2 do
     if flat[i] ~= skipped and flat[i + 1]:find('^%-?%d+$') then out[#out + 1] = quoted(flat[i]) .. ':' .. flat[i + 1] end
   end
-  return object(out)
+  return object(fitting(out, room or math.huge))
 end
 
 -- ---- the group ----
@@ -235,8 +248,11 @@ end
 local function note_alive(replica, now)
   redis.call('ZADD', alive, digits(now), replica)
   forget(redis.call('ZRANGEBYSCORE', alive, '-inf', '(' .. digits(now - GONE_MS), 'LIMIT', 0, 32))
-  -- Another server's clock may have been ahead of this one's.
-  forget(redis.call('ZRANGEBYSCORE', alive, digits(now + SILENT_MS), '+inf', 'LIMIT', 0, 32))
+  -- Another server's clock may have been ahead of this one's: from now on it is this one's that says who is silent. They are
+  -- not forgotten, as counts that were not acknowledged before a failover are told again after it.
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', alive, digits(now + SILENT_MS), '+inf', 'LIMIT', 0, 32)) do
+    redis.call('ZADD', alive, digits(now), name)
+  end
 end
 
 local function note_view(doc)
@@ -270,8 +286,16 @@ end
 
 -- ---- counts ----
 
+-- What is of another type is not ours, and would stop the replicas' beats for ever.
+local function clear_other(key, kind)
+  local is = redis.call('TYPE', key).ok
+  if is ~= kind and is ~= 'none' then redis.call('DEL', key) end
+end
+
+-- What is no number that can be told begins anew.
 local function sum_of(_, there, number)
-  return (there or 0) + number
+  local sum = (there or 0) + number
+  return math.abs(sum) < MOST_SUM and sum or number
 end
 
 -- Of fields that begin with < the least that was told, of those with > the most; sums otherwise.
@@ -310,7 +334,7 @@ end
 
 local function add_report(add)
   local beyond = add_fields(report, add, '', REPORT_FIELDS, reported)
-  if beyond > 0 then redis.call('HINCRBY', report, 'beyond', beyond) end
+  if beyond > 0 then redis.pcall('HINCRBY', report, 'beyond', beyond) end
   redis.call('EXPIRE', report, EVIDENCE_S)
 end
 
@@ -382,11 +406,16 @@ local function load_seq(replica, boot)
   return old == boot and tonumber(old_seq) or 0, new and new .. ' ' .. seq or ''
 end
 
+-- The sequence first: whatever happens then, nothing is counted twice.
 local function take_counts(doc, counts, now)
   local last, others = load_seq(doc.replica, doc.boot)
   if not counts or counts.seq <= last then return last, false, last end
+  redis.call('HSET', seqs, doc.replica, ((doc.boot .. ' ' .. digits(counts.seq) .. ' ' .. others):gsub('%s+$', '')))
+  clear_other(report, 'hash')
+  clear_other(samples, 'stream')
   for i, route in ipairs(given(counts.routes) or {}) do
     local first = GROUP_KEYS + ROUTE_KEYS * (i - 1)
+    for offset, kind in ipairs({ 'hash', 'string', 'hash' }) do clear_other(KEYS[first + offset], kind) end
     add_evidence(KEYS[first + 1], KEYS[first + 2], route)
     if given(route.window) then add_window(KEYS[first + 3], route.window, now) end
   end
@@ -395,7 +424,6 @@ local function take_counts(doc, counts, now)
     redis.call('XADD', samples, 'MAXLEN', 200, '*', 'text', text)
     redis.call('EXPIRE', samples, EVIDENCE_S)
   end
-  redis.call('HSET', seqs, doc.replica, ((doc.boot .. ' ' .. digits(counts.seq) .. ' ' .. others):gsub('%s+$', '')))
   return counts.seq, true, last
 end
 
@@ -588,10 +616,11 @@ local function read(doc)
 end
 
 -- The texts of a stream's newest entries, oldest first.
-local function stream_texts(key, count)
-  local entries, out = redis.call('XREVRANGE', key, '+', '-', 'COUNT', count), {}
-  for i = #entries, 1, -1 do out[#out + 1] = entries[i][2][2] end
-  return array_of(out)
+local function stream_texts(key, count, room)
+  local newest, out = {}, {}
+  for i, entry in ipairs(redis.call('XREVRANGE', key, '+', '-', 'COUNT', count)) do newest[i] = quoted(entry[2][2]) end
+  for _, text in ipairs(fitting(newest, room or math.huge)) do table.insert(out, 1, text) end
+  return array(out)
 end
 
 local function look()
@@ -618,7 +647,7 @@ local function report_of()
   local now = now_ms()
   return object({ '"now":' .. digits(now),
     '"alive":' .. digits(redis.call('ZCOUNT', alive, '(' .. digits(now - SILENT_MS), '+inf')),
-    '"fields":' .. sums_of(report), '"samples":' .. stream_texts(samples, 200) })
+    '"fields":' .. sums_of(report, nil, TOLD_FIELDS), '"samples":' .. stream_texts(samples, 200, TOLD_SAMPLES) })
 end
 
 local OPERATIONS = { beat = beat, change = change, merge = merge, read = read, look = look, report = report_of }

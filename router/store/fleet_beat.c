@@ -187,12 +187,13 @@ static void follow_lease(struct fleet *fleet, const struct answer *answer, uint6
     fleet_update_role(fleet);
 }
 
-/* Is Redis' state another than the one we know? Then its items come along. */
-static bool take_news(struct fleet *fleet, const json_t *json, const struct answer *answer)
+/* Is Redis' state another than the one we know? Then its items come along. What is garbage would be so again at once. */
+static void take_news(struct fleet *fleet, const json_t *json, const struct answer *answer)
 {
     if (json_object_get(json, "items") != NULL)
-        return fleet_take_state(fleet, json);
-    return answer->epoch == fleet->epoch && strcmp(answer->mark, fleet->mark) == 0;
+        (void)fleet_take_state(fleet, json);
+    else if (answer->epoch != fleet->epoch || strcmp(answer->mark, fleet->mark) != 0)
+        fleet->hurried = true;
 }
 
 static void not_answered(struct fleet *fleet)
@@ -237,7 +238,7 @@ void fleet_on_beat(struct fleet *fleet, const struct fleet_question *question, c
         fleet->format = answer.format;
         fleet->tell_all = !answer.view && fleet->view != NULL;
         acknowledge(fleet, answer.seq);
-        fleet->hurried = fleet->hurried || !take_news(fleet, json, &answer);
+        take_news(fleet, json, &answer);
         follow_lease(fleet, &answer, question->sent_ms);
         if (fleet->hooks.on_beat != NULL)
             fleet->hooks.on_beat(fleet->hooks.context, json);

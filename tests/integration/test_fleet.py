@@ -5,7 +5,7 @@ import os
 import time
 
 from certificates import authority
-from fleet import BREAKER, QUICK, FleetCase
+from fleet import BREAKER, QUICK, STAGES, FleetCase
 from harness import http_reply, main, stays, wait_until
 
 
@@ -32,6 +32,18 @@ class Fleet(FleetCase):
             what = [line["what"] for line in shunt.audit() if line.get("route") == "orders"]
             self.assertEqual([w for w in what if w in ("set_percent", "promote", "rollback")], ["set_percent", "promote", "rollback"])
 
+    def test_a_rollback_waits_for_no_redis_that_hangs(self):
+        a, b = self.begin(2)
+        a.ctl("set-percent", "orders", "40")
+        self.wait_percent(40)
+        self.redis.pause()
+        a.ctl("rollback", "orders")
+        self.assertEqual(self.percents(), [0, 40])
+        self.redis.resume()
+        self.wait_percent(0)
+        for shunt in (a, b):
+            self.assertEqual(len([line for line in shunt.audit() if line["what"] == "rollback"]), 1)
+
     def test_passthrough_holds_everywhere(self):
         a, b, _ = self.begin(3)
         a.ctl("passthrough", "on", "--reason", "fire")
@@ -51,6 +63,16 @@ class Fleet(FleetCase):
         promoted = [[line for line in s.audit() if line["what"] == "promote"] for s in self.replicas]
         self.assertEqual({len(lines) for lines in promoted}, {1})
         self.assertEqual({lines[0]["who"] for lines in promoted}, {"plan"})
+
+    def test_counts_that_arrive_are_not_said_to_be_lost(self):
+        self.begin(2, [STAGES])
+        self.flow(rate=60)
+
+        def told():
+            return self.redis.ask("HGETALL", "shunt:{test}:seq")
+        wait_until(lambda: all(int(value.split()[1]) >= 3 for value in told()[1::2]) and len(told()) == 4, "counts of both")
+        for shunt in self.replicas:
+            self.assertEqual(shunt.find_events("fleet_counts_lost"), [])
 
     def test_a_leader_that_dies_is_replaced(self):
         self.begin(3)
@@ -186,6 +208,32 @@ class Fleet(FleetCase):
         self.wait_percent(44)
         self.assertEqual(other.route("orders")["percent"], 10)
         self.assertEqual(self.fleet(other)["alive"], 1)
+
+    def test_whoever_looks_costs_no_more_than_twenty_commands(self):
+        a, _ = self.begin(2)
+        before, since, looks = a.metric("shunt_redis_commands_total"), time.monotonic(), 0
+        while time.monotonic() - since < 4:
+            self.assertEqual(len(self.fleet(a)["replicas"]), 2)
+            looks += 1
+        per = (a.metric("shunt_redis_commands_total") - before) / (time.monotonic() - since)
+        self.assertLessEqual(per, 20)
+        self.assertGreater(looks, 20)
+
+    def test_what_one_group_wanted_is_not_told_to_another(self):
+        """A replica that changes its group, with its state directory."""
+        a, = self.begin(1)
+        for percent in range(40, 60):
+            a.ctl("set-percent", "orders", str(percent))
+        other = self.shunt(self.file(9).replace("group: test", "group: other"))
+        wait_until(lambda: other.route("orders").get("fleet", {}).get("version", 0) > 0, "its plan to be shared")
+        a.reload(self.file(0).replace("group: test", "group: other"))
+        self.assertEqual(self.fleet(a)["group"], "test", "until it starts again")
+        a.restart(self.file(0).replace("group: test", "group: other"))
+        self.replicas.append(other)
+        wait_until(lambda: [self.fleet(s)["alive"] for s in self.replicas] == [2, 2], "both in one group")
+        self.wait_percent(10)
+        self.assertEqual(len(a.find_events("fleet_group_changed")), 1)
+        self.assertEqual(other.find_events("fleet_restored"), [])
 
 
 class Links(FleetCase):

@@ -897,6 +897,19 @@ static void garbage_changes_nothing(void **state)
     json_decref(status);
 }
 
+/* Somebody has written to the state by hand. */
+static void a_state_that_nobody_understands_is_not_asked_for_all_the_time(void **state)
+{
+    struct fixture *f = *state;
+    join(f);
+    other_changes(f, "person", "route:a", 10, "{}");
+    strcpy(model_find(&f->model, "route:a")->past, "damaged");
+    size_t before = count_sent(f, "beat");
+    pass(f, 8000);
+    assert_in_range(count_sent(f, "beat") - before, 8, 13);
+    assert_int_equal(f->items_told, 0);
+}
+
 /* ---- kept ---- */
 
 static void what_is_damaged_is_not_restored(void **state)
@@ -1002,6 +1015,7 @@ int main(void)
         TEST(a_history_as_long_as_ours_is_noticed_and_the_safer_stands),
         TEST(news_are_taken_at_once_and_a_gap_is_asked_for),
         TEST(garbage_changes_nothing),
+        TEST(a_state_that_nobody_understands_is_not_asked_for_all_the_time),
         TEST(what_is_damaged_is_not_restored),
         TEST(reads_end_with_the_link),
         TEST(a_link_that_takes_nothing_loses_nothing),

@@ -23,8 +23,8 @@ PATIENCE = 10  # seconds for one change to come to all
 PROXY_CORE = 1
 
 FILE = """\
-listeners: [ {{ address: 127.0.0.1:{port} }} ]
-admin: {{ address: 127.0.0.1:{admin} }}
+listeners: [ {{ address: 127.0.0.1:0 }} ]
+admin: {{ address: 127.0.0.1:0 }}
 workers: 1
 access_log: off
 state:
@@ -42,15 +42,14 @@ routes:
 
 
 class Replica(Process):
-    """A shunt whose log is read as it writes it."""
+    """A shunt whose log is read as it writes it. It chooses its ports itself: one that was free a moment ago may be that of
+    another's connection to Redis by now."""
 
     def __init__(self, number, setting, redis, cores):
-        self.port, self.admin = free_port(), free_port()
         self.name = f"replica-{number}"
         path = os.path.join(setting.folder, f"{self.name}.yaml")
         with open(path, "w", encoding="ascii") as file:
-            file.write(FILE.format(number=number, port=self.port, admin=self.admin, redis=redis, folder=setting.folder,
-                                   legacy=setting.legacy, new=setting.new))
+            file.write(FILE.format(number=number, redis=redis, folder=setting.folder, legacy=setting.legacy, new=setting.new))
         self.events = []
         self.grown = threading.Condition()
         super().__init__([program("shunt"), "--config", path], cores, stdout=subprocess.PIPE)
@@ -69,11 +68,17 @@ class Replica(Process):
             return next((event for event in self.events[since:] if event.get("event") in names), None)
         with self.grown:
             if not self.grown.wait_for(found, seconds):
-                raise Trouble(f"{self.name} says no {' or '.join(names)} within {seconds} s")
+                said = "\n".join(map(str, self.events[-8:]))
+                raise Trouble(f"{self.name} says no {' or '.join(names)} within {seconds} s; the last it said:\n{said}")
             return found()
 
+    def await_start(self):
+        self.await_event(("fleet_joined", "fleet_leader"), 0, 30)
+        self.admin = self.await_event(("admin_listening",), 0, 30)["address"]
+        self.await_event(("started",), 0, 30)
+
     def ctl(self, *words):
-        argv = [program("shuntctl"), "--admin", f"127.0.0.1:{self.admin}", *words]
+        argv = [program("shuntctl"), "--admin", self.admin, *words]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode != 0:
             raise Trouble(f"shuntctl {' '.join(words)} at {self.name}: {done.stdout}{done.stderr}")
@@ -81,7 +86,7 @@ class Replica(Process):
 
     def knows(self):
         """Passthrough and share, as its admin API has them."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/api/v1/status", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{self.admin}/api/v1/status", timeout=30) as answer:
             status = json.load(answer)
         return status["passthrough"], status["routes"][0]["percent"]
 
@@ -118,7 +123,7 @@ class Flips:
             redis.await_port(port)
             replicas = [Replica(number, run.setting(), port, cores) for number in range(REPLICAS)]
             for replica in replicas:
-                replica.await_event(("fleet_joined", "fleet_leader"), 0, 30)
+                replica.await_start()
             chance = random.Random(6)
             rows = {"passthrough": self.row(replicas, self.passthroughs(count), chance),
                     "share of a route": self.row(replicas, self.shares(count), chance)}
@@ -148,10 +153,17 @@ class Flips:
             done.append(time.time() * 1000 - begun)
             came.append(max(milliseconds_of(replica.await_event((event,), since))
                             for replica, since in zip(replicas, known)) - begun)
-            if len({replica.knows() for replica in replicas}) != 1:
-                raise Trouble(f"after {' '.join(words)} not all report the same")
+            self.check(replicas, words)
         return {"median ms": statistics.median(came), "p99 ms": quantile(came, 0.99), "worst ms": max(came),
                 "shuntctl, median ms": statistics.median(done), "changes": len(came)}
+
+    @staticmethod
+    def check(replicas, words):
+        """All report what was ordered."""
+        at, wanted = (0, words[-1] == "on") if words[0] == "passthrough" else (1, int(words[-1]))
+        for replica in replicas:
+            if replica.knows()[at] != wanted:
+                raise Trouble(f"after {' '.join(words)} {replica.name} reports {replica.knows()[at]}")
 
 
 class Decisions:
