@@ -120,7 +120,7 @@ static void follow_role(struct control_fleet *fleet, uint64_t now_ms)
         [FLEET_LEADER] = ROUTER_LEADER,
     };
     const char *why_not = NULL;
-    if (!fleet_may_raise(fleet->fleet, now_ms))
+    if (!fleet_may_raise(fleet->fleet, now_ms) || !fleet->looked)
         why_not = "this replica has led for a moment only, or Redis has just come back";
     else if (fleet->other_file > 0)
         why_not = "a replica has another file with other plans (shuntctl fleet)";

@@ -137,6 +137,7 @@ static void on_looked(void *context, const json_t *document)
         others += has_other_file(fleet, facts, now);
     }
     fleet->other_file = others;
+    fleet->looked = true;
     if (others > 0 && before == 0)
         log_event(
             fleet->control->log, LOG_LEVEL_WARN, "fleet_files_differ",
@@ -150,6 +151,7 @@ void control_fleet_compare_files(struct control_fleet *fleet, uint64_t now_ms)
 {
     if (fleet_role(fleet->fleet) != FLEET_LEADER) {
         fleet->other_file = 0;
+        fleet->looked = false;
         fleet->look_at_ms = now_ms + ALIVE_MS;
         return;
     }
@@ -230,10 +232,10 @@ json_t *control_fleet_status(const struct control_fleet *fleet)
         "last_error", redis->last_error[0] != '\0' ? utf8_json(redis->last_error) : json_null(), "latency_ms",
         (double)redis->latency_us / 1000, "reconnects", (json_int_t)redis->reconnects, "down_ms", (json_int_t)down_ms,
         "queued", (json_int_t)redis->queued, "commands", (json_int_t)redis->commands, "faults", faults_json(redis));
-    return json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:o?, s:o?, s:o}", "group", facts.group,
-                     "replica", utf8_json(facts.replica), "role", fleet_role_name(facts.role), "leader", facts.leader,
-                     "term", (json_int_t)facts.term, "epoch", (json_int_t)facts.epoch, "alive", (json_int_t)facts.alive,
-                     "quorum", (json_int_t)(facts.alive < 2 ? 1 : facts.alive / 2 + 1), "lag_ms",
-                     (json_int_t)facts.lag_ms, "file", fleet->file, "redis", link, "passthrough",
+    return json_pack("{s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:s, s:o?, s:o?, s:o}", "group", facts.group,
+                     "replica", utf8_json(facts.replica), "role", fleet_role_name(facts.role), "leader",
+                     utf8_json(facts.leader), "term", (json_int_t)facts.term, "epoch", (json_int_t)facts.epoch, "alive",
+                     (json_int_t)facts.alive, "quorum", (json_int_t)(facts.alive < 2 ? 1 : facts.alive / 2 + 1),
+                     "lag_ms", (json_int_t)facts.lag_ms, "file", fleet->file, "redis", link, "passthrough",
                      item_json(fleet, FLEET_PASSTHROUGH), "items", items_json(fleet));
 }
