@@ -244,6 +244,12 @@ class Made(Case):
         self.assertEqual([(p["port"], p["targetPort"]) for p in named(objects, "Service", "orders-shunt")["spec"]["ports"]],
                          [(80, "shunt"), (8443, "shunt-1")])
 
+    def test_a_cluster_of_ipv6(self):
+        objects = self.objects(values(admin={"host": "[::]"}, config={"listeners": [{"address": "[::]:8080"}]}))
+        self.check(named(objects, "ConfigMap")["data"]["shunt.yaml"])
+        self.assertIn("address: '[::]:9901'", named(objects, "ConfigMap")["data"]["shunt.yaml"])
+        self.assertIn({"name": "SHUNT_ADMIN", "value": "[::1]:9901"}, self.container(objects)["env"])
+
     def test_the_pod_has_time_to_drain(self):
         for drain, pause, seconds in (("30s", 5, 45), ("1m30s", 0, 100), ("1500ms", 5, 17), ("0s", 1, 11), ("1h", 5, 3615)):
             objects = self.objects(values(config={"timeouts": {"drain": drain}}, preStopSeconds=pause))
@@ -307,7 +313,7 @@ WRONG = [
     ("replicas", 2), ("Mode", "gateway"), ("mode", "both"), ("nameOverride", "Shunt_1"), ("labels.team", 7),
     ("image.tags", "1"), ("image.tag", 1.2), ("image.repository", ""), ("image.digest", "sha256:12"), ("image.pullPolicy", "Sometimes"),
     ("imagePullSecrets", "registry"), ("imagePullSecrets", [{"nmae": "x"}]),
-    ("admin.port", "9901"), ("admin.port", 70000), ("admin.token", "secret"), ("admin.tokenSecret", "My Secret"),
+    ("admin.port", "9901"), ("admin.port", 70000), ("admin.host", "127.0.0.1"), ("admin.token", "secret"), ("admin.tokenSecret", "My Secret"),
     ("sidecar.native", "yes"), ("sidecar.enabled", True), ("tls.secretName", "x"), ("tls.secret", True),
     ("redis.url", "http://redis"), ("redis.password", "secret"), ("redis.options.url", "redis://x"), ("redis.options.timeout", 5),
     ("redis.options.resp", 4.5), ("redis.group", "a b"), ("state.persistent", "yes please"), ("state.size", "1 GB"), ("state.directory", "/x"),

@@ -37,7 +37,7 @@ is those words again, which shunt takes wherever it takes true and false.
 {{- fail "config.backends.legacy is missing: say who answers today, such as: --set config.backends.legacy.url=http://orders:80" -}}
 {{- end -}}
 {{- $config := deepCopy .Values.config -}}
-{{- $_ := set $config "admin" (dict "address" (printf "0.0.0.0:%d" (int .Values.admin.port)) "token_file" "/etc/shunt/admin/token") -}}
+{{- $_ := set $config "admin" (dict "address" (printf "%s:%d" .Values.admin.host (int .Values.admin.port)) "token_file" "/etc/shunt/admin/token") -}}
 {{- $state := dict "directory" "/var/lib/shunt" -}}
 {{- if include "shunt.hasRedis" . -}}
 {{- $group := .Values.redis.group | default (printf "%s.%s" .Release.Namespace (include "shunt.fullname" .) | trunc 64) -}}

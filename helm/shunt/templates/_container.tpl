@@ -66,7 +66,7 @@ httpGet: { path: {{ .path }}, port: shunt-admin, scheme: HTTP }
     - name: NODE_NAME
       valueFrom: { fieldRef: { fieldPath: spec.nodeName } }
     - name: SHUNT_ADMIN
-      value: {{ printf "127.0.0.1:%d" (int .Values.admin.port) | quote }}
+      value: {{ printf "%s:%d" (eq .Values.admin.host "[::]" | ternary "[::1]" "127.0.0.1") (int .Values.admin.port) | quote }}
     - name: SHUNT_TOKEN_FILE
       value: /etc/shunt/admin/token
     {{- if include "shunt.hasRedis" . }}
