@@ -227,10 +227,12 @@ def together(objects):
             if not chosen:
                 yield f"{path}: selects no pod"
             for port in spec["ports"]:
-                names = [c["name"] for p in chosen for k in ("containers", "initContainers") for s in p.get(k) or []
+                ports = [(kind, c) for p in chosen for kind in ("containers", "initContainers") for s in p.get(kind) or []
                          for c in s.get("ports") or []]
-                if port["targetPort"] not in names:
+                if port["targetPort"] not in [c[key] for _, c in ports for key in ("name", "containerPort")]:
                     yield f"{path}: no container has a port {port['targetPort']}"
+                if port["targetPort"] in [c["name"] for kind, c in ports if kind == "initContainers"]:
+                    yield f"{path}: before Kubernetes 1.32 the name {port['targetPort']} of a native sidecar leads nowhere"
         selector = (spec.get("selector") or spec.get("podSelector") or {})
         if o["kind"] in ("PodDisruptionBudget", "NetworkPolicy", "PodMonitor") and not any(
                 selects(selector.get("matchLabels"), given) for given, _ in pods):

@@ -123,7 +123,7 @@ class Examples(Case):
             (at,) = [at for at, o in enumerate(objects) if (o["kind"], o["metadata"]["name"]) == (over["kind"], over["metadata"]["name"])]
             objects[at] = laid(objects[at], over)
         self.assertEqual(kubernetes.faults(objects), [])
-        self.assertEqual(named(objects, "Service")["spec"]["ports"], [{"name": "http", "port": 80, "targetPort": "shunt"}])
+        self.assertEqual(named(objects, "Service")["spec"]["ports"], [{"name": "http", "port": 80, "targetPort": 8080}])
         self.assertEqual([c["name"] for c in named(objects, "Deployment")["spec"]["template"]["spec"]["containers"]], ["orders"])
         self.check(file("shunt.yaml"))
 
@@ -242,7 +242,7 @@ class Made(Case):
         self.assertEqual([(p["name"], p["containerPort"]) for p in self.container(objects)["ports"]],
                          [("shunt", 8080), ("shunt-1", 8443), ("shunt-admin", 9000)])
         self.assertEqual([(p["port"], p["targetPort"]) for p in named(objects, "Service", "orders-shunt")["spec"]["ports"]],
-                         [(80, "shunt"), (8443, "shunt-1")])
+                         [(80, 8080), (8443, 8443)])
 
     def test_a_cluster_of_ipv6(self):
         objects = self.objects(values(admin={"host": "[::]"}, config={"listeners": [{"address": "[::]:8080"}]}))
@@ -366,6 +366,11 @@ class Refusals(Case):
                 chart.render(given)
             self.assertIn(said, str(refused.exception))
 
+    def test_a_chart_above_is_told_too(self):
+        for given, said in (({"mode": "sidecars"}, "mode"), ({"config": {"rotues": []}}, "config: .*rotues")):
+            with self.assertRaisesRegex(chart.Refused, said):
+                chart.render({"shunt": given}, chart=os.path.join(chart.EXAMPLES, "sidecar"))
+
     def test_an_old_cluster_is_told(self):
         with self.assertRaises(chart.Refused) as refused:
             chart.render(LEAST, kube="1.20.0")
@@ -413,6 +418,17 @@ class Rules(Case):
                 (lambda o: o.append(copy.deepcopy(named(o, "ConfigMap"))), "stands twice")):
             with self.subTest(said):
                 self.broken(breaks, said)
+
+    def test_a_port_of_a_native_sidecar_is_named_by_its_number(self):
+        objects = kubernetes.read(chart.render(chart=os.path.join(chart.EXAMPLES, "sidecar")))
+        named(objects, "Service")["spec"]["ports"][0]["targetPort"] = "shunt"
+        self.assertEqual(len([fault for fault in kubernetes.faults(objects) if "leads nowhere" in fault]), 1)
+
+    def test_a_service_that_a_monitor_reads_leads_to_a_native_sidecar(self):
+        objects = kubernetes.read(chart.render({"shunt": {"monitoring": {"scrape": "serviceMonitor"}}},
+                                               chart=os.path.join(chart.EXAMPLES, "sidecar")))
+        self.assertEqual(kubernetes.faults(objects), [])
+        self.assertEqual(named(objects, "Service", "orders-shunt-admin")["spec"]["ports"][0]["targetPort"], 9901)
 
     def test_a_key_that_stands_twice_is_found(self):
         with self.assertRaisesRegex(yaml.YAMLError, "the key a stands twice"):

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -225,17 +224,25 @@ class Real(unittest.TestCase):
         """It scrapes this shunt, loads the rules, and answers every query of the dashboard."""
         folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, folder)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            address = f"127.0.0.1:{free.getsockname()[1]}"
         config = {"global": {"scrape_interval": "200ms", "evaluation_interval": "200ms"}, "rule_files": [RULES],
                   "scrape_configs": [{"job_name": "shunt", "scrape_timeout": "200ms", "static_configs": [{"targets": [self.admin]}]}]}
         with open(os.path.join(folder, "prometheus.yml"), "w", encoding="utf-8") as f:
             yaml.safe_dump(config, f)
         with open(os.path.join(folder, "log"), "w", encoding="utf-8") as log:
             prometheus = subprocess.Popen(["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-                                           f"--web.listen-address={address}"], stdout=log, stderr=subprocess.STDOUT)
+                                           "--web.listen-address=127.0.0.1:0"], stdout=log, stderr=subprocess.STDOUT)
         self.addCleanup(prometheus.wait)
         self.addCleanup(prometheus.kill)
+
+        def await_that(condition):
+            end = time.monotonic() + 60
+            while not (found := condition()):
+                self.assertIsNone(prometheus.poll(), read(folder, "log"))
+                self.assertLess(time.monotonic(), end, read(folder, "log"))
+                time.sleep(0.05)
+            return found
+
+        address = await_that(lambda: re.findall(r'"Listening on" address=(\S+)', read(folder, "log")))[0]
 
         def ask(path, **words):
             url = f"http://{address}/api/v1/{path}?{urllib.parse.urlencode(words)}"
@@ -243,17 +250,13 @@ class Real(unittest.TestCase):
                 return json.load(answer)["data"]
 
         def value(query):
-            """The result, or nothing while Prometheus is not there yet."""
+            """The result, or nothing while Prometheus is not ready yet."""
             try:
                 return ask("query", query=query)["result"]
             except OSError:
-                self.assertIsNone(prometheus.poll(), read(folder, "log"))
                 return []
 
-        end = time.monotonic() + 60
-        while not value('route:shunt_effective_share:avg{route="orders"}'):
-            self.assertLess(time.monotonic(), end, read(folder, "log"))
-            time.sleep(0.05)
+        await_that(lambda: value('route:shunt_effective_share:avg{route="orders"}'))
         self.assertEqual(value('up{job="shunt"}')[0]["value"][1], "1")
         for group in ask("rules")["groups"]:
             for rule in group["rules"]:

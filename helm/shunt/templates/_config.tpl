@@ -67,6 +67,14 @@ is those words again, which shunt takes wherever it takes true and false.
 {{- dict "ports" $ports | toJson -}}
 {{- end -}}
 
+{{/*
+Where a Service leads clients: the first listener's port. By its number, as Services know names of a native sidecar's ports from
+Kubernetes 1.32 on only, and before that lead nowhere.
+*/}}
+{{- define "shunt.targetPort" -}}
+{{- (first (include "shunt.ports" . | fromJson).ports).port | int -}}
+{{- end -}}
+
 {{/* A duration of shunt's file in whole seconds, rounded up. */}}
 {{- define "shunt.seconds" -}}
 {{- $ms := 0 -}}
