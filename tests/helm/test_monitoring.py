@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -65,7 +66,7 @@ def asked():
 
 class Promtool(unittest.TestCase):
     def promtool(self, *words):
-        done = subprocess.run(["promtool", *words], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(["promtool", *words], capture_output=True, text=True, timeout=250, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 
@@ -136,7 +137,7 @@ class Real(unittest.TestCase):
                  "redis": {"url": "redis://127.0.0.1:1"}}
         # Ports are the kernel's here, which no Service could name: they are put into what was rendered.
         texts = [o["data"]["shunt.yaml"] for o in yaml.safe_load_all(chart.render(given)) if o and o["kind"] == "ConfigMap"]
-        cls.text = (texts[0].replace("127.0.0.1:8080", "127.0.0.1:0").replace("0.0.0.0:9901", "127.0.0.1:0")
+        cls.text = (texts[0].replace("127.0.0.1:8080", "127.0.0.1:0").replace("0.0.0.0:9901", "0.0.0.0:0")
                     .replace("/etc/shunt/admin/", cls.folder + "/").replace("/var/lib/shunt", cls.folder + "/state"))
         os.mkdir(os.path.join(cls.folder, "state"))
         cls.write("token", "0123456789abcdef")
@@ -149,16 +150,17 @@ class Real(unittest.TestCase):
                                        stdout=cls.log, stderr=subprocess.STDOUT,
                                        env={**os.environ, "SHUNT_REDIS_URL": "redis://127.0.0.1:1", "POD_NAME": "orders-0"})
         cls.addClassCleanup(cls.end)
-        cls.admin = cls.await_event("admin_listening")["address"]
+        cls.admin = cls.await_event("admin_listening")["address"].replace("0.0.0.0", "127.0.0.1")
 
     @classmethod
     def end(cls):
+        """As the kubelet does; shunt ends by itself, and well."""
         cls.process.terminate()
         try:
-            cls.process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
+            code = cls.process.wait(timeout=60)
+        finally:
             cls.process.kill()
-            cls.process.wait()
+        assert code == 0, f"shunt ended with {code}"
 
     @classmethod
     def write(cls, name, text):
@@ -202,6 +204,15 @@ class Real(unittest.TestCase):
     def test_probes_need_no_token(self):
         self.assertEqual((self.get("/readyz").strip(), self.get("/healthz").strip()), ("ready", "live"))
 
+    def test_all_else_needs_the_token_that_the_container_has(self):
+        with self.assertRaisesRegex(urllib.error.HTTPError, "401"):
+            self.get("/api/v1/status")
+        status = [os.path.join(chart.BUILD, "shuntctl"), "status"]
+        given = {**os.environ, "SHUNT_ADMIN": self.admin, "SHUNT_TOKEN_FILE": os.path.join(self.folder, "token")}
+        done = subprocess.run(status, capture_output=True, text=True, timeout=60, check=False, env=given)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("orders", done.stdout)
+
     def test_the_replica_is_called_like_the_pod(self):
         self.assertEqual(re.findall(r'shunt_fleet_info\{.*replica="([^"/]*)', self.get("/metrics")), ["orders-0"])
 
@@ -235,7 +246,7 @@ class Real(unittest.TestCase):
         self.addCleanup(prometheus.kill)
 
         def await_that(condition):
-            end = time.monotonic() + 60
+            end = time.monotonic() + 120  # the recording rules wait for their turn of 30 s
             while not (found := condition()):
                 self.assertIsNone(prometheus.poll(), read(folder, "log"))
                 self.assertLess(time.monotonic(), end, read(folder, "log"))
@@ -257,6 +268,7 @@ class Real(unittest.TestCase):
                 return []
 
         await_that(lambda: value('route:shunt_effective_share:avg{route="orders"}'))
+        await_that(lambda: value('ALERTS{alertname="ShuntRedisUnavailable", alertstate="pending"}'))  # there is none here
         self.assertEqual(value('up{job="shunt"}')[0]["value"][1], "1")
         for group in ask("rules")["groups"]:
             for rule in group["rules"]:
