@@ -119,9 +119,12 @@ static void follow_role(struct control_fleet *fleet, uint64_t now_ms)
         [FLEET_FOLLOWER] = ROUTER_FOLLOWER,
         [FLEET_LEADER] = ROUTER_LEADER,
     };
-    bool may_raise = fleet_may_raise(fleet->fleet, now_ms);
-    router_set_role(fleet->control->router, roles[fleet_role(fleet->fleet)], may_raise,
-                    may_raise ? NULL : "this replica has led for a moment only, or Redis has just come back", now_ms);
+    const char *why_not = NULL;
+    if (!fleet_may_raise(fleet->fleet, now_ms))
+        why_not = "this replica has led for a moment only, or Redis has just come back";
+    else if (fleet->other_file > 0)
+        why_not = "a replica has another file with other plans (shuntctl fleet)";
+    router_set_role(fleet->control->router, roles[fleet_role(fleet->fleet)], why_not == NULL, why_not, now_ms);
 }
 
 static void on_role(void *context, enum fleet_role role, uint64_t term)
@@ -241,12 +244,13 @@ static void on_beat(void *context, const json_t *answer)
     fleet->stamp = number_of(answer, "stamp");
     fleet->term = number_of(answer, "term");
     snprintf(fleet->leader, sizeof(fleet->leader), "%s", leader != NULL ? leader : "");
-    if (router_pool_answered(fleet->control->router, answer))
+    if (router_pool_answered(fleet->control->router, answer)) {
         report_fleet_lost(fleet->told);
-    if (router_pool_answered(fleet->control->router, answer))
         log_event(fleet->control->log, LOG_LEVEL_WARN, "fleet_counts_lost",
-                  json_pack("{s:s}", "why", "Redis has less than it was told: the evidence of running stages is of a part of the fleet's "
-                                            "requests, and holds may take longer"));
+                  json_pack("{s:s}", "why",
+                            "Redis has less than it was told: the evidence of running stages is of a part of the "
+                            "fleet's requests, and holds may take longer"));
+    }
     if (fleet_role(fleet->fleet) != FLEET_LEADER)
         return;
     share_routes(fleet);
@@ -434,6 +438,7 @@ void control_fleet_tick(struct control_fleet *fleet, uint64_t now_ms)
         fleet_hurry(fleet->fleet); /* a breaker: others should hear of it now */
     json_decref(open);
     fleet_tick(fleet->fleet, now_ms);
+    control_fleet_compare_files(fleet, now_ms);
     follow_role(fleet, now_ms);
     read_evidence(fleet, now_ms);
 }

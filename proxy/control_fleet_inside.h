@@ -45,7 +45,9 @@ struct control_fleet {
     struct report_fleet *told;  /* of the report; owned */
     uint64_t stamp, stamp_read, read_at_ms, reading_since_ms;
     json_t *reading; /* names of the routes that are being read; owned, NULL: none are */
-    uint64_t alive, term, beaten_ms, conflicts, other_file;
+    uint64_t alive, term, beaten_ms, conflicts;
+    uint64_t other_file, look_at_ms; /* replicas whose file is another, as the leader saw them last; the next look */
+    bool looking;
     char leader[FLEET_ID_ROOM];
 };
 
@@ -58,6 +60,11 @@ static inline const struct config_redis *control_fleet_config(const struct contr
 const char *control_fleet_route(const char *item);
 /* After a change of the router: publishes and saves it, once the start is over. */
 void control_fleet_settle(struct control_fleet *fleet);
+
+/* ---- control_fleet_status.c ---- */
+
+/* Looks now and then whether all replicas have the same file; for the leader. */
+void control_fleet_compare_files(struct control_fleet *fleet, uint64_t now_ms);
 
 /* ---- control_fleet_wish.c ---- */
 

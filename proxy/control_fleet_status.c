@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "router/utf8.h"
 
@@ -46,6 +47,62 @@ bool control_fleet_ask(struct control_fleet *fleet, const char *operation,
     fleet_keys_free(keys, asked.key_count);
     return sent;
 }
+
+/* ---- other files ---- */
+
+enum {
+    LOOK_EVERY_MS = 5000,
+    ALIVE_MS = 3000,
+};
+
+static bool has_other_file(const struct control_fleet *fleet, const json_t *facts, json_int_t now)
+{
+    const char *text = json_string_value(json_object_get(facts, "view"));
+    json_t *view = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    const char *file = json_string_value(json_object_get(view, "file"));
+    bool alive = now - json_integer_value(json_object_get(facts, "seen")) < ALIVE_MS;
+    bool other = alive && file != NULL && strcmp(file, fleet->file) != 0;
+    json_decref(view);
+    return other;
+}
+
+static void on_looked(void *context, const json_t *document)
+{
+    struct control_fleet *fleet = context;
+    json_int_t now = json_integer_value(json_object_get(document, "now"));
+    uint64_t before = fleet->other_file, others = 0;
+    const char *id;
+    json_t *facts;
+    fleet->looking = false;
+    if (document == NULL || fleet_role(fleet->fleet) != FLEET_LEADER)
+        return;
+    json_object_foreach(json_object_get(document, "replicas"), id, facts)
+    {
+        others += has_other_file(fleet, facts, now);
+    }
+    fleet->other_file = others;
+    if (others > 0 && before == 0)
+        log_event(fleet->control->log, LOG_LEVEL_WARN, "fleet_files_differ",
+                  json_pack("{s:I, s:s}", "replicas", (json_int_t)others, "why",
+                            "their file has other plans than the leader's: nothing is promoted until all have the same"));
+    else if (others == 0 && before > 0)
+        log_event(fleet->control->log, LOG_LEVEL_INFO, "fleet_files_agree", NULL);
+}
+
+void control_fleet_compare_files(struct control_fleet *fleet, uint64_t now_ms)
+{
+    if (fleet_role(fleet->fleet) != FLEET_LEADER) {
+        fleet->other_file = 0;
+        fleet->look_at_ms = now_ms + ALIVE_MS;
+        return;
+    }
+    if (fleet->looking || now_ms < fleet->look_at_ms)
+        return;
+    fleet->look_at_ms = now_ms + LOOK_EVERY_MS;
+    fleet->looking = control_fleet_ask(fleet, "look", on_looked, fleet);
+}
+
+/* ---- facts ---- */
 
 bool control_fleet_facts(const struct control_fleet *fleet, struct control_fleet_facts *facts)
 {

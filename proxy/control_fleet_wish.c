@@ -89,6 +89,9 @@ static const struct {
     {"format", -EPERM, "the group is of a later version of shunt than this replica"},
     {"not_leader", -ECANCELED, "another replica leads by now"},
     {"cut_off", -ENOLINK, no_redis},
+    {"busy", -EAGAIN, "another change of the same is under way"},
+    {"full", -EAGAIN, "too many changes wait for Redis already"},
+    {"refused", -ENOLINK, "Redis refuses it: see the log"},
     {"no_answer", -ETIMEDOUT, "Redis did not answer: nobody knows yet whether it has happened"},
 };
 

@@ -143,16 +143,16 @@ struct approval_answer {
 };
 
 /*
- * A fleet: replicas that share one plan (docs/fleet.md). Then a plan, and the fleet's breaker, are changed by nobody here:
- * what would change them becomes a wish, told by the hook, and the state stays as it is until router_adopt() says what
- * the fleet has decided. What is safe and urgent happens here at once all the same: local breakers, passthrough.
+ * A fleet: replicas that share one plan (docs/fleet.md). Then a plan, and the fleet's breaker, are changed by nobody
+ * here: what would change them becomes a wish, told by the hook, and the state stays as it is until router_adopt() says
+ * what the fleet has decided. What is safe and urgent happens here at once all the same: local breakers, passthrough.
  */
 enum router_role {
     ROUTER_ALONE = 0, /* no fleet: all is decided here */
-    ROUTER_CUT_OFF,   /* the fleet cannot be reached: no gate is asked; what people order happens here if it is safe, and so does
-                         the last trip of a breaker */
-    ROUTER_FOLLOWER,  /* gates, deadlines, dependencies and the fleet's breaker are another's business */
-    ROUTER_LEADER     /* they are ours, on the evidence of all */
+    ROUTER_CUT_OFF,  /* the fleet cannot be reached: no gate is asked; what people order happens here if it is safe, and
+                        so does  the last trip of a breaker */
+    ROUTER_FOLLOWER, /* gates, deadlines, dependencies and the fleet's breaker are another's business */
+    ROUTER_LEADER    /* they are ours, on the evidence of all */
 };
 
 enum router_wish_kind {
@@ -168,7 +168,8 @@ struct router_wish {
     json_t *value;   /* what the item is to be: router_item(); borrowed for the call, as is the next */
     json_t *log;     /* { "what", "who", "why", "from", "to", "evidence" } */
     uint32_t share;  /* 0..SHARE_ALL: the plan's, at the end of a way down; 0 while the fleet's breaker is not closed */
-    uint32_t rank;   /* of equal shares the lower is safer: rolled back, open, half-open, frozen, paused, waiting, running, done */
+    uint32_t rank;   /* of equal shares the lower is safer: rolled back, open, half-open, frozen, paused, waiting,
+                        running, done */
     uint64_t ticket; /* of the command it comes from; 0: none */
 };
 
@@ -186,7 +187,8 @@ struct router_hooks {
     /* The newest answer of the webhook of this route's stage; asks for one when it is old. Never blocks. */
     void (*approval)(void *context, const char *route, const char *stage, const struct config_gate_webhook *webhook,
                      struct approval_answer *answer);
-    /* In a fleet: please ask it for this. router_adopt() or router_wish_over() must follow, perhaps before this returns. */
+    /* In a fleet: please ask it for this. router_adopt() or router_wish_over() must follow, perhaps before this
+     * returns. */
     void (*wish)(void *context, const struct router_wish *wish);
     /* Nobody reads this configuration any more: neither the router nor a view. Once for each router_configure() that
      * was true, at the latest within router_free() or the last router_view_unref(). Any thread. */
@@ -286,25 +288,27 @@ const char *passthrough_source_name(enum passthrough_source source);
 
 /* ---- a fleet ---- */
 
-/* Takes the role up; cheap when it is the same. `may_raise`: a leader may promote now (else its gates wait, and why_not says
- * `why_not_raise`, static text). Becoming cut off or a follower ends what only a leader does, in the middle of it if need be. */
+/* Takes the role up; cheap when it is the same. `may_raise`: a leader may promote now (else its gates wait, and why_not
+ * says `why_not_raise`, static text). Becoming cut off or a follower ends what only a leader does, in the middle of it
+ * if need be. */
 void router_set_role(struct router *router, enum router_role role, bool may_raise, const char *why_not_raise,
                      uint64_t now_ms);
 
 /* How this replica is called where the fleet's counts are kept apart by replica: at most 15 bytes, copied. */
 void router_name_replica(struct router *router, const char *name);
 
-/* What this route's item is now, by what this replica has adopted: { "plan": {...as saved...}, "breaker": { "state", "trips",
- * "until_ms": wall clock, "why" }, "file": hash of the route's plan in the file, "entry": version, "by": { "what", "who", "why",
- * "at_ms" } }; new reference, NULL without memory or such a route. */
+/* What this route's item is now, by what this replica has adopted: { "plan": {...as saved...}, "breaker": { "state",
+ * "trips", "resets": by people, "until_ms": wall clock, "why" }, "file": hash of the route's plan in the file, "entry":
+ * version, 0: the one that will carry this, "by": { "what", "who", "why", "at_ms" } }; new reference, NULL without
+ * memory or such a route. */
 json_t *router_item(const struct router *router, const char *route, uint64_t now_ms, uint64_t wall_ms, uint32_t *share,
                     uint32_t *rank);
 
 /*
- * The fleet has decided that this route's item is now this. The plan takes its place by the rules of an edited file where this
- * replica's file differs; evidence begins anew when `entry` has changed; the event names who and why as the item does. `replica` is
- * false when the item was ours (the answer to our own wish). False with *why (static) when it is not an item of a route:
- * nothing has changed. A route that the file does not name is parked until it does.
+ * The fleet has decided that this route's item is now this. The plan takes its place by the rules of an edited file
+ * where this replica's file differs; what is safer here stays until the fleet knows it; evidence begins anew when
+ * `entry` has changed; the event names who and why as the item does. False with *why (static) when it is not an item of
+ * a route: nothing has changed. A route that the file does not name is parked until it does.
  */
 bool router_adopt(struct router *router, const char *route, const json_t *value, uint64_t version, uint64_t now_ms,
                   uint64_t wall_ms, const char **why);
@@ -313,9 +317,9 @@ void router_wish_over(struct router *router, const char *route);
 
 /* { ROUTE: why } of the breakers that are open by this replica's own judgement; new reference. */
 json_t *router_open_breakers(const struct router *router);
-/* What the leader knows of the replicas' own breakers, to be told after each beat: `open` is { ROUTE: [ replica, ... ] } and
- * `alive` the number of replicas. Trips the fleet's breaker where a quorum (more than half, at least two) has tripped;
- * names the outliers otherwise (an event, once each time). A replica that is alone is its own quorum. */
+/* What the leader knows of the replicas' own breakers, to be told after each beat: `open` is { ROUTE: [ replica, ... ]
+ * } and `alive` the number of replicas. Trips the fleet's breaker where a quorum (more than half; a replica that is
+ * alone is its own) has tripped; names the outliers otherwise (an event, once each time). */
 void router_fleet_looked(struct router *router, const json_t *open, uint32_t alive, uint64_t now_ms, uint64_t wall_ms);
 
 /* Everything that must survive a restart (stage, share, phase, breaker, trips, passthrough, sequence, newest history),
@@ -340,6 +344,9 @@ uint64_t router_revision(const struct router *router);
  *               "since_wall_ms": when the stage or share began, "evidence": EVIDENCE since then,
  *               "depends_on": [ { "route", "stage": null for the whole plan, "met" }, ... ],
  *               "breaker": BREAKER, "counters": COUNTERS,
+ *               only in a fleet: "fleet": { "role", "version" and "entry" of the item adopted, "ahead": something safe
+ * has happened here that the fleet does not know, "asked": a wish is under way, "breaker": the fleet's: { "state",
+ *                 "trips", "why", "cooldown_left_ms" } },
  *               and only with stages: "stage": name, "stage_index", "promotion": "auto" | "manual",
  *               "stages": [ { "name", "percent", "shadow", "hold_ms", "confirm", "promotion", "deadline_ms",
  *                             "current" }, ... ],
@@ -375,11 +382,12 @@ json_t *router_status_of(const struct router *router, const char *route, uint64_
  * "evidence" }; new reference.
  *
  * "from" and "to" of a plan are { "phase", "stage", "percent", and while it goes down by steps "ramp": { "from",
- * "left_ms" } }, of a breaker { "breaker", "trips" }. "evidence", null where there is none, is what the stage had
- * shown: { "verdict", "decisive": the gate that failed or was first undecided, null after a pass, "legacy": { "judged",
- * "errors" }, "new": the same, "compared", "mismatched", "gates": [ { "gate", "verdict", "value", "low", "high",
- * "limit", "confidence" } of those that were measured ], "forced": true where a person promoted with force, with
- * "past": [ a sentence for each gate that had not passed, and for a breaker that was not closed ] }.
+ * "left_ms" } }, of a breaker { "breaker", "trips" }, of the fleet's { "fleet_breaker", "trips" }.
+ * "evidence", null where there is none, is what the stage had shown: { "verdict", "decisive": the gate that failed or
+ * was first undecided, null after a pass, "legacy": { "judged", "errors" }, "new": the same, "compared", "mismatched",
+ * "gates": [ { "gate", "verdict", "value", "low", "high", "limit", "confidence" } of those that were measured ],
+ * "forced": true where a person promoted with force, with "past": [ a sentence for each gate that had not passed, and
+ * for a breaker that was not closed ] }.
  */
 json_t *router_history(const struct router *router, const char *route /* NULL: all */);
 

@@ -39,8 +39,8 @@ enum {
     FLEET_ID = 8,           /* characters of a change's id in an item's past */
     FLEET_PAST_MOST = 32,   /* ids an item remembers */
     FLEET_MARK_MOST = 24,   /* characters of the checksum over all changes */
-    FLEET_KEYS_GROUP = 9,     /* state lease alive replicas open seq log report samples */
-    FLEET_KEYS_ROUTE = 3,     /* e m w */
+    FLEET_KEYS_GROUP = 9,   /* state lease alive replicas open seq log report samples */
+    FLEET_KEYS_ROUTE = 3,   /* e m w */
 };
 
 enum fleet_role {
@@ -73,8 +73,8 @@ bool fleet_item_copy(struct fleet_item *to, const struct fleet_item *from); /* f
 void fleet_item_done(struct fleet_item *item);
 /* < 0: a is safer, 0: they are the same, > 0: b is safer. Versions are not compared. */
 int fleet_item_compare_safety(const struct fleet_item *a, const struct fleet_item *b);
-/* What `b` is to `a`, two states of one item. By their pasts, since a Redis that came back older lets two changes have one
- * version; by versions when the pasts say nothing. */
+/* What `b` is to `a`, two states of one item. By their pasts, since a Redis that came back older lets two changes have
+ * one version; by versions when the pasts say nothing. */
 enum fleet_relation {
     FLEET_SAME,
     FLEET_NEWER,   /* it came of `a` */
@@ -94,14 +94,17 @@ bool fleet_item_load(const json_t *json, struct fleet_item *item, const char **w
 /* A wish: what the router wants an item to be. `text` and `share`, `rank` are the item's to be. */
 struct fleet_change {
     enum fleet_kind kind;
-    const struct fleet_item *items; /* versions and pasts are ignored: those known when fleet_change() is called are expected */
-    uint32_t item_count;            /* 1..FLEET_ITEMS_MOST; those for safety may be told one by one */
-    const char *log;                /* JSON: who, when, why, what, from, to */
+    const struct fleet_item
+        *items;          /* versions and pasts are ignored: those known when fleet_change() is called are expected */
+    uint32_t item_count; /* 1..FLEET_ITEMS_MOST; those for safety may be told one by one */
+    const char *log;     /* JSON: who, when, why, what, from, to */
     /* Called exactly once, perhaps before fleet_change() returns. `why` NULL: it is done, and on_item() has been called
-     * for all that changed. Else "conflict" (it had been changed meanwhile; on_item() told how), "not_leader", "raise" (by a leader
-     * that may not: fleet_may_raise()), "format", "full" (more than FLEET_ITEMS_MOST items), "busy" (too much waits already, or this
-     * file's change of it does), "refused" (it is not what the script takes), "cut_off" (Redis is not there: a change for safety is kept and told later, others are given up), "no_answer" (nobody knows
-     * whether it happened: what on_item() tells next will show). */
+     * for all that changed. Else "conflict" (it had been changed meanwhile; on_item() told how), "not_leader", "raise"
+     * (by a leader that may not: fleet_may_raise()), "format", "full" (more than FLEET_ITEMS_MOST items), "busy" (too
+     * much waits already, or this file's change of it does), "refused" (it is not what can be told; an order for safety
+     * is kept all the same where the script said so), "cut_off" (Redis is not there: a change for safety is kept and
+     * told later, others are given up), "no_answer" (nobody knows whether it happened: what on_item() tells next will
+     * show). */
     void (*done)(void *context, uint64_t ticket, const char *why);
     void *context;
     uint64_t ticket;
@@ -117,18 +120,20 @@ struct fleet_beat {
 
 struct fleet_hooks {
     void *context;
-    /* Sends an operation with the keys of the group and of these routes (array of names, borrowed; NULL: none). False: not now.
-     * The answer comes by fleet_answer() with the ticket. */
+    /* Sends an operation with the keys of the group and of these routes (array of names, borrowed; NULL: none). False:
+     * not now. The answer comes by fleet_answer() with the ticket. */
     bool (*send)(void *context, uint64_t ticket, const char *operation, const json_t *routes, const char *document);
-    /* Fills *beat with what there is to tell. When the answer of that beat does not come, what was told in `counts` is sent again with the
-     * same sequence before this is asked for more: counts are never lost and never counted twice. */
+    /* Fills *beat with what there is to tell. When the answer of that beat does not come, what was told in `counts` is
+     * sent again with the same sequence before this is asked for more: counts are never lost and never counted twice.
+     */
     void (*fill_beat)(void *context, struct fleet_beat *beat);
     /* The desired state of an item is now this, and was not before. */
     void (*on_item)(void *context, const struct fleet_item *item);
     void (*on_role)(void *context, enum fleet_role role, uint64_t term);
     /* A beat was answered: borrowed document, see docs/fleet.md. */
     void (*on_beat)(void *context, const json_t *answer);
-    /* "fleet_joined", "fleet_leader", "fleet_left", "fleet_restored" (Redis had lost state), "fleet_format" (refused), "fleet_conflict",
+    /* "fleet_joined", "fleet_leader", "fleet_left", "fleet_restored" (Redis had lost state), "fleet_format" (refused),
+     * "fleet_conflict",
      * ...; takes the reference of fields. */
     void (*on_event)(void *context, bool bad, const char *what, json_t *fields);
 };
@@ -168,14 +173,16 @@ bool fleet_may_raise(const struct fleet *fleet, uint64_t now_ms);
 const struct fleet_item *fleet_item(const struct fleet *fleet, const char *name);
 uint64_t fleet_epoch(const struct fleet *fleet);
 
-/* { "version": 1, "epoch", "term", "items": [...], "safety": [ changes that Redis has not been told ] }; new reference. */
+/* { "version": 1, "epoch", "term", "items": [...], "safety": [ changes that Redis has not been told ] }; new reference.
+ */
 json_t *fleet_save(const struct fleet *fleet);
 /* Before anything else. Calls on_item() for each. False with *why (static) when it is not that: nothing is changed. */
 bool fleet_restore(struct fleet *fleet, const json_t *saved, const char **why);
 /* Grows with everything fleet_save() would show. */
 uint64_t fleet_revision(const struct fleet *fleet);
 
-/* { "role", "term", "leader", "epoch", "alive", "format", "lag_ms": since the last answered beat, ... }; new reference. */
+/* { "role", "term", "leader", "epoch", "alive", "format", "lag_ms": since the last answered beat, ... }; new reference.
+ */
 json_t *fleet_status(const struct fleet *fleet, uint64_t now_ms);
 
 #endif

@@ -13,6 +13,7 @@ local SILENT_MS = 2400 -- three beats: who has been silent for longer is not cou
 local GONE_MS = 60000 -- and then forgotten
 local EVIDENCE_S = 30 * 24 * 3600
 local ITEMS, TEXT, VIEW, LOGS, SAMPLE, WHY = 1025, 6144, 4096, 64, 16384, 300 -- at most
+local AT_ONCE = 1000 -- of one command: Lua hands over less than 8,000 words
 local OTHERS = 5 -- fields of the state that are no items
 local FIELDS, REPORT_FIELDS, OFFSETS = 8192, 20000, 131072 -- of one hash; of the report's; bits of one route
 local PAST, FAR = 32, 16 -- changes an item remembers; so many versions apart, they are no conflict
@@ -269,37 +270,58 @@ end
 
 -- ---- counts ----
 
-local function add_fields(key, add, prefix)
-  local room = FIELDS - redis.call('HLEN', key)
-  for field, number in pairs(add) do
-    if room > 0 or redis.call('HEXISTS', key, prefix .. field) == 1 then
-      room = room - redis.call('HSETNX', key, prefix .. field, 0)
-      redis.call('HINCRBY', key, prefix .. field, digits(number))
-    end
+local function sum_of(_, there, number)
+  return (there or 0) + number
+end
+
+-- Of fields that begin with < the least that was told, of those with > the most; sums otherwise.
+local function reported(field, there, number)
+  local kind = field:sub(1, 1)
+  if kind == '<' then return math.min(there or number, number) end
+  if kind == '>' then return math.max(there or number, number) end
+  return sum_of(field, there, number)
+end
+
+-- Two commands for many fields, not two for each. Returns how many found no room.
+local function add_fields(key, add, prefix, most, rule)
+  local fields, names, beyond = {}, {}, 0
+  local room = most - redis.call('HLEN', key)
+  for field in pairs(add) do
+    fields[#fields + 1] = field
+    names[#names + 1] = prefix .. field
   end
+  for first = 1, #fields, AT_ONCE do
+    local last = math.min(first + AT_ONCE - 1, #fields)
+    local values, flat = redis.call('HMGET', key, unpack(names, first, last)), {}
+    for i = first, last do
+      local there = values[i - first + 1]
+      if there or room > 0 then
+        flat[#flat + 1] = names[i]
+        flat[#flat + 1] = digits(rule(fields[i], tonumber(there or nil), add[fields[i]]))
+        room = room - (there and 0 or 1)
+      else
+        beyond = beyond + 1
+      end
+    end
+    if #flat > 0 then redis.call('HSET', key, unpack(flat)) end
+  end
+  return beyond
 end
 
-local function is_beyond(field, number, there)
-  if field:sub(1, 1) == '<' then return number < there end
-  return number > there
-end
-
--- Sums; of fields that begin with < the least that was told, of those with > the most. What finds no room is counted.
 local function add_report(add)
-  local room, beyond = REPORT_FIELDS - redis.call('HLEN', report), 0
-  for field, number in pairs(add) do
-    local there = redis.call('HGET', report, field)
-    if not there and room <= 0 then
-      beyond = beyond + 1
-    elseif field:find('^[<>]') then
-      if not there or is_beyond(field, number, tonumber(there) or 0) then redis.call('HSET', report, field, digits(number)) end
-    else
-      redis.call('HINCRBY', report, field, digits(number))
-    end
-    if not there then room = room - 1 end
-  end
+  local beyond = add_fields(report, add, '', REPORT_FIELDS, reported)
   if beyond > 0 then redis.call('HINCRBY', report, 'beyond', beyond) end
   redis.call('EXPIRE', report, EVIDENCE_S)
+end
+
+local function set_bits(key, offsets)
+  for first = 1, #offsets, AT_ONCE do
+    local flat = {}
+    for i = first, math.min(first + AT_ONCE - 1, #offsets) do
+      for _, word in ipairs({ 'SET', 'u1', digits(offsets[i]), 1 }) do flat[#flat + 1] = word end
+    end
+    redis.call('BITFIELD', key, unpack(flat))
+  end
 end
 
 local function add_evidence(evidence, marks, counts)
@@ -309,8 +331,8 @@ local function add_evidence(evidence, marks, counts)
     redis.call('DEL', evidence, marks)
     redis.call('HSET', evidence, 'entry', digits(counts.entry))
   end
-  add_fields(evidence, given(counts.add) or {}, '')
-  for _, offset in ipairs(given(counts.bits) or {}) do redis.call('SETBIT', marks, digits(offset), 1) end
+  add_fields(evidence, given(counts.add) or {}, '', FIELDS, sum_of)
+  set_bits(marks, given(counts.bits) or {})
   redis.call('EXPIRE', evidence, EVIDENCE_S)
   redis.call('EXPIRE', marks, EVIDENCE_S)
 end
@@ -325,7 +347,7 @@ local function add_window(key, window, now)
     end
     redis.call('HSET', key, 'newest', digits(bucket))
   end
-  add_fields(key, window.add, digits(bucket) .. ' ')
+  add_fields(key, window.add, digits(bucket) .. ' ', FIELDS, sum_of)
   redis.call('PEXPIRE', key, digits(2 * window.bucket_ms * window.keep))
 end
 

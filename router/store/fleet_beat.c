@@ -19,6 +19,9 @@ enum {
     BEAT_SPREAD_MS = FLEET_BEAT_MS / 10,
     LEASE_LATE_MS = 15, /* Redis' clock counts whole ms */
     LEASE_SPREAD_MS = 150,
+    /* Redis forgets after a minute of silence which counts it has taken in of us: later they might be counted twice, and one
+     * parcel of counts is missed by nobody. */
+    COUNTS_KEPT_MS = 45000,
     REPLICA_MOST = 800, /* bytes of a replica's id in answers */
 };
 
@@ -46,6 +49,13 @@ static void take_open(struct fleet *fleet, json_t *open)
     fleet->open_untold = true;
 }
 
+static void drop_counts(struct fleet *fleet)
+{
+    json_decref(fleet->counts);
+    json_decref(fleet->counts_routes);
+    fleet->counts = fleet->counts_routes = NULL;
+}
+
 static void take_counts(struct fleet *fleet, struct fleet_beat *beat)
 {
     if (beat->counts == NULL ||
@@ -57,12 +67,17 @@ static void take_counts(struct fleet *fleet, struct fleet_beat *beat)
     }
     fleet->seq++;
     fleet->counts = beat->counts;
+    fleet->counts_ms = fleet->now_ms;
     fleet->counts_routes = beat->routes != NULL ? beat->routes : json_array();
 }
 
 static void ask_what_there_is(struct fleet *fleet)
 {
     struct fleet_beat beat = {0};
+    if (fleet->counts != NULL && fleet->now_ms - fleet->counts_ms >= COUNTS_KEPT_MS) {
+        fleet->lost_counts++;
+        drop_counts(fleet);
+    }
     if (fleet->counts != NULL || fleet->hooks.fill_beat == NULL)
         return;
     fleet->hooks.fill_beat(fleet->hooks.context, &beat);
@@ -135,13 +150,6 @@ static bool read_answer(const json_t *json, struct answer *answer)
     answer->leader = fleet_text(json, "leader", REPLICA_MOST);
     return answer->mark != NULL && answer->leader != NULL && read_flag(json, "empty", &answer->empty) &&
            read_flag(json, "view", &answer->view);
-}
-
-static void drop_counts(struct fleet *fleet)
-{
-    json_decref(fleet->counts);
-    json_decref(fleet->counts_routes);
-    fleet->counts = fleet->counts_routes = NULL;
 }
 
 static void acknowledge(struct fleet *fleet, uint64_t seq)

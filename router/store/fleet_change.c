@@ -172,10 +172,30 @@ static const char *reason_against(const struct fleet *fleet, const struct fleet_
     return fleet->wish_count >= FLEET_WISHES_MOST || is_asked(fleet, change) ? "busy" : NULL;
 }
 
+/* What is no text, or too long, would be in the way of all behind it. */
+static bool can_be_told(const struct fleet_change *change)
+{
+    json_t *log = json_string(change->log);
+    bool can = log != NULL && strlen(change->log) <= FLEET_TEXT_MOST;
+    json_decref(log);
+    for (uint32_t i = 0; can && i < change->item_count; i++) {
+        json_t *item =
+            fleet_item_json(&(struct fleet_item){.name = change->items[i].name, .text = change->items[i].text});
+        can = item != NULL && strlen(change->items[i].text) <= FLEET_TEXT_MOST &&
+              strlen(change->items[i].name) <= FLEET_NAME_MOST;
+        json_decref(item);
+    }
+    return can;
+}
+
 void fleet_change(struct fleet *fleet, const struct fleet_change *change, uint64_t now_ms)
 {
     fleet->now_ms = now_ms;
     fleet_update_role(fleet);
+    if (!can_be_told(change)) {
+        change->done(change->context, change->ticket, "refused");
+        return;
+    }
     if (change->kind == FLEET_FOR_SAFETY) {
         fleet_order_safety(fleet, change);
         return;

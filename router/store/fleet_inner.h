@@ -102,6 +102,7 @@ struct fleet {
     char *view; /* as text; NULL: never told */
     json_t *open;
     json_t *counts, *counts_routes; /* told and not yet acknowledged; NULL: none */
+    uint64_t counts_ms;             /* when they were first told */
     uint64_t seq;
 
     struct fleet_wish *wishes, **wishes_end;

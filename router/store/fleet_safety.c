@@ -77,13 +77,13 @@ void fleet_order_safety(struct fleet *fleet, const struct fleet_change *change)
         kept = keep_order(fleet, &change->items[i], change->log) && kept;
     if (!kept)
         change->done(change->context, change->ticket, "full");
-    else if (!fleet->joined || !add_waiter(fleet, change))
+    else if (!fleet->joined || fleet->role == FLEET_CUT_OFF || !add_waiter(fleet, change))
         change->done(change->context, change->ticket, "cut_off");
     else
         fleet_pump(fleet);
 }
 
-/* The oldest orders that fit into a document; *upto: all up to this one are in it. */
+/* The oldest orders that fit into a document; *upto: all up to this one are in it, 0: there is none. */
 static json_t *orders_document(struct fleet *fleet, uint64_t *upto)
 {
     json_t *items = json_array(), *logs = json_array();
@@ -131,7 +131,7 @@ void fleet_send_safety(struct fleet *fleet)
     json_t *document = orders_document(fleet, &question.order);
     if (document != NULL)
         (void)fleet_send(fleet, &question, "change", NULL, document);
-    else
+    else if (question.order == 0)
         fleet->done_order = fleet->last_order; /* none is left */
 }
 
@@ -146,18 +146,13 @@ void fleet_on_safety(struct fleet *fleet, const struct fleet_question *question,
 {
     bool behind;
     const char *why = fleet_outcome(fleet, answer, &behind);
-    fleet->hold_orders = why == NULL || behind;
-    if (why == NULL) {
-        end_waiters(fleet, question->order, "no_answer");
-        return;
-    }
-    if (behind)
-        return; /* what it did there we do not know as ours: should Redis forget it, nobody would. It is told again
-                   after the merge */
-    if (why[0] == '\0' || strcmp(why, "format") != 0)
-        end_orders(fleet, question->order); /* what is refused as it is will always be */
+    fleet->hold_orders = why == NULL || behind || why[0] != '\0';
+    if (why != NULL && behind)
+        return; /* should Redis forget what became of it, nobody would know: it is told again after the merge */
+    if (why != NULL && why[0] == '\0')
+        end_orders(fleet, question->order);
     fleet_tell_items(fleet);
-    end_waiters(fleet, question->order, why[0] != '\0' ? why : NULL);
+    end_waiters(fleet, question->order, why == NULL ? "no_answer" : why[0] != '\0' ? why : NULL);
 }
 
 void fleet_give_up_waiting(struct fleet *fleet)

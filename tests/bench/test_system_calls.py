@@ -4,10 +4,13 @@
 """
 
 import contextlib
+import signal
 import ssl
+import time
 
-from counted import Client, Peer, SystemCalls, at_most, backends, main
+from counted import Client, Peer, SystemCalls, at_most, backends, free_port, main
 from peers import certificate
+from processes import Process, Trouble
 from tls import connect
 
 READS_AND_WRITES = ("read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg")
@@ -41,6 +44,31 @@ def count_tls(name, setting, rounds):
         return calls, rounds * len(clients)
 
 
+def count_fleet(name, setting, rounds):
+    """The same in a fleet whose Redis has stopped in the middle of it."""
+    setting.redis = free_port()
+    argv = ["redis-server", "--port", setting.redis, "--bind", "127.0.0.1", "--save", "", "--dir", setting.folder]
+    with Process(argv) as redis, Peer(name, setting) as peer, Client(peer.port, 64) as client:
+        redis.await_port(setting.redis)
+        client.rounds(20)
+        await_role(peer, "leader")
+        redis.child.send_signal(signal.SIGSTOP)
+        try:
+            with SystemCalls([thread for thread in peer.threads() if thread != peer.pid]) as calls:
+                requests = client.rounds(rounds)
+        finally:
+            redis.child.send_signal(signal.SIGCONT)
+        return calls, requests
+
+
+def await_role(peer, role, seconds=20):
+    end = time.monotonic() + seconds
+    while not peer.metrics()("shunt_fleet_role", f'role="{role}"'):
+        if time.monotonic() > end:
+            raise Trouble(f"{peer.name} is no {role} after {seconds} s")
+        time.sleep(0.02)
+
+
 def check(name, setting, reads_and_writes, all_calls, counted=count):
     calls, requests = counted(name, setting, 50)
     print(f"{name}: {requests} requests, " + ", ".join(f"{call} {n}" for call, n in sorted(calls.counts.items())))
@@ -56,6 +84,7 @@ def test():
     with backends() as setting:
         check("shunt", setting, 4.05, 4.3)
         check("shunt mirror", setting, 6.05, 6.4)
+        check("shunt fleet", setting, 4.05, 4.3, count_fleet)
         check("shunt tls", setting, 4.05, 6.1, count_tls)  # one request at a time: the loop may wait for each side
 
 

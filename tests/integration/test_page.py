@@ -269,6 +269,18 @@ class Page(Reader, unittest.TestCase):
         self.assertNotIn("$.token", top)  # noise is not among what really differs
         self.no_complaint()
 
+    def test_a_fleet_s_page_says_so(self):
+        report = fixture()
+        self.show(report)
+        self.assertEqual(self.browser.count(".fleet"), 0)
+        report["fleet"] = {"replicas": 1200, "beyond": 3}
+        for route in report["routes"]:
+            route["buckets"] = []
+        self.show(report)
+        self.reads("fleet of 1,200 replicas, without 3 figures that found no room", ".fleet")
+        self.reads("Only the report of a single replica has a course over time.")
+        self.no_complaint()
+
     def test_the_worst_route_is_opened_first(self):
         report = fixture()
         report["routes"] = [report["routes"][i] for i in (2, 1, 0)]

@@ -351,4 +351,30 @@ static inline struct redis_facts door_facts(const struct door *door)
     return facts;
 }
 
+/* ---- both ---- */
+
+enum {
+    LONG_MS = 20000, /* longer than this machine may take */
+    SHORT_MS = 250,  /* what is waited for to the end; a slow machine can only make it come earlier */
+};
+
+struct table {
+    struct door door;
+    struct fake fake;
+};
+
+static inline void open_table(struct table *table)
+{
+    door_init(&table->door, 0);
+    fake_open(&table->fake, table->door.base);
+    table->door.hosts[0].port = table->fake.port;
+    table->door.config.timeout_ms = LONG_MS;
+}
+
+static inline void close_table(struct table *table)
+{
+    fake_close(&table->fake);
+    door_close(&table->door);
+}
+
 #endif

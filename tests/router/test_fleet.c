@@ -265,7 +265,37 @@ static void a_long_log_is_shortened(void **state)
     fleet_end();
 }
 
+/* Others may have gone on meanwhile: nobody knows whose evidence that of the stage is. */
+static void what_happened_while_cut_off_begins_an_entry(void **state)
+{
+    (void)state;
+    fleet_begin(2, ORDERS);
+    take_role(at(1), ROUTER_CUT_OFF);
+    assert_int_equal(say(at(1), VERB_PAUSE), 0);
+    assert_int_equal(say(at(0), VERB_PROMOTE), ROUTER_ASKED);
+    assert_int_equal(orders(at(0))->entry, 2);
+    meet(at(1));
+    wait_all(500);
+    assert_all(PLAN_PAUSED, 1000);
+    assert_int_equal(item_of("orders")->version, 3);
+    assert_int_equal(orders(at(0))->entry, 3);
+    assert_int_equal(orders(at(1))->entry, 3);
+    fleet_end();
+}
+
 /* ---- the leader ---- */
+
+static void a_hold_goes_on_after_a_pause(void **state)
+{
+    (void)state;
+    fleet_begin(2, ORDERS);
+    wait_all(30000);
+    assert_int_equal(say(at(1), VERB_PAUSE), ROUTER_ASKED);
+    wait_all(5000);
+    assert_int_equal(say(at(1), VERB_RESUME), ROUTER_ASKED);
+    assert_in_range(orders(at(0))->plan.held_ms, 29000, 31000);
+    fleet_end();
+}
 
 static void the_leader_judges_by_what_all_saw(void **state)
 {
@@ -384,6 +414,25 @@ static void a_deadline_is_asked_for_until_it_is_granted(void **state)
     fleet_end();
 }
 
+static void a_deadline_that_rolls_back_is_asked_for_until_it_is_granted(void **state)
+{
+    (void)state;
+    fleet_begin(2,
+                YAML_HEAD HEAD "    promotion: auto\n"
+                               "    stages:\n"
+                               "      - { name: canary, percent: 10, hold: 5s, deadline: 10s, on_deadline: rollback }\n"
+                               "      - { name: all, percent: 100, hold: 60s }\n");
+    fleet.silent = true;
+    wait_all(10100);
+    assert_int_equal(fleet.member[0].asked, 1);
+    assert_all(PLAN_RUNNING, 1000);
+    router_wish_over(at(0)->router, "orders");
+    fleet.silent = false;
+    wait_all(300);
+    assert_all(PLAN_ROLLED_BACK, 0);
+    fleet_end();
+}
+
 static void the_leader_lets_dependents_fall(void **state)
 {
     (void)state;
@@ -421,6 +470,9 @@ int main(void)
         cmocka_unit_test(an_answer_that_never_comes_is_not_waited_for),
         cmocka_unit_test(a_person_does_not_wait_for_the_leaders_wish),
         cmocka_unit_test(a_long_log_is_shortened),
+        cmocka_unit_test(what_happened_while_cut_off_begins_an_entry),
+        cmocka_unit_test(a_hold_goes_on_after_a_pause),
+        cmocka_unit_test(a_deadline_that_rolls_back_is_asked_for_until_it_is_granted),
         cmocka_unit_test(the_leader_judges_by_what_all_saw),
         cmocka_unit_test(nothing_is_raised_before_it_may),
         cmocka_unit_test(a_follower_never_moves_a_plan),

@@ -129,6 +129,132 @@ static void a_probe_whose_wish_is_refused_is_made_again(void **state)
     fleet_end();
 }
 
+static void legacy_that_fails_as_well_makes_no_trip(void **state)
+{
+    (void)state;
+    fleet_begin(2, ORDERS);
+    trip_all();
+    wait_all(2100);
+    assert_int_equal(own_of(0), BREAKER_HALF_OPEN);
+    for (uint64_t user = 0; user < 200; user++)
+        (void)drive(at(0), 0, user, 500, 500, 1000);
+    wait_all(TICK_MS);
+    assert_int_equal(fleets_of(1), BREAKER_OPEN);
+    assert_int_equal(orders(at(1))->fleet.breaker.trips, 1);
+    assert_non_null(strstr(orders(at(1))->fleet.breaker.why, "as did legacy"));
+    assert_all(PLAN_RUNNING, 1000);
+    fleet_end();
+}
+
+static void a_refused_wish_waits_a_moment(void **state)
+{
+    (void)state;
+    fleet_begin(2, ORDERS);
+    trip_all();
+    fleet.silent = true;
+    uint32_t asked = fleet.member[0].asked;
+    wait_all(2500);
+    assert_int_equal(fleet.member[0].asked, asked + 1); /* to half-open it */
+    router_wish_over(at(0)->router, "orders");
+    wait_all(150);
+    assert_int_equal(fleet.member[0].asked, asked + 1);
+    wait_all(100);
+    assert_int_equal(fleet.member[0].asked, asked + 2);
+    fleet_end();
+}
+
+/* What replicas tell just after it has closed may be of before. */
+static void what_is_told_late_trips_nothing(void **state)
+{
+    (void)state;
+    fleet_begin(2, ORDERS);
+    trip_all();
+    wait_all(2100);
+    traffic(at(0), 100, 200);
+    wait_all(TICK_MS);
+    assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+    json_t *open = json_pack("{s:[s, s]}", "orders", "a", "b");
+    router_fleet_looked(at(0)->router, open, 2, at(0)->now_ms, at(0)->wall_ms);
+    assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+    wait_all(2000);
+    router_fleet_looked(at(0)->router, open, 2, at(0)->now_ms, at(0)->wall_ms);
+    assert_int_equal(fleets_of(0), BREAKER_OPEN);
+    json_decref(open);
+    fleet_end();
+}
+
+static void a_trip_sets_the_hold_back(void **state)
+{
+    (void)state;
+    fleet_begin(2, ORDERS);
+    wait_all(30000);
+    assert_true(orders(at(0))->plan.held_ms > 29000);
+    trip_all();
+    assert_int_equal(orders(at(0))->plan.held_ms, 0);
+    wait_all(2100);
+    traffic(at(0), 100, 200);
+    wait_all(3000);
+    assert_int_equal(share_of(at(0)), 1000);
+    pool_says(at(1), 1000, 0, 30000); /* what was counted before */
+    take_role(at(0), ROUTER_FOLLOWER);
+    take_role(at(1), ROUTER_LEADER);
+    wait_all(1100);
+    assert_in_range(orders(at(1))->plan.held_ms, 1, 2000);
+    assert_true(orders(at(1))->gathered_ms >= 30000);
+    fleet_end();
+}
+
+/* The clock of the one that opened it may be anything. */
+static void no_cooldown_is_longer_than_it_can_be(void **state)
+{
+    (void)state;
+    fleet_begin(1, ORDERS);
+    json_t *value = json_deep_copy(item_of("orders")->value);
+    json_t *breaker = json_pack("{s:s, s:i, s:i, s:I, s:s}", "state", "open", "trips", 1, "resets", 0, "until_ms",
+                                (json_int_t)at(0)->wall_ms + 31536000000, "why", "test");
+    assert_int_equal(json_object_set_new(value, "breaker", breaker), 0);
+    item_of("orders")->version = 7;
+    adopt(at(0), "orders", value, 7);
+    json_decref(value);
+    assert_int_equal(fleets_of(0), BREAKER_OPEN);
+    wait_all(1900);
+    assert_int_equal(fleets_of(0), BREAKER_OPEN);
+    wait_all(200);
+    assert_int_equal(fleets_of(0), BREAKER_HALF_OPEN);
+    fleet_end();
+}
+
+/* A leader that has not seen it close does not count what had opened it. */
+static void a_new_leader_knows_when_it_closed(void **state)
+{
+    (void)state;
+    fleet_begin(1, ORDERS);
+    trip_all();
+    wait_all(2100);
+    traffic(at(0), 100, 200);
+    wait_all(1000);
+    assert_int_equal(fleets_of(0), BREAKER_CLOSED);
+    for (int late = 0; late < 2; late++) {
+        join(fixture_new(1, ORDERS));
+        struct fixture *f = at(1 + (uint32_t)late);
+        f->wall_ms = at(0)->wall_ms;
+        meet(f);
+        take_role(at((uint32_t)late), ROUTER_FOLLOWER);
+        take_role(f, ROUTER_LEADER);
+        uint64_t ago_ms = late ? 0 : 3000;
+        char judged[40], errors[40];
+        (void)snprintf(judged, sizeof(judged), "%llu n.j", (unsigned long long)(f->wall_ms - ago_ms) / 834);
+        (void)snprintf(errors, sizeof(errors), "%llu n.e", (unsigned long long)(f->wall_ms - ago_ms) / 834);
+        json_t *answer = json_pack("{s:I, s:{}, s:s, s:{s:I, s:I}}", "entry", (json_int_t)orders(f)->entry, "counts",
+                                   "bits", "", "window", judged, (json_int_t)1000, errors, (json_int_t)1000);
+        assert_true(router_pool_take(f->router, "orders", answer, f->now_ms, f->wall_ms));
+        json_decref(answer);
+        wait_all(300);
+        assert_int_equal(fleets_of(0), late ? BREAKER_OPEN : BREAKER_CLOSED);
+    }
+    fleet_end();
+}
+
 static void an_outlier_is_named_and_helps_itself(void **state)
 {
     (void)state;
@@ -213,10 +339,9 @@ static void window_has(struct fixture *f, const uint64_t judged[SIDES], const ui
 static void every_rate_of_the_window_of_all_is_watched(void **state)
 {
     static const char *const limits[] = {
-        "breaker: { window: 10s, min_requests: 20, error_rate: off, error_rate_increase: 10%, p95_ratio: off }",
-        "breaker: { window: 10s, min_requests: 20, error_rate: off, error_rate_increase: off, p95_ratio: off,\n"
-        "               slow_call: 50ms, slow_call_rate: 20% }",
-        "breaker: { window: 10s, min_requests: 20, error_rate: 10%, error_rate_increase: off, p95_ratio: off }",
+        "error_rate: off, error_rate_increase: 10%",
+        "error_rate: off, error_rate_increase: off, slow_call: 50ms, slow_call_rate: 20%",
+        "error_rate: 10%, error_rate_increase: off",
     };
     const uint64_t judged[SIDES] = {1000, 1000}, none[SIDES] = {0, 0};
     const uint64_t as_bad[SIDES] = {400, 400}, worse[SIDES] = {100, 400};
@@ -224,8 +349,10 @@ static void every_rate_of_the_window_of_all_is_watched(void **state)
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
         char yaml[2048];
         bool of_errors = i != 1;
-        (void)snprintf(yaml, sizeof(yaml), "%s  - name: orders\n    match: { path: /orders/** }\n    %s\n%s", YAML_HEAD,
-                       limits[i], STAGES);
+        (void)snprintf(yaml, sizeof(yaml),
+                       "%s  - name: orders\n    match: { path: /orders/** }\n"
+                       "    breaker: { window: 10s, min_requests: 20, p95_ratio: off, %s }\n%s",
+                       YAML_HEAD, limits[i], STAGES);
         fleet_begin(1, yaml);
         window_has(at(0), judged, none, 150);
         assert_int_equal(fleets_of(0), BREAKER_CLOSED);
@@ -422,6 +549,12 @@ int main(void)
         cmocka_unit_test(a_failed_probe_is_another_trip_and_the_last_rolls_back),
         cmocka_unit_test(probing_ends_with_the_lease),
         cmocka_unit_test(a_probe_whose_wish_is_refused_is_made_again),
+        cmocka_unit_test(legacy_that_fails_as_well_makes_no_trip),
+        cmocka_unit_test(a_refused_wish_waits_a_moment),
+        cmocka_unit_test(what_is_told_late_trips_nothing),
+        cmocka_unit_test(a_trip_sets_the_hold_back),
+        cmocka_unit_test(no_cooldown_is_longer_than_it_can_be),
+        cmocka_unit_test(a_new_leader_knows_when_it_closed),
         cmocka_unit_test(an_outlier_is_named_and_helps_itself),
         cmocka_unit_test(one_replica_alone_is_its_own_quorum),
         cmocka_unit_test(the_window_of_all_trips),

@@ -402,6 +402,27 @@ static void counts_are_told_again_with_their_sequence_until_they_are_acknowledge
     assert_int_equal(f->model.state.replicas[0].counted, 12);
 }
 
+/* After a minute of silence Redis does not know any more what it has taken in. */
+static void counts_that_waited_for_long_are_not_told_again(void **state)
+{
+    struct fixture *f = *state;
+    join(f);
+    f->counts = 7;
+    f->answers = false;
+    pass(f, 1000);
+    f->model.now_ms = f->now_ms;
+    free(model_ask(&f->model, "beat", f->sent[f->sent_count - 1].document)); /* done, and the answer is lost */
+    f->answered_count = f->sent_count;
+    f->counts = 0;
+    fleet_lost(f->fleet, f->now_ms);
+    pass(f, 50000);
+    f->answers = true;
+    fleet_connected(f->fleet, f->now_ms);
+    pass(f, 2000);
+    assert_false(told_in_last_beat(f, "counts"));
+    assert_int_equal(f->model.state.replicas[0].counted, 7);
+}
+
 static void what_the_script_refuses_is_not_told_for_ever(void **state)
 {
     struct fixture *f = *state;
@@ -493,9 +514,12 @@ static void without_answers_it_is_cut_off_though_the_link_stands(void **state)
     assert_int_equal(fleet_role(f->fleet), FLEET_CUT_OFF);
     assert_int_equal(f->role, FLEET_CUT_OFF);
     assert_int_equal(events(f, "fleet_left"), 1);
+    want(f, FLEET_FOR_SAFETY, "passthrough", 0, "{}", 1);
+    assert_string_equal(f->done[1], "cut_off"); /* who asked need not wait for ever */
     f->answers = true;
     pass(f, 2000);
     assert_int_equal(fleet_role(f->fleet), FLEET_LEADER);
+    assert_int_equal(model_find(&f->model, "passthrough")->share, 0);
 }
 
 static void a_group_of_a_later_format_is_left_alone(void **state)
@@ -624,6 +648,23 @@ static void changes_that_are_refused_or_answered_with_garbage_end_too(void **sta
     assert_int_equal(f->items_told, 0);
 }
 
+static void what_cannot_be_told_is_refused_and_not_in_the_way(void **state)
+{
+    struct fixture *f = *state;
+    char *endless = calloc(1, FLEET_TEXT_MOST + 2);
+    assert_non_null(endless);
+    memset(endless, ' ', FLEET_TEXT_MOST + 1);
+    join(f);
+    want(f, FLEET_BY_PERSON, "route:\xff", 1, "{}", 1);
+    want(f, FLEET_FOR_SAFETY, "route:a", 1, "\"\xc3\"", 2);
+    want(f, FLEET_FOR_SAFETY, "route:a", 1, endless, 3);
+    want(f, FLEET_BY_PERSON, "route:a", 1, "{}", 4);
+    for (int i = 1; i <= 3; i++)
+        assert_string_equal(f->done[i], "refused");
+    assert_string_equal(f->done[4], "ok");
+    free(endless);
+}
+
 /* ---- safety ---- */
 
 static void an_order_for_safety_is_kept_while_redis_is_away_and_over_a_restart(void **state)
@@ -702,6 +743,21 @@ static void an_order_without_an_answer_is_told_again(void **state)
     f->answers = true;
     join(f);
     assert_int_equal(model_find(&f->model, "route:a")->share, 0);
+}
+
+static void an_order_that_is_refused_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    join(f);
+    f->answers = false;
+    want(f, FLEET_FOR_SAFETY, "route:a", 0, "{\"n\":1}", 1);
+    fleet_answer(f->fleet, f->sent[f->sent_count - 1].ticket, "{\"error\":\"malformed\",\"why\":\"document\"}",
+                 f->now_ms);
+    assert_string_equal(f->done[1], "refused");
+    f->answered_count = f->sent_count;
+    f->answers = true;
+    pass(f, 2000);
+    assert_non_null(model_find(&f->model, "route:a"));
 }
 
 static void an_order_that_met_another_history_is_known_only_after_the_merge(void **state)
@@ -920,6 +976,7 @@ int main(void)
         TEST(a_beat_is_answered_before_the_next_is_sent),
         TEST(views_are_told_when_they_change_and_when_redis_may_not_have_them),
         TEST(counts_are_told_again_with_their_sequence_until_they_are_acknowledged),
+        TEST(counts_that_waited_for_long_are_not_told_again),
         TEST(what_the_script_refuses_is_not_told_for_ever),
         TEST(a_leader_leads_until_1500_ms_after_the_last_answered_beat),
         TEST(who_wakes_up_after_a_minute_does_not_lead),
@@ -933,10 +990,12 @@ int main(void)
         TEST(a_change_in_flight_when_the_link_goes_has_no_answer_and_one_that_waits_is_cut_off),
         TEST(what_waits_is_told_together_and_refused_alone),
         TEST(changes_that_are_refused_or_answered_with_garbage_end_too),
+        TEST(what_cannot_be_told_is_refused_and_not_in_the_way),
         TEST(an_order_for_safety_is_kept_while_redis_is_away_and_over_a_restart),
         TEST(an_order_hides_what_is_less_safe_until_it_is_known),
         TEST(the_safest_of_several_orders_is_told_and_everybody_gets_an_answer),
         TEST(an_order_without_an_answer_is_told_again),
+        TEST(an_order_that_is_refused_is_kept),
         TEST(an_order_that_met_another_history_is_known_only_after_the_merge),
         TEST(an_empty_redis_is_told_everything_and_nothing_is_raised_meanwhile),
         TEST(an_older_redis_does_not_take_anything_back),

@@ -25,6 +25,7 @@ import time
 
 import tls
 from client import Client
+from fleet import Decisions, Flips
 from peers import TOP, Backend, Peer, Setting, command
 from processes import (COMPARING, EVERYTHING, WORKER, SystemCalls, Trouble, callgrind, free_port, instructions_by_thread,
                        read)
@@ -294,6 +295,8 @@ SCENARIOS = {
     "start": Start(),
     "calls": Calls(),
     "instructions": Instructions(),
+    "fleet": Flips(),
+    "decide": Decisions(),
 }
 
 def ratio(rows, program, peer):
@@ -333,6 +336,11 @@ TARGETS = [
     ("instructions per request, mirrored and compared", 12000,
      lambda f: sum(f["instructions"][who]["instructions/request"] for who in ("shunt mirror", Instructions.comparing))),
     ("bytes per idle connection", 640, lambda f: f["idle-connections"]["shunt"]["bytes/connection"]),
+    ("ms of a passthrough to 20 replicas, median", 50, lambda f: f["fleet"]["passthrough"]["median ms"]),
+    ("ms of a passthrough to 20 replicas, worst", 1000, lambda f: f["fleet"]["passthrough"]["worst ms"]),
+    ("ms of a share to 20 replicas, median", 50, lambda f: f["fleet"]["share of a route"]["median ms"]),
+    ("ms of a share to 20 replicas, worst", 1000, lambda f: f["fleet"]["share of a route"]["worst ms"]),
+    ("ns of a decision in a fleet, p99", 1000, lambda f: f["decide"]["shunt"]["p99 ns"]),
     ("MiB of an idle process, 2 workers", 6, lambda f: f["idle-process"]["shunt"]["MiB"]),
     ("ms from start to first answer", 10, lambda f: f["start"]["shunt"]["ms"]),
 ]

@@ -30,6 +30,7 @@ class Setting:
     legacy: int = 0  # ports of the backends
     new: int = 0
     mirror: int = 0  # what nginx mirrors to; shunt mirrors to the other side
+    redis: int = 0  # by which a fleet shares its plan
     workers: int = 1
     folder: str = ""  # for configuration files
     single: bool = False  # one process even where a peer has a master
@@ -67,7 +68,7 @@ listeners:
 workers: {workers}
 access_log: off
 limits: {{ connections: 20000 }}
-backends:
+{state}backends:
   legacy: {{ url: "http://127.0.0.1:{legacy}", max_connections: 4096 }}
   new:    {{ url: "http://127.0.0.1:{new}", max_connections: 4096 }}
 routes:
@@ -80,12 +81,13 @@ routes:
 """
 
 
-def shunt(setting, port, shadow=0, percent=50, with_tls=False):
+def shunt(setting, port, shadow=0, percent=50, with_tls=False, redis=0):
     admin = free_port()
     path = os.path.join(setting.folder, f"shunt-{port}.yaml")
     with open(path, "w", encoding="ascii") as file:
         file.write(SHUNT.format(port=port, admin=admin, workers=setting.workers, legacy=setting.legacy,
                                 new=setting.new, percent=percent, shadow=shadow,
+                                state=f'state: {{ redis: {{ url: "redis://127.0.0.1:{redis}", group: bench }} }}\n' if redis else "",
                                 tls="    tls: {{ certificate: {}, key: {} }}\n".format(*certificate(setting.folder))
                                 if with_tls else ""))
     return [program("shunt"), "--config", path], {"admin": admin}
@@ -183,6 +185,7 @@ PEERS = {
     "shunt": lambda setting, port: shunt(setting, port),
     "shunt mirror": lambda setting, port: shunt(setting, port, shadow=100),
     "shunt hung mirror": lambda setting, port: shunt(setting, port, shadow=100, percent=0),
+    "shunt fleet": lambda setting, port: shunt(setting, port, redis=setting.redis),
     "shunt legacy": lambda setting, port: shunt(setting, port, percent=0),
     "nginx": lambda setting, port: nginx(setting, port),
     "nginx mirror": lambda setting, port: nginx(setting, port, mirror=True),
