@@ -1,0 +1,92 @@
+{{/*
+Names and labels. Every template takes the chart's own scope: `.` here, `.Subcharts.shunt` in a chart that depends on this one.
+*/}}
+
+{{- define "shunt.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := .Values.nameOverride | default .Chart.Name -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What selects the pods shunt is in. A sidecar's pods have the application's labels, and this one. */}}
+{{- define "shunt.selectorLabels" -}}
+{{- if eq .Values.mode "gateway" -}}
+app.kubernetes.io/name: {{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- else -}}
+shunt-sidecar: {{ include "shunt.fullname" . | quote }}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels of every object. */}}
+{{- define "shunt.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels that the pods shunt is in must have. */}}
+{{- define "shunt.podLabels" -}}
+{{- include "shunt.selectorLabels" . -}}
+{{- end -}}
+
+{{/* How metrics are found: `auto` decided. */}}
+{{- define "shunt.scrape" -}}
+{{- if ne .Values.monitoring.scrape "auto" -}}
+{{- .Values.monitoring.scrape -}}
+{{- else if .Capabilities.APIVersions.Has "monitoring.coreos.com/v1/PodMonitor" -}}
+podMonitor
+{{- else -}}
+annotations
+{{- end -}}
+{{- end -}}
+
+{{/*
+Annotations that the pods shunt is in should have. The first changes with what a running shunt does not take into use by itself,
+so that the pods are replaced then, and only then.
+*/}}
+{{- define "shunt.podAnnotations" -}}
+shunt/restart: {{ list .Values.config.workers .Values.redis | toJson | sha256sum | trunc 16 | quote }}
+{{- if eq (include "shunt.scrape" .) "annotations" }}
+prometheus.io/scrape: "true"
+prometheus.io/port: {{ .Values.admin.port | toString | quote }}
+prometheus.io/path: /metrics
+{{- end }}
+{{- end -}}
+
+{{- define "shunt.tokenSecret" -}}
+{{- .Values.admin.tokenSecret | default (printf "%s-admin" (include "shunt.fullname" .)) -}}
+{{- end -}}
+
+{{/* The keys in the two Secrets: the reader's in the reader's own, ours in those the chart makes. */}}
+{{- define "shunt.tokenKey" -}}
+{{- if .Values.admin.tokenSecret -}}{{- .Values.admin.tokenKey -}}{{- else -}}token{{- end -}}
+{{- end -}}
+
+{{- define "shunt.redisKey" -}}
+{{- if .Values.redis.secret -}}{{- .Values.redis.key -}}{{- else -}}url{{- end -}}
+{{- end -}}
+
+{{- define "shunt.hasRedis" -}}
+{{- if or .Values.redis.url .Values.redis.secret -}}yes{{- end -}}
+{{- end -}}
+
+{{- define "shunt.redisSecret" -}}
+{{- .Values.redis.secret | default (printf "%s-redis" (include "shunt.fullname" .)) -}}
+{{- end -}}
+
+{{- define "shunt.claim" -}}
+{{- .Values.state.claim | default (printf "%s-state" (include "shunt.fullname" .)) -}}
+{{- end -}}

@@ -1,0 +1,469 @@
+"""The chart: what it makes is what Kubernetes takes and shunt reads, wrong values are refused by their key, and the examples of the
+docs are the ones that are rendered here."""
+
+import base64
+import copy
+import glob
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import yaml
+
+import chart
+import kubernetes
+
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
+LEAST = {"config": {"backends": {"legacy": {"url": "http://orders-v1:80"}}}}
+
+
+def values(**more):
+    """The least values, and more laid on them."""
+    made = copy.deepcopy(LEAST)
+    for key, value in more.items():
+        made[key] = {**made[key], **value} if isinstance(made.get(key), dict) else value
+    return made
+
+
+def named(objects, kind, name=None):
+    (found,) = [o for o in objects if o["kind"] == kind and name in (None, o["metadata"]["name"])]
+    return found
+
+
+def setUpModule():
+    chart.build()
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+
+    def objects(self, given=None, **more):
+        """The objects of these values: good ones."""
+        made = kubernetes.read(chart.render(given if given is not None else LEAST, **more))
+        self.assertEqual(kubernetes.faults(made), [])
+        return made
+
+    def container(self, objects, kind="containers", deployment=None):
+        (found,) = [c for c in named(objects, "Deployment", deployment)["spec"]["template"]["spec"][kind] if c["name"] == "shunt"]
+        return found
+
+    def check(self, text, **environment):
+        """shunt takes the file that lands in the ConfigMap."""
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        for name, content in (("admin/token", "0123456789abcdef"), ("redis/password", "secret")):
+            os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+                f.write(content)
+        path = os.path.join(folder, "shunt.yaml")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text.replace("/etc/shunt/", folder + "/"))
+        done = subprocess.run([os.path.join(chart.BUILD, "shunt"), "--check", path], capture_output=True, text=True, timeout=60,
+                              check=False, env={**os.environ, **environment})
+        self.assertEqual((done.returncode, done.stderr), (0, ""), text)
+
+
+class Examples(Case):
+    """The three ways of docs/kubernetes.md."""
+
+    def example(self, name, text):
+        """The same as the golden file. SHUNT_GOLDEN=write writes it anew, for somebody to read the difference."""
+        path = os.path.join(GOLDEN, name + ".yaml")
+        text = chart.without_chance(text)
+        if os.environ.get("SHUNT_GOLDEN") == "write":
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text)
+        with open(path, encoding="utf-8") as f:
+            self.assertEqual(text, f.read())
+        objects = kubernetes.read(text)
+        self.assertEqual(kubernetes.faults(objects), [])
+        return objects
+
+    def test_sidecar(self):
+        objects = self.example("sidecar", chart.render(chart=os.path.join(chart.EXAMPLES, "sidecar")))
+        self.assertEqual(self.container(objects, "initContainers")["restartPolicy"], "Always")
+        self.check(named(objects, "ConfigMap")["data"]["shunt.yaml"])
+
+    def test_sidecar_of_an_old_cluster(self):
+        objects = self.example("sidecar-classic", chart.render(chart=os.path.join(chart.EXAMPLES, "sidecar"), kube="1.27.3"))
+        self.assertNotIn("restartPolicy", self.container(objects))
+        self.assertFalse(named(objects, "Deployment")["spec"]["template"]["spec"]["initContainers"])
+
+    def test_gateway(self):
+        objects = self.example("gateway", chart.render(files=[os.path.join(chart.EXAMPLES, "gateway/values.yaml")],
+                                                       apis=chart.MONITORS))
+        self.check(named(objects, "ConfigMap", "orders-shunt")["data"]["shunt.yaml"], SHUNT_REDIS_URL="redis://redis:6379")
+
+    def test_kustomize(self):
+        """The patches laid on what they patch, as kustomize does: lists of things with names by the name, of ports by the port."""
+        def laid(under, over):
+            if isinstance(under, dict) and isinstance(over, dict):
+                return {**under, **{key: laid(under.get(key), value) for key, value in over.items()}}
+            keys = ("name", "port") if isinstance(over, list) and over and isinstance(over[0], dict) else ()
+            key = next((k for k in ("port", "name") if k in keys and all(k in item for item in over)), None)
+            if isinstance(under, list) and key:
+                known = {item[key]: item for item in under}
+                for item in over:
+                    known[item[key]] = laid(known.get(item[key]), item)
+                return list(known.values())
+            return over
+
+        def file(name):
+            with open(os.path.join(chart.EXAMPLES, "kustomize", name), encoding="utf-8") as f:
+                return f.read()
+
+        (plan,) = kubernetes.read(file("kustomization.yaml"))
+        self.assertEqual(plan["resources"], ["deployment.yaml", "service.yaml"])
+        objects = [o for name in plan["resources"] for o in kubernetes.read(file(name))]
+        for patch in plan["patches"]:
+            (over,) = kubernetes.read(file(patch["path"]))
+            (at,) = [at for at, o in enumerate(objects) if (o["kind"], o["metadata"]["name"]) == (over["kind"], over["metadata"]["name"])]
+            objects[at] = laid(objects[at], over)
+        self.assertEqual(kubernetes.faults(objects), [])
+        self.assertEqual(named(objects, "Service")["spec"]["ports"], [{"name": "http", "port": 80, "targetPort": 8080}])
+        self.assertEqual([c["name"] for c in named(objects, "Deployment")["spec"]["template"]["spec"]["containers"]], ["orders"])
+        self.check(file("shunt.yaml"))
+
+    def test_the_page_shows_the_files(self):
+        with open(os.path.join(chart.TOP, "docs/kubernetes.md"), encoding="utf-8") as f:
+            page = f.read()
+        shown = re.findall(r"(?ms)^`(helm/examples/[^`]+)`:\n\n```yaml\n(.*?)^```$", page)
+        self.assertGreaterEqual(len(shown), 7)
+        for path, text in shown:
+            with open(os.path.join(chart.TOP, path), encoding="utf-8") as f:
+                self.assertEqual(text, f.read(), path)
+
+
+class Made(Case):
+    def test_only_a_backend_is_required(self):
+        objects = self.objects()
+        self.assertEqual({o["kind"] for o in objects}, {"ConfigMap", "Secret", "Deployment", "Service", "Pod"})
+        self.check(named(objects, "ConfigMap")["data"]["shunt.yaml"])
+
+    def test_everything_at_once(self):
+        objects = self.objects(values(
+            labels={"team": "shop"}, tls={"secret": "orders-tls"}, imagePullSecrets=[{"name": "registry"}],
+            redis={"url": "rediss://redis:6379", "passwordSecret": "redis", "options": {"username": "shunt", "timeout": "2s"}},
+            extraEnv=[{"name": "REGION", "value": "{{ .Release.Namespace }}-1"}],
+            extraVolumes=[{"name": "ca", "configMap": {"name": "{{ .Release.Name }}-ca"}}],
+            extraVolumeMounts=[{"name": "ca", "mountPath": "/etc/ca"}],
+            extraContainers=[{"name": "tail", "image": "busybox:1.36"}],
+            gateway={"podLabels": {"tier": "edge"}, "podAnnotations": {"a/b": "c"}, "nodeSelector": {"disk": "ssd"},
+                     "tolerations": [{"operator": "Exists"}], "priorityClassName": "high", "affinity": {"nodeAffinity": {}}},
+            podDisruptionBudget={"enabled": True, "maxUnavailable": "50%"},
+            networkPolicy={"enabled": True, "adminFrom": [{"podSelector": {}}], "egress": [{"ports": [{"port": 80}]}]},
+            monitoring={"scrape": "serviceMonitor", "labels": {"release": "prometheus"}, "rules": {"enabled": True},
+                        "dashboard": {"enabled": True}}))
+        config = named(objects, "ConfigMap", "orders-shunt")["data"]["shunt.yaml"]
+        self.check(config, SHUNT_REDIS_URL="rediss://redis:6379")
+        redis = yaml.safe_load(config)["state"]["redis"]
+        self.assertEqual(redis, {"url": "${SHUNT_REDIS_URL}", "group": "shop.orders-shunt", "username": "shunt", "timeout": "2s",
+                                 "password_file": "/etc/shunt/redis/password"})
+        shunt = self.container(objects)
+        self.assertIn({"name": "REGION", "value": "shop-1"}, shunt["env"])
+        self.assertIn({"name": "shunt-tls", "mountPath": "/etc/shunt/tls", "readOnly": True}, shunt["volumeMounts"])
+        volumes = named(objects, "Deployment")["spec"]["template"]["spec"]["volumes"]
+        self.assertIn({"name": "ca", "configMap": {"name": "orders-ca"}}, volumes)
+        self.assertEqual(named(objects, "Secret", "orders-shunt-redis")["stringData"], {"url": "rediss://redis:6379"})
+        self.assertEqual(named(objects, "NetworkPolicy")["spec"]["policyTypes"], ["Ingress", "Egress"])
+        for o in objects:
+            if o["kind"] != "Pod":
+                self.assertEqual(o["metadata"]["labels"]["team"], "shop", o["metadata"]["name"])
+
+    def test_words_that_yaml_takes_for_truth_stay_words(self):
+        """`off` and the key `on` are true and false to helm's reader."""
+        given = """
+        config:
+          access_log: off
+          backends:
+            legacy: { url: "http://a:1" }
+            new: { url: "https://b:1", tls: { insecure_skip_verify: yes } }
+          routes:
+            - { name: r, percent: 10, breaker: off, fallback: { on: [ connect, 5xx ] } }
+        """
+        text = named(self.objects(given), "ConfigMap")["data"]["shunt.yaml"]
+        self.check(text)
+        plain = yaml.load(text, Loader=yaml.BaseLoader)
+        self.assertEqual(plain["access_log"], "off")
+        self.assertEqual(plain["routes"][0]["breaker"], "off")
+        self.assertEqual(plain["routes"][0]["fallback"], {"on": ["connect", "5xx"]})
+        self.assertEqual(plain["backends"]["new"]["tls"]["insecure_skip_verify"], "on")
+
+    def test_numbers_stay_numbers(self):
+        given = values(config={"limits": {"connections": 1000000}, "routes": [{"name": "r", "percent": 12.25}],
+                               "backends": {"legacy": {"url": "http://a:1", "max_connections": 200000},
+                                             "new": {"url": "http://b:1"}}})
+        text = named(self.objects(given), "ConfigMap")["data"]["shunt.yaml"]
+        self.check(text)
+        self.assertIn("connections: 1000000\n", text)
+        self.assertIn("percent: 12.25\n", text)
+
+    def test_templates_in_the_file(self):
+        given = values(config={"backends": {"legacy": {"url": "http://{{ .Release.Name }}-v1.{{ .Release.Namespace }}:80"}}})
+        self.assertIn("url: http://orders-v1.shop:80\n", named(self.objects(given), "ConfigMap")["data"]["shunt.yaml"])
+
+    def test_every_example_of_shunt_passes_the_schema(self):
+        """So do its `on` and `off`, as the renderer reads YAML as helm does."""
+        examples = glob.glob(os.path.join(chart.TOP, "config/examples/*.yaml"))
+        self.assertGreater(len(examples), 5)
+        for path in examples:
+            with open(path, encoding="utf-8") as f:
+                lines = f.read().splitlines()
+            given, skipping = [], False
+            for line in lines:  # admin and state are the chart's
+                if re.match(r"[a-z]", line):
+                    skipping = line.startswith(("admin:", "state:"))
+                if not skipping:
+                    given.append("  " + line)
+            with self.subTest(os.path.basename(path)):
+                chart.render("config:\n" + "\n".join(given) + "\n")
+
+    def test_the_token_is_kept(self):
+        old = base64.b64encode(b"the old token").decode()
+        known = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "orders-shunt-admin", "namespace": "shop"},
+                  "data": {"token": old}}]
+        fresh = [named(self.objects(), "Secret")["data"]["token"] for _ in range(2)]
+        self.assertNotEqual(*fresh)
+        self.assertEqual(len(base64.b64decode(fresh[0])), 40)
+        self.assertEqual(named(self.objects(objects=known, upgrade=True), "Secret")["data"]["token"], old)
+
+    def test_a_token_of_ones_own(self):
+        objects = self.objects(values(admin={"tokenSecret": "mine", "tokenKey": "admin"}))
+        self.assertNotIn("Secret", {o["kind"] for o in objects})
+        self.assertIn({"name": "shunt-admin", "secret": {"secretName": "mine", "items": [{"key": "admin", "path": "token"}]}},
+                      named(objects, "Deployment")["spec"]["template"]["spec"]["volumes"])
+
+    def test_ports_follow_from_listeners(self):
+        objects = self.objects(values(config={"listeners": [{"address": "0.0.0.0:8080"}, {"address": "unix:/run/s"},
+                                                            {"address": "[::]:8443"}]}, admin={"port": 9000}))
+        self.assertEqual([(p["name"], p["containerPort"]) for p in self.container(objects)["ports"]],
+                         [("shunt", 8080), ("shunt-1", 8443), ("shunt-admin", 9000)])
+        self.assertEqual([(p["port"], p["targetPort"]) for p in named(objects, "Service", "orders-shunt")["spec"]["ports"]],
+                         [(80, 8080), (8443, 8443)])
+
+    def test_a_cluster_of_ipv6(self):
+        objects = self.objects(values(admin={"host": "[::]"}, config={"listeners": [{"address": "[::]:8080"}]}))
+        self.check(named(objects, "ConfigMap")["data"]["shunt.yaml"])
+        self.assertIn("address: '[::]:9901'", named(objects, "ConfigMap")["data"]["shunt.yaml"])
+        self.assertIn({"name": "SHUNT_ADMIN", "value": "[::1]:9901"}, self.container(objects)["env"])
+
+    def test_the_pod_has_time_to_drain(self):
+        for drain, pause, seconds in (("30s", 5, 45), ("1m30s", 0, 100), ("1500ms", 5, 17), ("0s", 1, 11), ("1h", 5, 3615)):
+            objects = self.objects(values(config={"timeouts": {"drain": drain}}, preStopSeconds=pause))
+            spec = named(objects, "Deployment")["spec"]["template"]["spec"]
+            self.assertEqual(spec["terminationGracePeriodSeconds"], seconds, drain)
+            self.assertEqual("lifecycle" in self.container(objects), pause > 0)
+        objects = self.objects(values(terminationGracePeriodSeconds=7))
+        self.assertEqual(named(objects, "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 7)
+
+    def test_state_on_a_volume(self):
+        objects = self.objects(values(state={"persistent": True, "storageClass": "fast", "size": "2Gi"}))
+        self.assertEqual(named(objects, "PersistentVolumeClaim")["spec"]["storageClassName"], "fast")
+        self.assertEqual(named(objects, "Deployment")["spec"]["strategy"], {"type": "Recreate"})
+        objects = self.objects(values(state={"persistent": True, "claim": "mine"}))
+        self.assertNotIn("PersistentVolumeClaim", {o["kind"] for o in objects})
+
+    def test_only_what_needs_a_restart_replaces_pods(self):
+        def mark(given):
+            return named(self.objects(given), "Deployment")["spec"]["template"]["metadata"]["annotations"]["shunt/restart"]
+        self.assertEqual(mark(LEAST), mark(values(config={"routes": [{"name": "r", "percent": 50}]})))
+        self.assertNotEqual(mark(LEAST), mark(values(config={"workers": 3})))
+        self.assertNotEqual(mark(LEAST), mark(values(redis={"url": "redis://r:6379"})))
+
+    def test_how_metrics_are_found(self):
+        for scrape, apis, kinds, annotated in (
+                ("auto", (), set(), True), ("auto", chart.MONITORS, {"PodMonitor"}, False), ("podMonitor", (), {"PodMonitor"}, False),
+                ("serviceMonitor", (), {"ServiceMonitor"}, False), ("annotations", chart.MONITORS, set(), True), ("none", (), set(), False)):
+            objects = self.objects(values(monitoring={"scrape": scrape}), apis=apis)
+            with self.subTest(scrape=scrape, apis=apis):
+                self.assertEqual({o["kind"] for o in objects} & {"PodMonitor", "ServiceMonitor"}, kinds)
+                annotations = named(objects, "Deployment")["spec"]["template"]["metadata"]["annotations"]
+                self.assertEqual("prometheus.io/port" in annotations, annotated)
+
+    def test_names(self):
+        self.assertEqual(named(self.objects(name="shunt-orders"), "Deployment")["metadata"]["name"], "shunt-orders")
+        self.assertEqual(named(self.objects(values(fullnameOverride="gate")), "Deployment")["metadata"]["name"], "gate")
+        for o in self.objects(name="o" * 53):
+            self.assertLessEqual(len(o["metadata"]["name"]), 63)
+
+    def test_an_image_by_its_digest(self):
+        digest = "sha256:" + "0" * 64
+        objects = self.objects(values(image={"repository": "registry.example.org:5000/shunt", "tag": "x", "digest": digest}))
+        self.assertEqual(self.container(objects)["image"], "registry.example.org:5000/shunt@" + digest)
+
+    def test_notes_say_what_to_do_next(self):
+        text = chart.render(LEAST, notes=True)
+        self.assertIn("There are no routes yet", text)
+        self.assertIn("kubectl -n shop exec deploy/orders-shunt -c shunt -- shuntctl passthrough on", text)
+        self.assertIn("A new pod begins its plans where the file begins them", text)
+        text = chart.render(values(config={"routes": [{"name": "r"}]}, redis={"url": "redis://r:1"}), notes=True)
+        self.assertNotIn("There are no routes", text)
+        self.assertNotIn("A new pod begins", text)
+
+    def test_what_follows_from_something_else_is_up_to_date(self):
+        done = subprocess.run([os.path.join(chart.TOP, "tools/chart"), "--check"], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+# Values that are wrong, by a path with dots, and what the refusal must name besides that path's last key.
+WRONG = [
+    ("replicas", 2), ("Mode", "gateway"), ("mode", "both"), ("nameOverride", "Shunt_1"), ("labels.team", 7),
+    ("image.tags", "1"), ("image.tag", 1.2), ("image.repository", ""), ("image.digest", "sha256:12"), ("image.pullPolicy", "Sometimes"),
+    ("imagePullSecrets", "registry"), ("imagePullSecrets", [{"nmae": "x"}]),
+    ("admin.port", "9901"), ("admin.port", 70000), ("admin.host", "127.0.0.1"), ("admin.token", "secret"), ("admin.tokenSecret", "My Secret"),
+    ("sidecar.native", "yes"), ("sidecar.enabled", True), ("tls.secretName", "x"), ("tls.secret", True),
+    ("redis.url", "http://redis"), ("redis.password", "secret"), ("redis.options.url", "redis://x"), ("redis.options.timeout", 5),
+    ("redis.options.resp", 4.5), ("redis.group", "a b"), ("state.persistent", "yes please"), ("state.size", "1 GB"), ("state.directory", "/x"),
+    ("resources.limit", {"memory": "1Gi"}), ("resources.limits.memory", "lots"), ("resources.limits.ram", "1Gi"),
+    ("probes.startup.path", "/"), ("probes.liveness.periodSeconds", 0), ("preStopSeconds", "5s"), ("preStopSeconds", -1),
+    ("terminationGracePeriodSeconds", "long"), ("securityContext.runAsRoot", False), ("securityContext.runAsUser", "shunt"),
+    ("extraEnv", {"A": "b"}), ("extraEnv", [{"name": "A", "vlaue": "b"}]), ("extraVolumeMounts", [{"name": "a"}]),
+    ("gateway.replicas", "two"), ("gateway.replica", 2), ("gateway.podAnnotations.x", 1), ("gateway.tolerations", {}),
+    ("service.port", 0), ("service.type", "ExternalName"), ("podDisruptionBudget.enabled", 1), ("podDisruptionBudget.maxUnavailable", "some"),
+    ("podDisruptionBudget.minAvailable", 1), ("networkPolicy.adminFrom", "everybody"), ("monitoring.scrape", "servicemonitor"),
+    ("monitoring.interval", 15), ("monitoring.rules", True), ("monitoring.rules.runbooks", ""), ("monitoring.dashboard.labels", ["a"]),
+    # shunt's own file
+    ("config.admin", {"address": "0.0.0.0:9901"}), ("config.state", {"directory": "/x"}), ("config.listener", []),
+    ("config.listeners", []), ("config.listeners", [{"adress": "0.0.0.0:80"}]), ("config.workers", "many"), ("config.workers", 0),
+    ("config.timeouts.drian", "30s"), ("config.timeouts.drain", 30), ("config.timeouts.drain", "30 s"),
+    ("config.limits.header_bytes", "1MB!"), ("config.headers.via", "maybe"), ("config.backends.legacy.uri", "http://x"),
+    ("config.backends.new", {"protocol": "http2"}), ("config.backends.legacy.protocol", "http3"), ("config.backends.legacy.health.typ", "grpc"),
+    ("config.routes", [{"nmae": "r"}]), ("config.routes", [{"name": "r", "percent": 101}]), ("config.routes", [{"name": "r", "stages": [{"hold": "1h"}]}]),
+    ("config.routes", [{"name": "r", "shadow": {"compare": {"ingore": []}}}]), ("config.routes", [{"name": "r", "gates": {"p95_increase": "a lot"}}]),
+    ("config.routes", [{"name": "r", "promotion": "automatic"}]), ("config.notify", [{"format": "json"}]),
+]
+
+
+class Refusals(Case):
+    def test_wrong_values_are_refused_by_their_key(self):
+        self.assertGreaterEqual(len(WRONG), 40)
+        for path, value in WRONG:
+            given = copy.deepcopy(LEAST)
+            at = given
+            *above, last = path.split(".")
+            for key in above:
+                at = at.setdefault(key, {})
+            at[last] = value
+            with self.subTest(path=path, value=value):
+                with self.assertRaises(chart.Refused) as refused:
+                    chart.render(given)
+                self.assertIn(last, str(refused.exception))
+                below = re.findall(r"nmae|adress|vlaue|ingore|p95_increase|promotion|percent", str(value))
+                for key in below:
+                    self.assertIn(key, str(refused.exception))
+
+    def test_what_only_the_templates_know(self):
+        for given, said in (
+                ({}, "config.backends.legacy is missing"),
+                (values(config={"backends": {"new": {"url": "http://a:1"}, "legacy": None}}), "config.backends.legacy is missing"),
+                (values(config={"listeners": [{"address": "0.0.0.0"}]}), "the address 0.0.0.0 has no port"),
+                (values(config={"listeners": [{"address": "0.0.0.0:0"}]}), "the address 0.0.0.0:0 has no port"),
+                (values(state={"persistent": True}, gateway={"replicas": 2}), "state.persistent: one volume serves one pod")):
+            with self.subTest(said), self.assertRaises(chart.Refused) as refused:
+                chart.render(given)
+            self.assertIn(said, str(refused.exception))
+
+    def test_a_chart_above_is_told_too(self):
+        for given, said in (({"mode": "sidecars"}, "mode"), ({"config": {"rotues": []}}, "config: .*rotues")):
+            with self.assertRaisesRegex(chart.Refused, said):
+                chart.render({"shunt": given}, chart=os.path.join(chart.EXAMPLES, "sidecar"))
+
+    def test_an_old_cluster_is_told(self):
+        with self.assertRaises(chart.Refused) as refused:
+            chart.render(LEAST, kube="1.20.0")
+        self.assertIn("kubeVersion", str(refused.exception))
+
+
+class Rules(Case):
+    """The checks themselves: each fault that is put into good objects is found."""
+
+    def broken(self, breaks, said):
+        objects = kubernetes.read(chart.render(LEAST))
+        breaks(objects)
+        found = kubernetes.faults(objects)
+        self.assertTrue([fault for fault in found if said in fault], (said, found))
+
+    def test_faults_are_found(self):
+        def spec(objects):
+            return named(objects, "Deployment")["spec"]["template"]["spec"]
+
+        def shunt(objects):
+            return spec(objects)["containers"][0]
+        for breaks, said in (
+                (lambda o: named(o, "Deployment").update(apiVersion="apps/v2"), "no kind of apiVersion"),
+                (lambda o: named(o, "Deployment")["spec"].update(replica=1), "replica: no such field"),
+                (lambda o: named(o, "Deployment")["spec"].update(replicas="1"), "replicas: expected int"),
+                (lambda o: named(o, "Deployment")["metadata"].update(name="A_b"), "is no name"),
+                (lambda o: named(o, "Deployment")["metadata"]["labels"].update({"a b": "c"}), "is no key of a label"),
+                (lambda o: named(o, "Deployment")["metadata"]["labels"].update(a="c d"), "is no value of a label"),
+                (lambda o: named(o, "Deployment")["spec"]["selector"]["matchLabels"].update(x="y"), "does not match its pods"),
+                (lambda o: named(o, "Service", "orders-shunt")["spec"]["ports"][0].update(targetPort="http"), "no container has a port http"),
+                (lambda o: named(o, "Service", "orders-shunt")["spec"]["selector"].update(x="y"), "selects no pod"),
+                (lambda o: spec(o)["volumes"].pop(), "no volume shunt-state"),
+                (lambda o: spec(o)["volumes"].append({"name": "x"}), "exactly one source"),
+                (lambda o: shunt(o).update(image="shunt"), "no tag or digest"),
+                (lambda o: shunt(o).update(restartPolicy="Always"), "only an init container"),
+                (lambda o: shunt(o)["ports"].append({"name": "shunt", "containerPort": 1}), "the same name twice"),
+                (lambda o: shunt(o)["ports"].append({"name": "a-name-too-long-x", "containerPort": 1}), "is no name of a port"),
+                (lambda o: shunt(o)["livenessProbe"]["httpGet"].update(port="http"), "livenessProbe: no port http"),
+                (lambda o: shunt(o)["securityContext"].pop("readOnlyRootFilesystem"), "readOnlyRootFilesystem: expected True"),
+                (lambda o: shunt(o)["securityContext"].update(runAsUser=0), "not root"),
+                (lambda o: shunt(o)["securityContext"]["capabilities"].update(add=["NET_ADMIN"]), "all are dropped"),
+                (lambda o: shunt(o)["resources"]["limits"].update(memory="1 GB"), "is no quantity"),
+                (lambda o: shunt(o)["env"].append({"name": "POD_NAME"}), "env: a name twice"),
+                (lambda o: named(o, "ConfigMap")["data"].update(x=1), "expected a text"),
+                (lambda o: o.append(copy.deepcopy(named(o, "ConfigMap"))), "stands twice")):
+            with self.subTest(said):
+                self.broken(breaks, said)
+
+    def test_a_port_of_a_native_sidecar_is_named_by_its_number(self):
+        objects = kubernetes.read(chart.render(chart=os.path.join(chart.EXAMPLES, "sidecar")))
+        named(objects, "Service")["spec"]["ports"][0]["targetPort"] = "shunt"
+        self.assertEqual(len([fault for fault in kubernetes.faults(objects) if "leads nowhere" in fault]), 1)
+
+    def test_a_service_that_a_monitor_reads_leads_to_a_native_sidecar(self):
+        objects = kubernetes.read(chart.render({"shunt": {"monitoring": {"scrape": "serviceMonitor"}}},
+                                               chart=os.path.join(chart.EXAMPLES, "sidecar")))
+        self.assertEqual(kubernetes.faults(objects), [])
+        self.assertEqual(named(objects, "Service", "orders-shunt-admin")["spec"]["ports"][0]["targetPort"], 9901)
+
+    def test_a_key_that_stands_twice_is_found(self):
+        with self.assertRaisesRegex(yaml.YAMLError, "the key a stands twice"):
+            kubernetes.read("a: 1\na: 2\n")
+
+
+@unittest.skipUnless(shutil.which("helm"), "no helm on this machine")
+class Helm(Case):
+    """helm itself says the same."""
+
+    def helm(self, folder, *words):
+        own = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, own)
+        copied = shutil.copytree(os.path.join(chart.TOP, "helm"), os.path.join(own, "helm"))
+        folder = os.path.join(copied, folder)
+        subprocess.run(["helm", "dependency", "build", folder], capture_output=True, timeout=60, check=True)
+        done = subprocess.run(["helm", "template", "orders", folder, "-n", "shop", "--kube-version", "1.30.0", *words],
+                              capture_output=True, text=True, timeout=60, check=True)
+        return kubernetes.read(chart.without_chance(done.stdout))
+
+    def same(self, ours, theirs):
+        def order(o):
+            return (o["kind"], o["metadata"]["name"])
+        self.assertEqual(sorted(ours, key=order), sorted(theirs, key=order))
+
+    def test_gateway(self):
+        words = [word for api in chart.MONITORS for word in ("--api-versions", api)]
+        file = os.path.join(chart.EXAMPLES, "gateway/values.yaml")
+        self.same(kubernetes.read(chart.without_chance(chart.render(files=[file], apis=chart.MONITORS))),
+                  self.helm("shunt", "-f", file, *words))
+
+    def test_sidecar(self):
+        self.same(kubernetes.read(chart.without_chance(chart.render(chart=os.path.join(chart.EXAMPLES, "sidecar")))),
+                  self.helm("examples/sidecar"))
+
+
+if __name__ == "__main__":
+    unittest.main()
