@@ -291,8 +291,8 @@ class Made(Case):
 
     def test_an_image_by_its_digest(self):
         digest = "sha256:" + "0" * 64
-        objects = self.objects(values(image={"repository": "registry.example.org:5000/shunt", "tag": "x", "digest": digest}))
-        self.assertEqual(self.container(objects)["image"], "registry.example.org:5000/shunt@" + digest)
+        objects = self.objects(values(image={"repository": "images.example.org:5000/shunt", "tag": "x", "digest": digest}))
+        self.assertEqual(self.container(objects)["image"], "images.example.org:5000/shunt@" + digest)
 
     def test_notes_say_what_to_do_next(self):
         text = chart.render(LEAST, notes=True)
