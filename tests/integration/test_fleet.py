@@ -92,7 +92,7 @@ class Fleet(FleetCase):
         self.wait_percent(60)
         b.restart()
         self.assertEqual(b.route("orders")["percent"], 60)
-        self.wait_agree(15)
+        self.wait_agree()
 
     def test_a_newcomer_takes_the_fleets_share(self):
         a, _ = self.begin(2)
