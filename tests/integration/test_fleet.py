@@ -81,7 +81,7 @@ class Fleet(FleetCase):
         leader.kill()
         self.replicas.remove(leader)
         self.shunts.remove(leader)
-        wait_until(self.leader, "another leader", 10)
+        wait_until(self.leader, "another leader")
         self.assertGreater(self.fleet(self.leader())["term"], term)
         self.replicas[0].ctl("set-percent", "orders", "33")
         self.wait_percent(33)

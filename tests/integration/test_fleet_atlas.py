@@ -87,7 +87,7 @@ class Atlas(FleetCase):
         self.wait_joined()
         self.assertEqual(self.percents(), [40, 40, 40])
         self.redis.pause()
-        wait_until(lambda: not any(self.available(s) for s in self.replicas), "a hung Redis to be noticed", 5)
+        wait_until(lambda: not any(self.available(s) for s in self.replicas), "a hung Redis to be noticed")
         self.redis.resume()
         self.wait_joined()
         b.ctl("set-percent", "orders", "50")
