@@ -391,7 +391,8 @@ static void on_fleet_told(void *context, const json_t *document)
     if (ticket == NULL)
         return;
     ticket->question = NULL;
-    json_t *fleet = json_is_object(json_object_get(document, "fields")) ? json_incref((json_t *)document) : NULL;
+    /* A copy, since it goes to another thread, and jansson's counts of references keep no order between threads. */
+    json_t *fleet = json_is_object(json_object_get(document, "fields")) ? json_deep_copy(document) : NULL;
     if (fleet != NULL && submit(ticket, fleet))
         return;
     expect_end(ticket);
