@@ -103,7 +103,7 @@ def check(what, work):
     count = ROUNDS * CONNECTIONS * len(STREAMS)
     print(f"{what}: in {count} {own} allocations, and {nghttp2} of nghttp2; in twice as many {own_twice} and {nghttp2_twice}")
     assert nghttp2 > 0, "nghttp2's are not seen"
-    at_most(f"{what}: further allocations for each", max(own_twice - own, 0) / count, 0.02)  # a list may still grow
+    at_most(f"{what}: further allocations for each", max(own_twice - own, 0) / count, 0.1)  # lists of spare parts may still grow, by far fewer
 
 
 def test():
