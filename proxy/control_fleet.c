@@ -29,6 +29,12 @@ enum {
 
 /* ---- names ---- */
 
+const char *control_fleet_item_name(char name[FLEET_ROUTE_ITEM_ROOM], const char *route)
+{
+    snprintf(name, FLEET_ROUTE_ITEM_ROOM, FLEET_ROUTE_PREFIX "%s", route);
+    return name;
+}
+
 const char *control_fleet_route(const char *item)
 {
     size_t length = sizeof(FLEET_ROUTE_PREFIX) - 1;
@@ -62,11 +68,6 @@ static void hash_file(struct control_fleet *fleet)
         json_decref(item);
     }
     snprintf(fleet->file, sizeof(fleet->file), "%016llx", (unsigned long long)hash);
-}
-
-const char *control_fleet_file(const struct control_fleet *fleet)
-{
-    return fleet->file;
 }
 
 void control_fleet_settle(struct control_fleet *fleet)
@@ -212,8 +213,8 @@ static void share_routes(struct control_fleet *fleet)
     const struct config *config = fleet->holder->config;
     for (uint32_t i = 0; i < config->route_count; i++) {
         char name[FLEET_ROUTE_ITEM_ROOM];
-        snprintf(name, sizeof(name), FLEET_ROUTE_PREFIX "%s", config->routes[i].name);
-        const struct fleet_item *known = fleet_item(fleet->fleet, name);
+        const struct fleet_item *known =
+            fleet_item(fleet->fleet, control_fleet_item_name(name, config->routes[i].name));
         if (known != NULL && known->version > 0)
             continue;
         struct router_wish wish = {.kind = WISH_FILE, .route = config->routes[i].name};

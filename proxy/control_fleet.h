@@ -80,7 +80,5 @@ struct control_fleet_facts {
 bool control_fleet_facts(const struct control_fleet *fleet, struct control_fleet_facts *facts);
 /* { "group", "replica", "role", ... } without what only Redis knows; new reference. */
 json_t *control_fleet_status(const struct control_fleet *fleet);
-/* A hash of all plans of the file in use, as 16 hex digits. */
-const char *control_fleet_file(const struct control_fleet *fleet);
 
 #endif

@@ -72,6 +72,8 @@ static inline const struct config_redis *control_fleet_config(const struct contr
     return &fleet->holder->config->state.redis;
 }
 
+/* The name of a route's item, in `name`, which is returned. */
+const char *control_fleet_item_name(char name[FLEET_ROUTE_ITEM_ROOM], const char *route);
 /* NULL: it is not the item of a route. */
 const char *control_fleet_route(const char *item);
 /* After a change of the router: publishes and saves it, once the start is over. */

@@ -4,7 +4,6 @@
  */
 #include "proxy/control_fleet_inside.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,8 +211,7 @@ static json_t *items_json(const struct control_fleet *fleet)
     json_t *items = json_array();
     for (uint32_t i = 0; i < config->route_count; i++) {
         char name[FLEET_ROUTE_ITEM_ROOM];
-        snprintf(name, sizeof(name), FLEET_ROUTE_PREFIX "%s", config->routes[i].name);
-        json_t *item = item_json(fleet, name);
+        json_t *item = item_json(fleet, control_fleet_item_name(name, config->routes[i].name));
         if (item != NULL)
             (void)json_array_append_new(items, item);
     }

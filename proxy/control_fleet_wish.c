@@ -5,7 +5,6 @@
 #include "proxy/control_fleet_inside.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,13 +167,12 @@ void control_fleet_wish(struct control_fleet *fleet, const struct router_wish *w
     if (fleet == NULL)
         return; /* without a fleet the router wishes nothing */
     char name[FLEET_ROUTE_ITEM_ROOM];
-    uint64_t ticket = wish->ticket;
     char *text = json_dumps(wish->value, JSON_COMPACT | JSON_SORT_KEYS);
-    snprintf(name, sizeof(name), FLEET_ROUTE_PREFIX "%s", wish->route);
+    (void)control_fleet_item_name(name, wish->route);
     const struct fleet_item item = {.name = name, .share = wish->share, .rank = wish->rank, .text = text};
-    if (text == NULL || !ask(fleet, kinds[wish->kind], &item, wish->log, ticket)) {
+    if (text == NULL || !ask(fleet, kinds[wish->kind], &item, wish->log, wish->ticket)) {
         router_wish_over(fleet->control->router, wish->route);
-        tell_waiter(fleet, ticket, -ENOMEM, "no memory to ask the fleet");
+        tell_waiter(fleet, wish->ticket, -ENOMEM, "no memory to ask the fleet");
     }
     free(text);
 }

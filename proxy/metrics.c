@@ -544,21 +544,6 @@ static void write_tls(struct page *page, struct control *control)
 
 /* ---- control, process, workers ---- */
 
-struct fact {
-    const char *name;
-    enum metrics_type type;
-    double value;
-    const char *help;
-};
-
-static void write_facts(struct page *page, const struct fact *facts, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        metrics_text_family(&page->text, facts[i].name, facts[i].type, facts[i].help);
-        metrics_text_value(&page->text, NULL, facts[i].value);
-    }
-}
-
 static void write_control(struct page *page, struct control *control)
 {
     struct control_process process;
@@ -566,7 +551,7 @@ static void write_control(struct page *page, struct control *control)
     struct store_trail trail;
     store_trail(store, &trail);
     control_process(control, &process);
-    const struct fact facts[] = {
+    const struct metrics_fact facts[] = {
         {"shunt_ready", METRICS_GAUGE, control_is_ready(control) && !control_is_draining(control),
          "1 while traffic is taken"},
         {"shunt_draining", METRICS_GAUGE, control_is_draining(control), "1 while the process ends what is in flight"},
@@ -603,7 +588,7 @@ static void write_control(struct page *page, struct control *control)
         {"shunt_log_dropped_total", METRICS_COUNTER, (double)process.log_dropped,
          "Log lines dropped because standard output was behind"},
     };
-    write_facts(page, facts, sizeof(facts) / sizeof(facts[0]));
+    metrics_text_facts(&page->text, facts, sizeof(facts) / sizeof(facts[0]));
 }
 
 static void write_process(struct page *page, struct control *control)
@@ -612,7 +597,7 @@ static void write_process(struct page *page, struct control *control)
     struct metrics_process process;
     control_process(control, &facts_of_control);
     metrics_process_read(&process);
-    const struct fact facts[] = {
+    const struct metrics_fact facts[] = {
         {"process_resident_memory_bytes", METRICS_GAUGE, (double)process.resident_bytes, "Resident memory"},
         {"process_virtual_memory_bytes", METRICS_GAUGE, (double)process.virtual_bytes, "Virtual memory"},
         {"process_cpu_seconds_total", METRICS_COUNTER, process.cpu_seconds, "User and system CPU time"},
@@ -622,7 +607,7 @@ static void write_process(struct page *page, struct control *control)
         {"process_start_time_seconds", METRICS_GAUGE, (double)facts_of_control.started_wall_ms / 1e3,
          "Start of the process, seconds since 1970"},
     };
-    write_facts(page, facts, sizeof(facts) / sizeof(facts[0]));
+    metrics_text_facts(&page->text, facts, sizeof(facts) / sizeof(facts[0]));
 }
 
 #define WORKER_NAME_COUNTER(name) "shunt_" #name "_total"

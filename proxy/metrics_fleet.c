@@ -11,21 +11,6 @@
 
 static const enum fleet_role roles[] = {FLEET_LEADER, FLEET_FOLLOWER, FLEET_CUT_OFF};
 
-struct fact {
-    const char *name;
-    enum metrics_type type;
-    double value;
-    const char *help;
-};
-
-static void write_facts(struct metrics_text *text, const struct fact *facts, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        metrics_text_family(text, facts[i].name, facts[i].type, facts[i].help);
-        metrics_text_value(text, NULL, facts[i].value);
-    }
-}
-
 static void write_errors(struct metrics_text *text, const struct redis_facts *redis)
 {
     metrics_text_family(text, "shunt_redis_errors_total", METRICS_COUNTER, "What did not work with Redis, by kind");
@@ -37,7 +22,7 @@ static void write_errors(struct metrics_text *text, const struct redis_facts *re
 
 static void write_redis(struct metrics_text *text, const struct redis_facts *redis)
 {
-    const struct fact facts[] = {
+    const struct metrics_fact facts[] = {
         {"shunt_redis_available", METRICS_GAUGE, redis->ready, "1 while Redis answers"},
         {"shunt_redis_reconnects_total", METRICS_COUNTER, (double)redis->reconnects,
          "Connections to Redis made after the first"},
@@ -46,7 +31,7 @@ static void write_redis(struct metrics_text *text, const struct redis_facts *red
          "Connections to Redis whose certificate nobody looked at (insecure_skip_verify)"},
         {"shunt_redis_queue", METRICS_GAUGE, (double)redis->queued, "Questions that Redis has not answered yet"},
     };
-    write_facts(text, facts, sizeof(facts) / sizeof(facts[0]));
+    metrics_text_facts(text, facts, sizeof(facts) / sizeof(facts[0]));
     metrics_text_family(text, "shunt_redis_latency_seconds", METRICS_HISTOGRAM,
                         "From a question to Redis to its answer");
     metrics_text_histogram(text, NULL, NULL, NULL, 0, redis->answers, redis->latency_sum_us);
@@ -74,7 +59,7 @@ static void write_lag(struct metrics_text *text, const struct control_fleet_fact
 void metrics_fleet_write(struct metrics_text *text, const struct control_fleet_facts *facts)
 {
     const struct metrics_label names[] = {{"group", facts->group}, {"replica", facts->replica}, {NULL, NULL}};
-    const struct fact rows[] = {
+    const struct metrics_fact rows[] = {
         {"shunt_fleet_epoch", METRICS_GAUGE, (double)facts->epoch,
          "Changes of what the fleet wants that this replica knows of"},
         {"shunt_fleet_term", METRICS_GAUGE, (double)facts->term, "Leaders the fleet has had"},
@@ -87,7 +72,7 @@ void metrics_fleet_write(struct metrics_text *text, const struct control_fleet_f
     metrics_text_family(text, "shunt_fleet_info", METRICS_GAUGE, "Always 1; group and replica are labels");
     metrics_text_count(text, names, 1);
     write_role(text, facts->role);
-    write_facts(text, rows, sizeof(rows) / sizeof(rows[0]));
+    metrics_text_facts(text, rows, sizeof(rows) / sizeof(rows[0]));
     write_lag(text, facts);
     write_redis(text, &facts->redis);
 }

@@ -109,6 +109,14 @@ void metrics_text_value(struct metrics_text *text, const struct metrics_label *l
     add_sample(text, "", labels, NULL, number);
 }
 
+void metrics_text_facts(struct metrics_text *text, const struct metrics_fact *facts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        metrics_text_family(text, facts[i].name, facts[i].type, facts[i].help);
+        metrics_text_value(text, NULL, facts[i].value);
+    }
+}
+
 void metrics_text_histogram(struct metrics_text *text, const struct metrics_label *labels, const uint64_t *edges_us,
                             const uint64_t *cumulative, uint32_t edges, uint64_t total, uint64_t sum_us)
 {

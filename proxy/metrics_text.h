@@ -41,6 +41,15 @@ void metrics_text_family(struct metrics_text *text, const char *name, enum metri
 void metrics_text_count(struct metrics_text *text, const struct metrics_label *labels, uint64_t value);
 void metrics_text_value(struct metrics_text *text, const struct metrics_label *labels, double value);
 
+/* A family of one sample without labels. */
+struct metrics_fact {
+    const char *name;
+    enum metrics_type type;
+    double value;
+    const char *help;
+};
+void metrics_text_facts(struct metrics_text *text, const struct metrics_fact *facts, size_t count);
+
 /* One histogram: `cumulative[i]` samples took at most `edges_us[i]` microseconds, `total` in all. Written in seconds.
  */
 void metrics_text_histogram(struct metrics_text *text, const struct metrics_label *labels, const uint64_t *edges_us,
