@@ -66,7 +66,7 @@ void pool_add(struct pool_adder *adder, const char *field, int64_t amount)
 
 static void add_of_side(struct pool_adder *adder, int side, const char *rest, uint64_t now, uint64_t told)
 {
-    char name[NAME_ROOM];
+    char name[2 + NAME_ROOM];
     if (now == told)
         return;
     (void)snprintf(name, sizeof(name), "%c.%s", side_letters[side], rest);

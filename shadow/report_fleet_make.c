@@ -406,7 +406,7 @@ static struct report *make(struct report *own, const json_t *fields, int64_t *be
 
 json_t *report_fleet_json(struct report *own, const json_t *document, const char *route, unsigned each)
 {
-    int64_t beyond;
+    int64_t beyond = 0;
     size_t i;
     json_t *one;
     struct report *report = make(own, json_object_get(document, "fields"), &beyond);
