@@ -26,6 +26,9 @@ TYPES = {
     "ServicePort": {"name!": str, "port!": int, "targetPort!": INT_OR_TEXT, "protocol": str},
     "Deployment": {"spec!": "DeploymentSpec"},
     "DeploymentSpec": {"replicas": int, "strategy": "Strategy", "selector!": "Selector", "template!": "PodTemplate"},
+    "StatefulSet": {"spec!": "StatefulSetSpec"},
+    "StatefulSetSpec": {"replicas": int, "serviceName!": str, "podManagementPolicy": str, "selector!": "Selector",
+                        "template!": "PodTemplate", "volumeClaimTemplates": [{"metadata!": "Meta", "spec!": "ClaimSpec"}]},
     "Strategy": {"type!": str, "rollingUpdate": {"maxSurge": INT_OR_TEXT, "maxUnavailable": INT_OR_TEXT}},
     "PodTemplate": {"metadata!": {"labels!": TEXTS, "annotations": TEXTS}, "spec!": "PodSpec"},
     "Pod": {"spec!": "PodSpec"},
@@ -51,7 +54,8 @@ TYPES = {
     "Volume": {"name!": str, "configMap": {"name!": str}, "emptyDir": {"sizeLimit": str, "medium": str},
                "secret": {"secretName!": str, "items": [{"key!": str, "path!": str}]},
                "persistentVolumeClaim": {"claimName!": str}},
-    "PersistentVolumeClaim": {"spec!": {"accessModes!": [str], "storageClassName": str, "resources!": {"requests!": ANY}}},
+    "PersistentVolumeClaim": {"spec!": "ClaimSpec"},
+    "ClaimSpec": {"accessModes!": [str], "storageClassName": str, "resources!": {"requests!": ANY}},
     "PodDisruptionBudget": {"spec!": {"maxUnavailable": INT_OR_TEXT, "minAvailable": INT_OR_TEXT, "selector!": "Selector"}},
     "NetworkPolicy": {"spec!": {"podSelector!": "Selector", "policyTypes!": [str], "egress": [ANY],
                                 "ingress": [{"ports": [{"port!": INT_OR_TEXT, "protocol": str}], "from": [ANY]}]}},
@@ -62,8 +66,10 @@ TYPES = {
     "Rule": {"record": str, "alert": str, "expr!": str, "for": str, "labels": TEXTS, "annotations": TEXTS},
 }
 VERSIONS = {"ConfigMap": "v1", "Secret": "v1", "Service": "v1", "Pod": "v1", "PersistentVolumeClaim": "v1", "Deployment": "apps/v1",
-            "PodDisruptionBudget": "policy/v1", "NetworkPolicy": "networking.k8s.io/v1", "PodMonitor": "monitoring.coreos.com/v1",
-            "ServiceMonitor": "monitoring.coreos.com/v1", "PrometheusRule": "monitoring.coreos.com/v1"}
+            "StatefulSet": "apps/v1", "PodDisruptionBudget": "policy/v1", "NetworkPolicy": "networking.k8s.io/v1",
+            "PodMonitor": "monitoring.coreos.com/v1", "ServiceMonitor": "monitoring.coreos.com/v1",
+            "PrometheusRule": "monitoring.coreos.com/v1"}
+WORKLOADS = ("Deployment", "StatefulSet")
 
 
 class Strict(yaml.SafeLoader):
@@ -186,9 +192,9 @@ def restricted_security(given, path):
         yield f"{path}.seccompProfile: expected RuntimeDefault"
 
 
-def pod(spec, ours, path):
-    """`ours`: names of the containers that must be restricted."""
-    volumes = [volume["name"] for volume in spec.get("volumes") or []]
+def pod(spec, ours, path, claimed=()):
+    """`ours`: names of the containers that must be restricted; `claimed`: volumes a StatefulSet claims for each pod."""
+    volumes = [*claimed] + [volume["name"] for volume in spec.get("volumes") or []]
     if len(set(volumes)) != len(volumes):
         yield f"{path}.volumes: a name twice"
     for volume in spec.get("volumes") or []:
@@ -217,11 +223,14 @@ def selects(selector, given):
 
 def together(objects):
     """What one object says of another."""
-    pods = [(o["spec"]["template"]["metadata"]["labels"], o["spec"]["template"]["spec"]) for o in objects if o["kind"] == "Deployment"]
+    pods = [(o["spec"]["template"]["metadata"]["labels"], o["spec"]["template"]["spec"]) for o in objects if o["kind"] in WORKLOADS]
     for o in objects:
         path, spec = f"{o['kind']} {o['metadata']['name']}", o.get("spec") or {}
-        if o["kind"] == "Deployment" and not selects(spec["selector"].get("matchLabels"), spec["template"]["metadata"]["labels"]):
+        if o["kind"] in WORKLOADS and not selects(spec["selector"].get("matchLabels"), spec["template"]["metadata"]["labels"]):
             yield f"{path}: its selector does not match its pods"
+        if o["kind"] == "StatefulSet" and not any(s["kind"] == "Service" and s["metadata"]["name"] == spec["serviceName"]
+                                                  and s["spec"].get("clusterIP") == "None" for s in objects):
+            yield f"{path}: no headless Service {spec['serviceName']}"
         if o["kind"] == "Service":
             chosen = [p for given, p in pods if selects(spec["selector"], given)]
             if not chosen:
@@ -257,9 +266,10 @@ def faults(objects, ours=("shunt", "shuntctl")):
         if wrong:
             continue
         found += metadata(o["metadata"], f"{path}: metadata")
-        if o["kind"] == "Deployment":
+        if o["kind"] in WORKLOADS:
             found += labels(o["spec"]["template"]["metadata"]["labels"], f"{path}: template")
-            found += pod(o["spec"]["template"]["spec"], ours, path)
+            claimed = [claim["metadata"]["name"] for claim in o["spec"].get("volumeClaimTemplates") or []]
+            found += pod(o["spec"]["template"]["spec"], ours, path, claimed)
         if o["kind"] == "Pod":
             found += pod(o["spec"], ours, path)
     return found if found else list(together(objects))

@@ -46,8 +46,8 @@ class Case(unittest.TestCase):
         self.assertEqual(kubernetes.faults(made), [])
         return made
 
-    def container(self, objects, kind="containers", deployment=None):
-        (found,) = [c for c in named(objects, "Deployment", deployment)["spec"]["template"]["spec"][kind] if c["name"] == "shunt"]
+    def container(self, objects, kind="containers", workload="Deployment"):
+        (found,) = [c for c in named(objects, workload)["spec"]["template"]["spec"][kind] if c["name"] == "shunt"]
         return found
 
     def check(self, text, **environment):
@@ -96,6 +96,13 @@ class Examples(Case):
         objects = self.example("gateway", chart.render(files=[os.path.join(chart.EXAMPLES, "gateway/values.yaml")],
                                                        apis=chart.MONITORS))
         self.check(named(objects, "ConfigMap", "orders-shunt")["data"]["shunt.yaml"], SHUNT_REDIS_URL="redis://redis:6379")
+
+    def test_gateway_with_volumes(self):
+        """Each of several replicas keeps state on a volume of its own."""
+        objects = self.example("gateway-volumes", chart.render({"state": {"persistent": True}, "monitoring": {"rules": {"enabled": False},
+                                                                "dashboard": {"enabled": False}}},
+                                                               files=[os.path.join(chart.EXAMPLES, "gateway/values.yaml")]))
+        self.check(named(objects, "ConfigMap")["data"]["shunt.yaml"], SHUNT_REDIS_URL="redis://redis:6379")
 
     def test_kustomize(self):
         """The patches laid on what they patch, as kustomize does: lists of things with names by the name, of ports by the port."""
@@ -259,12 +266,46 @@ class Made(Case):
         objects = self.objects(values(terminationGracePeriodSeconds=7))
         self.assertEqual(named(objects, "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 7)
 
-    def test_state_on_a_volume(self):
-        objects = self.objects(values(state={"persistent": True, "storageClass": "fast", "size": "2Gi"}))
-        self.assertEqual(named(objects, "PersistentVolumeClaim")["spec"]["storageClassName"], "fast")
-        self.assertEqual(named(objects, "Deployment")["spec"]["strategy"], {"type": "Recreate"})
+    def test_state_on_volumes(self):
+        """A StatefulSet, also of one replica: more can be asked for later."""
+        for replicas in (1, 3):
+            objects = self.objects(values(state={"persistent": True, "storageClass": "fast", "size": "2Gi"}, gateway={"replicas": replicas}))
+            self.assertFalse({"Deployment", "PersistentVolumeClaim"} & {o["kind"] for o in objects})
+            spec = named(objects, "StatefulSet")["spec"]
+            self.assertEqual(spec["replicas"], replicas)
+            (claim,) = spec["volumeClaimTemplates"]
+            self.assertEqual(claim["spec"], {"accessModes": ["ReadWriteOnce"], "storageClassName": "fast",
+                                             "resources": {"requests": {"storage": "2Gi"}}})
+            mounts = self.container(objects, workload="StatefulSet")["volumeMounts"]
+            self.assertIn({"name": claim["metadata"]["name"], "mountPath": "/var/lib/shunt"}, mounts)
+            self.assertNotIn("shunt-state", [volume["name"] for volume in spec["template"]["spec"]["volumes"]])
+            self.assertEqual(named(objects, "Service", spec["serviceName"])["spec"]["clusterIP"], "None")
+        text = chart.render(values(state={"persistent": True}), notes=True)
+        self.assertIn("kubectl -n shop exec statefulset/orders-shunt -c shunt -- shuntctl status", text)
+
+    def test_state_on_a_volume_that_exists(self):
+        """One claim serves one pod: the old one ends before the new one begins."""
         objects = self.objects(values(state={"persistent": True, "claim": "mine"}))
-        self.assertNotIn("PersistentVolumeClaim", {o["kind"] for o in objects})
+        self.assertFalse({"StatefulSet", "PersistentVolumeClaim"} & {o["kind"] for o in objects})
+        spec = named(objects, "Deployment")["spec"]
+        self.assertEqual(spec["strategy"], {"type": "Recreate"})
+        self.assertIn({"name": "shunt-state", "persistentVolumeClaim": {"claimName": "mine"}}, spec["template"]["spec"]["volumes"])
+
+    def test_state_of_a_sidecar_on_a_volume(self):
+        objects = self.objects({"shunt": {"state": {"persistent": True}}}, chart=os.path.join(chart.EXAMPLES, "sidecar"))
+        claim = named(objects, "PersistentVolumeClaim")["metadata"]["name"]
+        self.assertIn({"name": "shunt-state", "persistentVolumeClaim": {"claimName": claim}},
+                      named(objects, "Deployment")["spec"]["template"]["spec"]["volumes"])
+
+    def test_a_network_policy_lets_the_test_in(self):
+        for peers in ([], [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]):
+            objects = self.objects(values(networkPolicy={"enabled": True, "adminFrom": peers}))
+            clients, admin = named(objects, "NetworkPolicy")["spec"]["ingress"]
+            self.assertEqual(clients, {"ports": [{"port": 8080, "protocol": "TCP"}]})
+            self.assertEqual(admin["ports"], [{"port": 9901, "protocol": "TCP"}])
+            test, *others = admin["from"]
+            self.assertTrue(test["podSelector"]["matchLabels"].items() <= named(objects, "Pod")["metadata"]["labels"].items())
+            self.assertEqual(others, peers)
 
     def test_only_what_needs_a_restart_replaces_pods(self):
         def mark(given):
@@ -297,11 +338,23 @@ class Made(Case):
     def test_notes_say_what_to_do_next(self):
         text = chart.render(LEAST, notes=True)
         self.assertIn("There are no routes yet", text)
+        self.assertIn("helm -n shop test orders\n2. Point clients at it", text)
         self.assertIn("kubectl -n shop exec deploy/orders-shunt -c shunt -- shuntctl passthrough on", text)
-        self.assertIn("A new pod begins its plans where the file begins them", text)
+        self.assertIn("set redis or state.persistent before", text)
         text = chart.render(values(config={"routes": [{"name": "r"}]}, redis={"url": "redis://r:1"}), notes=True)
         self.assertNotIn("There are no routes", text)
         self.assertNotIn("A new pod begins", text)
+        text = chart.render(values(gateway={"replicas": 2}), notes=True)
+        self.assertIn("Each replica has a plan of its own", text)
+
+    def test_notes_beside_an_application(self):
+        """The Service follows the pods, and there is no release to test and no volume for each."""
+        text = chart.render(values(mode="sidecar", config={"listeners": [{"address": "0.0.0.0:9000"}]}), notes=True)
+        self.assertLess(text.index("rollout status"), text.index("targetPort: 9000"))
+        self.assertIn("kubectl -n shop exec POD -c shunt -- shuntctl report", text)
+        self.assertIn("Each replica has a plan of its own", text)
+        self.assertNotIn("helm -n shop test", text)
+        self.assertNotIn("state.persistent", text)
 
     def test_what_follows_from_something_else_is_up_to_date(self):
         done = subprocess.run([os.path.join(chart.TOP, "tools/chart"), "--check"], capture_output=True, text=True, timeout=60, check=False)
@@ -361,7 +414,7 @@ class Refusals(Case):
                 (values(config={"backends": {"new": {"url": "http://a:1"}, "legacy": None}}), "config.backends.legacy is missing"),
                 (values(config={"listeners": [{"address": "0.0.0.0"}]}), "the address 0.0.0.0 has no port"),
                 (values(config={"listeners": [{"address": "0.0.0.0:0"}]}), "the address 0.0.0.0:0 has no port"),
-                (values(state={"persistent": True}, gateway={"replicas": 2}), "state.persistent: one volume serves one pod")):
+                (values(state={"persistent": True, "claim": "mine"}, gateway={"replicas": 2}), "state.claim: one volume serves one pod")):
             with self.subTest(said), self.assertRaises(chart.Refused) as refused:
                 chart.render(given)
             self.assertIn(said, str(refused.exception))
@@ -392,6 +445,12 @@ class Rules(Case):
 
         def shunt(objects):
             return spec(objects)["containers"][0]
+
+        def sets(objects):
+            deployment = named(objects, "Deployment")
+            deployment.update(kind="StatefulSet")
+            deployment["spec"].update(serviceName="orders-shunt-admin")
+            del deployment["spec"]["strategy"]
         for breaks, said in (
                 (lambda o: named(o, "Deployment").update(apiVersion="apps/v2"), "no kind of apiVersion"),
                 (lambda o: named(o, "Deployment")["spec"].update(replica=1), "replica: no such field"),
@@ -402,6 +461,7 @@ class Rules(Case):
                 (lambda o: named(o, "Deployment")["spec"]["selector"]["matchLabels"].update(x="y"), "does not match its pods"),
                 (lambda o: named(o, "Service", "orders-shunt")["spec"]["ports"][0].update(targetPort="http"), "no container has a port http"),
                 (lambda o: named(o, "Service", "orders-shunt")["spec"]["selector"].update(x="y"), "selects no pod"),
+                (lambda o: named(o, "Service", "orders-shunt-admin")["spec"].pop("clusterIP") and sets(o), "no headless Service"),
                 (lambda o: spec(o)["volumes"].pop(), "no volume shunt-state"),
                 (lambda o: spec(o)["volumes"].append({"name": "x"}), "exactly one source"),
                 (lambda o: shunt(o).update(image="shunt"), "no tag or digest"),

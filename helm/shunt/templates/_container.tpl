@@ -118,12 +118,14 @@ httpGet: { path: {{ .path }}, port: shunt-admin, scheme: HTTP }
   secret:
     secretName: {{ include "shunt.tokenSecret" . }}
     items: [ { key: {{ include "shunt.tokenKey" . | quote }}, path: token } ]
+{{- if not (include "shunt.ownVolumes" .) }}
 - name: shunt-state
   {{- if .Values.state.persistent }}
   persistentVolumeClaim: { claimName: {{ include "shunt.claim" . }} }
   {{- else }}
   emptyDir: { sizeLimit: {{ .Values.state.sizeLimit }} }
   {{- end }}
+{{- end }}
 {{- if .Values.tls.secret }}
 - name: shunt-tls
   secret: { secretName: {{ .Values.tls.secret }} }

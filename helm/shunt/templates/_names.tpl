@@ -25,6 +25,12 @@ shunt-sidecar: {{ include "shunt.fullname" . | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* What selects the pod of `helm test`, which nothing else selects, and which a NetworkPolicy lets in. */}}
+{{- define "shunt.testLabels" -}}
+app.kubernetes.io/name: shunt-test
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
 {{/* Labels of every object. */}}
 {{- define "shunt.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
@@ -89,4 +95,23 @@ prometheus.io/path: /metrics
 
 {{- define "shunt.claim" -}}
 {{- .Values.state.claim | default (printf "%s-state" (include "shunt.fullname" .)) -}}
+{{- end -}}
+
+{{/* The gateway's pods have a volume each, which they keep: a StatefulSet. With one claim that exists, or none, a Deployment. */}}
+{{- define "shunt.ownVolumes" -}}
+{{- if and (eq .Values.mode "gateway") .Values.state.persistent (not .Values.state.claim) -}}yes{{- end -}}
+{{- end -}}
+
+{{- define "shunt.workload" -}}
+{{- if include "shunt.ownVolumes" . -}}StatefulSet{{- else -}}Deployment{{- end -}}
+{{- end -}}
+
+{{- define "shunt.claimSpec" -}}
+accessModes: [ReadWriteOnce]
+{{- with .Values.state.storageClass }}
+storageClassName: {{ . | quote }}
+{{- end }}
+resources:
+  requests:
+    storage: {{ .Values.state.size | quote }}
 {{- end -}}
