@@ -69,6 +69,18 @@ bool access_log_is_off(const void *base)
     return ((const struct config_access_log *)base)->sample == 0;
 }
 
+void timeouts_check(struct loader *loader, const struct node *node, void *base)
+{
+    const struct config_timeouts *timeouts = base;
+    char least[SCALAR_TEXT_BYTES], most[SCALAR_TEXT_BYTES];
+    scalar_print_duration(timeouts->drain_min_ms, least);
+    scalar_print_duration(timeouts->drain_ms, most);
+    if (timeouts->drain_min_ms > timeouts->drain_ms)
+        check_fault(loader, "drain_min", check_place(node, check_says(node, "drain_min") ? "drain_min" : "drain"),
+                    "it would serve on for %s, and break off what is left after %s; expected drain_min up to drain, %s",
+                    least, most, most);
+}
+
 void limits_check(struct loader *loader, const struct node *node, void *base)
 {
     const struct config_limits *limits = base;

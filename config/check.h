@@ -14,6 +14,7 @@ void admin_check(struct loader *loader, const struct node *node, void *base);
 void access_log_turn_off(void *base);
 bool access_log_is_off(const void *base);
 
+void timeouts_check(struct loader *loader, const struct node *node, void *base);
 void limits_check(struct loader *loader, const struct node *node, void *base);
 
 bool match_is_set(const void *base);

@@ -98,6 +98,7 @@ struct config_timeouts {        /* all in milliseconds */
     uint64_t stream_idle_ms;    /* without a byte either way while a response streams */
     uint64_t tunnel_idle_ms;    /* without a byte either way after an upgrade, and in passthrough */
     uint64_t drain_ms;          /* SIGTERM: in-flight exchanges may take this long */
+    uint64_t drain_min_ms;      /* and before that, from where draining began, all is served on; at most drain_ms */
     uint64_t tls_handshake_ms;  /* either side, from the connection's beginning (ours: from being connected) */
     uint64_t http2_ping_ms; /* HTTP/2 connections that carry streams and are silent so long are asked with a PING; who
                                does not answer within as long again is gone. 0: never */

@@ -201,6 +201,9 @@ static const struct config_key timeout_keys[] = {
              "Without a byte in either direction after an upgrade (WebSocket), and in passthrough."),
     DURATION("drain", config_timeouts, drain_ms, "30s", 0, DAY,
              "How long exchanges in flight may take to end after SIGTERM."),
+    DURATION("drain_min", config_timeouts, drain_min_ms, "0s", 0, DAY,
+             "How long a draining process serves on: new connections are taken, from the half on clients are told to leave, "
+             "and at the end idle connections are closed. At most `drain`."),
     DURATION("tls_handshake", config_timeouts, tls_handshake_ms, "5s", 1, HOUR,
              "A client's TLS handshake from its connection on, and a backend's from being connected; over it the "
              "connection is closed, and an exchange that waited for it gets 504."),
@@ -209,7 +212,7 @@ static const struct config_key timeout_keys[] = {
           "comes within as long again."),
     END_OF_KEYS,
 };
-static const struct config_section timeout_section = {.heading = "timeouts", .keys = timeout_keys};
+static const struct config_section timeout_section = {.heading = "timeouts", .keys = timeout_keys, .check = timeouts_check};
 
 static const struct config_key limit_keys[] = {
     SIZE("header_bytes", config_limits, header_bytes, "32KiB", KIB, MIB,

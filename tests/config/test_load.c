@@ -59,6 +59,7 @@ static void smallest_file_has_every_default(void **state)
     assert_int_equal(config->timeouts.stream_idle_ms, 300000);
     assert_int_equal(config->timeouts.tunnel_idle_ms, 3600000);
     assert_int_equal(config->timeouts.drain_ms, 30000);
+    assert_int_equal(config->timeouts.drain_min_ms, 0);
     assert_int_equal(config->timeouts.tls_handshake_ms, 5000);
     assert_int_equal(config->timeouts.http2_ping_ms, 30000);
     assert_int_equal(config->limits.header_bytes, 32768);
@@ -418,7 +419,7 @@ static void top_level_keys_land_in_their_fields(void **state)
                    "workers: 3\n"
                    "access_log: { sample: 0.5% }\n"
                    "timeouts: { request_header: 1s, request_body: 2s, idle: 3s, connect: 4s, response: 5s,\n"
-                   "            stream_idle: 6s, tunnel_idle: 7s, drain: 8s, tls_handshake: 9s, http2_ping: 10s }\n"
+                   "            stream_idle: 6s, tunnel_idle: 7s, drain: 8s, drain_min: 8s, tls_handshake: 9s, http2_ping: 10s }\n"
                    "limits: { header_bytes: 16KiB, header_count: 50, uri_bytes: 4KiB, connections: 9,\n"
                    "          http2_streams: 10, http2_window: 1MiB, shadow_memory: 64GiB }\n"
                    "headers: { via: off, x_forwarded_for: set, x_forwarded_proto: keep,\n"
@@ -437,6 +438,7 @@ static void top_level_keys_land_in_their_fields(void **state)
     assert_int_equal(config->timeouts.stream_idle_ms, 6000);
     assert_int_equal(config->timeouts.tunnel_idle_ms, 7000);
     assert_int_equal(config->timeouts.drain_ms, 8000);
+    assert_int_equal(config->timeouts.drain_min_ms, 8000);
     assert_int_equal(config->timeouts.tls_handshake_ms, 9000);
     assert_int_equal(config->timeouts.http2_ping_ms, 10000);
     assert_int_equal(config->limits.header_bytes, 16384);

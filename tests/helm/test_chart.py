@@ -262,9 +262,23 @@ class Made(Case):
             objects = self.objects(values(config={"timeouts": {"drain": drain}}, preStopSeconds=pause))
             spec = named(objects, "Deployment")["spec"]["template"]["spec"]
             self.assertEqual(spec["terminationGracePeriodSeconds"], seconds, drain)
-            self.assertEqual("lifecycle" in self.container(objects), pause > 0)
         objects = self.objects(values(terminationGracePeriodSeconds=7))
         self.assertEqual(named(objects, "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 7)
+
+    def test_shunt_serves_on_while_the_pod_goes(self):
+        """shunt is told to drain and needs no pause of its own; the application's is what shunt serves on for, within its drain time."""
+        told = {"preStop": {"exec": {"command": ["shuntctl", "drain"]}}}
+        for drain, given, pause, least in ((None, None, 5, "5s"), ("30s", None, 12, "12s"), ("1500ms", None, 2, "1500ms"), ("10s", None, 10, "10s"),
+                                           ("500ms", None, 1, "500ms"), (None, "3s", 5, "3s"), (None, "0s", 5, "0s"), (None, None, 0, None),
+                                           (None, "4s", 0, "4s")):
+            timeouts = {key: value for key, value in (("drain", drain), ("drain_min", given)) if value}
+            with self.subTest(drain=drain, given=given, pause=pause):
+                objects = self.objects(values(config={"timeouts": {"idle": "7s", **timeouts}}, preStopSeconds=pause))
+                text = named(objects, "ConfigMap")["data"]["shunt.yaml"]
+                self.check(text)
+                self.assertEqual(yaml.safe_load(text)["timeouts"], {"idle": "7s", **timeouts, **({"drain_min": least} if least else {})})
+                self.assertEqual(self.container(objects).get("lifecycle"), told if least else None)
+        self.assertEqual(yaml.safe_load(named(self.objects(), "ConfigMap")["data"]["shunt.yaml"])["timeouts"], {"drain_min": "5s"})
 
     def test_state_on_volumes(self):
         """A StatefulSet, also of one replica: more can be asked for later."""

@@ -32,6 +32,20 @@ is those words again, which shunt takes wherever it takes true and false.
 {{- end -}}
 {{- end -}}
 
+{{/*
+How long shunt serves on from where draining begins: as long as the application pauses, but not longer than shunt may take at all.
+Nothing when that is no time.
+*/}}
+{{- define "shunt.drainMin" -}}
+{{- $timeouts := .Values.config.timeouts | default dict -}}
+{{- $drain := get $timeouts "drain" | default "30s" -}}
+{{- if hasKey $timeouts "drain_min" -}}
+{{- $timeouts.drain_min -}}
+{{- else if int .Values.preStopSeconds -}}
+{{- ge (int .Values.preStopSeconds) (include "shunt.seconds" $drain | int) | ternary $drain (printf "%ds" (int .Values.preStopSeconds)) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "shunt.config" -}}
 {{- if not (get (.Values.config.backends | default dict) "legacy") -}}
 {{- fail "config.backends.legacy is missing: say who answers today, such as: --set config.backends.legacy.url=http://orders:80" -}}
@@ -48,6 +62,9 @@ is those words again, which shunt takes wherever it takes true and false.
 {{- $_ := set $state "redis" $redis -}}
 {{- end -}}
 {{- $_ := set $config "state" $state -}}
+{{- with include "shunt.drainMin" . -}}
+{{- $_ := set $config "timeouts" (set ($config.timeouts | default dict) "drain_min" .) -}}
+{{- end -}}
 {{- include "shunt.plain" (dict "value" $config "context" .) | fromJson | toYaml -}}
 {{- end -}}
 

@@ -36,7 +36,10 @@ yes
 {{- end -}}
 {{- end -}}
 
-{{/* The pause before the end, for shunt's container and for the application's own: both go on serving meanwhile. */}}
+{{/*
+The application's pause before its end, while the cluster learns that the pod goes. shunt's own container needs none: it is told to
+drain, and serves on for config.timeouts.drain_min.
+*/}}
 {{- define "shunt.lifecycle" -}}
 preStop:
   exec:
@@ -87,9 +90,11 @@ httpGet: { path: {{ .path }}, port: shunt-admin, scheme: HTTP }
     {{- include "shunt.probe" (dict "values" .Values.probes.readiness "path" "/readyz") | nindent 4 }}
   livenessProbe:
     {{- include "shunt.probe" (dict "values" .Values.probes.liveness "path" "/healthz") | nindent 4 }}
-  {{- if .Values.preStopSeconds }}
+  {{- if include "shunt.drainMin" . }}
   lifecycle:
-    {{- include "shunt.lifecycle" . | nindent 4 }}
+    preStop:
+      exec:
+        command: ["shuntctl", "drain"]
   {{- end }}
   securityContext:
     {{- toYaml .Values.securityContext | nindent 4 }}
