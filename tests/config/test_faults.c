@@ -370,7 +370,7 @@ static const struct bad_file bad_files[] = {
     {"size_too_large", 6, 25,
      BASE("limits: { header_bytes: 2MiB }\n"),
      "limits.header_bytes: 2MiB is too large; expected a size from 1KiB to 1MiB, such as 64KiB (with B,"},
-    {"drain_min_above_drain", 6, 35,
+    {"drain_min_above_drain", 6, 36,
      BASE("timeouts: { drain: 10s, drain_min: 15s }\n"),
      "timeouts.drain_min: it would serve on for 15s, and break off what is left after 10s; expected drain_min up to drain, 10s"},
     {"drain_min_above_the_default", 6, 24,
