@@ -15,7 +15,7 @@ def run(*words, **environment):
 
 class Dependencies(unittest.TestCase):
     def test_each_purpose_names_packages(self):
-        for purpose in ("build", "run", "test", "bench", "lint"):
+        for purpose in ("build", "run", "image", "test", "bench", "lint"):
             done = run("--print", purpose)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertTrue(done.stdout.split(), purpose)
@@ -29,7 +29,7 @@ class Dependencies(unittest.TestCase):
         done = run("--print", "biuld")
         self.assertEqual(done.returncode, 1)
         self.assertIn("biuld", done.stderr)
-        self.assertIn("build run test bench lint", done.stderr)
+        self.assertIn("build run image test bench lint", done.stderr)
 
     def test_without_a_package_manager_it_says_what_to_do(self):
         done = subprocess.run(["/bin/bash", TOOL, "build"], capture_output=True, text=True, timeout=50, check=False,
