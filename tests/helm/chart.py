@@ -45,9 +45,9 @@ def run(*words):
 
 
 @contextlib.contextmanager
-def options(values, files=(), kube="1.30.0", apis=(), objects=None, name="orders"):
+def options(values, files=(), kube="1.30.0", apis=(), objects=None, name="orders", namespace="shop"):
     """The words for the renderer; `values` is a map that is laid on the files."""
-    words = ["-name", name, "-namespace", "shop", "-kube-version", kube]
+    words = ["-name", name, "-namespace", namespace, "-kube-version", kube]
     for api in apis:
         words += ["-api", api]
     for file in files:
