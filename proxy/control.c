@@ -190,6 +190,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     control_save(control);
     republish(control, now_ms);
     remind_of_fail_open(control, now_ms);
+    service_manager_beat(&control->manager, now_ms);
     control_report_tick(control);
     if (control->draining)
         control_drain_tick(control);
@@ -292,6 +293,7 @@ static bool start_process(struct control *control)
     signal(SIGXFSZ, SIG_IGN); /* a state or log that may not grow is a failed write, not the end */
     block_signals(true);
     raise_file_limit();
+    service_manager_open(&control->manager);
     event_set_log_callback(on_libevent_message);
     control->started_ms = control_clock_ms();
     control->started_wall_ms = control_wall_clock_ms();
@@ -576,6 +578,7 @@ static void open_doors(struct control *control, struct listeners_plan *plan)
                     control_tell_closed, control);
     control_tell_admin(control, control->admin, &control->holder->config->admin);
     control->ready = true;
+    service_manager_tell_ready(&control->manager, control->fail_open ? "Fail-open: without a valid file" : "Serves");
 }
 
 static int start(struct control *control)
@@ -686,6 +689,7 @@ static void stop(struct control *control)
     log_stop(control->log, LOG_WAIT_MS);
     if (control->base != NULL)
         event_base_free(control->base);
+    service_manager_close(&control->manager);
     libevent_global_shutdown();
 }
 

@@ -36,6 +36,8 @@ void control_end(struct control *control, int signal)
         control_fleet_leave(control->fleet);
         listeners_unlink(&control->listeners);
         log_event(control->log, LOG_LEVEL_INFO, "draining", fields);
+        service_manager_tell_stopping(&control->manager,
+                                      control->holder->config->timeouts.drain_ms + GRACE_MS + CONTROL_STOP_MS);
         drain(control, control->holder->config->timeouts.drain_ms);
     } else {
         control->exit_code = EXIT_BROKEN;

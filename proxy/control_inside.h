@@ -13,6 +13,7 @@
 #include "proxy/control.h"
 #include "proxy/control_listeners.h"
 #include "proxy/log.h"
+#include "proxy/service_manager.h"
 #include "proxy/snapshot.h"
 
 struct admin;
@@ -33,6 +34,7 @@ enum {
     EXIT_REFUSED = 2, /* the command line, the file, an address or the state directory cannot be used */
 
     CONTROL_SIGNALS = 4,
+    CONTROL_STOP_MS = 15000, /* what the waits at the end add up to, and more: control.c's *_WAIT_MS and LAST_*_MS */
 };
 
 struct control {
@@ -40,6 +42,7 @@ struct control {
     struct event_base *base;
     struct event *tick;
     struct event *signals[CONTROL_SIGNALS];
+    struct service_manager manager;
     struct log *log;
     struct admin *admin; /* NULL: none configured */
     struct comparer *comparer;

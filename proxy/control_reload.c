@@ -269,6 +269,7 @@ static bool succeeded(struct control *control, const char *who)
     json_t *fields = reload_fields(control, who);
     control->reloads++;
     control->last_reload_ok = true;
+    service_manager_tell_ready(&control->manager, "Serves");
     tell_restart(control, control->holder->config, fields);
     json_object_set_new(fields, "generation", json_integer((json_int_t)control->generation));
     log_event(control->log, LOG_LEVEL_INFO, "reloaded", fields);
@@ -280,6 +281,8 @@ static bool failed(struct control *control, const char *who, json_t *faults, jso
     json_t *fields = reload_fields(control, who);
     control->reload_failures++;
     control->last_reload_ok = false;
+    if (!control->draining)
+        service_manager_tell_ready(&control->manager, "Serves by the former file: the new one was refused, see the log");
     json_object_set(fields, "errors", faults);
     log_event(control->log, LOG_LEVEL_ERROR, "reload_failed", fields);
     if (errors != NULL)
@@ -305,6 +308,7 @@ bool control_reload(struct control *control, const char *who, json_t **errors)
     control->last_reload_wall_ms = control_wall_clock_ms();
     if (control->draining)
         return failed(control, who, json_pack("[s]", "shunt is ending: it takes no other file"), errors);
+    service_manager_tell_reloading(&control->manager, control_clock_ms());
     control_tls_forget_refused(control->tls);
     bool loaded = control_load(control, &config, &found);
     bool done = loaded && take_into_use(control, config, &refused);
