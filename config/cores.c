@@ -2,21 +2,17 @@
  * Cores: the number behind `workers: auto`.
  *
  * Asked once per load. A container sees all cores of its node, but its quota stops it after its share of each period:
- * more workers than that share only wait for each other. Reads /proc/self/cgroup and the control group's files;
- * whatever cannot be read sets no limit.
+ * more workers than that share only wait for each other. Whatever cannot be read sets no limit.
  */
 #include "config/cores.h"
 
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum {
-    PATH_ROOM = 4096,
-    LINE_ROOM = 4352
+    LINE_ROOM = 128
 };
 
 static uint32_t quotient(uint64_t quota, uint64_t period)
@@ -45,32 +41,6 @@ uint32_t cores_of_cfs(const char *quota, const char *period)
     return quotient((uint64_t)us, period_us);
 }
 
-static bool read_line(const char *path, char out[LINE_ROOM])
-{
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return false;
-    bool got = fgets(out, LINE_ROOM, file) != NULL;
-    (void)fclose(file);
-    return got;
-}
-
-/* The quota files of one folder, v2 first. */
-static uint32_t folder_cores(const char *folder)
-{
-    char path[PATH_ROOM + 64];
-    char quota[LINE_ROOM];
-    char period[LINE_ROOM];
-    (void)snprintf(path, sizeof(path), "%s/cpu.max", folder);
-    if (read_line(path, quota))
-        return cores_of_cpu_max(quota);
-    (void)snprintf(path, sizeof(path), "%s/cpu.cfs_quota_us", folder);
-    if (!read_line(path, quota))
-        return 0;
-    (void)snprintf(path, sizeof(path), "%s/cpu.cfs_period_us", folder);
-    return read_line(path, period) ? cores_of_cfs(quota, period) : 0;
-}
-
 static uint32_t smaller_limit(uint32_t a, uint32_t b)
 {
     if (a == 0 || b == 0)
@@ -78,51 +48,29 @@ static uint32_t smaller_limit(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+/* The quota files of one folder, v2 first. */
+static uint32_t folder_cores(const char *folder)
+{
+    char quota[LINE_ROOM];
+    char period[LINE_ROOM];
+    if (cgroup_read(folder, "cpu.max", quota, sizeof(quota)))
+        return cores_of_cpu_max(quota);
+    if (!cgroup_read(folder, "cpu.cfs_quota_us", quota, sizeof(quota)))
+        return 0;
+    return cgroup_read(folder, "cpu.cfs_period_us", period, sizeof(period)) ? cores_of_cfs(quota, period) : 0;
+}
+
 /* The group's own limit and those of the groups above it: the smallest counts. */
-static uint32_t group_cores(const char *root, const char *group)
+static void visit(void *context, const char *folder)
 {
-    char folder[PATH_ROOM];
-    uint32_t cores = 0;
-    int len = snprintf(folder, sizeof(folder), "%s%s", root, group);
-    if (len < 0 || (size_t)len >= sizeof(folder))
-        return 0;
-    for (;;) {
-        cores = smaller_limit(cores, folder_cores(folder));
-        char *slash = strrchr(folder, '/');
-        if (slash == NULL || (size_t)(slash - folder) < strlen(root))
-            return cores;
-        *slash = '\0';
-    }
+    uint32_t *cores = context;
+    *cores = smaller_limit(*cores, folder_cores(folder));
 }
 
-/* A line of /proc/self/cgroup is "0::/group" (v2) or "4:cpu,cpuacct:/group" (v1). */
-static uint32_t line_cores(char *line)
+uint32_t cores_of_quota(const struct cgroup_place *place)
 {
-    char *controllers = strchr(line, ':');
-    char *group = controllers == NULL ? NULL : strchr(controllers + 1, ':');
-    if (group == NULL)
-        return 0;
-    *controllers++ = '\0';
-    *group++ = '\0';
-    group[strcspn(group, "\n")] = '\0';
-    if (controllers[0] == '\0')
-        return group_cores("/sys/fs/cgroup", group);
-    if (strcmp(controllers, "cpu") == 0 || strncmp(controllers, "cpu,", 4) == 0 || strstr(controllers, ",cpu") != NULL)
-        return smaller_limit(group_cores("/sys/fs/cgroup/cpu", group),
-                             group_cores("/sys/fs/cgroup/cpu,cpuacct", group));
-    return 0;
-}
-
-static uint32_t quota_cores(void)
-{
-    char line[LINE_ROOM];
     uint32_t cores = 0;
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    if (file == NULL)
-        return folder_cores("/sys/fs/cgroup");
-    while (fgets(line, sizeof(line), file) != NULL)
-        cores = smaller_limit(cores, line_cores(line));
-    (void)fclose(file);
+    cgroup_walk(place, "cpu", visit, &cores);
     return cores;
 }
 
@@ -139,7 +87,7 @@ static uint32_t allowed_cores(void)
 
 uint32_t cores_count(uint32_t most)
 {
-    uint32_t cores = smaller_limit(allowed_cores(), quota_cores());
+    uint32_t cores = smaller_limit(allowed_cores(), cores_of_quota(&cgroup_system));
     if (cores == 0)
         return 1;
     return cores < most ? cores : most;
