@@ -56,6 +56,25 @@ void body_judge_free(struct body_judge *judge)
     free(judge);
 }
 
+void body_judge_bound(struct body_judge *judge, const struct compare_bounds *bounds)
+{
+    struct json_doc *docs[] = {&judge->primary, &judge->shadow, &judge->primary_built.doc, &judge->shadow_built.doc};
+    for (size_t i = 0; i < sizeof(docs) / sizeof(docs[0]); i++) {
+        json_doc_done(docs[i]); /* there may be more room already */
+        docs[i]->most = bounds->nodes;
+    }
+    tree_done(&judge->primary_tree);
+    tree_done(&judge->shadow_tree);
+    judge->primary_tree.most = judge->shadow_tree.most = bounds->bytes;
+    judge->decoded_most = bounds->bytes;
+}
+
+size_t body_decoded_most(const struct body_judge *judge, size_t max_body)
+{
+    size_t most = max_body > SIZE_MAX / BODY_DECODED_TIMES ? SIZE_MAX : max_body * BODY_DECODED_TIMES;
+    return judge->decoded_most > 0 && judge->decoded_most < most ? judge->decoded_most : most;
+}
+
 /* Between two pairs: what a large one needed is given back. */
 static void give_back_large_buffers(struct body_judge *judge)
 {
@@ -484,7 +503,7 @@ static void note_broken_coding(const struct body *primary, enum coding_result a,
 static enum obstacle compare_encoded(struct body_judge *judge, const struct rules *rules, struct body *primary,
                                      struct body *shadow, size_t max_body, struct difference_list *list)
 {
-    size_t limit = max_body > SIZE_MAX / BODY_DECODED_TIMES ? SIZE_MAX : max_body * BODY_DECODED_TIMES;
+    size_t limit = body_decoded_most(judge, max_body);
     if (primary->truncated || shadow->truncated)
         return OBSTACLE_TRUNCATED;
     enum coding_result a = decode(primary, limit, &judge->primary_output),

@@ -12,6 +12,8 @@ struct body_judge; /* buffers that are used again for every pair */
 
 struct body_judge *body_judge_new(void); /* NULL without memory */
 void body_judge_free(struct body_judge *judge);
+/* See compare_bound(). */
+void body_judge_bound(struct body_judge *judge, const struct compare_bounds *bounds);
 
 /* Are they the same bytes? Of truncated bodies, by length and digest. */
 bool body_is_same(const struct capture *primary, const struct capture *shadow);

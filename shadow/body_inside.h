@@ -43,7 +43,11 @@ struct body_judge {
     struct grpc_stream streams[2];  /* of primary and shadow */
     struct protobuf_tree *messages; /* owned */
     struct span target;             /* of the pair's request, for the call */
+    size_t decoded_most;            /* of a body that comes out of a compressed one; 0: BODY_DECODED_TIMES alone says */
 };
+
+/* What may come out of a compressed body. */
+size_t body_decoded_most(const struct body_judge *judge, size_t max_body);
 
 /* The value of the first line of this name; empty where there is none. */
 struct span body_field(struct span head, const char *name);

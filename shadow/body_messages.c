@@ -93,9 +93,7 @@ static enum coding_result read_streams(struct body_judge *judge, const struct bo
         if (!types[side].is_grpc)
             types[side] = types[1 - side];
     for (int side = 0; side < 2 && result == CODING_DONE; side++) {
-        size_t limit = bodies[side]->max_body > SIZE_MAX / BODY_DECODED_TIMES
-                           ? SIZE_MAX
-                           : bodies[side]->max_body * BODY_DECODED_TIMES;
+        size_t limit = body_decoded_most(judge, bodies[side]->max_body);
         result = grpc_stream_read(&judge->streams[side], types[side], bodies[side]->bytes,
                                   body_field(bodies[side]->head, "grpc-encoding"), limit);
     }

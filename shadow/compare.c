@@ -122,6 +122,11 @@ void compare_free(struct compare *compare)
     free(compare);
 }
 
+void compare_bound(struct compare *compare, const struct compare_bounds *bounds)
+{
+    body_judge_bound(compare->body, bounds);
+}
+
 /* ---- compiled rules ---- */
 
 static bool make_rules_room(struct compare *compare, uint32_t index)

@@ -53,6 +53,14 @@ struct compare;
 struct compare *compare_new(void); /* NULL without memory */
 void compare_free(struct compare *compare);
 
+/* What one pair may take besides its captures: where it is more, it is not comparable, and too complex. */
+struct compare_bounds {
+    uint32_t nodes; /* of a document; 0: as many as json_doc.h allows */
+    size_t bytes;   /* of a body that is decoded, and of each list of an XML document; 0: no bound */
+};
+/* Between two pairs. */
+void compare_bound(struct compare *compare, const struct compare_bounds *bounds);
+
 /* Judges; the compare thread only. Borrows the pair for the call. The result is the judge's, until the next call. */
 const struct comparison *compare_pair(struct compare *compare, const struct pair *pair);
 

@@ -248,6 +248,11 @@ void comparer_stop(struct comparer *comparer, uint64_t wait_ms)
     comparer_free(comparer);
 }
 
+void comparer_limit(struct comparer *comparer, const struct compare_bounds *bounds)
+{
+    compare_bound(comparer->compare, bounds);
+}
+
 /* ---- the workers' side ---- */
 
 void comparer_set_bound(struct comparer *comparer, uint32_t worker, size_t bytes)

@@ -23,6 +23,8 @@ struct comparer;
  * on failure.
  */
 struct comparer *comparer_start(uint32_t workers, uint32_t capacity, struct report *report);
+/* What one pair may take, see compare_bound(). Before the first is submitted. */
+void comparer_limit(struct comparer *comparer, const struct compare_bounds *bounds);
 /*
  * Ends the thread after it has compared what is queued (bounded by `wait_ms`). Call it when the workers have ended,
  * then take every pair back with comparer_reclaim(), so that what their holders keep can be released; then

@@ -77,7 +77,7 @@ static bool node_room(struct doc_builder *b, uint32_t more)
     struct json_doc *doc = &b->doc;
     if (b->fault != JSON_FAULT_NONE)
         return false;
-    if (more > JSON_NODES - doc->count) {
+    if (more > json_doc_most(doc) - doc->count) {
         refuse(b, JSON_FAULT_SIZE);
         return false;
     }

@@ -126,9 +126,11 @@ static void skip_space(struct reader *r)
 static bool grow_nodes(struct reader *r)
 {
     struct json_doc *doc = r->doc;
-    if (doc->count >= JSON_NODES)
+    uint32_t most = json_doc_most(doc), room = doc->room == 0 ? NODES_FIRST : doc->room * 2;
+    if (doc->count >= most)
         return refuse(r, JSON_FAULT_SIZE);
-    uint32_t room = doc->room == 0 ? NODES_FIRST : doc->room * 2;
+    if (room > most)
+        room = most;
     struct json_node *nodes = realloc(doc->nodes, room * sizeof(*nodes));
     if (nodes == NULL)
         return refuse(r, JSON_FAULT_MEMORY);
@@ -464,7 +466,7 @@ void json_doc_trim(struct json_doc *doc)
 void json_doc_done(struct json_doc *doc)
 {
     free(doc->nodes);
-    *doc = (struct json_doc){0};
+    *doc = (struct json_doc){.most = doc->most};
 }
 
 /* ---- strings ---- */

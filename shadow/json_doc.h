@@ -36,7 +36,7 @@ enum json_fault {
     JSON_FAULT_NAN,   /* NaN or Infinity, which JSON does not have */
     JSON_FAULT_MARK,  /* a byte order mark (RFC 8259 section 8.1) */
     JSON_FAULT_DEPTH, /* nested deeper than JSON_DEPTH: perhaps JSON, but not looked at */
-    JSON_FAULT_SIZE,  /* more than JSON_NODES values or 4 GiB: perhaps JSON, but not looked at */
+    JSON_FAULT_SIZE,  /* more than json_doc_most() values or 4 GiB: perhaps JSON, but not looked at */
     JSON_FAULT_MEMORY,
     JSON_FAULTS,
 };
@@ -81,9 +81,16 @@ struct json_doc {
     size_t len;
     struct json_node *nodes; /* owned; node 0 is the root; an object's members are a name node, then a value node */
     uint32_t count, room;
+    uint32_t most; /* nodes; 0: JSON_NODES. The owner's, it stays */
     enum json_fault fault;
     size_t fault_at; /* offset in the text */
 };
+
+/* How many nodes it may have. */
+static inline uint32_t json_doc_most(const struct json_doc *doc)
+{
+    return doc->most > 0 && doc->most < JSON_NODES ? doc->most : JSON_NODES;
+}
 
 /* A zeroed struct is ready. False: fault and fault_at say why. */
 bool json_doc_parse(struct json_doc *doc, const char *text, size_t len);

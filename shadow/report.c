@@ -22,13 +22,22 @@ enum {
     CELLS_BYTES = 26 * 1024 * 1024
 };
 
+void report_bound(struct report *report, size_t bytes, size_t sample_bytes)
+{
+    if (bytes > REPORT_BYTES_MAX)
+        bytes = REPORT_BYTES_MAX;
+    report->budgets.most = bytes;
+    report->budgets.rows.limit = bytes / (REPORT_BYTES_MAX / 1024) * (ROWS_BYTES / 1024);
+    report->budgets.cells.limit = bytes / (REPORT_BYTES_MAX / 1024) * (CELLS_BYTES / 1024);
+    report->samples.most = sample_bytes < REPORT_SAMPLE_BYTES_MAX ? sample_bytes : REPORT_SAMPLE_BYTES_MAX;
+}
+
 struct report *report_new(void)
 {
     struct report *report = calloc(1, sizeof(*report));
     if (report == NULL)
         return NULL;
-    report->budgets.rows.limit = ROWS_BYTES;
-    report->budgets.cells.limit = CELLS_BYTES;
+    report_bound(report, REPORT_BYTES_MAX, REPORT_SAMPLE_BYTES_MAX);
     if (pthread_mutex_init(&report->lock, NULL) != 0) {
         free(report);
         return NULL;

@@ -20,10 +20,14 @@ struct report;
 
 enum {
     REPORT_SCHEMA = 2,
-    REPORT_BYTES_MAX = 48 * 1024 * 1024
+    REPORT_BYTES_MAX = 48 * 1024 * 1024,
+    REPORT_SAMPLE_BYTES_MAX = 4 * 1024 * 1024,
 };
 
 struct report *report_new(void); /* NULL without memory */
+/* Where there is little memory: at most so much for everything, and for samples that wait. Before anything is added or
+ * restored. */
+void report_bound(struct report *report, size_t bytes, size_t sample_bytes);
 void report_free(struct report *report);
 
 /* Counts a judged pair, and makes a sample of it when it tells something new. The compare thread. */
@@ -111,7 +115,7 @@ bool report_restore_rule(struct report *report, const struct record_rule *record
 /*
  * Samples made since the last call (sample.h), as an array of { "route", "primary", "endpoint", "field", "score",
  * "keep", "max_bytes", "max_age_ms", "sample" }: the field of the pair it was taken for; score: lower tells more (the
- * number of fields that differ in it). NULL when there are none. New reference. At most 256 wait, and 4 MiB; more are
+ * number of fields that differ in it). NULL when there are none. New reference. At most 256 wait, and REPORT_SAMPLE_BYTES_MAX; more are
  * not made.
  */
 json_t *report_take_samples(struct report *report);

@@ -29,6 +29,7 @@ extern const char report_other[]; /* "(other)" */
 struct report_budgets {
     struct budget rows;  /* latency and buckets of whole routes, rule counts */
     struct budget cells; /* endpoints, their fields, groups and latencies */
+    size_t most;         /* of everything, as it is told */
 };
 
 struct report_row {
@@ -55,7 +56,7 @@ struct report_row {
 
 struct sample_queue {
     json_t *waiting; /* owned array, NULL: none */
-    size_t bytes;
+    size_t bytes, most;
     json_t *for_fleet; /* owned array of the newest samples, oldest first; NULL: no fleet wants them */
 };
 

@@ -13,7 +13,6 @@ enum {
     SAMPLES_AT_ONCE = 3,
     SAMPLE_EVERY_MS = 1000,
     SAMPLES_WAITING = 256,
-    SAMPLE_BYTES_WAITING = 4 * 1024 * 1024,
     SAMPLES_FOR_FLEET = 8,
 };
 
@@ -46,7 +45,7 @@ uint32_t report_choose_sample(struct report_row *row, struct cell *cell, const s
 
 bool report_has_sample_room(const struct report *report)
 {
-    return json_array_size(report->samples.waiting) < SAMPLES_WAITING && report->samples.bytes < SAMPLE_BYTES_WAITING;
+    return json_array_size(report->samples.waiting) < SAMPLES_WAITING && report->samples.bytes < report->samples.most;
 }
 
 /* A copy: the fleet's may have to be cut. */
@@ -66,7 +65,7 @@ void report_queue_sample(struct report *report, json_t *entry)
     size_t bytes = json_dumpb(entry, NULL, 0, JSON_COMPACT);
     if (queue->waiting == NULL)
         queue->waiting = json_array();
-    if (!report_has_sample_room(report) || bytes > SAMPLE_BYTES_WAITING - queue->bytes) {
+    if (!report_has_sample_room(report) || bytes > queue->most - queue->bytes) {
         json_decref(entry);
         return;
     }

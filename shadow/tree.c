@@ -27,6 +27,10 @@ static bool refuse(struct tree *tree, enum json_fault fault)
 static void *grow(struct tree *tree, void *at, uint32_t *room, size_t size)
 {
     uint32_t more = *room == 0 ? ITEMS_FIRST : *room * 2;
+    if (tree->most > 0 && more * size > tree->most) {
+        refuse(tree, JSON_FAULT_SIZE);
+        return NULL;
+    }
     void *grown = realloc(at, more * size);
     if (grown == NULL)
         refuse(tree, JSON_FAULT_MEMORY);
@@ -199,5 +203,5 @@ void tree_done(struct tree *tree)
     free(tree->names);
     free(tree->slots);
     free(tree->text);
-    *tree = (struct tree){0};
+    *tree = (struct tree){.most = tree->most};
 }

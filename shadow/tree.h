@@ -50,6 +50,7 @@ struct tree {
     size_t len, text_room;
     uint32_t open[TREE_DEPTH];
     uint32_t depth;
+    size_t most;           /* bytes of each list; 0: no bound. The owner's, it stays */
     enum json_fault fault; /* JSON_FAULT_DEPTH, _SIZE or _MEMORY: what follows is not added any more */
 };
 

@@ -590,6 +590,37 @@ static void equal_bytes_need_no_rules(void **state)
     compare_free(compare);
 }
 
+/* Where memory is short, a pair that would take much is told to be too complex, whatever its kind; small ones go on. */
+static void a_pair_may_be_allowed_little(void **state)
+{
+    const struct compare_bounds bounds = {.nodes = 100, .bytes = 16 * 1024};
+    struct compare *compare = compare_new();
+    struct test_route route;
+    char numbers[2][1024] = {"[1", "[2"};
+    test_route_init(&route, "r");
+
+    (void)state;
+    assert_non_null(compare);
+    for (int i = 0; i < 100; i++)
+        for (int side = 0; side < 2; side++)
+            strcat(numbers[side], ",1");
+    for (int side = 0; side < 2; side++)
+        strcat(numbers[side], "]");
+    struct pair *large = test_json_pair(&route, numbers[0], numbers[1]);
+    struct pair *small = test_json_pair(&route, "[1,1]", "[2,1]");
+    assert_int_equal(compare_pair(compare, large)->judgement, JUDGEMENT_MISMATCHED);
+    compare_bound(compare, &bounds);
+    for (int i = 0; i < 2; i++) {
+        const struct comparison *comparison = compare_pair(compare, large);
+        assert_int_equal(comparison->judgement, JUDGEMENT_NOT_COMPARABLE);
+        assert_int_equal(comparison->obstacle, OBSTACLE_TOO_COMPLEX);
+        assert_int_equal(compare_pair(compare, small)->judgement, JUDGEMENT_MISMATCHED);
+    }
+    pair_free(large);
+    pair_free(small);
+    compare_free(compare);
+}
+
 /* Every way in which two exchanges may end. */
 static void the_outcome_matrix(void **state)
 {
@@ -701,6 +732,7 @@ int main(void)
         cmocka_unit_test(new_rules_at_an_old_address),
         cmocka_unit_test(compiles_rules_once),
         cmocka_unit_test(equal_bytes_need_no_rules),
+        cmocka_unit_test(a_pair_may_be_allowed_little),
         cmocka_unit_test(the_outcome_matrix),
         cmocka_unit_test(truncated_answers),
         cmocka_unit_test(says_how_far_numbers_are_apart),

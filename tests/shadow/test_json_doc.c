@@ -161,6 +161,26 @@ static void nodes_are_bounded(void **state)
     json_doc_done(&doc);
 }
 
+static void an_owner_may_allow_fewer_nodes(void **state)
+{
+    struct json_doc doc = {.most = 1000};
+    char text[2002];
+    (void)state;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = i % 2 == 0 ? ',' : '1';
+    text[0] = '[';
+    text[2000] = ']';
+    assert_false(json_doc_parse(&doc, text, 2001)); /* 1000 numbers and the array */
+    assert_int_equal(doc.fault, JSON_FAULT_SIZE);
+    assert_true(doc.room <= 1000);
+    text[1998] = ']';
+    assert_true(json_doc_parse(&doc, text, 1999));
+    json_doc_done(&doc);
+    assert_int_equal(doc.most, 1000); /* also of the next text */
+    doc.most = UINT32_MAX;
+    assert_int_equal(json_doc_most(&doc), JSON_NODES);
+}
+
 static void nodes_describe_the_text(void **state)
 {
     static const char text[] = " {\"a\": [1, \"x\\ty\"], \"b\": {}} ";
@@ -235,6 +255,7 @@ int main(void)
         cmocka_unit_test(a_zero_byte_is_no_end),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(nodes_are_bounded),
+        cmocka_unit_test(an_owner_may_allow_fewer_nodes),
         cmocka_unit_test(nodes_describe_the_text),
         cmocka_unit_test(strings_are_decoded),
     };

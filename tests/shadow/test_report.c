@@ -550,6 +550,49 @@ static void no_traffic_makes_it_grow_beyond(void **state)
     stop(&f);
 }
 
+/* Of a small limit the report has a share, which no traffic makes larger; what finds no room is told. */
+static void it_may_be_given_little_memory(void **state)
+{
+    enum {
+        BYTES = 2 * MIB,
+        SAMPLE_BYTES = 32 * 1024
+    };
+    struct fixture f;
+    struct comparison comparison = {.rules = NULL};
+    char name[16], letters_of[8], field[32];
+    (void)state;
+    start(&f);
+    report_bound(f.report, BYTES, SAMPLE_BYTES);
+    f.route.route.name = name;
+    int64_t before = bytes_held();
+    struct pair *pair = test_json_pair(&f.route, "1", "2");
+    for (uint32_t n = 0; n < 100; n++) {
+        snprintf(name, sizeof(name), "route-%u", n);
+        for (uint32_t i = 0; i < 100; i++) {
+            letters(letters_of, i);
+            snprintf(pair->target, sizeof(pair->target), "/%s", letters_of);
+            snprintf(field, sizeof(field), "$.%s", letters_of);
+            add_judged(&f, pair, &comparison, field);
+        }
+    }
+    json_t *samples = report_take_samples(f.report);
+    assert_true(json_array_size(samples) > 0 && json_dumpb(samples, NULL, 0, JSON_COMPACT) < SAMPLE_BYTES + 4096);
+    json_decref(samples);
+    int64_t growth = bytes_held() - before;
+    if (growth > 2 * BYTES)
+        fail_msg("grew by %.1f MiB", (double)growth / MIB);
+    json_t *report = report_json(f.report, "route-99");
+    json_t *route = json_array_get(json_object_get(report, "routes"), 0);
+    assert_int_equal(number(route, "totals", "compared"), 100);
+    json_t *limits = json_object_get(route, "limits");
+    assert_true(json_is_true(json_object_get(limits, "bytes_beyond")));
+    assert_int_equal(json_integer_value(json_object_get(limits, "bytes")), BYTES);
+    assert_true(json_integer_value(json_object_get(limits, "bytes_used")) <= BYTES);
+    json_decref(report);
+    pair_free(pair);
+    stop(&f);
+}
+
 static void a_hundred_thousand_fields_are_bounded(void **state)
 {
     enum {
@@ -811,6 +854,7 @@ int main(void)
         cmocka_unit_test(directions_are_apart),
         cmocka_unit_test(a_million_urls_are_bounded),
         cmocka_unit_test(no_traffic_makes_it_grow_beyond),
+        cmocka_unit_test(it_may_be_given_little_memory),
         cmocka_unit_test(a_hundred_thousand_fields_are_bounded),
         cmocka_unit_test(many_fields_in_one_pair_count_once),
         cmocka_unit_test(routes_are_bounded),
