@@ -31,6 +31,8 @@ static const struct admin_field passthrough_fields[] = {{"on", ADMIN_BOOLEAN, tr
                                                         WHO,
                                                         REASON,
                                                         {0}};
+static const struct admin_field drain_fields[] = {
+    {"cancel", ADMIN_BOOLEAN, false, "true to take it back"}, WHO, REASON, {0}};
 static const struct admin_field reload_fields[] = {WHO, {0}};
 static const struct admin_field reset_fields[] = {
     {"route", ADMIN_STRING, false, "a route's name; all routes without it"}, WHO, REASON, {0}};
@@ -84,6 +86,8 @@ static const struct admin_endpoint endpoints[] = {
      "everything straight to legacy, or back {on, local, reason, who}"},
     {"/api/v1/reload", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_config, 0, reload_fields,
      "read the file again {who}"},
+    {"/api/v1/drain", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_drain, 0, drain_fields,
+     "lead clients away, without ending {cancel, reason, who}"},
     {"/api/v1/report/reset", EVHTTP_REQ_POST, ADMIN_SECRET, admin_change_report, 0, reset_fields,
      "forget what comparing found {route, reason, who}"},
     {"/api/v1/explain", EVHTTP_REQ_POST, ADMIN_SECRET, admin_explain, 0, explain_fields,

@@ -27,6 +27,7 @@ void admin_view_fleet(struct admin_request *request);
 void admin_change_route(struct admin_request *request); /* argument: enum router_verb */
 void admin_change_passthrough(struct admin_request *request);
 void admin_change_config(struct admin_request *request);
+void admin_change_drain(struct admin_request *request);
 
 /* admin_report.c: what comparing found. Reports are made by another thread and answered later. */
 void admin_view_report(struct admin_request *request);
@@ -62,6 +63,8 @@ void admin_no_such_route(struct admin_request *request, const char *route);
 /* True when the query asks for nothing but `names` (ended by NULL). False: answered 400, with what may be asked: a
  * misspelt "route" must not read as "all routes". */
 bool admin_query_knows(struct admin_request *request, const char *const *names);
+/* How far draining is: an object, or null while there is none; a new reference, NULL without memory. */
+json_t *admin_drain_json(struct control *control);
 /* The switches that hold passthrough on; a new reference, NULL without memory. */
 json_t *admin_passthrough_sources(struct control *control);
 

@@ -1,5 +1,5 @@
 /*
- * The endpoints that change something: plan verbs, passthrough, reload.
+ * The endpoints that change something: plan verbs, passthrough, reload, draining.
  *
  * Each turns a checked JSON body into one call of control.h, which saves, publishes and audits; nothing is changed
  * here. Who asked is always "operator:...", so that nobody can sign as the plan or the breaker.
@@ -363,4 +363,23 @@ void admin_change_config(struct admin_request *request)
                      json_pack("{s:{s:s, s:s, s:s, s:o}}", "error", "code", "bad_config", "message",
                                "the file has faults; the running configuration stays", "remedy",
                                "correct the file and reload again", "errors", errors != NULL ? errors : json_array()));
+}
+
+/* ---- draining ---- */
+
+void admin_change_drain(struct admin_request *request)
+{
+    struct admin_signature signature;
+    if (!admin_read_signature(request, &signature))
+        return;
+    if (!json_is_true(json_object_get(request->body, "cancel"))) {
+        control_drain_begin(request->control, signature.who, signature.reason);
+    } else if (!control_drain_cancel(request->control, signature.who, signature.reason)) {
+        admin_reply_error(request->http, 409, "not_possible_now", "start it again when it has ended",
+                          "drain: a signal has asked shunt to end, which cannot be taken back");
+        return;
+    }
+    admin_reply_json(request->http, 200,
+                     json_pack("{s:b, s:o}", "draining", control_is_draining(request->control), "drain",
+                               admin_drain_json(request->control)));
 }

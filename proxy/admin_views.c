@@ -137,11 +137,20 @@ void admin_view_health(struct admin_request *request)
 
 void admin_view_ready(struct admin_request *request)
 {
-    bool ready = control_is_ready(request->control), draining = control_is_draining(request->control);
-    const char *text = draining ? "not ready: draining, no new connections are taken\n"
-                       : ready  ? "ready\n"
-                                : "not ready: not all listeners serve yet\n";
-    admin_reply_text(request->http, ready && !draining ? 200 : 503, "text/plain; charset=utf-8", text);
+    static const char *const draining[] = {
+        [DRAIN_SERVING] = "not ready: draining, clients are still served as ever\n",
+        [DRAIN_LEAVING] = "not ready: draining, clients are told to leave\n",
+        [DRAIN_CLOSING] = "not ready: draining, idle connections are closed\n",
+        [DRAIN_ENDING] = "not ready: draining, no new connections are taken\n",
+        [DRAIN_OVER] = "not ready: draining, no new connections are taken\n",
+    };
+    struct control_drain_state drain;
+    bool ready = control_is_ready(request->control);
+    control_drain_state(request->control, &drain);
+    const char *text = drain.phase != DRAIN_NONE ? draining[drain.phase]
+                       : ready                   ? "ready\n"
+                                                 : "not ready: not all listeners serve yet\n";
+    admin_reply_text(request->http, ready && drain.phase == DRAIN_NONE ? 200 : 503, "text/plain; charset=utf-8", text);
 }
 
 void admin_view_metrics(struct admin_request *request)
@@ -182,16 +191,29 @@ static json_t *workers_json(struct control *control)
     return object;
 }
 
+json_t *admin_drain_json(struct control *control)
+{
+    struct control_drain_state state;
+    control_drain_state(control, &state);
+    if (state.phase == DRAIN_NONE)
+        return json_null();
+    return json_pack("{s:s, s:s?, s:o, s:I, s:I, s:b, s:o}", "phase", drain_phase_name(state.phase), "who", state.who,
+                     "began_at", time_json(state.began_wall_ms), "min_ms", (json_int_t)state.min_ms, "min_left_ms",
+                     (json_int_t)state.min_left_ms, "ends", state.ends, "left_ms",
+                     state.ends ? json_integer((json_int_t)state.left_ms) : json_null());
+}
+
 /* The process: what is not the router's. */
 static json_t *process_json(struct control *control)
 {
     struct control_process process;
     bool draining = control_is_draining(control);
     control_process(control, &process);
-    return json_pack("{s:s, s:i, s:o, s:I, s:i, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "version", SHUNT_VERSION,
+    return json_pack("{s:s, s:i, s:o, s:I, s:i, s:b, s:b, s:o, s:b, s:o, s:o, s:o, s:o, s:o}", "version", SHUNT_VERSION,
                      "pid", (int)getpid(), "started_at", time_json(process.started_wall_ms), "uptime_ms",
                      (json_int_t)process.uptime_ms, "workers", (int)process.workers, "ready",
-                     control_is_ready(control) && !draining, "draining", draining, "fail_open", process.fail_open,
+                     control_is_ready(control) && !draining, "draining", draining, "drain", admin_drain_json(control),
+                     "fail_open", process.fail_open,
                      "config", config_json(control, &process), "state", state_json(control, &process), "listeners",
                      control_listeners(control), "backends", control_backends(control), "counters",
                      workers_json(control));

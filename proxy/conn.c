@@ -316,6 +316,12 @@ bool conn_is_broken(const struct conn *conn)
     return getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error != 0;
 }
 
+bool conn_has_input(const struct conn *conn)
+{
+    char byte;
+    return (conn->readable && !conn->transport->raw) || recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void conn_wake(struct conn *conn)
 {
     if (conn->in_ready || conn->closed)

@@ -87,6 +87,8 @@ enum conn_read conn_read(struct conn *conn, struct slice *slice);
 enum conn_read conn_read_into(struct conn *conn, char *to, size_t room, size_t *len);
 /* The peer has reset the connection, even if bytes it sent before are still unread. One system call. */
 bool conn_is_broken(const struct conn *conn);
+/* Bytes have come that nobody has read; a transport that reads ahead may be wrong about what it holds. One system call. */
+bool conn_has_input(const struct conn *conn);
 /* There may be something that no edge has told of yet, or will: the next read asks the socket. */
 static inline void conn_look(struct conn *conn)
 {

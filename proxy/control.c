@@ -192,8 +192,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     remind_of_fail_open(control, now_ms);
     service_manager_beat(&control->manager, now_ms);
     control_report_tick(control);
-    if (control->draining)
-        control_drain_tick(control);
+    control_drain_tick(control);
 }
 
 static void on_resolved(void *context, const struct resolver_result *result)
@@ -278,7 +277,7 @@ static void on_tls_change(void *context)
 static void on_refused_tls_change(void *context)
 {
     struct control *control = context;
-    if (!control->draining)
+    if (!control->drain.ends)
         control_reload(control, "files", NULL);
 }
 
@@ -614,9 +613,10 @@ static int start(struct control *control)
 
 static void stop_workers(struct control *control)
 {
+    static const struct drain at_once = {.begun = true, .ends = true};
     for (uint32_t i = 0; control->workers != NULL && i < control->worker_count; i++)
         if (control->workers[i] != NULL)
-            worker_drain(control->workers[i], 0); /* those of a start that failed; else they have ended */
+            worker_drain(control->workers[i], &at_once); /* those of a start that failed; else they have ended */
     for (uint32_t i = 0; control->workers != NULL && i < control->worker_count; i++)
         if (control->workers[i] != NULL)
             worker_wait(control->workers[i]);
@@ -661,7 +661,7 @@ static void tell_end(struct control *control)
 
 static void stop(struct control *control)
 {
-    bool was_running = control->ready || control->draining;
+    bool was_running = control->ready || control->drain.begun;
     if (!control->abandon) {
         stop_workers(control);
         listeners_done(&control->listeners);
@@ -683,6 +683,7 @@ static void stop(struct control *control)
     report_free(control->report);
     store_close(control->store);
     json_decref(control->fleet_saved);
+    free(control->drain_who);
     config_holder_unref(control->holder);
     config_holder_unref(control->started);
     config_holder_unref(control->fallback);

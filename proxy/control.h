@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "config/config.h"
+#include "proxy/drain.h"
 #include "proxy/worker_counters.h"
 #include "router/router.h"
 
@@ -65,6 +66,19 @@ bool control_reload(struct control *control, const char *who, json_t **errors);
 /* Ready: all listeners serve and we are not draining. */
 bool control_is_ready(const struct control *control);
 bool control_is_draining(const struct control *control);
+/* Begins draining, and does not end the process; once begun it goes on as it has. */
+void control_drain_begin(struct control *control, const char *who, const char *reason);
+/* Takes it back. False: a signal has asked for the end meanwhile. */
+bool control_drain_cancel(struct control *control, const char *who, const char *reason);
+struct control_drain_state {
+    enum drain_phase phase; /* NONE: the rest is empty */
+    const char *who;        /* borrowed until the next change; NULL: nobody is named */
+    uint64_t began_wall_ms;
+    uint64_t min_ms, min_left_ms;
+    bool ends;        /* a signal has asked for the end, */
+    uint64_t left_ms; /* and what is left then is broken off */
+};
+void control_drain_state(const struct control *control, struct control_drain_state *state);
 /* Sum over the workers. */
 void control_counters(const struct control *control, struct worker_counters *sum);
 

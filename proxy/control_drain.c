@@ -1,52 +1,161 @@
 /*
- * The end: the first SIGTERM or SIGINT lets everything under way finish, the second does not.
+ * Draining (drain.h), and the end. It begins with POST /api/v1/drain, after which the process only waits to be ended,
+ * or with the first SIGTERM or SIGINT, which asks for the end; a second signal does not wait for anything.
  *
- * The workers close their listening sockets at once and end every connection after its exchange; control waits for them
- * and goes on ticking, saving and answering the admin server meanwhile. What has not ended after `timeouts.drain` is
- * broken off by the workers; a worker that does not even manage that is left behind.
+ * The workers go from phase to phase by themselves. Control tells of it and goes on ticking, saving and answering the
+ * admin server; once the end was asked for it waits for the workers, and a worker that does not even manage to break
+ * off what is left is left behind.
  */
 #include "proxy/control_fleet.h"
 #include "proxy/control_inside.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <event2/event.h>
 
 #include "proxy/worker.h"
+#include "router/utf8.h"
 
 enum {
     GRACE_MS = 5000
 }; /* for breaking off what is left */
 
-static void drain(struct control *control, uint64_t ms)
+static enum drain_phase phase_now(const struct control *control)
 {
-    control->drain_deadline_ms = control_clock_ms() + ms + GRACE_MS;
+    return drain_phase(&control->drain, control_clock_ms());
+}
+
+static const struct config_timeouts *timeouts_of(const struct control *control)
+{
+    return &control->holder->config->timeouts;
+}
+
+static void tell_workers(struct control *control)
+{
+    control->drain_told = phase_now(control);
+    if (control->drain_told >= DRAIN_ENDING)
+        listeners_unlink(&control->listeners);
     for (uint32_t i = 0; i < control->worker_count; i++)
-        worker_drain(control->workers[i], ms);
+        worker_drain(control->workers[i], &control->drain);
+}
+
+/* The minimum is what the file says now: a reload meanwhile changes the next draining. */
+static void begin(struct control *control, const char *who)
+{
+    free(control->drain_who);
+    control->drain_who = strdup(who); /* NULL without memory: nobody is named */
+    control->drain_began_wall_ms = control_wall_clock_ms();
+    control->drain = (struct drain){
+        .begun = true,
+        .began_ms = control_clock_ms(),
+        .min_ms = timeouts_of(control)->drain_min_ms,
+    };
+}
+
+static json_t *fields_of(const struct control *control)
+{
+    return json_pack("{s:o, s:s, s:I}", "who", utf8_json(control->drain_who), "phase",
+                     drain_phase_name(phase_now(control)), "drain_min_ms", (json_int_t)control->drain.min_ms);
+}
+
+/* ---- by the admin server ---- */
+
+void control_drain_begin(struct control *control, const char *who, const char *reason)
+{
+    if (control->drain.begun)
+        return; /* it goes on as it has begun */
+    begin(control, who);
+    log_event(control->log, LOG_LEVEL_INFO, "draining", fields_of(control));
+    tell_workers(control);
+    router_note(control->router, NULL, "drain", who, reason, control_wall_clock_ms());
+    control_settle(control);
+}
+
+bool control_drain_cancel(struct control *control, const char *who, const char *reason)
+{
+    if (control->drain.ends)
+        return false;
+    if (!control->drain.begun)
+        return true;
+    log_event(control->log, LOG_LEVEL_INFO, "drain_cancelled", json_pack("{s:o}", "who", utf8_json(who)));
+    control->drain = (struct drain){0};
+    tell_workers(control);
+    router_note(control->router, NULL, "drain_cancel", who, reason, control_wall_clock_ms());
+    control_settle(control);
+    return true;
+}
+
+void control_drain_state(const struct control *control, struct control_drain_state *state)
+{
+    const struct drain *drain = &control->drain;
+    uint64_t now_ms = control_clock_ms(), over_ms = drain->began_ms + drain->min_ms;
+    *state = (struct control_drain_state){.phase = drain_phase(drain, now_ms), .ends = drain->ends};
+    if (!drain->begun)
+        return;
+    state->who = control->drain_who;
+    state->began_wall_ms = control->drain_began_wall_ms;
+    state->min_ms = drain->min_ms;
+    state->min_left_ms = over_ms > now_ms ? over_ms - now_ms : 0;
+    state->left_ms = drain->ends && drain->until_ms > now_ms ? drain->until_ms - now_ms : 0;
+}
+
+/* ---- by signals ---- */
+
+static void cut_short(struct control *control, json_t *fields)
+{
+    control->exit_code = EXIT_BROKEN;
+    control->drain.until_ms = control_clock_ms();
+    log_event(control->log, LOG_LEVEL_WARN, "draining_cut_short", fields);
+}
+
+static void end(struct control *control, const char *name, json_t *fields)
+{
+    bool was_draining = control->drain.begun;
+    if (!was_draining) {
+        char who[16];
+        (void)snprintf(who, sizeof(who), "signal:%s", name);
+        begin(control, who);
+    }
+    control->drain.ends = true;
+    control->drain.until_ms = control_clock_ms() + timeouts_of(control)->drain_ms;
+    control_fleet_leave(control->fleet);
+    json_object_update_new(fields, fields_of(control));
+    log_event(control->log, LOG_LEVEL_INFO, was_draining ? "drain_phase" : "draining", fields);
 }
 
 void control_end(struct control *control, int signal)
 {
-    control->ends++;
-    json_t *fields = json_pack("{s:s, s:I}", "signal", signal == SIGINT ? "INT" : "TERM", "drain_ms",
-                               (json_int_t)(control->ends == 1 ? control->holder->config->timeouts.drain_ms : 0));
-    if (control->ends == 1) {
-        control->draining = true;
-        control_fleet_leave(control->fleet);
-        listeners_unlink(&control->listeners);
-        log_event(control->log, LOG_LEVEL_INFO, "draining", fields);
-        service_manager_tell_stopping(&control->manager,
-                                      control->holder->config->timeouts.drain_ms + GRACE_MS + CONTROL_STOP_MS);
-        drain(control, control->holder->config->timeouts.drain_ms);
-    } else {
-        control->exit_code = EXIT_BROKEN;
-        log_event(control->log, LOG_LEVEL_WARN, "draining_cut_short", fields);
-        drain(control, 0);
-    }
+    const char *name = signal == SIGINT ? "INT" : "TERM";
+    bool first = ++control->ends == 1;
+    json_t *fields =
+        json_pack("{s:s, s:I}", "signal", name, "drain_ms", (json_int_t)(first ? timeouts_of(control)->drain_ms : 0));
+    if (first)
+        end(control, name, fields);
+    else
+        cut_short(control, fields);
+    control->drain_deadline_ms = control->drain.until_ms + GRACE_MS;
+    service_manager_tell_stopping(&control->manager, control->drain_deadline_ms - control_clock_ms() + CONTROL_STOP_MS);
+    tell_workers(control);
 }
 
-void control_drain_tick(struct control *control)
+/* ---- as time passes ---- */
+
+static void tell_phase(struct control *control)
+{
+    enum drain_phase phase = phase_now(control);
+    if (phase == control->drain_told)
+        return;
+    if (phase >= DRAIN_ENDING && control->drain_told < DRAIN_ENDING)
+        listeners_unlink(&control->listeners);
+    if (phase != DRAIN_OVER)
+        log_event(control->log, LOG_LEVEL_INFO, "drain_phase", fields_of(control));
+    control->drain_told = phase;
+}
+
+static void look_for_end(struct control *control)
 {
     uint32_t finished = 0;
     for (uint32_t i = 0; i < control->worker_count; i++)
@@ -60,4 +169,13 @@ void control_drain_tick(struct control *control)
                   json_pack("{s:i}", "workers", (int)(control->worker_count - finished)));
     }
     event_base_loopbreak(control->base);
+}
+
+void control_drain_tick(struct control *control)
+{
+    if (!control->drain.begun)
+        return;
+    tell_phase(control);
+    if (control->drain.ends)
+        look_for_end(control);
 }

@@ -87,12 +87,12 @@ int control_command(struct control *control, const struct router_command *comman
 
 bool control_is_ready(const struct control *control)
 {
-    return control->ready && !control->draining;
+    return control->ready && !control->drain.begun;
 }
 
 bool control_is_draining(const struct control *control)
 {
-    return control->draining;
+    return control->drain.begun;
 }
 
 void control_counters(const struct control *control, struct worker_counters *sum)

@@ -12,6 +12,7 @@
 
 #include "proxy/control.h"
 #include "proxy/control_listeners.h"
+#include "proxy/drain.h"
 #include "proxy/log.h"
 #include "proxy/service_manager.h"
 #include "proxy/snapshot.h"
@@ -86,7 +87,11 @@ struct control {
     bool save_failing;                      /* told once */
     bool save_now;                          /* something must be saved although the revision says no */
 
-    bool ready, draining;
+    bool ready;
+    struct drain drain;
+    enum drain_phase drain_told; /* the newest that was logged */
+    char *drain_who;             /* owned: who began it; NULL: nobody yet */
+    uint64_t drain_began_wall_ms;
     uint64_t drain_deadline_ms; /* workers that have not ended by then are left behind */
     int ends;                   /* signals that asked us to end */
     int exit_code;
@@ -177,7 +182,7 @@ bool control_watch_file(struct control *control);
 
 /* One more signal asks us to end. */
 void control_end(struct control *control, int signal);
-/* Looks whether all workers have ended. */
+/* Tells of phases; after a signal looks whether all workers have ended. */
 void control_drain_tick(struct control *control);
 
 #endif

@@ -281,7 +281,7 @@ static bool failed(struct control *control, const char *who, json_t *faults, jso
     json_t *fields = reload_fields(control, who);
     control->reload_failures++;
     control->last_reload_ok = false;
-    if (!control->draining)
+    if (!control->drain.ends)
         service_manager_tell_ready(&control->manager, "Serves by the former file: the new one was refused, see the log");
     json_object_set(fields, "errors", faults);
     log_event(control->log, LOG_LEVEL_ERROR, "reload_failed", fields);
@@ -306,7 +306,7 @@ bool control_reload(struct control *control, const char *who, json_t **errors)
     struct config *config = NULL;
     char *refused = NULL;
     control->last_reload_wall_ms = control_wall_clock_ms();
-    if (control->draining)
+    if (control->drain.ends)
         return failed(control, who, json_pack("[s]", "shunt is ending: it takes no other file"), errors);
     service_manager_tell_reloading(&control->manager, control_clock_ms());
     control_tls_forget_refused(control->tls);
@@ -329,7 +329,7 @@ bool control_reload(struct control *control, const char *who, json_t **errors)
 static void on_file_change(void *context, bool exists)
 {
     struct control *control = context;
-    if (exists && !control->draining && digest_of(control->options->config_path) != control->file_digest)
+    if (exists && !control->drain.ends && digest_of(control->options->config_path) != control->file_digest)
         control_reload(control, "file", NULL);
 }
 

@@ -14,8 +14,10 @@
 struct downstream;
 
 struct downstream_ops {
-    /* Draining: an idle connection closes, another one after what is under way. `now`: at once. May close only itself. */
-    void (*drain)(struct downstream *down, bool now);
+    /* The worker has come to this phase of draining, LEAVING or later; earlier ones may have been skipped. LEAVING: tell the client,
+     * close nothing. CLOSING, ENDING: an idle connection closes, another one after what is under way. OVER: at once. May close only
+     * itself. */
+    void (*drain)(struct downstream *down, enum drain_phase phase);
 };
 
 struct downstream {

@@ -570,7 +570,7 @@ static void describe(struct exchange *ex, const struct exchange_request *request
         ex->deadline_ms = worker_now_ms(ex->worker) + timeout_ms;
     ex->minor = head->minor;
     ex->http2 = head->http2;
-    ex->close = request->draining;
+    ex->close = request->leaving;
     ex->started_us = ex->worker->now_us;
     ex->activity_ms = worker_now_ms(ex->worker);
     uint32_t sample = config->access_log.sample;
@@ -788,7 +788,7 @@ static void on_head(struct attempt *attempt, const struct head *head)
     struct response_plan plan = {
         .extra = assign_cookie(ex, cookie, sizeof(cookie)),
         /* What is left of the request will not be read. */
-        .close = ex->close || ex->worker->draining || !ex->body_ended,
+        .close = ex->close || worker_is_leaving(ex->worker) || !ex->body_ended,
     };
     for (int i = 0; i < EXCHANGE_MIRRORS; i++) {
         if (ex->mirror[i] != NULL)

@@ -74,7 +74,7 @@ struct exchange_request {
     bool tls;
     bool early_data;               /* came before the client's handshake was over: somebody may have sent it again */
     struct text client_certificate; /* for X-Forwarded-Client-Cert; empty without a verified one */
-    bool draining;                /* answer with Connection: close */
+    bool leaving;                 /* answer with Connection: close */
 };
 
 /* Starts the exchange of a request whose head has been read; sets stream->exchange, unless it is over (answered) on return. */

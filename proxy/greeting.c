@@ -65,8 +65,8 @@ static void stand(struct greeting *greeting)
     }
     downstream_retire(&greeting->base, greeting_free);
     struct downstream *newest = worker->downstreams;
-    if (worker->draining && newest != NULL)
-        newest->ops->drain(newest, false); /* it was not there when the others were told */
+    if (worker_is_ending(worker) && newest != NULL)
+        newest->ops->drain(newest, worker->phase); /* it was not there when the others were told */
 }
 
 /* ---- it does not ---- */
@@ -167,10 +167,10 @@ static const struct conn_events greeting_events = {
 };
 
 /* A client that was taken is greeted, draining or not: its request may be on its way. */
-static void drain(struct downstream *base, bool now)
+static void drain(struct downstream *base, enum drain_phase phase)
 {
     struct greeting *greeting = (struct greeting *)((char *)base - offsetof(struct greeting, base));
-    if (now || greeting->lingers)
+    if (phase == DRAIN_OVER || (phase >= DRAIN_CLOSING && greeting->lingers))
         end(greeting);
 }
 

@@ -165,7 +165,7 @@ static void finish(struct h1_client *client, bool clean)
     attempt->state = ATTEMPT_DONE;
     bool keep = client->keep && clean && attempt->request_done && client->conn.out.bytes == 0 &&
                 !client->conn.peer_closed && !client->write_failed && !client->endpoint->gone &&
-                !client->conn.worker->draining && (!client->conn.readable || nothing_behind(client));
+                !worker_is_ending(client->conn.worker) && (!client->conn.readable || nothing_behind(client));
     deactivate(client);
     if (keep)
         become_idle(client);

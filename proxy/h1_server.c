@@ -23,7 +23,7 @@ enum {
     HEAD_CHUNK = 4000,        /* first home of an incomplete head */
     EAGER_FLUSH = 48 * 1024,  /* a body is written out from here on without waiting for the callback's end */
     LOOK_FOR_RESET_MS = 1000,
-    DRAIN_FRESH_MS = 500,     /* a connection without a request, when draining: one may be on its way */
+    DRAIN_FRESH_MS = 500,     /* when idle connections are closed, for one that never had a request: it may be on its way */
 };
 
 static const struct conn_events h1_server_events;
@@ -113,11 +113,21 @@ static void linger(struct h1_server *down)
     downstream_linger(&down->base, &down->lingering);
 }
 
+/* Nobody asks anything; what has been answered goes out first. */
+static void leave_idle(struct h1_server *down)
+{
+    if (down->base.conn.out.bytes > 0)
+        linger(down);
+    else
+        down_close(down);
+}
+
 static void become_idle(struct h1_server *down)
 {
+    bool closing = down->base.conn.worker->phase >= DRAIN_CLOSING;
     down->phase = H1_SERVER_IDLE;
     down->is_head = false;
-    conn_timeout_in(&down->base.conn, config_of(down)->timeouts.idle_ms);
+    conn_timeout_in(&down->base.conn, closing ? DRAIN_FRESH_MS : config_of(down)->timeouts.idle_ms);
     if (down->in_len > 0)
         conn_wake(&down->base.conn);
     else
@@ -135,7 +145,7 @@ static void answer(struct server_stream *stream, unsigned status, const char *te
         down_reset(down);
         return;
     }
-    close = close || down->close || !down->body_ended || down->base.conn.worker->draining;
+    close = close || down->close || !down->body_ended || worker_is_leaving(down->base.conn.worker);
     char head[ANSWER_HEAD_ROOM];
     size_t len = answer_head(head, sizeof(head), status, strlen(text) + 1, close);
     struct conn *conn = &down->base.conn;
@@ -233,7 +243,7 @@ static void start_exchange(struct h1_server *down)
     const struct config_timeouts *timeouts = &config_of(down)->timeouts;
     wait_for_exchange(down, timeouts->request_body_ms < timeouts->stream_idle_ms ? timeouts->request_body_ms
                                                                                  : timeouts->stream_idle_ms);
-    struct exchange_request request = { .head = head, .client = down->base.client, .draining = worker->draining };
+    struct exchange_request request = { .head = head, .client = down->base.client, .leaving = worker_is_leaving(worker) };
     tls_describe(&down->base.conn, &request);
     struct h1_parser *parser = down->parser;
     down->parser = NULL;
@@ -267,7 +277,7 @@ static bool is_not_ours(struct h1_server *down, struct slice *bytes)
         let_go(down);
         return true;
     }
-    if (!down->base.conn.worker->view->snapshot->relay_raw) {
+    if (!down->base.conn.worker->view->snapshot->relay_raw || worker_is_leaving(down->base.conn.worker)) {
         if ((down->base.protocols & PROTOCOL_HTTP1) != 0)
             return false;
         down->is_head = false;
@@ -504,7 +514,7 @@ static void on_timeout(struct conn *conn)
     struct h1_server *down = down_of_conn(conn);
     switch (down->phase) {
     case H1_SERVER_IDLE:
-        down_close(down);
+        leave_idle(down);
         break;
     case H1_SERVER_LINGER:
         if (!downstream_linger_timeout(&down->base, &down->lingering))
@@ -583,6 +593,18 @@ static bool send_body(struct server_stream *stream, struct slice slice)
     return true;
 }
 
+/* The response did not say that it was the last. When connections are closed after their exchange, the next request is still served
+ * where it has come already. */
+static bool may_stay(struct h1_server *down)
+{
+    struct conn *conn = &down->base.conn;
+    if (conn->worker->phase < DRAIN_CLOSING || down->in_len > 0)
+        return true;
+    bool has_come = conn_has_input(conn);
+    conn_look(conn);
+    return has_come;
+}
+
 static void send_end(struct server_stream *stream, struct text trailers)
 {
     struct h1_server *down = down_of(stream);
@@ -593,7 +615,7 @@ static void send_end(struct server_stream *stream, struct text trailers)
         down_reset(down);
         return;
     }
-    if (!down->close && down->body_ended && !conn->worker->draining) {
+    if (!down->close && down->body_ended && may_stay(down)) {
         become_idle(down);
         return;
     }
@@ -732,14 +754,14 @@ bool h1_server_adopt(struct downstream *from)
     return true;
 }
 
-static void drain(struct downstream *base, bool now)
+static void drain(struct downstream *base, enum drain_phase phase)
 {
     struct h1_server *down = (struct h1_server *)((char *)base - offsetof(struct h1_server, base));
-    if (now) {
+    if (phase == DRAIN_OVER) {
         client_gone(down);
         return;
     }
-    if (down->phase != H1_SERVER_IDLE || down->in_len > 0)
+    if (phase < DRAIN_CLOSING || down->phase != H1_SERVER_IDLE || down->in_len > 0)
         return; /* its response will say Connection: close */
     /* A request may have arrived that we have not seen: it is served. */
     conn_look(&down->base.conn);
@@ -749,7 +771,7 @@ static void drain(struct downstream *base, bool now)
     if (down->fresh)
         conn_timeout_in(&down->base.conn, DRAIN_FRESH_MS);
     else
-        down_close(down);
+        leave_idle(down);
 }
 
 static const struct downstream_ops h1_server_ops = { .drain = drain };

@@ -127,7 +127,7 @@ void h2_client_look_if_idle(struct h2_client *client)
     if ((client->count > 0 && !useless) || client->conn.closed)
         return;
     if (useless || client->leaving || client->endpoint->gone || upstream == NULL ||
-        h2_client_worker(client)->draining) {
+        worker_is_ending(h2_client_worker(client))) {
         (void)nghttp2_session_terminate_session(client->link.session, NGHTTP2_NO_ERROR);
         client->leaving = true;
         client->conn.want_drained = true; /* after the goodbye */

@@ -17,7 +17,7 @@
 enum {
     READS_PER_EVENT = 4,
     LOOK_MS = 1000,    /* how often open streams are looked at, at least */
-    GOODBYE_MS = 1000, /* between the two GOAWAYs, when no round trip has ended before */
+    GOODBYE_MS = 1000, /* between the two GOAWAYs at least, when no round trip has ended before */
     WINDOWS = 4,       /* the connection's window is so many streams' */
 };
 
@@ -98,10 +98,14 @@ static void on_abuse(struct h2_link *link, enum h2_abuse what)
     count_add((uint64_t *)(void *)((char *)&link->conn->worker->counters + abuse_counters[what]), 1);
 }
 
+/* The PING behind the first GOAWAY. */
+static const uint8_t told_mark[8] = {'f', 'a', 'r', 'e', 'w', 'e', 'l', 'l'};
+
 static void say_goodbye(struct h2_server *down)
 {
     nghttp2_session *session = down->link.session;
     down->goodbye_ms = 0;
+    down->last_said = true;
     (void)nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session),
                                 NGHTTP2_NO_ERROR, NULL, 0);
     h2_link_wake(&down->link);
@@ -115,6 +119,16 @@ static void on_reset(struct h2_server *down, int32_t id)
     count_add(&counters_of(down)->h2_down_resets_peer, 1);
     if (s != NULL && s->stream.exchange != NULL && !s->stream.exchange->responded)
         h2_link_note(&down->link, H2_ABUSE_RESETS);
+}
+
+/* What was on its way when the first GOAWAY went out has come. */
+static void on_ping(struct h2_server *down, const nghttp2_ping *ping)
+{
+    if ((ping->hd.flags & NGHTTP2_FLAG_ACK) == 0 || !down->told || memcmp(ping->opaque_data, told_mark, sizeof(told_mark)) != 0)
+        return;
+    down->told_answered = true;
+    if (down->goodbye_ms != 0)
+        say_goodbye(down);
 }
 
 static void on_frame(struct h2_link *link, const nghttp2_frame *frame)
@@ -132,8 +146,7 @@ static void on_frame(struct h2_link *link, const nghttp2_frame *frame)
         count_add(&counters_of(down)->h2_down_goaways_peer, 1);
         break;
     case NGHTTP2_PING:
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && down->goodbye_ms != 0)
-            say_goodbye(down); /* what was on its way when the first GOAWAY went out has come */
+        on_ping(down, &frame->ping);
         break;
     default:
         break;
@@ -363,11 +376,49 @@ static const struct conn_events h2_server_events = {
 
 /* ---- beginning and draining ---- */
 
-/* RFC 9113 section 6.8: first that there is an end, then which streams are the last. */
-static void drain(struct downstream *base, bool now)
+/* RFC 9113 section 6.8: first that there is an end, then which streams are the last. Queues only. */
+static void tell_to_leave(struct h2_server *down)
+{
+    if (down->told)
+        return;
+    down->told = true;
+    (void)nghttp2_submit_shutdown_notice(down->link.session);
+    (void)nghttp2_submit_ping(down->link.session, NGHTTP2_FLAG_NONE, told_mark);
+    h2_link_wake(&down->link);
+}
+
+/* The last streams are those that have come by now, or are on their way to us. Queues only. */
+static void take_no_more(struct h2_server *down)
+{
+    tell_to_leave(down);
+    if (down->last_said || down->goodbye_ms != 0)
+        return;
+    if (down->told_answered) {
+        say_goodbye(down);
+        return;
+    }
+    down->goodbye_ms = worker_now_ms(down->base.conn.worker) + GOODBYE_MS;
+    look_in(down, GOODBYE_MS);
+}
+
+static void follow_phase(struct h2_server *down, enum drain_phase phase)
+{
+    if (phase >= DRAIN_CLOSING)
+        take_no_more(down);
+    else if (phase == DRAIN_LEAVING)
+        tell_to_leave(down);
+}
+
+void h2_server_first_stream(struct h2_server *down)
+{
+    down->newcomer = false;
+    follow_phase(down, down->base.conn.worker->phase);
+}
+
+static void drain(struct downstream *base, enum drain_phase phase)
 {
     struct h2_server *down = (struct h2_server *)((char *)base - offsetof(struct h2_server, base));
-    if (now) {
+    if (phase == DRAIN_OVER) {
         if (down->phase == H2_SERVER_OPEN) {
             end_connection(down, NGHTTP2_NO_ERROR);
             (void)h2_link_fill(&down->link);
@@ -376,13 +427,12 @@ static void drain(struct downstream *base, bool now)
         down_close(down);
         return;
     }
-    if (down->phase == H2_SERVER_LINGER || down->goodbye_ms != 0)
-        return;
-    down->goodbye_ms = worker_now_ms(base->conn.worker) + GOODBYE_MS;
-    (void)nghttp2_submit_shutdown_notice(down->link.session);
-    (void)nghttp2_submit_ping(down->link.session, NGHTTP2_FLAG_NONE, NULL);
-    h2_link_wake(&down->link);
-    look_in(down, GOODBYE_MS);
+    if (phase >= DRAIN_CLOSING && down->phase == H2_SERVER_OPEN) {
+        conn_look(&base->conn); /* streams that have come are not refused */
+        on_readable(&base->conn);
+    }
+    if (!base->conn.closed && down->phase == H2_SERVER_OPEN)
+        follow_phase(down, phase);
 }
 
 static const struct downstream_ops h2_server_ops = {.drain = drain};
@@ -417,14 +467,14 @@ bool h2_server_adopt(struct downstream *from, struct slice early)
     }
     down->base.conn.closed = false;
     downstream_move(&down->base, from, &h2_server_events, &h2_server_ops);
-    down->fresh = true;
+    down->fresh = down->newcomer = true;
     down->idle_since_ms = down->progress_ms = worker_now_ms(worker);
     count_add(&worker->counters.h2_down_connections, 1);
     count_add(&worker->counters.h2_down_active, 1);
     h2_server_watch(down);
     h2_link_wake(&down->link);
-    if (worker->draining)
-        drain(&down->base, false);
+    if (worker_is_ending(worker))
+        take_no_more(down); /* nobody will come back to tell it */
     if (early.len > 0 && !h2_link_feed(&down->link, early))
         give_up(down);
     else

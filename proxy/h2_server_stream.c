@@ -319,7 +319,7 @@ static void start_exchange(struct h2_server_stream *s, const struct head *head)
     struct worker *worker = s->down->base.conn.worker;
     s->connect = head->upgrade;
     s->body_ended = head->framing == FRAMING_NONE || (head->framing == FRAMING_LENGTH && head->content_length == 0);
-    struct exchange_request request = {.head = head, .client = s->down->base.client, .draining = worker->draining};
+    struct exchange_request request = {.head = head, .client = s->down->base.client, .leaving = worker_is_leaving(worker)};
     tls_describe(&s->down->base.conn, &request);
     exchange_start(worker, &s->stream, &request);
 }
@@ -366,6 +366,8 @@ static void open_stream(struct h2_server *down, const nghttp2_frame *frame)
     } else {
         s->request_ended = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
         h2_server_watch(down);
+        if (down->newcomer)
+            h2_server_first_stream(down);
         take_request(s, parser);
     }
     if (parser != NULL)

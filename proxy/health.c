@@ -322,7 +322,7 @@ static void drop_unlisted(struct worker *worker)
 void health_update(struct worker *worker)
 {
     const struct view *view = worker->view;
-    if (worker->index != 0 || worker->draining || view->snapshot->health == NULL)
+    if (worker->index != 0 || worker_is_ending(worker) || view->snapshot->health == NULL)
         return;
     for (struct probe *probe = worker->probes; probe != NULL; probe = probe->next)
         probe->listed = false;

@@ -130,7 +130,7 @@ static void on_accept(evutil_socket_t fd, short what, void *context)
 
 void listener_add(struct worker *worker, uint32_t id, int fd)
 {
-    struct listener *listener = worker->draining ? NULL : calloc(1, sizeof(*listener));
+    struct listener *listener = worker_is_ending(worker) ? NULL : calloc(1, sizeof(*listener));
     if (listener == NULL) {
         close(fd);
         return;

@@ -19,6 +19,7 @@ enum {
     TURN_BYTES = 1 << 20,     /* then others have their turn */
     TURN_READS = 8,           /* likewise */
     CONNECTS = 3,             /* addresses tried for a passthrough connection */
+    QUIET_MOST_MS = 5000,     /* a relay that draining finds silent for so long is idle, where the minimum is longer */
 };
 
 struct tunnel_end {
@@ -37,6 +38,8 @@ struct tunnel {
     uint64_t activity_ms;
     uint8_t connects_left;
     bool connecting;
+    bool upgraded;            /* else a whole connection, in passthrough */
+    bool asked;               /* the newest bytes came from the client */
 };
 
 static const struct conn_events client_events, backend_events;
@@ -141,6 +144,8 @@ static bool move_bulk(struct tunnel *tunnel, struct tunnel_end *from, struct tun
     uint64_t moved = 0;
     enum pump_result result = pump_move(&from->pump, from->conn.fd, to->conn.fd, TURN_BYTES, &moved);
     count_add(&tunnel->worker->counters.spliced_bytes, moved);
+    if (moved > 0)
+        tunnel->asked = from == &tunnel->client;
     switch (result) {
     case PUMP_SOURCE_EMPTY:
         pump_close(tunnel->worker, &from->pump); /* a quiet tunnel holds no pipe */
@@ -185,6 +190,7 @@ static void relay(struct tunnel *tunnel, struct tunnel_end *from, struct tunnel_
         struct slice bytes;
         switch (conn_read(&from->conn, &bytes)) {
         case CONN_READ_DATA:
+            tunnel->asked = from == &tunnel->client;
             if (!conn_send(&to->conn, bytes)) {
                 tunnel_close(tunnel, true);
                 return;
@@ -305,6 +311,7 @@ bool tunnel_join(struct worker *worker, struct server_stream *stream, struct att
     attempt->codec->detach(attempt, &tunnel->backend.conn, &backend_events, &from_backend);
     stream->codec->detach(stream, &tunnel->client.conn, &client_events, &from_client);
     tunnel->client.open = tunnel->backend.open = true;
+    tunnel->upgraded = true;
     bool to_client = send_early(&tunnel->client.conn, from_backend);
     bool to_backend = send_early(&tunnel->backend.conn, from_client);
     if (!to_client || !to_backend) {
@@ -428,9 +435,36 @@ bool tunnel_take_over(struct conn *client, struct slice early)
         return false;
     conn_move(&tunnel->client.conn, client, &client_events);
     tunnel->early = early;
+    tunnel->asked = true;
     chunk_ref(early.chunk);
     begin_passthrough(tunnel);
     return true;
+}
+
+/* ---- draining ---- */
+
+/*
+ * Is nobody waiting for an answer? The bytes are not understood, but most of what comes in passthrough is HTTP: where the backend spoke
+ * last and then kept silent, its answer is complete, or it pauses for longer than answers do.
+ */
+static bool is_idle(const struct tunnel *tunnel, uint64_t quiet_ms)
+{
+    const struct tunnel_end *client = &tunnel->client, *backend = &tunnel->backend;
+    if (tunnel->upgraded || tunnel->connecting || tunnel->asked || client->ended || backend->ended)
+        return false;
+    if (client->pump.open || backend->pump.open || client->conn.out.bytes > 0 || backend->conn.out.bytes > 0)
+        return false;
+    return worker_now_ms(tunnel->worker) - tunnel->activity_ms >= quiet_ms && !conn_has_input(&client->conn);
+}
+
+void tunnels_close_idle(struct worker *worker, uint64_t quiet_ms)
+{
+    struct tunnel *next;
+    for (struct tunnel *tunnel = worker->tunnels; tunnel != NULL; tunnel = next) {
+        next = tunnel->next;
+        if (is_idle(tunnel, quiet_ms < QUIET_MOST_MS ? quiet_ms : QUIET_MOST_MS))
+            tunnel_close(tunnel, false);
+    }
 }
 
 void tunnels_close(struct worker *worker)

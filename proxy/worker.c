@@ -26,8 +26,8 @@
 #include "proxy/log.h"
 #include "proxy/mirror.h"
 #include "proxy/pipe.h"
-#include "proxy/tunnel.h"
 #include "proxy/upstream.h"
+#include "proxy/worker_drain.h"
 #include "proxy/worker_inside.h"
 #include "shadow/comparer.h"
 
@@ -44,7 +44,7 @@ struct worker_message {
     struct snapshot *snapshot; /* counted */
     uint32_t id;
     int fd;
-    uint64_t ms;
+    struct drain drain;
 };
 
 /* ---- small services ---- */
@@ -151,16 +151,11 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     mirrors_reclaim(worker);
     access_log_flush(worker->access_log);
     listeners_tick(worker);
-    bool clients_left = worker->downstreams != NULL || worker->tunnels_open > 0; /* copies are not waited for */
-    if (worker->draining && (!clients_left || worker_now_ms(worker) >= worker->drain_until_ms)) {
-        while (worker->downstreams != NULL)
-            worker->downstreams->ops->drain(worker->downstreams, true);
-        tunnels_close(worker);
-        (void)mirrors_cancel(worker, MIRROR_TIMEOUT);
-    }
+    worker_drain_tick(worker);
     conn_settle(worker);
     /* Fast while anything is under way or a deadline is near; slow in the quiet. */
-    bool busy = worker->tick_saw_work || worker->exchanges_open > 0 || worker->mirrors != NULL || worker->draining;
+    bool busy = worker->tick_saw_work || worker->exchanges_open > 0 || worker->mirrors != NULL ||
+                worker_drain_is_busy(worker);
     worker->tick_saw_work = false;
     if (busy)
         return;
@@ -213,38 +208,12 @@ static bool adopt(struct worker *worker, struct snapshot *snapshot)
     return true;
 }
 
-/* ---- draining ---- */
-
-static void begin_drain(struct worker *worker, uint64_t ms)
-{
-    if (!worker->draining) {
-        worker->draining = true;
-        listeners_close_all(worker);
-        health_stop(worker);
-        (void)upstream_set_close_idle(worker->upstreams, USE_LIVE);
-        (void)upstream_set_close_idle(worker->upstreams, USE_SHADOW);
-        (void)upstream_set_close_idle(worker->upstreams, USE_HEALTH);
-    }
-    worker->drain_until_ms = worker_now_ms(worker) + ms;
-    struct downstream *next;
-    for (struct downstream *down = worker->downstreams; down != NULL; down = next) {
-        next = down->next; /* draining one closes only itself */
-        down->ops->drain(down, false);
-    }
-    set_tick(worker, true);
-}
-
-static bool is_finished(const struct worker *worker)
-{
-    return worker->draining && worker->downstreams == NULL && worker->tunnels_open == 0 && worker->mirrors == NULL;
-}
+/* ---- mailbox ---- */
 
 void worker_downstream_ended(struct worker *worker)
 {
     listeners_resume(worker);
 }
-
-/* ---- mailbox ---- */
 
 static bool post(struct worker *worker, struct worker_message message)
 {
@@ -280,7 +249,8 @@ static void handle(struct worker *worker, struct worker_message *message)
         listener_remove(worker, message->id);
         break;
     case MESSAGE_DRAIN:
-        begin_drain(worker, message->ms);
+        worker_drain_set(worker, &message->drain);
+        set_tick(worker, true);
         break;
     }
     free(message);
@@ -343,7 +313,7 @@ static void *worker_main(void *context)
     char name[16];
     (void)snprintf(name, sizeof(name), "worker %u", worker->index);
     (void)pthread_setname_np(pthread_self(), name);
-    while (!is_finished(worker)) {
+    while (!worker_drain_is_done(worker)) {
         int flags = EVLOOP_ONCE | (worker->later != NULL ? EVLOOP_NONBLOCK : 0);
         if (event_base_loop(worker->base, flags) < 0)
             break;
@@ -505,9 +475,9 @@ void worker_unlisten(struct worker *worker, uint32_t id)
     (void)post(worker, (struct worker_message){ .kind = MESSAGE_UNLISTEN, .id = id });
 }
 
-void worker_drain(struct worker *worker, uint64_t ms)
+void worker_drain(struct worker *worker, const struct drain *drain)
 {
-    (void)post(worker, (struct worker_message){ .kind = MESSAGE_DRAIN, .ms = ms });
+    (void)post(worker, (struct worker_message){ .kind = MESSAGE_DRAIN, .drain = *drain });
 }
 
 bool worker_finished(const struct worker *worker)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proxy/drain.h"
 #include "proxy/snapshot.h"
 #include "proxy/worker_counters.h"
 
@@ -32,9 +33,9 @@ bool worker_listen(struct worker *worker, uint32_t id, int fd);
 /* Accepts what is still in the socket's queue, then closes it. Current connections go on. */
 void worker_unlisten(struct worker *worker, uint32_t id);
 
-/* Stop accepting, close idle connections, end the others after their current exchange (Connection: close); at the latest
- * after `ms` break off what is left. The thread ends by itself; worker_join() waits for it and frees everything. */
-void worker_drain(struct worker *worker, uint64_t ms);
+/* What holds of draining from now on (drain.h); the worker goes from phase to phase by itself. When it ends, the thread ends by itself,
+ * too; worker_join() waits for it and frees everything. */
+void worker_drain(struct worker *worker, const struct drain *drain);
 /* True once the thread has nothing left to do. Any thread. */
 bool worker_finished(const struct worker *worker);
 void worker_join(struct worker *worker);

@@ -106,8 +106,8 @@ struct worker {
     size_t shadow_bound;      /* of counters.shadow_memory_bytes: this worker's part of limits.shadow_memory */
     uint64_t simulated_due_ns, simulated_unlogged; /* of the lines about copies that would have been sent */
     bool accept_paused;
-    bool draining;
-    uint64_t drain_until_ms;
+    struct drain drain;
+    enum drain_phase phase;   /* of it, as the last tick found it */
 
     struct comparer *comparer;
     struct log *log;
@@ -133,6 +133,16 @@ void worker_clock(struct worker *worker);
 static inline uint64_t worker_now_ms(const struct worker *worker)
 {
     return worker->now_ms;
+}
+/* Clients are told to leave: every response says that it was the connection's last. */
+static inline bool worker_is_leaving(const struct worker *worker)
+{
+    return worker->phase >= DRAIN_LEAVING;
+}
+/* No client comes any more. */
+static inline bool worker_is_ending(const struct worker *worker)
+{
+    return worker->phase >= DRAIN_ENDING;
 }
 uint64_t worker_random(struct worker *worker);
 /* This worker's part of a bound on the whole process; at least 1 when the bound is not 0. */

@@ -37,7 +37,8 @@ struct control {
     struct health_board *health; /* NULL: as without checks */
     struct worker_counters counters;
     struct control_process process;
-    bool ready, draining;
+    bool ready;
+    struct control_drain_state drain;
     bool cannot_save;         /* control_passthrough() then fails */
     const char *reload_fault; /* control_reload() then fails with it */
     char last_who[128];       /* of the last change */
@@ -188,7 +189,28 @@ bool control_is_ready(const struct control *control)
 
 bool control_is_draining(const struct control *control)
 {
-    return control->draining;
+    return control->drain.phase != DRAIN_NONE;
+}
+
+void control_drain_begin(struct control *control, const char *who, const char *reason)
+{
+    fake_sign(control, who, reason);
+    if (control->drain.phase == DRAIN_NONE)
+        control->drain = (struct control_drain_state){.phase = DRAIN_SERVING, .who = "operator:api", .min_ms = 5000};
+}
+
+bool control_drain_cancel(struct control *control, const char *who, const char *reason)
+{
+    fake_sign(control, who, reason);
+    if (control->drain.ends)
+        return false;
+    control->drain = (struct control_drain_state){0};
+    return true;
+}
+
+void control_drain_state(const struct control *control, struct control_drain_state *state)
+{
+    *state = control->drain;
 }
 
 void control_counters(const struct control *control, struct worker_counters *sum)

@@ -168,10 +168,12 @@ static void readiness_says_why_not(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(get(f, "/readyz"), 200);
-    f->control->draining = true;
-    assert_int_equal(get(f, "/readyz"), 503);
-    assert_contains(body_of(f), "draining");
-    f->control->draining = false;
+    for (enum drain_phase phase = DRAIN_SERVING; phase <= DRAIN_OVER; phase++) {
+        f->control->drain.phase = phase;
+        assert_int_equal(get(f, "/readyz"), 503);
+        assert_contains(body_of(f), "draining");
+    }
+    f->control->drain.phase = DRAIN_NONE;
     f->control->ready = false;
     assert_int_equal(get(f, "/readyz"), 503);
     assert_contains(body_of(f), "listeners");

@@ -179,6 +179,15 @@ static const struct command commands[] = {
      "Examples:\n"
      "  shuntctl audit -n 1000 --json > audit.json\n"
      "  shuntctl audit verify /var/lib/shunt\n"},
+    {"drain", "", 0, 0, GROUP_CHANGE | GROUP_CANCEL, false, run_drain, "lead clients away before the end, and do not end",
+     "/readyz says no from now on, while everything is served on for `timeouts.drain_min`; from its half on\n"
+     "clients are told to leave, and at its end idle connections are closed. New connections are taken until\n"
+     "SIGTERM, which ends shunt when that time is over and nothing is in flight. Asked again it changes nothing.\n"
+     "In a pod it is the preStop hook of shunt's container.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl drain -m 'kernel update'\n"
+     "  shuntctl drain --cancel\n"},
     {"reload", "", 0, 0, GROUP_WHO, false, run_reload, "read the configuration file again",
      "A file with faults changes nothing; its faults are listed and the exit code is 1.\n"
      "\n"

@@ -64,6 +64,7 @@ int run_compare(struct ctl *ctl, const struct command *command, const char *cons
 int run_verb(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_set_percent(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_passthrough(struct ctl *ctl, const struct command *command, const char *const *words);
+int run_drain(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_reload(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_explain(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_simulate(struct ctl *ctl, const struct command *command, const char *const *words);

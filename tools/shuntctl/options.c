@@ -47,6 +47,7 @@ static const struct flag {
     {"force", 0, KIND_SWITCH, GROUP_FORCE, offsetof(struct options, force), NULL,
      "past a gate that has failed or is undecided"},
     {"local", 0, KIND_SWITCH, GROUP_LOCAL, offsetof(struct options, local), NULL, "this replica alone, not its fleet"},
+    {"cancel", 0, KIND_SWITCH, GROUP_CANCEL, offsetof(struct options, cancel), NULL, "take it back"},
     {"limit", 'n', KIND_COUNT, GROUP_LIMIT, offsetof(struct options, limit), "N", "the newest N entries; default 100"},
     {"count", 'c', KIND_COUNT, GROUP_WATCH, offsetof(struct options, count), "N", "end after N views"},
     {"interval", 'i', KIND_DURATION, GROUP_WATCH, offsetof(struct options, interval_ms), "SECONDS",

@@ -39,6 +39,7 @@ enum option_group {
     GROUP_SIMULATE = 1 << 15,
     GROUP_LOCAL = 1 << 16, /* of passthrough */
     GROUP_FLEET = 1 << 17, /* of a report */
+    GROUP_CANCEL = 1 << 18, /* of draining */
     GROUP_CHANGE = GROUP_WHO | GROUP_REASON,
 };
 
@@ -78,7 +79,7 @@ struct options { /* text is borrowed from argv and the environment */
     const char *state;              /* of status --wait; NULL: do not wait */
     double most, confidence, noise; /* fractions; negative: not given */
     struct option_traffic traffic;  /* of simulate */
-    bool json, no_color, help, version, force, reset, all, html, suggest_rules, insecure, local, fleet;
+    bool json, no_color, help, version, force, reset, all, html, suggest_rules, insecure, local, fleet, cancel;
     unsigned seen; /* groups of the flags that were given */
     struct option_given given[OPTIONS_GIVEN];
     size_t given_count;

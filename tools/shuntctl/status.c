@@ -13,6 +13,7 @@
 
 #include "tools/shuntctl/api.h"
 #include "tools/shuntctl/command.h"
+#include "tools/shuntctl/drain.h"
 #include "tools/shuntctl/number.h"
 #include "tools/shuntctl/table.h"
 #include "tools/shuntctl/value.h"
@@ -298,7 +299,7 @@ static void draw_warnings(const struct screen *screen, const json_t *status)
     if (value_flag(status, "fail_open"))
         screen_print(screen, TONE_BAD, "FAIL-OPEN: the configuration file is bad; serving without it\n");
     if (value_flag(status, "draining"))
-        screen_print(screen, TONE_WARN, "DRAINING: no new connections are taken\n");
+        screen_print(screen, TONE_WARN, "DRAINING: %s\n", drain_sentence(value_at(status, "drain")));
     if (value_count(status, "config.reload_failures") > 0 && !value_flag(status, "config.last_reload_ok"))
         screen_print(screen, TONE_WARN,
                      "The last reload failed: the running configuration is older than the file "

@@ -1,0 +1,80 @@
+/*
+ * Draining, as a worker does it: see drain.h for the phases. Worker thread. The tick takes a worker from one phase to
+ * the next; what a phase means for one connection is its codec's business (downstream.h, tunnel.h).
+ *
+ * From LEAVING on codecs say with every response that it was the last, which takes no walk; LEAVING itself is told to
+ * those that can be told without one (HTTP/2). Nothing is taken back from a client that has been told when draining is:
+ * it leaves, and comes again.
+ */
+#include "proxy/worker_drain.h"
+
+#include "proxy/downstream.h"
+#include "proxy/health.h"
+#include "proxy/listener.h"
+#include "proxy/mirror.h"
+#include "proxy/tunnel.h"
+#include "proxy/upstream.h"
+#include "proxy/worker_inside.h"
+
+static void tell_downstreams(struct worker *worker, enum drain_phase phase)
+{
+    struct downstream *next;
+    for (struct downstream *down = worker->downstreams; down != NULL; down = next) {
+        next = down->next; /* draining one closes only itself */
+        down->ops->drain(down, phase);
+    }
+}
+
+/* Nobody comes any more: what was for those who would have is given up. */
+static void stop_taking(struct worker *worker)
+{
+    listeners_close_all(worker);
+    health_stop(worker);
+    (void)upstream_set_close_idle(worker->upstreams, USE_LIVE);
+    (void)upstream_set_close_idle(worker->upstreams, USE_SHADOW);
+    (void)upstream_set_close_idle(worker->upstreams, USE_HEALTH);
+}
+
+static void break_off(struct worker *worker)
+{
+    while (worker->downstreams != NULL)
+        worker->downstreams->ops->drain(worker->downstreams, DRAIN_OVER);
+    tunnels_close(worker);
+    (void)mirrors_cancel(worker, MIRROR_TIMEOUT);
+}
+
+static bool has_clients(const struct worker *worker)
+{
+    return worker->downstreams != NULL || worker->tunnels_open > 0; /* copies are not waited for */
+}
+
+void worker_drain_tick(struct worker *worker)
+{
+    enum drain_phase before = worker->phase, phase = drain_phase(&worker->drain, worker_now_ms(worker));
+    worker->phase = phase;
+    if (phase >= DRAIN_ENDING && before < DRAIN_ENDING)
+        stop_taking(worker);
+    if (phase > before && phase >= DRAIN_LEAVING)
+        tell_downstreams(worker, phase);
+    if (phase >= DRAIN_CLOSING && worker->drain.min_ms > 0)
+        tunnels_close_idle(worker, worker->drain.min_ms);
+    if (phase == DRAIN_OVER || (phase == DRAIN_ENDING && !has_clients(worker)))
+        break_off(worker);
+}
+
+void worker_drain_set(struct worker *worker, const struct drain *drain)
+{
+    worker->drain = *drain;
+    worker_drain_tick(worker);
+}
+
+bool worker_drain_is_busy(const struct worker *worker)
+{
+    bool waits_for_relays = worker->phase == DRAIN_CLOSING && worker->tunnels_open > 0;
+    return worker->drain.begun && (worker->phase != DRAIN_CLOSING || waits_for_relays);
+}
+
+bool worker_drain_is_done(const struct worker *worker)
+{
+    return worker->phase >= DRAIN_ENDING && !has_clients(worker) && worker->mirrors == NULL;
+}
