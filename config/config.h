@@ -651,5 +651,7 @@ bool config_needs_restart(const struct config *running, const struct config *nex
 
 /* docs/configuration.md, made from the table. Returns malloc'd text, or NULL without memory. */
 char *config_reference(void);
+/* The same as the manual page shunt.yaml(5). */
+char *config_manual(void);
 
 #endif

@@ -1,15 +1,16 @@
 /*
- * The reference page: docs/configuration.md, from the table of keys.
+ * The reference page: docs/configuration.md, from the table of keys; and shunt.yaml(5), from that page.
  *
- * Called by `shunt --reference`. What a table cannot say (how values are written, how faults are told, a whole example)
- * stands here as text; everything about a key comes from its row. The examples are those of config/examples/, and a
- * test holds them together.
+ * Called by `shunt --reference[=man]`. What a table cannot say (how values are written, how faults are told, a whole
+ * example) stands here as text; everything about a key comes from its row. The examples are those of config/examples/,
+ * and a test holds them together.
  */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/keys.h"
+#include "config/roff.h"
 #include "config/types.h"
 #include "config/writer.h"
 
@@ -256,5 +257,23 @@ char *config_reference(void)
     writer_raw(&writer, before_full);
     writer_raw(&writer, full_file);
     writer_raw(&writer, "```\n");
+    return writer_take(&writer);
+}
+
+char *config_manual(void)
+{
+    struct writer writer = {.config = NULL};
+    char *page = config_reference();
+    if (page == NULL)
+        return NULL;
+    roff_begin(&writer, "shunt.yaml", 5, "what shunt is to do: listeners, backends, routes and their plans");
+    roff_heading(&writer, "DESCRIPTION");
+    roff_markdown(&writer, page);
+    roff_heading(&writer, "FILES");
+    roff_markdown(&writer, "| file | what |\n| --- | --- |\n"
+                           "| `/etc/shunt/shunt.yaml` | what shunt reads when it is told no other file |\n");
+    roff_heading(&writer, "SEE ALSO");
+    roff_markdown(&writer, "`shunt`(8), `shuntctl`(1)\n");
+    free(page);
     return writer_take(&writer);
 }

@@ -32,7 +32,7 @@ static const char help[] =
     "  -c, --config FILE           the configuration (default: /etc/shunt/shunt.yaml); FILE alone means the same\n"
     "      --check                 say whether the file is valid: \"FILE: ok\", or every fault; serve nothing\n"
     "      --dump                  print the effective configuration, defaults filled in, secrets masked\n"
-    "      --reference             print the page that explains every key of the file\n"
+    "      --reference[=man]       print the page that explains every key of the file; man: as shunt.yaml(5)\n"
     "      --fail-open HOST:PORT   when the file cannot be used at the start, send everything to this legacy backend\n"
     "                              until it can, instead of exiting\n"
     "      --listen HOST:PORT      where to listen then\n"
@@ -51,6 +51,7 @@ enum action {
     ACTION_CHECK,
     ACTION_DUMP,
     ACTION_REFERENCE,
+    ACTION_MANUAL,
     ACTION_VERSION,
     ACTION_HELP
 };
@@ -85,7 +86,7 @@ static bool read_command_line(int argc, char **argv, struct command_line *line)
         {"config", required_argument, NULL, 'c'},
         {"check", no_argument, NULL, OPTION_CHECK},
         {"dump", no_argument, NULL, OPTION_DUMP},
-        {"reference", no_argument, NULL, OPTION_REFERENCE},
+        {"reference", optional_argument, NULL, OPTION_REFERENCE},
         {"fail-open", required_argument, NULL, OPTION_FAIL_OPEN},
         {"listen", required_argument, NULL, OPTION_LISTEN},
         {"version", no_argument, NULL, OPTION_VERSION},
@@ -112,6 +113,10 @@ static bool read_command_line(int argc, char **argv, struct command_line *line)
         for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
             if (actions[i].option == option)
                 line->action = actions[i].action;
+        if (option == OPTION_REFERENCE && optarg != NULL)
+            line->action = ACTION_MANUAL;
+        if (option == OPTION_REFERENCE && optarg != NULL && strcmp(optarg, "man") != 0)
+            return false;
     }
     return true;
 }
@@ -199,6 +204,8 @@ int main(int argc, char **argv)
         return dump(line.options.config_path);
     case ACTION_REFERENCE:
         return print_made(config_reference());
+    case ACTION_MANUAL:
+        return print_made(config_manual());
     case ACTION_VERSION:
         return print("shunt " SHUNT_VERSION "\n") ? EXIT_GOOD : EXIT_FAILURE;
     case ACTION_HELP:
