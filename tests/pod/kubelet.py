@@ -318,8 +318,10 @@ class Pod:
             self._start(c)
         except (manifest.ConfigError, runtime.StartError, KeyError) as error:
             reason = {manifest.ConfigError: "CreateContainerConfigError", KeyError: "ErrImagePull"}.get(type(error), "RunContainerError")
-            c.waiting, c.due = (reason, str(error)), time.monotonic() + 0.5
-            self.note(f"{reason}: {error}", c)
+            c.due = time.monotonic() + 0.5
+            if c.waiting != (reason, str(error)):
+                c.waiting = (reason, str(error))
+                self.note(f"{reason}: {error}", c)
             self._changed()
 
     def _start(self, c):

@@ -213,7 +213,7 @@ class Process:
         if kind != "pid":
             _, errors = self.shim.communicate()
             runtime.cgroups.remove(spec["cgroups"])
-            raise StartError(what or errors.strip())
+            raise StartError((what or errors.strip()).replace(os.path.join(spec["scratch"], "root"), ""))
         self.pid = int(what)
         self.thread = threading.Thread(target=self._wait, name=f"wait {spec['hostname']}", daemon=True)
         self.thread.start()
