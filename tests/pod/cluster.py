@@ -70,13 +70,13 @@ def random_text(length):
 
 def kind_of(word):
     """`deployment`, `deploy`, `Deployments`, ... as in `kind:`."""
-    word = word.lower()
+    given, word = word, word.lower()
     if word in SHORT:
         return SHORT[word]
     for kind in ("Deployment", "StatefulSet", "Service", "ConfigMap", "Secret", "Pod", "Job", "PersistentVolumeClaim"):
         if word in (kind.lower(), kind.lower() + "s"):
             return kind
-    return word.capitalize()
+    return given.capitalize() if given.islower() else given
 
 
 class Client:
@@ -359,6 +359,12 @@ class Cluster:
                 return controllers.rolled_out(o, self._owned(o))
 
         self.wait(lambda: left() is None, lambda: f"rollout of {name}: {left()}", timeout)
+
+    def endpoints(self, name, namespace=None):
+        """Where kube-proxy leads new connections to the Service now: [(address, port)] of its first port's endpoints."""
+        with self.lock:
+            spec = self._object("Service", name, namespace)["spec"]
+        return self.network.services.get((spec["clusterIP"], spec["ports"][0]["port"]), [])
 
     def rollout_restart(self, name, namespace=None):
         """As kubectl: the annotation kubectl.kubernetes.io/restartedAt of the template."""

@@ -53,8 +53,8 @@ class Load:
         return self._tell("count")["failures"]
 
     def finish(self):
-        """{"phases": [{"name", "requests", "failures", "by"}], "failures": how many, "first": [the first ones], "replaced": how many
-        connections}."""
+        """{"phases": [{"name", "requests", "failures", "answered", "by", "slowest"}], "failures": how many, "requests", "first": [the first
+        ones that failed], "replaced": how many connections}."""
         if self.result is None:
             self.result = self._tell("finish")
             self.close()
@@ -78,10 +78,12 @@ class Phase:
     def __init__(self, name, expect):
         self.name, self.expect = name, expect
         self.requests = self.failures = 0
+        self.slowest = 0.0
         self.by = {}
 
     def told(self):
-        return {"name": self.name, "requests": self.requests, "failures": self.failures, "answered": sum(self.by.values()), "by": self.by}
+        return {"name": self.name, "requests": self.requests, "failures": self.failures, "answered": sum(self.by.values()), "by": self.by,
+                "slowest": round(self.slowest, 3)}
 
 
 class Wrong(Exception):
@@ -114,6 +116,7 @@ class Clients:
                 who = self.judge(path, phase, *client.ask(path))
                 with self.lock:
                     phase.by[who] = phase.by.get(who, 0) + 1
+                    phase.slowest = max(phase.slowest, time.monotonic() - began)
             except Exception as error:  # pylint: disable=broad-except  # whatever it is, the request has failed
                 client.drop()
                 with self.lock:

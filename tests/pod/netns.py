@@ -18,13 +18,16 @@ import threading
 
 FOLDER = "/run/netns"
 NODE, PODS, SERVICES = "10.42.0.1", "10.42.0.0/16", "10.43.0.0/16"
+BRIDGE = "02:00:0a:2a:00:01"  # one that stays: a bridge of its own choice takes another with its ports, and packets go astray
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
 numbers = itertools.count(1)
 
-# Only `services` ever changes, so that the hooks stay and connections with them.
+# Only `services` ever changes, so that the hooks stay and connections with them. Questions to the name server are not tracked: two at
+# once from one socket, A and AAAA, race for their entry, and the loser's packet is lost (the 5 s delays that clusters know).
 TABLE = f"""
 table ip cluster {{
+    chain untracked {{ type filter hook output priority -300; udp dport 53 notrack; }}
     chain services {{ }}
     chain output {{ type nat hook output priority -100; ip daddr {SERVICES} jump services; }}
     chain refused {{ type filter hook output priority 0; ip daddr {SERVICES} reject; }}
@@ -104,7 +107,7 @@ class Network:
         run("ip", "netns", "add", self.node)
         try:
             run("ip", "-n", self.node, "-batch", "-",
-                text=f"link set lo up\nlink add br0 type bridge\naddr add {NODE}/16 dev br0\nlink set br0 up\n")
+                text=f"link set lo up\nlink add br0 address {BRIDGE} type bridge\naddr add {NODE}/16 dev br0\nlink set br0 up\n")
         except BaseException:
             self.close()
             raise
