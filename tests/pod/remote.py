@@ -1,6 +1,6 @@
 """A cluster that programs can talk to: what bin/kubectl and bin/helm are to the simulated one, as a kubeconfig is to a real one.
 
-    with Cluster(...) as cluster, remote.served(cluster, version="1.30.0") as environment:
+    with Cluster(...) as cluster, remote.served(cluster) as environment:
         subprocess.run(["kubectl", "apply", "-f", "deployment.yaml"], env={**os.environ, **environment})
 """
 
@@ -21,11 +21,15 @@ ROLLOUT = 180  # seconds that a rollout, or a pod of a test, may take
 class Answers:
     """What the programs may ask of a cluster."""
 
-    def __init__(self, cluster, version):
-        self.cluster, self.known_version = cluster, version
+    def __init__(self, cluster, apis):
+        self.cluster, self.known_apis = cluster, apis
 
     def version(self):
-        return self.known_version
+        return self.cluster.version
+
+    def apis(self):
+        """What others have added: "monitoring.coreos.com/v1/PodMonitor"."""
+        return self.known_apis
 
     def apply(self, objects, namespace):
         return self.cluster.apply(objects, namespace)
@@ -60,11 +64,11 @@ class Manager(BaseManager):
 
 
 @contextlib.contextmanager
-def served(cluster, version):
+def served(cluster, apis=()):
     """The environment in which `kubectl` and `helm` act on this cluster, as long as the context lasts."""
     folder = tempfile.mkdtemp(prefix="cluster.")
     address = os.path.join(folder, "socket")
-    answers = Answers(cluster, version)
+    answers = Answers(cluster, apis)
 
     class Serving(BaseManager):
         pass

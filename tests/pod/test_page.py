@@ -1,9 +1,9 @@
 """docs/kubernetes.md, word for word: each way in is walked as the page says it, on a simulated cluster whose application serves
 clients all the while, and no request of theirs fails."""
 
+import contextlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -12,14 +12,18 @@ import unittest
 
 import yaml
 
+import cluster
 import kustomize
+import load
 import page
 import remote
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ["SHUNT_BUILD"]
 VERSION = "1.30.0"
+OPERATOR = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule"))
 FIVE_MINUTES = 300
+PAIRS = 20  # enough to see that answers are compared
 EXAMPLE = os.path.join(page.TOP, "helm/examples/kustomize")
 
 
@@ -84,12 +88,210 @@ class Blocks(unittest.TestCase):
             self.assertEqual(sorted(kustomize.build(folder), key=kustomize.identity), theirs)
 
 
-# What follows needs the simulator.
-
-
 class Way:
-    """One way of the page, from what is there to what it leaves. `section` is its anchor; `after` names what is asserted when each of
-    its blocks has been typed, in order."""
+    """One way of the page, walked from what is there to what it leaves. `section` is its anchor; `after` are the names of what is
+    asserted when each of its blocks has been typed, in order; `service` is where clients connect."""
+
+    section, after, service = "", (), "orders"
+
+    def setUp(self):
+        lacking = cluster.missing()
+        if lacking:
+            self.skipTest(lacking)
+        self.checkout = tempfile.mkdtemp(prefix="checkout.")
+        self.addCleanup(shutil.rmtree, self.checkout)
+        shutil.copytree(os.path.join(page.TOP, "helm"), os.path.join(self.checkout, "helm"))
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+        self.cluster = self.stack.enter_context(cluster.Cluster(namespace="shop", version=VERSION, shunt=BUILD))
+        environment = self.stack.enter_context(remote.served(self.cluster, OPERATOR))
+        environment["PATH"] = ":".join([os.path.join(HERE, "bin"), BUILD, os.environ["PATH"]])
+        self.terminal = page.Terminal(self.checkout, environment)
+        self.image("orders", "1")
+        self.image("orders-v2", "2")
+        self.serve("orders-v2")
+
+    def image(self, name, version):
+        """It goes on serving for a moment when its pod ends, as an application does that loses nothing without shunt."""
+        self.cluster.image(f"images.example.org/{name}", self.cluster.application(VERSION=version, STOP_DELAY="3"))
+
+    def serve(self, name, image=None):
+        """A Deployment and a Service, named and written as the example's are."""
+        text = read(os.path.join(EXAMPLE, "deployment.yaml")) + "---\n" + read(os.path.join(EXAMPLE, "service.yaml"))
+        self.cluster.apply(text.replace("orders", name).replace(f"images.example.org/{name}", f"images.example.org/{image or name}"))
+
+    def test_word_for_word(self):
+        self.before()
+        self.await_answers("orders-v2")
+        self.await_answers(self.service)
+        self.load = self.clients(self.service)
+        seconds = self.walk(self.section, self.after)
+        self.nothing_failed(self.load)
+        self.assertLess(seconds, FIVE_MINUTES)
+
+    def clients(self, service):
+        made = load.Load(self.cluster, service, ["orders/1"])
+        self.addCleanup(made.close)
+        return made
+
+    def nothing_failed(self, clients):
+        done = clients.finish()
+        self.assertEqual(done["failures"], 0, "\n".join(done["first"]))
+        self.assertGreater(done["requests"], 100)
+
+    def walk(self, section, after):
+        """Types what a section says; returns how many seconds that took."""
+        steps, typed = page.sections(read(page.PATH))[section], 0.0
+        self.assertEqual(len(after), len([step for step in steps if isinstance(step, page.Commands)]), section)
+        checks = iter(after)
+        for step in steps:
+            if isinstance(step, page.File):
+                self.save(step)
+            elif isinstance(step, page.Follow):
+                self.walk(step.anchor, LOOKED_AT[step.anchor])
+            else:
+                self.load.phase(f"line {step.line}")
+                begun = time.monotonic()
+                said = self.terminal.type(step.text)
+                typed += time.monotonic() - begun
+                getattr(self, next(checks))(said)
+        return typed
+
+    def save(self, file):
+        path = os.path.join(self.checkout, file.path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(file.text)
+
+    # ---------------------------------------------------------------------------------------------------- what can be asked
+
+    def await_answers(self, service):
+        self.cluster.wait(lambda: self.answer(service)[0] == "200", f"answers of {service}")
+
+    def answer(self, service):
+        """(status, Via) of one more client's request; ("000", why) where there is no answer."""
+        done = self.cluster.client.run(["curl", "-sv", "-o", "/dev/null", "-w", "%{http_code} %header{via}", "-m", "5",
+                                        f"http://{service}/orders/7"])
+        status, _, via = done.stdout.decode().partition(" ")
+        return status, via if done.returncode == 0 else f"{done.stderr.decode()} {self.cluster.network.services}"
+
+    def pods(self):
+        return [pod for pod in self.cluster.pods(f"deployment/{self.deployment()}") if not pod.ending]
+
+    def deployment(self):
+        return "orders"
+
+    def containers(self):
+        return [sorted(c.name for c in pod.containers) for pod in self.cluster.pods(f"deployment/{self.deployment()}")]
+
+    def await_the_end_of_old_pods(self):
+        self.cluster.wait(lambda: not any(pod.ending for pod in self.cluster.pods()), "the end of the old pods", 90)
+
+    def shuntctl(self, pod, *words):
+        done = self.cluster.exec(f"pod/{pod.name}", ["shuntctl", *words], container="shunt")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def compared(self, pod):
+        return sum(route["totals"]["compared"] for route in self.shuntctl(pod, "report", "--json")["routes"])
+
+    # ---------------------------------------------------------------------------------------------------- what is promised
+
+    def shunt_is_in_the_pods(self, _):
+        """Ready, and nobody's way leads through it yet."""
+        self.await_the_end_of_old_pods()
+        self.assertEqual(self.containers(), [["orders", "shunt"]] * 2)
+        self.assertTrue(all(pod.serving for pod in self.pods()))
+        self.assertEqual(self.answer(self.service), ("200", ""))
+
+    def shunt_is_in_the_way(self, _):
+        """Clients' answers come through it, from legacy alone, and pairs are compared in every pod."""
+        self.cluster.wait(lambda: "shunt" in self.answer(self.service)[1], "answers through shunt")
+        for pod in self.pods():
+            self.cluster.wait(lambda pod=pod: self.compared(pod) >= PAIRS, f"pairs compared in {pod.name}")
+            (route,) = self.shuntctl(pod, "status", "--json")["routes"]
+            self.assertEqual((route["stage"], route["percent"]), ("shadow", 0), route)
+
+    def the_report_is_a_page(self, said):
+        """And the stage and its figures are told."""
+        self.assertRegex(said, r"(?m)^orders +running +shadow 1/1 +0 % +100 % ")
+        html = read(os.path.join(self.terminal.folder, "report.html"))
+        self.assertTrue(html.lower().startswith("<!doctype html>"), html[:80])
+        self.assertIn("</html>", html)
+        self.assertIn("$.version", html)
+
+    def passthrough_is(self, wanted):
+        for pod in self.pods():
+            self.assertEqual(self.shuntctl(pod, "status", "--json")["passthrough"], wanted, pod.name)
+
+    def passthrough_is_on(self, _):
+        self.passthrough_is(True)
+
+    def passthrough_is_off(self, _):
+        self.passthrough_is(False)
+
+    def shunt_is_gone(self, _):
+        """No pod has it, nothing is left of it, and clients have answers."""
+        self.await_the_end_of_old_pods()
+        self.assertEqual(self.containers(), [["orders"]] * 2)
+        self.assertEqual(self.answer(self.service), ("200", ""))
+        left = [o["metadata"]["name"] for kind in ("ConfigMap", "Secret") for o in self.cluster.list(kind)
+                if "shunt" in o["metadata"]["name"]]
+        self.assertEqual(left, [])
+
+
+LOOKED_AT = {"look-at-it": ("the_report_is_a_page", "passthrough_is_on", "passthrough_is_off")}
+
+
+class FiveMinutes(Way, unittest.TestCase):
+    section = "five-minutes"
+    after = ("shunt_is_in_the_pods", "shunt_is_in_the_way", "the_report_is_a_page", "shunt_is_gone")
+
+    def before(self):
+        self.terminal.type(f"kubectl apply -n shop -f {EXAMPLE}/deployment.yaml -f {EXAMPLE}/service.yaml\n"
+                           "kubectl rollout status deploy/orders -n shop")
+
+
+class Kustomize(Way, unittest.TestCase):
+    section = "with-kustomize"
+    after = ("shunt_is_in_the_pods", "shunt_is_in_the_way", "shunt_is_gone")
+    before = FiveMinutes.before
+
+
+class Chart(Way, unittest.TestCase):
+    section = "beside-the-application"
+    after = ("shunt_is_in_the_pods", "shunt_is_in_the_way", "shunt_is_gone")
+
+    def before(self):
+        """The application's chart, as it was: with the same Deployment and Service, and without a dependency."""
+        folder = os.path.join(self.checkout, "helm/examples/sidecar")
+        shutil.rmtree(folder)
+        for name, text in (("Chart.yaml", "apiVersion: v2\nname: orders\nversion: 1.4.0\n"), ("values.yaml", "{}\n"),
+                           ("templates/deployment.yaml", read(os.path.join(EXAMPLE, "deployment.yaml"))),
+                           ("templates/service.yaml", read(os.path.join(EXAMPLE, "service.yaml")))):
+            self.save(page.File(f"helm/examples/sidecar/{name}", text))
+        self.terminal.type("helm install orders helm/examples/sidecar -n shop\nkubectl rollout status deploy/orders -n shop")
+
+
+class Gateway(Way, unittest.TestCase):
+    """Clients reach legacy by its own Service until the gateway has passed its test."""
+
+    section = "in-front-of-two-services"
+    after = ("the_gateway_serves",)
+    service = "orders-v1"
+
+    def deployment(self):
+        return "orders-shunt"
+
+    def before(self):
+        self.serve("orders-v1", "orders")
+
+    def the_gateway_serves(self, said):
+        self.assertIn("Phase: Succeeded", said)
+        self.service = "orders-shunt"
+        clients = self.clients(self.service)
+        self.shunt_is_in_the_way(said)
+        self.nothing_failed(clients)
 
 
 if __name__ == "__main__":

@@ -44,5 +44,5 @@ def main(run, refusals):
     except Unknown as error:
         code = f"{name} (simulated): {error} is not simulated: {' '.join(sys.argv)}"
     except refusals as error:
-        code = f"Error from server: {error}" if name == "kubectl" else f"Error: {error}"
+        code = str(error) if str(error).lower().startswith("error") else f"Error: {error}"
     sys.exit(code)
