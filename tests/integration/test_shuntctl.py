@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD, DEADLINE, Case, config, environment, main, wait_until
+from harness import BUILD, DEADLINE, Case, config, environment, http_reply, main, wait_until
 
 ROUTES = """\
 freeze: 2020-01-01 00:00 - 2099-01-01 00:00 Europe/Berlin
@@ -452,6 +452,38 @@ class Elsewhere(PlanCase):
     def test_a_verdict_of_a_later_shunt_is_no_pass(self):
         route = {"name": "x", "phase": "running", "gates": {"verdict": "perhaps", "gates": []}}
         self.assertEqual(self.ask(Stranger.of(json.dumps(route)), "gates", "x").returncode, 3)
+
+
+class Ready(PlanCase):
+    """The health check of those who have no client of their own."""
+
+    def ask(self, admin, *more):
+        done = subprocess.run([os.path.join(BUILD, "shuntctl"), "--admin", admin, "ready", *more], capture_output=True, text=True,
+                              timeout=DEADLINE, env=environment(), check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_it_follows_readyz_and_needs_no_token(self):
+        legacy, new = (self.backend(lambda _: http_reply("{}"), name) for name in ("legacy", "new"))
+        shunt = self.shunt(config(legacy, new, "  - name: all\n    percent: 0\n    breaker: off\n"))
+        admin = "%s:%d" % shunt.admin
+        self.assertEqual(self.ask(admin), (0, "ready\n", ""))
+        self.assertEqual(json.loads(self.ask(admin, "--json")[1]), {"ready": True, "answer": "ready"})
+        shunt.ctl("drain", "-m", "a look")
+        code, said, _ = self.ask(admin)
+        self.assertEqual(code, 1, said)
+        self.assertRegex(said, "^not ready: .*drain")
+        shunt.ctl("drain", "--cancel")
+        self.assertEqual(self.ask(admin)[0], 0)
+        shunt.stop()
+        self.assertEqual(self.ask(admin)[:2], (4, ""))
+
+    def test_a_stranger_is_not_ready(self):
+        for body, status in (("ok", "200 OK"), ("{}", "404 Not Found"), ("down", "503 Service Unavailable"), ("ready", "302 Found")):
+            stranger = Stranger.of(body, status=status)
+            self.addCleanup(stranger.stop)
+            code, said, why = self.ask(stranger.address)
+            self.assertEqual((code, said), (4, ""), (body, status))
+            self.assertIn("no shunt's admin address", why)
 
 
 class InAFleet(PlanCase):

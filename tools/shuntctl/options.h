@@ -37,8 +37,8 @@ enum option_group {
     GROUP_STATE = 1 << 13, /* --wait for a state, --timeout of that */
     GROUP_SINCE = 1 << 14,
     GROUP_SIMULATE = 1 << 15,
-    GROUP_LOCAL = 1 << 16, /* of passthrough */
-    GROUP_FLEET = 1 << 17, /* of a report */
+    GROUP_LOCAL = 1 << 16,  /* of passthrough */
+    GROUP_FLEET = 1 << 17,  /* of a report */
     GROUP_CANCEL = 1 << 18, /* of draining */
     GROUP_CHANGE = GROUP_WHO | GROUP_REASON,
 };
@@ -96,6 +96,19 @@ bool options_settle(struct options *options, unsigned groups, char **error);
 
 /* The name of a flag that was given and is in none of `groups`; NULL when there is none. After options_settle(). */
 const char *options_stranger(const struct options *options, unsigned groups);
+
+/* What a flag is, for whoever lists them. */
+struct option_fact {
+    const char *name;
+    char letter;          /* 0: none */
+    const char *argument; /* NULL: a switch, without one */
+    const char *help;
+    bool repeats; /* may be given more than once */
+};
+
+/* The flags in these groups, one after the other; global ones when `groups` is GROUP_GLOBAL. Begin with *at = 0; false
+ * when there are no more. */
+bool options_next(size_t *at, unsigned groups, struct option_fact *fact);
 
 /* Help lines of the flags in these groups; global ones when `groups` is GROUP_GLOBAL. */
 void options_help(FILE *out, unsigned groups);
