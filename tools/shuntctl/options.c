@@ -13,6 +13,7 @@ enum kind {
     KIND_SWITCH,
     KIND_TEXT,
     KIND_LIST,
+    KIND_FILES,
     KIND_COUNT,
     KIND_DURATION,
     KIND_SPAN, /* a longer time, with its unit */
@@ -121,6 +122,38 @@ static const struct flag {
      "another one draws other traffic; default 1"},
     {"for", 0, KIND_SPAN, GROUP_SIMULATE, offsetof(struct options, traffic.time_ms), "TIME",
      "each run ends then; default: ten times the holds, at least a day"},
+    {"filename", 'f', KIND_FILES, GROUP_INJECT, 0, "FILE",
+     "a manifest, YAML or JSON; may be repeated; - is standard input"},
+    {"image", 0, KIND_TEXT, GROUP_INJECT, offsetof(struct options, inject.image), "IMAGE",
+     "shunt's image, with its tag"},
+    {"new", 0, KIND_TEXT, GROUP_INJECT, offsetof(struct options, new), "URL",
+     "where the new backend is: a plan whose only stage copies requests is made"},
+    {"legacy", 0, KIND_TEXT, GROUP_INJECT, offsetof(struct options, legacy), "PORT",
+     "where the application listens; not needed where its pod has one port"},
+    {"config", 0, KIND_TEXT, GROUP_INJECT, offsetof(struct options, config), "FILE",
+     "shunt's file instead: it is checked, and becomes a ConfigMap"},
+    {"configmap", 0, KIND_TEXT, GROUP_INJECT, offsetof(struct options, inject.configmap), "NAME",
+     "a ConfigMap of yours instead, with shunt's file as shunt.yaml"},
+    {"port", 0, KIND_TEXT, GROUP_INJECT, offsetof(struct options, inject.port), "PORT",
+     "shunt's port in the pod; default: the file's first listener, else 8080"},
+    {"native", 0, KIND_SWITCH, GROUP_INJECT, offsetof(struct options, inject.native), NULL,
+     "a native sidecar (default): Kubernetes 1.29 and newer"},
+    {"classic", 0, KIND_SWITCH, GROUP_INJECT, offsetof(struct options, inject.classic), NULL,
+     "a container beside the others, for older ones"},
+    {"pre-stop", 0, KIND_TEXT, GROUP_INJECT, offsetof(struct options, inject.pre_stop), "SECONDS",
+     "the pod serves on for so long while clients are led away; default 5"},
+    {"app-pre-stop", 0, KIND_TEXT, GROUP_INJECT, offsetof(struct options, inject.app_pre_stop), "HOW",
+     "how the application waits: sleep (Kubernetes 1.30), exec (the image's sleep) or none"},
+    {"token-secret", 0, KIND_TEXT, GROUP_INJECT, offsetof(struct options, inject.token_secret), "NAME",
+     "the Secret with shunt's admin token; default: the workload's name, -shunt-admin"},
+    {"only", 0, KIND_TEXT, GROUP_INJECT, offsetof(struct options, inject.only), "PART",
+     "pods or services: one step after the other"},
+    {"no-service", 0, KIND_SWITCH, GROUP_INJECT, offsetof(struct options, inject.no_service), NULL, "as --only pods"},
+    {"uninject", 0, KIND_SWITCH, GROUP_INJECT, offsetof(struct options, inject.uninject), NULL,
+     "take shunt out again: every byte is as it was"},
+    {"output", 'o', KIND_TEXT, GROUP_INJECT, offsetof(struct options, output), "FILE",
+     "write there, whole or not at all, instead of to standard output"},
+    {"in-place", 0, KIND_SWITCH, GROUP_INJECT, offsetof(struct options, inject.in_place), NULL, "write the files anew"},
 };
 
 enum {
@@ -234,6 +267,17 @@ static bool add_header(struct options *options, const char *text, char **error)
     return true;
 }
 
+static bool add_file(struct options *options, const char *name, char **error)
+{
+    struct option_inject *inject = &options->inject;
+    if (inject->file_count == OPTIONS_FILES) {
+        say(error, "-f: more than %d files", OPTIONS_FILES);
+        return false;
+    }
+    inject->files[inject->file_count++] = name;
+    return true;
+}
+
 static bool take_value(struct options *options, const struct flag *flag, const char *value, char **error)
 {
     void *target = (char *)options + flag->at;
@@ -246,6 +290,8 @@ static bool take_value(struct options *options, const struct flag *flag, const c
         return true;
     case KIND_LIST:
         return add_header(options, value, error);
+    case KIND_FILES:
+        return add_file(options, value, error);
     case KIND_COUNT:
         if (read_count(value, count_most(flag->name), target))
             return true;
@@ -272,22 +318,28 @@ static bool take_value(struct options *options, const struct flag *flag, const c
     return false;
 }
 
-/* Has another flag this name, too? Then the command says which of them is meant. */
-static bool is_shared(const struct flag *flag)
+static bool is_called(const struct flag *flag, const char *name, char letter)
+{
+    return letter != '\0' ? flag->letter == letter : strcmp(flag->name, name) == 0;
+}
+
+/* Is another flag called so, too? Then the command says which of them is meant. */
+static bool is_shared(const struct flag *flag, char letter)
 {
     for (size_t i = 0; i < FLAGS; i++)
-        if (&flags[i] != flag && strcmp(flags[i].name, flag->name) == 0)
+        if (&flags[i] != flag && is_called(&flags[i], flag->name, letter))
             return true;
     return false;
 }
 
-static bool keep_for_later(struct options *options, const struct flag *flag, const char *value, char **error)
+static bool keep_for_later(struct options *options, const struct flag *flag, char letter, const char *value,
+                           char **error)
 {
     if (options->given_count == OPTIONS_GIVEN) {
         say(error, "--%s: too many options", flag->name);
         return false;
     }
-    options->given[options->given_count++] = (struct option_given){flag->name, value};
+    options->given[options->given_count++] = (struct option_given){flag->name, value, letter};
     return true;
 }
 
@@ -296,6 +348,7 @@ static bool take_flag(struct options *options, int argc, char **argv, int *at, c
 {
     const char *text = argv[*at], *value = NULL;
     const struct flag *flag;
+    char letter = text[1] == '-' ? '\0' : text[1];
     if (text[1] == '-') {
         size_t length = strcspn(text + 2, "=");
         flag = flag_by_name(text + 2, length);
@@ -319,8 +372,8 @@ static bool take_flag(struct options *options, int argc, char **argv, int *at, c
         }
         value = argv[++*at];
     }
-    if (is_shared(flag))
-        return keep_for_later(options, flag, value, error);
+    if (is_shared(flag, letter))
+        return keep_for_later(options, flag, letter, value, error);
     options->seen |= (unsigned)flag->group;
     return take_value(options, flag, value, error);
 }
@@ -368,12 +421,12 @@ bool options_parse(struct options *options, int argc, char **argv, char **error)
     return true;
 }
 
-/* The flag of that name that belongs to `groups`, else the one that all commands take. NULL: neither. */
-static const struct flag *flag_of_groups(const char *name, unsigned groups)
+/* The flag called so that belongs to `groups`, else the one that all commands take. NULL: neither. */
+static const struct flag *flag_of_groups(const struct option_given *given, unsigned groups)
 {
     const struct flag *global = NULL;
     for (size_t i = 0; i < FLAGS; i++) {
-        if (strcmp(flags[i].name, name) != 0)
+        if (!is_called(&flags[i], given->name, given->letter))
             continue;
         if (((unsigned)flags[i].group & groups) != 0)
             return &flags[i];
@@ -387,7 +440,7 @@ bool options_settle(struct options *options, unsigned groups, char **error)
     *error = NULL;
     for (size_t i = 0; i < options->given_count; i++) {
         const struct option_given *given = &options->given[i];
-        const struct flag *flag = flag_of_groups(given->name, groups);
+        const struct flag *flag = flag_of_groups(given, groups);
         if (flag == NULL) /* a stranger: options_stranger() names it */
             flag = flag_by_name(given->name, strlen(given->name));
         else if (!take_value(options, flag, given->value, error))
@@ -406,28 +459,17 @@ const char *options_stranger(const struct options *options, unsigned groups)
     return NULL;
 }
 
-bool options_next(size_t *at, unsigned groups, struct option_fact *fact)
-{
-    for (; *at < FLAGS; (*at)++) {
-        const struct flag *flag = &flags[*at];
-        if (groups == GROUP_GLOBAL ? flag->group != GROUP_GLOBAL : ((unsigned)flag->group & groups) == 0)
-            continue;
-        *fact = (struct option_fact){flag->name, flag->letter, flag->argument, flag->help, flag->kind == KIND_LIST};
-        (*at)++;
-        return true;
-    }
-    return false;
-}
-
 void options_help(FILE *out, unsigned groups)
 {
-    struct option_fact fact;
-    for (size_t at = 0; options_next(&at, groups, &fact);) {
+    for (size_t i = 0; i < FLAGS; i++) {
+        const struct flag *flag = &flags[i];
         char left[48], letter[8] = "";
-        if (fact.letter != '\0')
-            snprintf(letter, sizeof(letter), "-%c, ", fact.letter);
-        snprintf(left, sizeof(left), "%4s--%s%s%s", letter, fact.name, fact.argument != NULL ? " " : "",
-                 fact.argument != NULL ? fact.argument : "");
-        fprintf(out, "  %-26s %s\n", left, fact.help);
+        if (groups == GROUP_GLOBAL ? flag->group != GROUP_GLOBAL : ((unsigned)flag->group & groups) == 0)
+            continue;
+        if (flag->letter != '\0')
+            snprintf(letter, sizeof(letter), "-%c, ", flag->letter);
+        snprintf(left, sizeof(left), "%4s--%s%s%s", letter, flag->name, flag->argument != NULL ? " " : "",
+                 flag->argument != NULL ? flag->argument : "");
+        fprintf(out, "  %-26s %s\n", left, flag->help);
     }
 }

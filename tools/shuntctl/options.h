@@ -15,7 +15,8 @@
 enum {
     OPTIONS_WORDS = 8,
     OPTIONS_HEADERS = 64,
-    OPTIONS_GIVEN = 16
+    OPTIONS_GIVEN = 80,
+    OPTIONS_FILES = 64
 };
 
 /* Flags that belong to single commands; a command names those it takes. Global flags are taken by all. */
@@ -40,18 +41,28 @@ enum option_group {
     GROUP_LOCAL = 1 << 16,  /* of passthrough */
     GROUP_FLEET = 1 << 17,  /* of a report */
     GROUP_CANCEL = 1 << 18, /* of draining */
+    GROUP_INJECT = 1 << 19,
     GROUP_CHANGE = GROUP_WHO | GROUP_REASON,
 };
 
 /* A flag that means another thing with another command; options_settle() knows which. */
 struct option_given {
     const char *name, *value;
+    char letter; /* it was given by; 0: by its name */
 };
 
 /* What simulate assumes, as written; NULL or 0 where not given. */
 struct option_traffic {
     const char *rate, *legacy_errors, *new_errors, *latency, *new_latency, *mismatch, *daily;
     uint64_t runs, seed, time_ms;
+};
+
+/* Of inject, as written; NULL where not given. */
+struct option_inject {
+    const char *files[OPTIONS_FILES];
+    size_t file_count;
+    const char *image, *configmap, *token_secret, *port, *pre_stop, *app_pre_stop, *only;
+    bool native, classic, no_service, in_place, uninject;
 };
 
 struct options { /* text is borrowed from argv and the environment */
@@ -79,6 +90,7 @@ struct options { /* text is borrowed from argv and the environment */
     const char *state;              /* of status --wait; NULL: do not wait */
     double most, confidence, noise; /* fractions; negative: not given */
     struct option_traffic traffic;  /* of simulate */
+    struct option_inject inject;
     bool json, no_color, help, version, force, reset, all, html, suggest_rules, insecure, local, fleet, cancel;
     unsigned seen; /* groups of the flags that were given */
     struct option_given given[OPTIONS_GIVEN];
@@ -96,19 +108,6 @@ bool options_settle(struct options *options, unsigned groups, char **error);
 
 /* The name of a flag that was given and is in none of `groups`; NULL when there is none. After options_settle(). */
 const char *options_stranger(const struct options *options, unsigned groups);
-
-/* What a flag is, for whoever lists them. */
-struct option_fact {
-    const char *name;
-    char letter;          /* 0: none */
-    const char *argument; /* NULL: a switch, without one */
-    const char *help;
-    bool repeats; /* may be given more than once */
-};
-
-/* The flags in these groups, one after the other; global ones when `groups` is GROUP_GLOBAL. Begin with *at = 0; false
- * when there are no more. */
-bool options_next(size_t *at, unsigned groups, struct option_fact *fact);
 
 /* Help lines of the flags in these groups; global ones when `groups` is GROUP_GLOBAL. */
 void options_help(FILE *out, unsigned groups);
