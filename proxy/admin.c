@@ -30,6 +30,7 @@
 #include "proxy/admin_handlers.h"
 #include "proxy/admin_reply.h"
 #include "proxy/admin_request.h"
+#include "proxy/admin_token.h"
 #include "proxy/control.h"
 
 enum {
@@ -124,12 +125,13 @@ static int open_socket(struct admin *admin, const struct config_address *address
     return fd;
 }
 
-/* The token to ask for now; NULL when there is none. */
-static const char *current_token(const struct admin *admin)
+/* The token to ask for now; NULL when there is none. That of the file as it is now goes to `room`; without room, where
+ * it only matters that there is one, the file is not read. */
+static const char *current_token(const struct admin *admin, char *room)
 {
     const struct config *config = control_config(admin->control);
     if (config != NULL && config->admin.token != NULL)
-        return config->admin.token;
+        return room != NULL && admin_token_read(config->admin.token_file, room) ? room : config->admin.token;
     return admin->loopback && config != NULL ? NULL : admin->token;
 }
 
@@ -137,17 +139,22 @@ static bool admits(const struct admin *admin, struct evhttp_request *http, const
 {
     struct evkeyvalq *headers = evhttp_request_get_input_headers(http);
     struct admin_fault fault;
+    char token[ADMIN_TOKEN_ROOM];
+    enum admin_access access = endpoint == NULL ? ADMIN_SECRET : endpoint->access;
     struct admin_visitor visitor = {
         .host = evhttp_find_header(headers, "Host"),
         .origin = evhttp_find_header(headers, "Origin"),
         .fetch_site = evhttp_find_header(headers, "Sec-Fetch-Site"),
         .authorization = evhttp_find_header(headers, "Authorization"),
-        .token = current_token(admin),
+        .token = current_token(admin, access == ADMIN_SECRET ? token : NULL),
         .configured_host = admin->host,
         .changes = endpoint == NULL || endpoint->method == EVHTTP_REQ_POST,
-        .access = endpoint == NULL ? ADMIN_SECRET : endpoint->access,
+        .access = access,
     };
-    if (admin_guard_admits(&visitor, &fault))
+    bool admitted = admin_guard_admits(&visitor, &fault);
+    if (access == ADMIN_SECRET)
+        explicit_bzero(token, sizeof(token));
+    if (admitted)
         return true;
     if (fault.status == 401)
         evhttp_add_header(evhttp_request_get_output_headers(http), "WWW-Authenticate", "Bearer realm=\"shunt\"");

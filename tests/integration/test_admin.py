@@ -63,6 +63,28 @@ class Door(AdminCase):
         shunt.ctl("status", env={"SHUNT_TOKEN": "s3cret-token"})
         shunt.ctl("status", env={"SHUNT_TOKEN_FILE": os.path.join(self.directory, "token")})
 
+    def test_a_token_that_is_swapped_is_asked_for_at_once(self):
+        """As a kubelet swaps a Secret: nobody sends a signal, and shuntctl beside shunt reads the new file. What is no token
+        leaves the last one of the configuration in force."""
+        shunt = self.begin(token="s3cret-token")
+        path = os.path.join(self.directory, "token")
+
+        def swap(content):
+            with open(path + ".new", "wb") as f:
+                f.write(content)
+            os.rename(path + ".new", path)
+
+        swap(b"an0ther-token\r\n")
+        self.assertEqual(shunt.admin_reply("GET", "/api/v1/status", token="an0ther-token").status, 200)
+        self.assertEqual(shunt.admin_reply("GET", "/api/v1/status", token="s3cret-token").status, 401)
+        shunt.ctl("status", "--token-file", path)
+        for content in (b"", b"\n", b"two words", b"two\nlines\n", b"x" * 4096, b"x\0y", None):
+            swap(content) if content is not None else os.unlink(path)
+            self.assertEqual(shunt.admin_reply("GET", "/api/v1/status", token="s3cret-token").status, 200, content)
+            for token in ("", "an0ther-token", "x", "two"):
+                reply = shunt.admin_reply("GET", "/api/v1/status", headers=[f"Authorization: Bearer {token}"])
+                self.assertEqual(reply.status, 401, (content, token))
+
     def test_only_the_named_methods_change_anything(self):
         shunt = self.begin()
         for path, _ in self.CHANGES:
