@@ -33,6 +33,7 @@ TYPES = {
     "PodTemplate": {"metadata!": {"labels!": TEXTS, "annotations": TEXTS}, "spec!": "PodSpec"},
     "Pod": {"spec!": "PodSpec"},
     "PodSpec": {"containers!": ["Container"], "initContainers": ["Container"], "volumes": ["Volume"], "restartPolicy": str,
+                "activeDeadlineSeconds": int,
                 "serviceAccountName": str, "automountServiceAccountToken": bool, "terminationGracePeriodSeconds": int,
                 "securityContext": {"runAsNonRoot": bool, "fsGroup": int, "seccompProfile": {"type!": str}},
                 "imagePullSecrets": [{"name!": str}], "priorityClassName": str, "nodeSelector": TEXTS, "tolerations": [ANY],

@@ -349,6 +349,11 @@ class Made(Case):
         objects = self.objects(values(image={"repository": "images.example.org:5000/shunt", "tag": "x", "digest": digest}))
         self.assertEqual(self.container(objects)["image"], "images.example.org:5000/shunt@" + digest)
 
+    def test_helm_test_tries_again(self):
+        """A Service's name and endpoints may come some moments after the pods are ready; it does not try for ever."""
+        spec = named(self.objects(), "Pod")["spec"]
+        self.assertEqual((spec["restartPolicy"], spec["activeDeadlineSeconds"]), ("OnFailure", 120))
+
     def test_notes_say_what_to_do_next(self):
         text = chart.render(LEAST, notes=True)
         self.assertIn("There are no routes yet", text)

@@ -51,6 +51,9 @@ class Answers:
         done = self.cluster.exec(target, command, container=container, namespace=namespace, timeout=60)
         return done.returncode, done.stdout, done.stderr
 
+    def logs(self, target, namespace):
+        return self.cluster.logs(target, namespace=namespace)
+
     def phase_at_the_end(self, pod, namespace):
         """Succeeded or Failed, of a pod that ends by itself."""
         def phase():

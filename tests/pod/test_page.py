@@ -17,6 +17,7 @@ import kustomize
 import load
 import page
 import remote
+import runtime
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ["SHUNT_BUILD"]
@@ -240,6 +241,23 @@ class Way:
         self.assertEqual(left, [])
 
 
+REDIS = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: redis }
+spec:
+  selector: { matchLabels: { app: redis } }
+  template:
+    metadata: { labels: { app: redis } }
+    spec:
+      containers:
+        - { name: redis, image: "images.example.org/redis:7", args: ["--requirepass", PASSWORD], ports: [ { name: redis, containerPort: 6379 } ] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: redis }
+spec: { selector: { app: redis }, ports: [ { port: 6379 } ] }
+"""
 LOOKED_AT = {"look-at-it": ("the_report_is_a_page", "passthrough_is_on", "passthrough_is_off")}
 
 
@@ -285,13 +303,20 @@ class Gateway(Way, unittest.TestCase):
 
     def before(self):
         self.serve("orders-v1", "orders")
+        if shutil.which("redis-server"):
+            folder = self.cluster.runtime.make_folder("images", "redis")
+            self.cluster.image("images.example.org/redis", runtime.host_image(folder, command=("redis-server", "--save", "")))
+            self.cluster.apply(REDIS)
 
     def the_gateway_serves(self, said):
+        """Its test has passed, clients have moved to it, and with a Redis both pods have one plan."""
         self.assertIn("Phase: Succeeded", said)
         self.service = "orders-shunt"
         clients = self.clients(self.service)
         self.shunt_is_in_the_way(said)
         self.nothing_failed(clients)
+        for pod in self.pods() if shutil.which("redis-server") else []:
+            self.cluster.wait(lambda pod=pod: self.shuntctl(pod, "fleet", "--json")["alive"] == 2, f"{pod.name} to know of two replicas")
 
 
 if __name__ == "__main__":
