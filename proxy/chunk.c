@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/memory.h"
+
 /* Sizes with the header: heads of ordinary messages, larger heads, bodies, and what one read may bring. */
 static const struct {
     uint32_t bytes;
@@ -41,6 +43,8 @@ struct chunk *chunk_take(struct chunk_pool *pool, size_t size)
         chunk = malloc(bytes);
         if (chunk == NULL)
             return NULL;
+        if (pool->memory != NULL)
+            memory_grew(pool->memory, &pool->taken, bytes, *pool->now_ms);
         chunk->pool = pool;
         chunk->size = (uint32_t)(bytes - sizeof(struct chunk));
         chunk->class = class;

@@ -28,6 +28,9 @@ struct chunk {
 struct chunk_pool {
     struct chunk *free[CHUNK_CLASSES];
     uint32_t kept[CHUNK_CLASSES];
+    struct memory *memory;  /* borrowed; told of what is taken from the system. NULL: nobody is */
+    const uint64_t *now_ms; /* borrowed, with `memory`: a clock value */
+    size_t taken;           /* since memory was looked at: see memory_grew() */
 };
 
 /* Bytes inside a chunk. Whoever stores a slice holds a reference to its chunk. */

@@ -46,6 +46,15 @@ static void segment_give(struct worker *worker, struct segment *segment)
     worker->free_segments = segment;
 }
 
+void conn_spares_done(struct worker *worker)
+{
+    while (worker->free_segments != NULL) {
+        struct segment *segment = worker->free_segments;
+        worker->free_segments = segment->next;
+        free(segment);
+    }
+}
+
 bool outq_add(struct worker *worker, struct outq *out, struct slice slice)
 {
     struct segment *segment = segment_take(worker);

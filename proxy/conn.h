@@ -127,6 +127,9 @@ void conn_settle(struct worker *worker);
 /* The round is over: the same for patient connections. */
 void conn_settle_round(struct worker *worker);
 
+/* Frees what lies ready for queues. */
+void conn_spares_done(struct worker *worker);
+
 /* Takes over a reference to the slice's chunk. False without memory: it has not. */
 bool outq_add(struct worker *worker, struct outq *out, struct slice slice);
 /* The first slice of one that is not empty; its reference is the caller's now. */

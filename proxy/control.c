@@ -192,6 +192,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     remind_of_fail_open(control, now_ms);
     service_manager_beat(&control->manager, now_ms);
     control_report_tick(control);
+    control_memory_tick(control, now_ms);
     control_drain_tick(control);
 }
 
@@ -299,6 +300,7 @@ static bool start_process(struct control *control)
     control->base = new_base();
     control->log = log_start(STDOUT_FILENO);
     control->report = report_new();
+    control_memory_open(control);
     control->health = health_board_new();
     control->notify = control->log != NULL ? notify_new(control->log, &notify_limits) : NULL;
     const struct resolver_options options = {.on_result = on_resolved, .context = control};
@@ -510,9 +512,11 @@ static bool start_workers(struct control *control)
     control->comparer = comparer_start(control->worker_count, PAIRS_QUEUED, control->report);
     control->workers = calloc(control->worker_count, sizeof(*control->workers));
     bool started = control->comparer != NULL && control->workers != NULL;
+    if (started)
+        control_memory_begin(control);
     for (uint32_t i = 0; i < control->worker_count && started; i++) {
         control->workers[i] =
-            worker_start(i, control->worker_count, control->snapshot, control->comparer, control->log);
+            worker_start(i, control->worker_count, control->snapshot, control->comparer, control->log, &control->memory);
         started = control->workers[i] != NULL;
     }
     if (!started)
@@ -688,6 +692,7 @@ static void stop(struct control *control)
     config_holder_unref(control->started);
     config_holder_unref(control->fallback);
     log_stop(control->log, LOG_WAIT_MS);
+    memory_done(&control->memory);
     if (control->base != NULL)
         event_base_free(control->base);
     service_manager_close(&control->manager);

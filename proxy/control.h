@@ -20,6 +20,7 @@
 struct control;
 struct health_board;
 struct report;
+struct memory;
 struct store;
 struct event_base;
 struct control_fleet;
@@ -81,6 +82,9 @@ struct control_drain_state {
 void control_drain_state(const struct control *control, struct control_drain_state *state);
 /* Sum over the workers. */
 void control_counters(const struct control *control, struct worker_counters *sum);
+
+/* The control group's limit, and how close it is. */
+const struct memory *control_memory(const struct control *control);
 
 struct control_process { /* facts for status and metrics */
     uint64_t started_wall_ms;

@@ -57,6 +57,11 @@ struct store *control_store(struct control *control)
     return control->store;
 }
 
+const struct memory *control_memory(const struct control *control)
+{
+    return &control->memory;
+}
+
 struct control_fleet *control_fleet(struct control *control)
 {
     return control->fleet;

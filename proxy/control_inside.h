@@ -14,6 +14,7 @@
 #include "proxy/control_listeners.h"
 #include "proxy/drain.h"
 #include "proxy/log.h"
+#include "proxy/memory.h"
 #include "proxy/service_manager.h"
 #include "proxy/snapshot.h"
 
@@ -66,6 +67,12 @@ struct control {
     struct watch *passthrough_watch; /* NULL: state in memory */
     uint64_t file_digest;            /* of the file's bytes when it was last read, good or bad */
     bool fail_open;                  /* serving without a valid file */
+
+    struct memory memory; /* outlives the workers, who look at it, too */
+    enum memory_level memory_told;
+    uint64_t memory_trim_at_ms;
+    uint64_t memory_events; /* of clients, when it was last looked whether all is quiet */
+    bool memory_is_trimmed; /* since then */
 
     struct worker **workers;
     uint32_t worker_count;
@@ -158,6 +165,16 @@ void control_report_tick(struct control *control);
 bool control_report_veil(struct control *control, const struct config *config);
 /* The last save. False: it hangs, see keeper_stop(). */
 bool control_report_end(struct control *control);
+
+/* ---- control_memory.c ---- */
+
+/* Finds the limit, and what of it the report and its database may take. Before anything is restored. */
+void control_memory_open(struct control *control);
+/* The compare thread's part, once there is one; tells of the limit. */
+void control_memory_begin(struct control *control);
+/* Another file is in use: tells what of it holds. */
+void control_memory_reloaded(struct control *control);
+void control_memory_tick(struct control *control, uint64_t now_ms);
 
 /* ---- control_passthrough.c ---- */
 

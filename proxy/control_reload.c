@@ -273,6 +273,7 @@ static bool succeeded(struct control *control, const char *who)
     tell_restart(control, control->holder->config, fields);
     json_object_set_new(fields, "generation", json_integer((json_int_t)control->generation));
     log_event(control->log, LOG_LEVEL_INFO, "reloaded", fields);
+    control_memory_reloaded(control);
     return true;
 }
 

@@ -42,6 +42,8 @@ static void enter_list(struct downstream *down)
     down->next = worker->downstreams;
     if (down->next != NULL)
         down->next->prev = down;
+    else
+        worker->oldest_downstream = down;
     worker->downstreams = down;
 }
 
@@ -53,6 +55,14 @@ static void leave_list(struct downstream *down)
         down->conn.worker->downstreams = down->next;
     if (down->next != NULL)
         down->next->prev = down->prev;
+    else
+        down->conn.worker->oldest_downstream = down->prev;
+}
+
+void downstream_touch(struct downstream *down)
+{
+    leave_list(down);
+    enter_list(down);
 }
 
 bool downstream_open(struct downstream *down, struct worker *worker, int fd, const struct conn_events *on,

@@ -13,11 +13,17 @@
 
 struct downstream;
 
+enum {
+    DOWNSTREAM_RESTED_MS = 1000, /* a client that is about to ask again has done so by then, mostly */
+};
+
 struct downstream_ops {
     /* The worker has come to this phase of draining, LEAVING or later; earlier ones may have been skipped. LEAVING: tell the client,
      * close nothing. CLOSING, ENDING: an idle connection closes, another one after what is under way. OVER: at once. May close only
      * itself. */
     void (*drain)(struct downstream *down, enum drain_phase phase);
+    /* Memory is scarce: a connection that has rested for DOWNSTREAM_RESTED_MS closes; true: it does. NULL: it never rests. */
+    bool (*rests)(struct downstream *down);
 };
 
 struct downstream {
@@ -53,6 +59,8 @@ bool downstream_open(struct downstream *down, struct worker *worker, int fd, con
  * and calls downstream_retire(). */
 void downstream_move(struct downstream *to, struct downstream *from, const struct conn_events *on,
                      const struct downstream_ops *ops);
+/* Goes to the young end of the worker's list. */
+void downstream_touch(struct downstream *down);
 void downstream_retire(struct downstream *down, void (*free)(struct worker *worker, struct retired *retired));
 /*
  * Everything is queued: says that it was the last, and stays until the client has read it and closes, or time is over. Closing

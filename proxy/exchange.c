@@ -76,6 +76,7 @@ void exchanges_done(struct worker *worker)
         worker->free_exchanges = ex->next_free;
         free(ex);
     }
+    worker->free_exchange_count = 0;
 }
 
 /* ---- what may be sent again ---- */

@@ -774,4 +774,25 @@ static void drain(struct downstream *base, enum drain_phase phase)
         leave_idle(down);
 }
 
-static const struct downstream_ops h1_server_ops = { .drain = drain };
+/* How long an idle connection has been so: its timer was set when that began. */
+static uint64_t rested_ms(const struct h1_server *down)
+{
+    const struct config_timeouts *timeouts = &config_of(down)->timeouts;
+    uint64_t whole = down->fresh ? timeouts->request_header_ms : timeouts->idle_ms;
+    uint64_t now_ms = worker_now_ms(down->base.conn.worker), due_ms = down->base.conn.timer.due_ms;
+    return due_ms < now_ms + whole ? now_ms + whole - due_ms : 0;
+}
+
+static bool rests(struct downstream *base)
+{
+    struct h1_server *down = (struct h1_server *)((char *)base - offsetof(struct h1_server, base));
+    if (down->phase != H1_SERVER_IDLE || down->in_len > 0 || rested_ms(down) < DOWNSTREAM_RESTED_MS)
+        return false;
+    conn_look(&base->conn); /* a request that has come is served */
+    on_readable(&base->conn);
+    if (!base->conn.closed && down->phase == H1_SERVER_IDLE && down->in_len == 0)
+        down_close(down);
+    return base->conn.closed;
+}
+
+static const struct downstream_ops h1_server_ops = { .drain = drain, .rests = rests };

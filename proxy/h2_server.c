@@ -435,7 +435,22 @@ static void drain(struct downstream *base, enum drain_phase phase)
         follow_phase(down, phase);
 }
 
-static const struct downstream_ops h2_server_ops = {.drain = drain};
+static bool rests(struct downstream *base)
+{
+    struct h2_server *down = (struct h2_server *)((char *)base - offsetof(struct h2_server, base));
+    uint64_t now_ms = worker_now_ms(base->conn.worker);
+    if (down->phase != H2_SERVER_OPEN || down->open > 0 || down->link.block != NULL ||
+        now_ms - down->idle_since_ms < DOWNSTREAM_RESTED_MS)
+        return false;
+    conn_look(&base->conn); /* streams that have come are served */
+    on_readable(&base->conn);
+    if (base->conn.closed || down->phase != H2_SERVER_OPEN || down->open > 0 || down->link.block != NULL)
+        return base->conn.closed;
+    end_connection(down, NGHTTP2_NO_ERROR);
+    return true;
+}
+
+static const struct downstream_ops h2_server_ops = {.drain = drain, .rests = rests};
 
 static bool open_link(struct h2_server *down, struct conn *conn)
 {

@@ -1,6 +1,6 @@
 /*
- * Accepting: see listener.h. Worker thread. A connection is taken only when it can be served: over the connection limit
- * or out of descriptors it waits in the kernel's queue, and copies give way first.
+ * Accepting: see listener.h. Worker thread. A connection is taken only when it can be served: over the connection limit,
+ * out of descriptors or memory it waits in the kernel's queue, and copies give way first.
  */
 #include "proxy/listener.h"
 
@@ -13,8 +13,13 @@
 
 #include "proxy/downstream.h"
 #include "proxy/worker_inside.h"
+#include "proxy/worker_memory.h"
 
-enum { ACCEPTS_PER_EVENT = 64 };
+enum {
+    ACCEPTS_PER_EVENT = 64,
+    CLIENT_BYTES = 8 * 1024,      /* what a client takes by and by, the kernel's part included */
+    TLS_CLIENT_BYTES = 48 * 1024, /* likewise; half of it until its handshake is over */
+};
 
 struct listener {
     struct listener *next;
@@ -74,7 +79,8 @@ static void pause_accepting(struct worker *worker)
 static bool is_full(const struct worker *worker)
 {
     uint64_t open = worker->counters.downstream_active + worker->tunnels_open;
-    return open >= worker_part(worker, worker->view->config->limits.connections);
+    return open >= worker_part(worker, worker->view->config->limits.connections) ||
+           !worker_memory_allows_clients(worker, open);
 }
 
 /* False: nothing more to accept now. */
@@ -98,6 +104,7 @@ static bool accept_one(struct listener *listener)
     struct client_address client;
     client_address_from(&client, &from);
     downstream_accept(worker, &listener->facts, fd, &client);
+    worker_memory_grew(worker, listener->facts.tls != NULL ? TLS_CLIENT_BYTES : CLIENT_BYTES);
     return true;
 }
 

@@ -149,6 +149,13 @@ void memory_look(struct memory *memory, uint64_t now_ms)
     atomic_flag_clear_explicit(&memory->looking, memory_order_release);
 }
 
+bool memory_is_scarce(const struct memory *memory)
+{
+    const struct memory_marks marks = memory_marks_of(memory_limit(memory));
+    return memory_level(memory) == MEMORY_SCARCE &&
+           atomic_load_explicit(&memory->used, memory_order_relaxed) >= marks.leave[MEMORY_SCARCE];
+}
+
 static void forget_level(struct memory *memory)
 {
     if (atomic_flag_test_and_set_explicit(&memory->looking, memory_order_acquire))

@@ -90,6 +90,9 @@ static inline uint64_t memory_limit(const struct memory *memory)
     return atomic_load_explicit(&memory->limit, memory_order_relaxed);
 }
 
+/* SCARCE holds for a while after there is room again: is there still none? */
+bool memory_is_scarce(const struct memory *memory);
+
 /* Looks now. Any thread; `now_ms` of the monotonic clock. */
 void memory_look(struct memory *memory, uint64_t now_ms);
 

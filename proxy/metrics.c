@@ -16,6 +16,7 @@
 #include "proxy/control.h"
 #include "proxy/control_fleet.h"
 #include "proxy/control_tls.h"
+#include "proxy/memory.h"
 #include "proxy/metrics_fleet.h"
 #include "proxy/metrics_health.h"
 #include "proxy/metrics_process.h"
@@ -610,6 +611,20 @@ static void write_process(struct page *page, struct control *control)
     metrics_text_facts(&page->text, facts, sizeof(facts) / sizeof(facts[0]));
 }
 
+static void write_memory(struct page *page, struct control *control)
+{
+    const struct memory *memory = control_memory(control);
+    const struct metrics_fact facts[] = {
+        {"shunt_memory_limit_bytes", METRICS_GAUGE, (double)memory_limit(memory),
+         "Memory limit of the control group; 0 without one"},
+        {"shunt_memory_used_bytes", METRICS_GAUGE, (double)memory_used(memory),
+         "Memory charged to the control group that the kernel cannot take back; 0 where it cannot be read"},
+        {"shunt_memory_pressure", METRICS_GAUGE, (double)memory_level(memory),
+         "0: plenty of memory; 1: short, nothing is mirrored; 2: scarce, resting clients are closed, new ones wait"},
+    };
+    metrics_text_facts(&page->text, facts, sizeof(facts) / sizeof(facts[0]));
+}
+
 #define WORKER_NAME_COUNTER(name) "shunt_" #name "_total"
 #define WORKER_NAME_GAUGE(name)   "shunt_" #name
 
@@ -665,6 +680,7 @@ bool metrics_write(struct control *control, struct evbuffer *out)
         metrics_fleet_write(&page.text, &fleet);
     metrics_health_write(&page.text, control_health(control));
     write_workers(&page, control);
+    write_memory(&page, control);
     write_process(&page, control);
     free(page.routes);
     return !page.failed && !page.text.failed;

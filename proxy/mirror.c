@@ -20,6 +20,7 @@
 #include "proxy/mirror_breaker.h"
 #include "proxy/mirror_head.h"
 #include "proxy/worker_inside.h"
+#include "proxy/worker_memory.h"
 #include "shadow/comparer.h"
 #include "shadow/redact.h"
 
@@ -83,6 +84,8 @@ static void discard_pair(struct worker *worker, struct pair *pair)
 static void recount(struct worker *worker, struct pair *pair)
 {
     size_t now = pair_bytes(pair);
+    if (now > pair->counted)
+        worker_memory_grew(worker, now - pair->counted);
     count_add(&worker->counters.shadow_memory_bytes, now - pair->counted);
     pair->counted = now;
 }
@@ -660,6 +663,10 @@ void mirror_start(struct exchange *ex, const struct head *head)
         ex->decision.mirror = MIRROR_SIMULATED;
         return;
     }
+    if (!worker_memory_allows_copies(ex->worker)) {
+        count_refused(ex, PAIR_CROSS, MIRROR_MEMORY);
+        return;
+    }
     start_one(ex, head, PAIR_CROSS, side_other(primary), 0);
     if (ex->mirror[0] != NULL && ex->decision.noise && head->is_safe)
         start_one(ex, head, PAIR_NOISE, primary, 1);
@@ -903,6 +910,12 @@ uint32_t mirrors_cancel(struct worker *worker, enum mirror_reason reason)
         cancelled++;
     }
     return cancelled;
+}
+
+void mirrors_shed(struct worker *worker, enum mirror_reason reason)
+{
+    while (worker->mirrors != NULL)
+        give_up(worker->mirrors, reason, COPY_UNKNOWN);
 }
 
 void mirrors_done(struct worker *worker)

@@ -39,6 +39,9 @@ void mirror_primary_end(struct mirror *mirror, enum outcome_kind kind, uint64_t 
 
 /* Gives up all copies of this worker under way; returns how many. */
 uint32_t mirrors_cancel(struct worker *worker, enum mirror_reason reason);
+/* The same, also of those that have their answer and wait for the primary's: nothing of copies is left but what the compare thread
+ * has. Not from within a callback of an exchange or a copy. */
+void mirrors_shed(struct worker *worker, enum mirror_reason reason);
 /* Takes compared pairs back. Called now and then. */
 void mirrors_reclaim(struct worker *worker);
 /* Gives what only lies ready back to the system: for quiet times. */

@@ -29,6 +29,7 @@
 #include "proxy/upstream.h"
 #include "proxy/worker_drain.h"
 #include "proxy/worker_inside.h"
+#include "proxy/worker_memory.h"
 #include "shadow/comparer.h"
 
 enum {
@@ -152,6 +153,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     access_log_flush(worker->access_log);
     listeners_tick(worker);
     worker_drain_tick(worker);
+    worker_memory_tick(worker);
     conn_settle(worker);
     /* Fast while anything is under way or a deadline is near; slow in the quiet. */
     bool busy = worker->tick_saw_work || worker->exchanges_open > 0 || worker->mirrors != NULL ||
@@ -164,6 +166,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
         pipes_done(worker); /* a quiet worker holds no descriptors it has no use for */
     } else {
         mirrors_trim(worker); /* nor, when it stays quiet, memory: also pairs that came back from the compare thread */
+        worker_memory_rest(worker);
     }
 }
 
@@ -199,7 +202,7 @@ static bool adopt(struct worker *worker, struct snapshot *snapshot)
     }
     if (!same)
         health_update(worker);
-    worker->shadow_bound = view->config->limits.shadow_memory / worker->workers;
+    worker->shadow_bound = worker_memory_shadow_bound(worker);
     /* The other half is for copies under way: when the compare thread is behind, they are still made. */
     comparer_set_bound(worker->comparer, worker->index, worker->shadow_bound / 2);
     if (old != NULL)
@@ -321,6 +324,7 @@ static void *worker_main(void *context)
         if (worker->later != NULL)
             run_later(worker);
         conn_settle_round(worker);
+        worker_memory_round(worker);
         if (worker->retired != NULL)
             free_retired(worker);
     }
@@ -363,11 +367,7 @@ static void worker_free(struct worker *worker)
         h1_parser_free(worker->spare_parsers[--worker->spare_parser_count]);
     if (worker->view != NULL)
         view_unref(worker->view);
-    while (worker->free_segments != NULL) {
-        struct segment *segment = worker->free_segments;
-        worker->free_segments = segment->next;
-        free(segment);
-    }
+    conn_spares_done(worker);
     if (worker->input != NULL)
         chunk_unref(worker->input);
     chunk_pool_done(&worker->chunks);
@@ -413,7 +413,7 @@ static bool start_events(struct worker *worker)
 }
 
 struct worker *worker_start(uint32_t index, uint32_t workers, struct snapshot *snapshot, struct comparer *comparer,
-                            struct log *log)
+                            struct log *log, struct memory *memory)
 {
     struct worker *worker = NULL;
     if (posix_memalign((void **)&worker, 64, sizeof(*worker)) != 0) {
@@ -425,6 +425,8 @@ struct worker *worker_start(uint32_t index, uint32_t workers, struct snapshot *s
     worker->workers = workers;
     worker->comparer = comparer;
     worker->log = log;
+    worker->memory = worker->chunks.memory = memory;
+    worker->chunks.now_ms = &worker->now_ms;
     worker->mailbox_fd = -1;
     worker->shared.last = &worker->shared.first;
     pthread_mutex_init(&worker->shared.lock, NULL);

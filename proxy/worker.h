@@ -16,11 +16,12 @@
 struct worker;
 struct comparer;
 struct log;
+struct memory;
 
-/* Makes the worker and starts its thread. Takes a reference to `snapshot`. `comparer` and `log` are borrowed for the worker's
- * life. NULL with errno on failure. */
+/* Makes the worker and starts its thread. Takes a reference to `snapshot`. `comparer`, `log` and `memory` are borrowed for the
+ * worker's life. NULL with errno on failure. */
 struct worker *worker_start(uint32_t index, uint32_t workers, struct snapshot *snapshot, struct comparer *comparer,
-                            struct log *log);
+                            struct log *log, struct memory *memory);
 
 /* Hands over a new snapshot (takes a reference) and wakes the loop; every decision made after the worker has read it uses it. Within
  * a millisecond on a machine that is not overloaded. */

@@ -19,6 +19,7 @@
     M(client_gone, COUNTER, "Clients that left before their response ended")                                           \
     M(accept_errors, COUNTER, "accept() failures, such as no file descriptors")                                        \
     M(connections_refused, COUNTER, "Client connections not taken because of the connection limit or memory")          \
+    M(connections_shed, COUNTER, "Client connections that rested and were closed for want of memory")                  \
     M(upstream_connections, COUNTER, "Connections opened to backends")                                                 \
     M(upstream_connect_failures, COUNTER, "Connections to backends that failed or timed out")                          \
     M(upstream_reused, COUNTER, "Exchanges sent on a kept connection")                                                 \

@@ -13,6 +13,7 @@
 
 #include "proxy/chunk.h"
 #include "proxy/conn.h"
+#include "proxy/memory.h"
 #include "proxy/snapshot.h"
 #include "proxy/wheel.h"
 #include "proxy/worker.h"
@@ -98,6 +99,7 @@ struct worker {
 
     struct listener *listeners;
     struct downstream *downstreams; /* all client connections: drain walks them */
+    struct downstream *oldest_downstream; /* the list's other end */
     struct upstream_set *upstreams;
     uint32_t tunnels_open;
     struct tunnel *tunnels;
@@ -108,6 +110,10 @@ struct worker {
     bool accept_paused;
     struct drain drain;
     enum drain_phase phase;   /* of it, as the last tick found it */
+
+    struct memory *memory;    /* borrowed: the process's */
+    enum memory_level memory_level; /* that has been acted upon */
+    uint64_t trim_at_ms;      /* while memory is short: when spare parts are freed again */
 
     struct comparer *comparer;
     struct log *log;

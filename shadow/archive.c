@@ -856,6 +856,12 @@ json_t *archive_samples(struct archive *archive, const char *route, unsigned eac
 
 /* ---- opening and closing ---- */
 
+void archive_bound(size_t bytes, size_t most)
+{
+    (void)sqlite3_hard_heap_limit64((sqlite3_int64)most);
+    (void)sqlite3_soft_heap_limit64((sqlite3_int64)bytes);
+}
+
 struct archive *archive_open(const char *directory, char **warning, char **error)
 {
     struct archive *archive = calloc(1, sizeof(*archive));

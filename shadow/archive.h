@@ -20,6 +20,10 @@ enum {
     ARCHIVE_ANSWER_BYTES = 8 * 1024 * 1024 /* of samples that archive_samples() gives at once */
 };
 
+/* Where there is little memory: from now on what SQLite has in memory, caches and a database without a file, is kept to
+ * about `bytes`, and to `most` at any rate; beyond it a save fails. Of the whole process; any thread. */
+void archive_bound(size_t bytes, size_t most);
+
 /* NULL `directory`: in memory. NULL with a malloc'd sentence (place, fault, remedy) in *error; a sentence in *warning
  * (else NULL) when a damaged file was set aside. */
 struct archive *archive_open(const char *directory, char **warning, char **error);

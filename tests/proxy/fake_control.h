@@ -12,6 +12,7 @@
 
 #include "proxy/control.h"
 #include "proxy/control_fleet.h"
+#include "proxy/memory.h"
 #include "router/store/store.h"
 #include "shadow/keeper.h"
 #include "shadow/report.h"
@@ -35,6 +36,7 @@ struct control {
     struct control_fleet *fleet; /* NULL: as without state.redis */
     struct notify *notify;       /* NULL: as without targets */
     struct health_board *health; /* NULL: as without checks */
+    struct memory memory;        /* without a limit, unless the test sets one */
     struct worker_counters counters;
     struct control_process process;
     bool ready;
@@ -44,6 +46,11 @@ struct control {
     char last_who[128];       /* of the last change */
     char last_reason[512];
 };
+
+const struct memory *control_memory(const struct control *control)
+{
+    return &control->memory;
+}
 
 struct event_base *control_base(struct control *control)
 {
@@ -241,6 +248,7 @@ static struct control *fake_control_new(const char *yaml)
     struct config_errors errors = {0};
     struct control *control = calloc(1, sizeof(*control));
     assert_non_null(control);
+    control->memory.group = (struct memory_group){.usage_fd = -1, .stat_fd = -1};
     control->config = config_parse("test.yaml", yaml, strlen(yaml), &errors);
     if (errors.count > 0)
         fail_msg("%s", errors.lines[0]);

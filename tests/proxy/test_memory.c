@@ -345,6 +345,11 @@ static void it_looks_seldom_when_there_is_plenty_and_often_when_not(void **state
     put_number(f, "one/memory.current", 95 * MIB);
     (void)memory_tick(&f->memory, 1300);
     assert_int_equal(memory_level(&f->memory), MEMORY_SCARCE);
+    assert_true(memory_is_scarce(&f->memory));
+    put_number(f, "one/memory.current", 85 * MIB); /* it is held for a while, but nobody need be closed any more */
+    (void)memory_tick(&f->memory, 1325);
+    assert_int_equal(memory_level(&f->memory), MEMORY_SCARCE);
+    assert_false(memory_is_scarce(&f->memory));
     memory_done(&f->memory);
 }
 

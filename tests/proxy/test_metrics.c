@@ -533,6 +533,8 @@ static void process_and_control_are_told(void **state)
     f->control->counters.upstream_idle = 3;
     f->control->process.reload_failures = 2;
     f->control->process.state_save_failures = 4;
+    atomic_store(&f->control->memory.limit, 26214400);
+    atomic_store(&f->control->memory.level, MEMORY_SHORT);
     const char *page = scrape(f);
     assert_value(value_of(page, "shunt_downstream_requests_total"), 12345678901.0);
     assert_value(value_of(page, "shunt_upstream_idle"), 3);
@@ -541,6 +543,9 @@ static void process_and_control_are_told(void **state)
     assert_value(value_of(page, "process_start_time_seconds"), 1700000000);
     assert_true(value_of(page, "process_resident_memory_bytes") > 1e6);
     assert_true(value_of(page, "process_open_fds") >= 3);
+    assert_value(value_of(page, "shunt_memory_limit_bytes"), 26214400);
+    assert_value(value_of(page, "shunt_memory_used_bytes"), 0); /* it has no files */
+    assert_value(value_of(page, "shunt_memory_pressure"), 1);
     assert_value(value_of(page, "shunt_build_info{version=\"" SHUNT_VERSION "\"}"), 1);
 }
 
