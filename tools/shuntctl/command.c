@@ -222,6 +222,13 @@ static const struct command commands[] = {
      "  shuntctl inject -f deployment.yaml -f service.yaml --image registry/shunt:0.1.0 --config shunt.yaml "
      "--in-place\n"
      "  kubectl get deploy,svc -l app=orders -o yaml | shuntctl inject -f - --uninject | kubectl apply -f -\n"},
+    {"ready", "", 0, 0, 0, false, run_ready, "does it take traffic? for health checks",
+     "Asks /readyz, which needs no token, and prints its answer. Exit code 0: ready; 1: not, such as while it\n"
+     "drains; 4: shunt cannot be reached. The image has it as its health check.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl ready --timeout 2\n"
+     "  until shuntctl ready; do sleep 1; done\n"},
     {"simulate", "", 0, 0, GROUP_SIMULATE, true, run_simulate,
      "what would this plan do with such traffic? asks no shunt",
      "Runs the file's plan on traffic drawn by chance, with the router's own code, and says for each stage and\n"
@@ -231,11 +238,28 @@ static const struct command commands[] = {
      "Examples:\n"
      "  shuntctl simulate --config shunt.yaml --route orders-read --rate 20 --legacy-errors 0.5% --new-errors +0.5%\n"
      "  shuntctl simulate --config shunt.yaml --rate 200 --new-latency x1.3 --mismatch 0.02% --runs 1000\n"},
+    {"completion", "bash|zsh|fish", 1, 1, 0, true, run_completion, "a script that completes command lines",
+     "Prints it. The names of routes are asked for at the shunt that SHUNT_ADMIN names.\n"
+     "\n"
+     "Examples:\n"
+     "  . <(shuntctl completion bash)\n"
+     "  shuntctl completion zsh > \"${fpath[1]}/_shuntctl\"\n"
+     "  shuntctl completion fish > ~/.config/fish/completions/shuntctl.fish\n"},
+    {"manual", "", 0, 0, 0, true, run_manual, "the manual page shuntctl(1)",
+     "Prints it in the form that man reads.\n"
+     "\n"
+     "Examples:\n"
+     "  shuntctl manual | man -l -\n"},
 };
 
 enum {
     COMMANDS = sizeof(commands) / sizeof(commands[0])
 };
+
+const struct command *command_at(size_t index)
+{
+    return index < COMMANDS ? &commands[index] : NULL;
+}
 
 const struct command *command_find(const char *name)
 {
@@ -289,11 +313,25 @@ const char *command_nearest(const char *name)
     return nearest;
 }
 
+const char *command_exit_code(unsigned code)
+{
+    static const char *const meanings[] = {
+        [EXIT_DONE] = "done",
+        [EXIT_REFUSED] = "refused or failed",
+        [EXIT_USAGE] = "wrong command line",
+        [EXIT_UNDECIDED] = "undecided, not enough evidence yet",
+        [EXIT_UNREACHABLE] = "shunt cannot be reached",
+    };
+    return code < sizeof(meanings) / sizeof(meanings[0]) ? meanings[code] : NULL;
+}
+
 static void print_exit_codes(FILE *out)
 {
-    fputs("\nExit codes: 0 done; 1 refused or failed; 2 wrong command line; 3 undecided, not enough evidence yet;\n"
-          "4 shunt cannot be reached.\n",
-          out);
+    const char *meaning;
+    fputs("\nExit codes:", out);
+    for (unsigned code = 0; (meaning = command_exit_code(code)) != NULL; code++)
+        fprintf(out, "%s%u %s", code == 0 ? " " : code == EXIT_UNREACHABLE ? ";\n" : "; ", code, meaning);
+    fputs(".\n", out);
 }
 
 void command_overview(FILE *out)

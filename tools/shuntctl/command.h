@@ -38,11 +38,15 @@ struct command {
     const char *details; /* paragraphs and examples for --help; may be empty */
 };
 
+/* The commands in their order; NULL behind the last. */
+const struct command *command_at(size_t index);
 /* NULL when there is none of that name. */
 const struct command *command_find(const char *name);
 /* The nearest name to a misspelt one; NULL when none is near. */
 const char *command_nearest(const char *name);
 void command_overview(FILE *out);
+/* Each of the exit codes, a sentence; NULL where there is none. */
+const char *command_exit_code(unsigned code);
 void command_help(FILE *out, const struct command *command);
 
 /* "shuntctl: ..." on standard error. Returns `code`. */
@@ -73,5 +77,8 @@ int run_check(struct ctl *ctl, const struct command *command, const char *const 
 int run_history(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_audit(struct ctl *ctl, const struct command *command, const char *const *words);
 int run_config(struct ctl *ctl, const struct command *command, const char *const *words);
+int run_ready(struct ctl *ctl, const struct command *command, const char *const *words);
+int run_completion(struct ctl *ctl, const struct command *command, const char *const *words);
+int run_manual(struct ctl *ctl, const struct command *command, const char *const *words);
 
 #endif

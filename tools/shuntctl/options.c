@@ -459,17 +459,28 @@ const char *options_stranger(const struct options *options, unsigned groups)
     return NULL;
 }
 
-void options_help(FILE *out, unsigned groups)
+bool options_next(size_t *at, unsigned groups, struct option_fact *fact)
 {
-    for (size_t i = 0; i < FLAGS; i++) {
-        const struct flag *flag = &flags[i];
-        char left[48], letter[8] = "";
+    for (; *at < FLAGS; (*at)++) {
+        const struct flag *flag = &flags[*at];
         if (groups == GROUP_GLOBAL ? flag->group != GROUP_GLOBAL : ((unsigned)flag->group & groups) == 0)
             continue;
-        if (flag->letter != '\0')
-            snprintf(letter, sizeof(letter), "-%c, ", flag->letter);
-        snprintf(left, sizeof(left), "%4s--%s%s%s", letter, flag->name, flag->argument != NULL ? " " : "",
-                 flag->argument != NULL ? flag->argument : "");
-        fprintf(out, "  %-26s %s\n", left, flag->help);
+        *fact = (struct option_fact){flag->name, flag->letter, flag->argument, flag->help, flag->kind == KIND_LIST};
+        (*at)++;
+        return true;
+    }
+    return false;
+}
+
+void options_help(FILE *out, unsigned groups)
+{
+    struct option_fact fact;
+    for (size_t at = 0; options_next(&at, groups, &fact);) {
+        char left[48], letter[8] = "";
+        if (fact.letter != '\0')
+            snprintf(letter, sizeof(letter), "-%c, ", fact.letter);
+        snprintf(left, sizeof(left), "%4s--%s%s%s", letter, fact.name, fact.argument != NULL ? " " : "",
+                 fact.argument != NULL ? fact.argument : "");
+        fprintf(out, "  %-26s %s\n", left, fact.help);
     }
 }

@@ -109,6 +109,19 @@ bool options_settle(struct options *options, unsigned groups, char **error);
 /* The name of a flag that was given and is in none of `groups`; NULL when there is none. After options_settle(). */
 const char *options_stranger(const struct options *options, unsigned groups);
 
+/* What a flag is, for whoever lists them. */
+struct option_fact {
+    const char *name;
+    char letter;          /* 0: none */
+    const char *argument; /* NULL: a switch, without one */
+    const char *help;
+    bool repeats; /* may be given more than once */
+};
+
+/* The flags in these groups, one after the other; global ones when `groups` is GROUP_GLOBAL. Begin with *at = 0; false
+ * when there are no more. */
+bool options_next(size_t *at, unsigned groups, struct option_fact *fact);
+
 /* Help lines of the flags in these groups; global ones when `groups` is GROUP_GLOBAL. */
 void options_help(FILE *out, unsigned groups);
 
