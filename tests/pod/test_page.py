@@ -266,7 +266,8 @@ class FiveMinutes(Way, unittest.TestCase):
     after = ("shunt_is_in_the_pods", "shunt_is_in_the_way", "the_report_is_a_page", "shunt_is_gone")
 
     def before(self):
-        self.terminal.type(f"kubectl apply -n shop -f {EXAMPLE}/deployment.yaml -f {EXAMPLE}/service.yaml\n"
+        """The Deployment and the Service that the page begins with."""
+        self.terminal.type("kubectl apply -n shop -f helm/examples/kustomize/deployment.yaml -f helm/examples/kustomize/service.yaml\n"
                            "kubectl rollout status deploy/orders -n shop")
 
 
