@@ -149,6 +149,11 @@ class Clients:
         return sock
 
 
+def user_of(path):
+    """Every request is another user's."""
+    return "user" + path.rpartition("/")[2].partition("?")[0]
+
+
 class Keeping:
     def __init__(self, clients):
         from harness import Client  # pylint: disable=import-outside-toplevel,import-error  # only the clients need it
@@ -166,7 +171,7 @@ class Keeping:
             self.drop()
         if self.client is None:
             self.client = self.make(self.clients.socket(), timeout=order["timeout"])
-        lines = [f"{order['method']} {path} HTTP/1.1", f"Host: {order['host']}", *headers]
+        lines = [f"{order['method']} {path} HTTP/1.1", f"Host: {order['host']}", f"X-User-Id: {user_of(path)}", *headers]
         if order["body"]:
             lines.append(f"Content-Length: {order['body']}")
         reply = self.client.ask("\r\n".join(lines).encode() + b"\r\n\r\n" + b"x" * order["body"], order["method"])
@@ -208,7 +213,8 @@ class Http2:
                 tls.set_alpn_protocols(["h2"])
             self.client = self.make((order["host"], order["port"]), tls, order["host"], timeout=order["timeout"])
             self.client.keep_frames = False
-        reply = self.client.get(path, method=order["method"], body=b"x" * order["body"] or None, authority=order["host"])
+        reply = self.client.get(path, [("x-user-id", user_of(path))], order["method"], b"x" * order["body"] or None,
+                                authority=order["host"])
         if reply.truncated:
             raise Wrong(f"truncated: {reply}")
         return reply.status, reply.body

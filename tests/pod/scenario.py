@@ -1,7 +1,7 @@
 """What the scenarios stand on: the documented examples in a cluster of their own, with an application that the test chooses, and load
 that must not notice.
 
-Figures are short, so that a scenario takes seconds: preStopSeconds 2, drain 10s, probes each second. They are the chart's values, set as
+Figures are short, so that a scenario takes seconds: preStopSeconds 3, drain 10s, probes each second. They are the chart's values, set as
 a user would set them; what is tested is the order of things.
 """
 
@@ -21,9 +21,9 @@ from load import Load  # noqa: E402  pylint: disable=wrong-import-position
 
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:")
 ORDERS = "images.example.org/orders"
-PRE_STOP = 2  # seconds
+PRE_STOP = 3  # seconds
 LOAD = {"keep": 4, "fresh": 2, "http2": 1}
-SHARE = {"name": "orders", "match": {"path": "/orders/**"}, "sticky": ["client_ip"]}
+SHARE = {"name": "orders", "match": {"path": "/orders/**"}, "sticky": [{"header": "X-User-Id"}]}  # another user with each request
 
 
 def shunt_values(**more):
