@@ -105,8 +105,8 @@ static void remove_shunt(struct inject *inject, const struct inject_object *obje
     if (object->injected == NULL || (!pods && !service) || (pods && only == INJECT_SERVICES) ||
         (service && only == INJECT_PODS))
         return;
-    json_t *record = inject_keep(inject, inject_record(object));
-    if (record == NULL)
+    json_t *record = inject_record(object);
+    if (record == NULL || inject_keep(inject, record) == NULL)
         return;
     const char *of = json_string_value(json_object_get(record, "of"));
     if (inject_is_wanted(inject, pods ? object->id : of != NULL ? of : ""))

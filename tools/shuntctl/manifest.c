@@ -37,7 +37,7 @@ struct reader {
     size_t place_count;
     struct anchor *anchors; /* of the document */
     unsigned depth;
-    bool styled; /* a list has been seen */
+    bool seen_map, seen_list; /* a first one */
     bool stopped;
 };
 
@@ -317,14 +317,21 @@ static void append(struct manifest_node *parent, struct manifest_node *node)
     parent->last = node;
 }
 
-/* The first list of the text says how its lists are written. */
-static void note_style(struct reader *reader, const struct manifest_node *key, const struct manifest_node *list)
+/* The first map and the first list below a key say how blocks are written here. */
+static void note_style(struct reader *reader, const struct manifest_node *key, const struct manifest_node *value)
 {
-    if (reader->styled || list->kind != MANIFEST_LIST || list->flow || list->first == NULL)
+    struct manifest *manifest = reader->manifest;
+    bool is_list = value->kind == MANIFEST_LIST;
+    if (value->flow || value->first == NULL || (is_list ? reader->seen_list : reader->seen_map))
         return;
-    bool right = manifest_column(reader->manifest, list->first->dash) > manifest_column(reader->manifest, key->start);
-    reader->manifest->list_step = right ? 2 : 0;
-    reader->styled = true;
+    unsigned left = manifest_column(manifest, key->start);
+    unsigned right = manifest_column(manifest, is_list ? value->first->dash : value->first->start);
+    unsigned step = right > left ? right - left : 0;
+    if (is_list)
+        manifest->list_step = step <= 8 ? step : 2;
+    else
+        manifest->step = step >= 1 && step <= 8 ? step : 2;
+    *(is_list ? &reader->seen_list : &reader->seen_map) = true;
 }
 
 static bool read_pair(struct reader *reader, struct manifest_node *map, yaml_event_t *event)
@@ -532,7 +539,7 @@ bool manifest_parse(struct manifest *manifest, const char *name, const char *tex
     *manifest = (struct manifest){.name = name, .text = text, .length = length, .faults = faults};
     manifest->begin = length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     manifest->newline = newline_of(manifest);
-    manifest->list_step = 2;
+    manifest->step = manifest->list_step = 2;
     if (length > MANIFEST_BYTES) {
         manifest_fault(manifest, 0, "the file is larger than %d MiB; expected manifests", MANIFEST_BYTES >> 20);
         return false;

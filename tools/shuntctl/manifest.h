@@ -72,7 +72,8 @@ struct manifest {
     size_t begin;        /* behind the byte order mark */
     const char *newline; /* as the text has them */
     bool json;           /* objects, one after the other; nothing of YAML between them */
-    unsigned list_step;  /* blanks between a key and the dashes below it, in blocks that are added: 0 or 2 */
+    unsigned step;       /* blanks between a key and those below it, in blocks that are added */
+    unsigned list_step;  /* between a key and the dashes below it: 0, or as many */
     bool unended;        /* its last line has no end, and is one of a scalar that such an end would change */
     struct json_t *kept; /* borrowed: an array, for what is laid on and must last until it is applied */
     struct manifest_splice *splices;

@@ -172,8 +172,26 @@ static void add_to_braces(struct manifest *manifest, const struct manifest_node 
                                                .first = node->first == NULL});
 }
 
+/* Behind comments in lines of their own that are not to the left of what is added: they belong to what stands above. */
+static size_t behind_comments(const struct manifest *manifest, size_t at, unsigned column)
+{
+    size_t bytes = 0;
+    for (;;) {
+        size_t blanks = 0, end;
+        while (at + blanks < manifest->length && manifest->text[at + blanks] == ' ')
+            blanks++;
+        if (blanks < column || at + blanks >= manifest->length || manifest->text[at + blanks] != '#')
+            return at;
+        for (end = at + blanks; end < manifest->length; end++)
+            if ((bytes = manifest_break(manifest->text, manifest->length, end)) > 0)
+                break;
+        at = end < manifest->length ? end + bytes : end;
+    }
+}
+
 static void add_lines(struct manifest *manifest, size_t at, unsigned column, json_t *members)
 {
+    at = behind_comments(manifest, at, column);
     if (can_begin_line(manifest, at))
         add(manifest, (struct manifest_splice){
                           .kind = SPLICE_LINES, .start = at, .end = at, .column = column, .content = members});
@@ -230,7 +248,7 @@ void manifest_fill(struct manifest *manifest, const struct manifest_node *value,
     } else if (text[0] == '\0' && collection && !value->parent->flow) {
         unsigned column = manifest_column(manifest, value->key->start);
         add_lines(manifest, manifest_below(manifest, value),
-                  column + (json_is_array(content) ? manifest->list_step : 2), content);
+                  column + (json_is_array(content) ? manifest->list_step : manifest->step), content);
     } else if (can_follow(manifest, value->end)) {
         *before = text;
         add(manifest, (struct manifest_splice){.kind = SPLICE_CONTENT,
@@ -265,8 +283,7 @@ void manifest_add_document(struct manifest *manifest, const struct manifest_docu
 {
     size_t at = behind_document(manifest, document);
     if (can_begin_line(manifest, at))
-        add(manifest,
-            (struct manifest_splice){.kind = SPLICE_DOCUMENT, .start = at, .end = at, .content = content});
+        add(manifest, (struct manifest_splice){.kind = SPLICE_DOCUMENT, .start = at, .end = at, .content = content});
 }
 
 /* ---- removing ---- */
@@ -403,7 +420,7 @@ static void write_block(FILE *out, const struct manifest *manifest, const struct
 {
     char *lines = NULL;
     size_t length = 0;
-    struct emit emit = {open_memstream(&lines, &length), manifest->newline, manifest->list_step};
+    struct emit emit = {open_memstream(&lines, &length), manifest->newline, manifest->step, manifest->list_step};
     if (emit.out == NULL) {
         manifest->faults->no_memory = true;
         return;

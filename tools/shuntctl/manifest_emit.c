@@ -118,12 +118,12 @@ static void put_value(const struct emit *emit, const json_t *value, unsigned col
     bool block =
         (json_is_object(value) && json_object_size(value) > 0) || (json_is_array(value) && !has_only_scalars(value));
     if (json_is_string(value) && fits_literal(json_string_value(value))) {
-        put_literal(emit, json_string_value(value), column + 2);
+        put_literal(emit, json_string_value(value), column + emit->step);
         return;
     }
     fputs(block ? emit->newline : " ", emit->out);
     if (block && json_is_object(value)) {
-        emit_pairs(emit, value, column + 2);
+        emit_pairs(emit, value, column + emit->step);
     } else if (block) {
         emit_items(emit, value, column + emit->list_step);
     } else if (json_is_object(value) || json_is_array(value)) {

@@ -12,7 +12,7 @@
 struct emit {
     FILE *out;
     const char *newline;
-    unsigned list_step; /* a list's dashes, in front of its key */
+    unsigned step, list_step; /* blanks between a key and the keys, or the dashes, below it */
 };
 
 /* Lines, each with its end: "key: value" at this column; "- ..." at this column. */
