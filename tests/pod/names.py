@@ -39,10 +39,10 @@ def answer(data, addresses):
 
 
 class Names:
-    """`addresses(name)`: a list, or None of a name nobody knows."""
+    """`addresses(name)`: a list, or None of a name nobody knows. Questions for names in `silent` are left without an answer."""
 
     def __init__(self, network, addresses):
-        self.addresses = addresses
+        self.addresses, self.silent = addresses, set()
         self.socket = network.socket(kind=socket.SOCK_DGRAM)
         self.socket.bind((netns.NODE, 53))
         self.thread = threading.Thread(target=self._serve, name="names", daemon=True)
@@ -54,7 +54,8 @@ class Names:
             if not data:  # close()
                 return
             try:
-                self.socket.sendto(answer(data, self.addresses), who)
+                if question(data)[0] not in self.silent:
+                    self.socket.sendto(answer(data, self.addresses), who)
             except (IndexError, struct.error):  # no question
                 pass
 

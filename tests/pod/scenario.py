@@ -17,6 +17,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "../helm"), os.path.join(HERE, "../inte
 import chart  # noqa: E402  pylint: disable=wrong-import-position
 import cluster  # noqa: E402  pylint: disable=wrong-import-position
 import kubernetes  # noqa: E402  pylint: disable=wrong-import-position
+import names  # noqa: E402,F401  pylint: disable=wrong-import-position,unused-import
 from load import Load  # noqa: E402  pylint: disable=wrong-import-position
 
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:")
@@ -142,6 +143,15 @@ class Case(unittest.TestCase):
     def never_restarted(self, pods, container="shunt"):
         for pod in pods:
             self.assertEqual(pod.container(container).restarts, 0, pod.events)
+
+    def crash(self, pod):
+        """The application of the pod dies in the middle of an answer; returns when it runs again."""
+        container = next(c for c in pod.main if c.name != "shunt")
+        before = container.restarts
+        with self.cluster.client.connect(pod.address, 3001) as sock:
+            sock.sendall(b"POST /crash HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            self.cluster.wait(lambda: container.restarts > before, "the restart")
+        self.assertEqual((container.last.code, container.last.reason), (70, "Error"))
 
     def shuntctl(self, pod, *words):
         done = pod.exec(["shuntctl", *words], "shunt")
