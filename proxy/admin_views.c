@@ -132,7 +132,14 @@ void admin_view_index(struct admin_request *request)
 
 void admin_view_health(struct admin_request *request)
 {
-    admin_reply_text(request->http, 200, "text/plain; charset=utf-8", "live\n");
+    char text[80] = "live\n";
+    uint32_t worker;
+    uint64_t still_ms;
+    bool hangs = control_hanging_worker(request->control, &worker, &still_ms);
+    if (hangs)
+        snprintf(text, sizeof(text), "not live: the loop of worker %u has not turned for %llu s\n", worker,
+                 (unsigned long long)still_ms / 1000);
+    admin_reply_text(request->http, hangs ? 503 : 200, "text/plain; charset=utf-8", text);
 }
 
 void admin_view_ready(struct admin_request *request)

@@ -190,7 +190,8 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     control_save(control);
     republish(control, now_ms);
     remind_of_fail_open(control, now_ms);
-    service_manager_beat(&control->manager, now_ms);
+    if (control_liveness_tick(control, now_ms))
+        service_manager_beat(&control->manager, now_ms);
     control_report_tick(control);
     control_memory_tick(control, now_ms);
     control_drain_tick(control);
@@ -511,7 +512,7 @@ static bool start_workers(struct control *control)
 {
     control->comparer = comparer_start(control->worker_count, PAIRS_QUEUED, control->report);
     control->workers = calloc(control->worker_count, sizeof(*control->workers));
-    bool started = control->comparer != NULL && control->workers != NULL;
+    bool started = control->comparer != NULL && control->workers != NULL && control_liveness_begin(control);
     if (started)
         control_memory_begin(control);
     for (uint32_t i = 0; i < control->worker_count && started; i++) {
@@ -688,6 +689,7 @@ static void stop(struct control *control)
     store_close(control->store);
     json_decref(control->fleet_saved);
     free(control->drain_who);
+    free(control->liveness);
     config_holder_unref(control->holder);
     config_holder_unref(control->started);
     config_holder_unref(control->fallback);

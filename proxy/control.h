@@ -64,6 +64,8 @@ int control_command(struct control *control, const struct router_command *comman
 bool control_passthrough(struct control *control, bool on, const char *who, const char *reason);
 /* Reads the file again now. False with the errors as an array of strings in *errors (new reference). */
 bool control_reload(struct control *control, const char *who, json_t **errors);
+/* The first worker whose loop does not turn any more, and since when. False: all turn, or have ended as they were to. */
+bool control_hanging_worker(const struct control *control, uint32_t *index, uint64_t *still_ms);
 /* Ready: all listeners serve and we are not draining. */
 bool control_is_ready(const struct control *control);
 bool control_is_draining(const struct control *control);

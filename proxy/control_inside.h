@@ -13,6 +13,7 @@
 #include "proxy/control.h"
 #include "proxy/control_listeners.h"
 #include "proxy/drain.h"
+#include "proxy/liveness.h"
 #include "proxy/log.h"
 #include "proxy/memory.h"
 #include "proxy/service_manager.h"
@@ -76,6 +77,7 @@ struct control {
 
     struct worker **workers;
     uint32_t worker_count;
+    struct liveness *liveness; /* of each worker; owned */
     struct listeners listeners;
     struct snapshot *snapshot; /* the newest published */
     uint64_t generation;
@@ -194,6 +196,13 @@ bool control_load_fallback(struct control *control, struct config_errors *errors
 json_t *control_errors_json(const struct config_errors *errors);
 /* Watches the file from now on. False without memory. */
 bool control_watch_file(struct control *control);
+
+/* ---- control_liveness.c ---- */
+
+/* Before the workers start. False without memory. */
+bool control_liveness_begin(struct control *control);
+/* With each tick: looks whether the workers' loops have turned, and tells where one hangs. True while all turn. */
+bool control_liveness_tick(struct control *control, uint64_t now_ms);
 
 /* ---- control_drain.c ---- */
 

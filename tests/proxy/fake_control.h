@@ -41,6 +41,7 @@ struct control {
     struct control_process process;
     bool ready;
     struct control_drain_state drain;
+    uint64_t hangs_ms; /* worker 1; 0: none does */
     bool cannot_save;         /* control_passthrough() then fails */
     const char *reload_fault; /* control_reload() then fails with it */
     char last_who[128];       /* of the last change */
@@ -187,6 +188,13 @@ bool control_reload(struct control *control, const char *who, json_t **errors)
     }
     *errors = json_pack("[s]", control->reload_fault);
     return false;
+}
+
+bool control_hanging_worker(const struct control *control, uint32_t *index, uint64_t *still_ms)
+{
+    *index = 1;
+    *still_ms = control->hangs_ms;
+    return control->hangs_ms > 0;
 }
 
 bool control_is_ready(const struct control *control)

@@ -157,11 +157,38 @@ static void assert_code(struct fixture *f, const char *code)
 
 /* ---- health and index ---- */
 
-static void health_is_live_whatever_happens(void **state)
+static void health_is_live_while_loops_turn(void **state)
 {
     struct fixture *f = *state;
     f->control->ready = false;
     assert_int_equal(get(f, "/healthz"), 200);
+    f->control->hangs_ms = 12345;
+    assert_int_equal(get(f, "/healthz"), 503);
+    assert_string_equal(body_of(f), "not live: the loop of worker 1 has not turned for 12 s\n");
+    f->control->hangs_ms = 0;
+    assert_int_equal(get(f, "/healthz"), 200);
+}
+
+static void draining_begins_and_is_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(post(f, "/api/v1/drain", "{\"who\": \"ann\", \"reason\": \"kernel\"}"), 200);
+    json_t *answer = json_of(f);
+    assert_true(json_is_true(json_object_get(answer, "draining")));
+    assert_string_equal(json_string_value(json_object_get(json_object_get(answer, "drain"), "phase")), "serving");
+    json_decref(answer);
+    assert_string_equal(f->control->last_who, "operator:ann");
+    assert_string_equal(f->control->last_reason, "kernel");
+    assert_int_equal(post(f, "/api/v1/drain", "{\"cancel\": \"yes\"}"), 400);
+    f->control->drain.ends = true;
+    assert_int_equal(post(f, "/api/v1/drain", "{\"cancel\": true}"), 409);
+    assert_contains(body_of(f), "not_possible_now");
+    f->control->drain.ends = false;
+    assert_int_equal(post(f, "/api/v1/drain", "{\"cancel\": true}"), 200);
+    answer = json_of(f);
+    assert_true(json_is_false(json_object_get(answer, "draining")));
+    assert_true(json_is_null(json_object_get(answer, "drain")));
+    json_decref(answer);
 }
 
 static void readiness_says_why_not(void **state)
@@ -960,7 +987,8 @@ static void taken_port_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(health_is_live_whatever_happens),
+        TEST(health_is_live_while_loops_turn),
+        TEST(draining_begins_and_is_taken_back),
         TEST(readiness_says_why_not),
         TEST(index_lists_the_endpoints),
         TEST(unknown_path_is_404_with_a_hint),
