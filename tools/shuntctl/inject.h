@@ -97,6 +97,7 @@ struct inject {
     struct inject_object *objects; /* of all files */
     const char **wanted;           /* ids */
     size_t wanted_count;
+    bool one_way; /* what was made could not be taken out again, and was refused */
 };
 
 /* True when all files are made. The faults' arena is the caller's, and has all texts. */

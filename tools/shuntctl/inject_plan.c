@@ -213,6 +213,7 @@ static const char *plain_text(struct inject *inject, const char *text)
     while (to > copy && to[-1] == '\n')
         to--;
     *to = '\n';
+    to[1] = '\0';
     return copy;
 }
 
@@ -241,6 +242,10 @@ static const char *made_up(struct inject *inject, const struct inject_object *ob
         manifest_fault(object->manifest, object->node->start,
                        "%s does not have exactly one port; say where the application listens: --legacy PORT",
                        object->id);
+    else if (legacy == port || inject_has_port(object, port))
+        manifest_fault(object->manifest, object->node->start,
+                       "%s: port %u is the application's, and shunt is in the same pod; give it another: --port %u",
+                       object->id, port, port + 1);
     else if (new != NULL)
         text = inject_print(inject,
                             "listeners:\n"

@@ -197,6 +197,7 @@ static void check(struct inject *inject, const struct manifest *source, const st
     if (without != NULL && without->length == source->length &&
         memcmp(without->text, source->text, source->length) == 0)
         return;
+    inject->one_way = true;
     manifest_fault_plainly(&inject->faults,
                            "%s: shunt cannot be put in here so that it can be taken out again; write the "
                            "workload and its Service in plain blocks",
