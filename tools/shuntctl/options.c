@@ -323,11 +323,13 @@ static bool is_called(const struct flag *flag, const char *name, char letter)
     return letter != '\0' ? flag->letter == letter : strcmp(flag->name, name) == 0;
 }
 
-/* Is another flag called so, too? Then the command says which of them is meant. */
-static bool is_shared(const struct flag *flag, char letter)
+/* Has another flag its name or letter, too? Then the command says which of them is meant; in the order they were given.
+ */
+static bool is_shared(const struct flag *flag)
 {
     for (size_t i = 0; i < FLAGS; i++)
-        if (&flags[i] != flag && is_called(&flags[i], flag->name, letter))
+        if (&flags[i] != flag &&
+            (is_called(&flags[i], flag->name, flag->letter) || is_called(&flags[i], flag->name, '\0')))
             return true;
     return false;
 }
@@ -372,7 +374,7 @@ static bool take_flag(struct options *options, int argc, char **argv, int *at, c
         }
         value = argv[++*at];
     }
-    if (is_shared(flag, letter))
+    if (is_shared(flag))
         return keep_for_later(options, flag, letter, value, error);
     options->seen |= (unsigned)flag->group;
     return take_value(options, flag, value, error);
