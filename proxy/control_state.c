@@ -57,6 +57,16 @@ static void on_failure(struct control *control, char *error)
     free(error);
 }
 
+/* What every pod that is replaced does is no news for people. */
+static bool is_told_to_others(const char *what)
+{
+    static const char *const kept[] = {"drain", "drain_cancel"};
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+        if (strcmp(kept[i], what) == 0)
+            return false;
+    return true;
+}
+
 static void on_event(void *context, const struct router_event *event)
 {
     struct control *control = context;
@@ -67,7 +77,7 @@ static void on_event(void *context, const struct router_event *event)
               json_pack("{s:o, s:o, s:o, s:O?, s:O?, s:I}", "route", utf8_json(event->route), "who",
                         utf8_json(event->who), "why", utf8_json(event->why), "from", event->from, "to", event->to,
                         "sequence", (json_int_t)event->sequence));
-    if (!control->adopts)
+    if (!control->adopts && is_told_to_others(event->what))
         notify_event(control->notify, event);
 }
 

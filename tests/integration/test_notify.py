@@ -93,6 +93,18 @@ class Told(NotifyCase):
         self.assertNotIn(SECRET.encode(), shunt.admin_reply("GET", "/metrics").body)
         self.sound(shunt)
 
+    def test_pods_that_go_are_no_news(self):
+        """Draining stands in the trail; told it would come with every pod that is replaced."""
+        peer = self.backend()
+        shunt = self.begin(target(peer.url, ""))
+        shunt.ctl("drain")
+        shunt.ctl("drain", "--cancel")
+        shunt.verb("plan", "set-percent", {"percent": 1, "who": "ada"})
+        wait_until(lambda: "set_percent" in [line["what"] for line in self.told(peer, 1)], "what is told")
+        self.assertFalse({line["what"] for line in self.told(peer, 1)} & {"drain", "drain_cancel"})
+        self.assertLess({"drain", "drain_cancel"}, {line["what"] for line in shunt.audit()})
+        self.sound(shunt)
+
     def test_what_fails_is_tried_again_later_and_later(self):
         answers = [http_reply(status="500 No"), http_reply(status="503 No"), http_reply()]
         times = []
