@@ -311,6 +311,14 @@ class Made(Case):
         self.assertIn({"name": "shunt-state", "persistentVolumeClaim": {"claimName": claim}},
                       named(objects, "Deployment")["spec"]["template"]["spec"]["volumes"])
 
+    def test_the_application_pauses_before_its_end(self):
+        """By the kubelet where it can, from 1.30 on: an image need not have `sleep`."""
+        for kube, seconds, hook in (("1.30.0", 7, {"preStop": {"sleep": {"seconds": 7}}}), ("1.31.0", 0, {}),
+                                    ("1.29.5", 7, {"preStop": {"exec": {"command": ["sleep", "7"]}}})):
+            objects = self.objects({"shunt": {"preStopSeconds": seconds}}, chart=os.path.join(chart.EXAMPLES, "sidecar"), kube=kube)
+            (application,) = [c for c in named(objects, "Deployment")["spec"]["template"]["spec"]["containers"] if c["name"] == "orders"]
+            self.assertEqual(application["lifecycle"], hook)
+
     def test_a_network_policy_lets_the_test_in(self):
         for peers in ([], [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]):
             objects = self.objects(values(networkPolicy={"enabled": True, "adminFrom": peers}))
@@ -493,6 +501,8 @@ class Rules(Case):
                 (lambda o: shunt(o)["securityContext"]["capabilities"].update(add=["NET_ADMIN"]), "all are dropped"),
                 (lambda o: shunt(o)["resources"]["limits"].update(memory="1 GB"), "is no quantity"),
                 (lambda o: shunt(o)["env"].append({"name": "POD_NAME"}), "env: a name twice"),
+                (lambda o: shunt(o)["lifecycle"].update(preStop={"sleep": {"seconds": 0}}), "a sleep of some seconds"),
+                (lambda o: shunt(o)["lifecycle"]["preStop"].update(sleep={"seconds": 1}), "expected one action"),
                 (lambda o: named(o, "ConfigMap")["data"].update(x=1), "expected a text"),
                 (lambda o: o.append(copy.deepcopy(named(o, "ConfigMap"))), "stands twice")):
             with self.subTest(said):
