@@ -105,19 +105,7 @@ class Examples(Case):
         self.check(named(objects, "ConfigMap")["data"]["shunt.yaml"], SHUNT_REDIS_URL="redis://redis:6379")
 
     def test_kustomize(self):
-        """The patches laid on what they patch, as kustomize does: lists of things with names by the name, of ports by the port."""
-        def laid(under, over):
-            if isinstance(under, dict) and isinstance(over, dict):
-                return {**under, **{key: laid(under.get(key), value) for key, value in over.items()}}
-            keys = ("name", "port") if isinstance(over, list) and over and isinstance(over[0], dict) else ()
-            key = next((k for k in ("port", "name") if k in keys and all(k in item for item in over)), None)
-            if isinstance(under, list) and key:
-                known = {item[key]: item for item in under}
-                for item in over:
-                    known[item[key]] = laid(known.get(item[key]), item)
-                return list(known.values())
-            return over
-
+        """The patches laid on what they patch."""
         def file(name):
             with open(os.path.join(chart.EXAMPLES, "kustomize", name), encoding="utf-8") as f:
                 return f.read()
@@ -128,7 +116,7 @@ class Examples(Case):
         for patch in plan["patches"]:
             (over,) = kubernetes.read(file(patch["path"]))
             (at,) = [at for at, o in enumerate(objects) if (o["kind"], o["metadata"]["name"]) == (over["kind"], over["metadata"]["name"])]
-            objects[at] = laid(objects[at], over)
+            objects[at] = chart.laid(objects[at], over)
         self.assertEqual(kubernetes.faults(objects), [])
         self.assertEqual(named(objects, "Service")["spec"]["ports"], [{"name": "http", "port": 80, "targetPort": 8080}])
         self.assertEqual([c["name"] for c in named(objects, "Deployment")["spec"]["template"]["spec"]["containers"]], ["orders"])

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import unittest
 
 import yaml
@@ -77,42 +78,42 @@ def without_marks(o):
     return o
 
 
-def laid(under, over):
-    """A strategic merge, as far as the example needs it."""
-    if isinstance(under, dict) and isinstance(over, dict):
-        return {**under, **{key: laid(under.get(key), value) for key, value in over.items()}}
-    if isinstance(under, list) and isinstance(over, list):
-        key = next((k for k in ("port", "name") if all(isinstance(item, dict) and k in item for item in over)), None)
-        if key:
-            known = {item[key]: item for item in under}
-            for item in over:
-                known[item[key]] = laid(known.get(item[key]), item)
-            return list(known.values())
-    return over
-
-
 class Same(unittest.TestCase):
     maxDiff = None
 
-    def example_by_inject(self):
+    def example_by_inject(self, *words):
         files = [word for name in ("deployment.yaml", "service.yaml") for word in ("-f", os.path.join(KUSTOMIZE, name))]
-        made, _ = inject(*files, "--image", "images.example.org/shunt:0.1.0", "--config", os.path.join(KUSTOMIZE, "shunt.yaml"))
+        made, _ = inject(*files, "--image", "images.example.org/shunt:0.1.0", "--config", os.path.join(KUSTOMIZE, "shunt.yaml"),
+                         *words)
         return {o["kind"]: without_marks(o) for o in made}
 
     def test_as_the_kustomize_example(self):
         made = self.example_by_inject()
         self.assertEqual(sorted(made), ["ConfigMap", "Deployment", "Service"])
-        self.assertEqual(made["Deployment"], laid(example("deployment.yaml"), example("sidecar.yaml")))
-        self.assertEqual(made["Service"], laid(example("service.yaml"), example("port.yaml")))
+        self.assertEqual(made["Deployment"], chart.laid(example("deployment.yaml"), example("sidecar.yaml")))
+        self.assertEqual(made["Service"], chart.laid(example("service.yaml"), example("port.yaml")))
         with open(os.path.join(KUSTOMIZE, "shunt.yaml"), encoding="utf-8") as f:
             self.assertEqual(made["ConfigMap"]["data"], {"shunt.yaml": f.read()})
         self.assertEqual(kubernetes.faults(list(made.values())), [])
 
     @unittest.skipUnless(shutil.which("kubectl"), "no kubectl here, whose kustomize would be asked")
     def test_as_kubectl_makes_it(self):
-        done = subprocess.run(["kubectl", "kustomize", KUSTOMIZE], capture_output=True, timeout=60, check=True)
-        theirs = {o["kind"]: o for o in objects(done.stdout)}
-        self.assertEqual(self.example_by_inject(), theirs)
+        """Both steps: with the Service as it was, and with it changed."""
+        folder = os.path.join(tempfile.mkdtemp(), "kustomize")
+        self.addCleanup(shutil.rmtree, os.path.dirname(folder))
+        shutil.copytree(KUSTOMIZE, folder)
+        self.assertEqual(self.example_by_inject("--only", "pods"), self.by_kubectl(folder))
+        path = os.path.join(folder, "kustomization.yaml")
+        with open(path, encoding="utf-8") as f:
+            steps = f.read()
+        self.assertIn("# - { path: port.yaml }", steps)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(steps.replace("# - {", "- {"))
+        self.assertEqual(self.example_by_inject(), self.by_kubectl(folder))
+
+    def by_kubectl(self, folder):
+        done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, timeout=60, check=True)
+        return {o["kind"]: o for o in objects(done.stdout)}
 
     def test_as_the_chart(self):
         """What the example says of the container and volumes, the chart says, too; it may say more."""
@@ -128,7 +129,7 @@ class Same(unittest.TestCase):
         self.assertEqual([m["mountPath"] for m in mine["volumeMounts"]], [m["mountPath"] for m in other["volumeMounts"]])
         names = [v["name"] for v in ours["volumes"]]
         self.assertEqual(names, [v["name"] for v in theirs["volumes"]])
-        self.assertEqual([sorted(v)for v in ours["volumes"]], [sorted(v) for v in theirs["volumes"]])
+        self.assertEqual([sorted(v) for v in ours["volumes"]], [sorted(v) for v in theirs["volumes"]])
 
     def within(self, less, more, path):
         if isinstance(less, dict):
