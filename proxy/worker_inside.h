@@ -114,6 +114,8 @@ struct worker {
     struct memory *memory;    /* borrowed: the process's */
     enum memory_level memory_level; /* that has been acted upon */
     uint64_t trim_at_ms;      /* while memory is short: when spare parts are freed again */
+    uint64_t look_at_ms;      /* at memory, while there is work */
+    size_t promised;          /* memory that clients will take who have just come: less with each tick */
 
     struct comparer *comparer;
     struct log *log;
