@@ -57,6 +57,9 @@ class Blocks(unittest.TestCase):
         for text in ("```yaml\na: 1\n```\n", "```\nwhat is printed\n```\n", "```bash\nls\n```\n", "```sh\nls\n"):
             with self.assertRaises(page.Stray):
                 page.sections("## A section\n\n" + text)
+        shown = page.Output("A  B\n1,204  31 (2.6 %)\n")
+        self.assertEqual(shown.missing("A B\n7    7 (100 %)\n"), [])
+        self.assertEqual(shown.missing("A B\n7    7\n"), ["1,204  31 (2.6 %)"])
         steps = page.sections("## One\n\n`helm/a.yaml`:\n\n```yaml\na: 1\n```\n\nThen [look at it](#two).\n\n```sh\nls \\\n  -l\n```\n")["one"]
         self.assertEqual(steps, [page.File("helm/a.yaml", "a: 1\n"), page.Follow("two"), page.Commands("ls \\\n  -l\n", 11)])
         self.assertEqual(page.commands(steps[-1].text), ["ls -l"])
@@ -150,6 +153,8 @@ class Way:
         for step in steps:
             if isinstance(step, page.File):
                 self.save(step)
+            elif isinstance(step, page.Output):
+                self.assertEqual(step.missing(said), [], said)
             elif isinstance(step, page.Follow):
                 self.walk(step.anchor, LOOKED_AT[step.anchor])
             else:
@@ -279,6 +284,17 @@ class Inject(Way, unittest.TestCase):
     before = FiveMinutes.before
 
     def the_files_are_as_they_were(self, said):
+        self.shunt_is_gone(said)
+        for name in ("deployment.yaml", "service.yaml"):
+            self.assertEqual(read(os.path.join(self.terminal.folder, name)), read(os.path.join(EXAMPLE, name)))
+
+
+class Inject(Way, unittest.TestCase):
+    section = "with-shuntctl-inject"
+    after = ("shunt_is_in_the_pods", "shunt_is_in_the_way", "files_are_as_they_were")
+    before = FiveMinutes.before
+
+    def files_are_as_they_were(self, said):
         self.shunt_is_gone(said)
         for name in ("deployment.yaml", "service.yaml"):
             self.assertEqual(read(os.path.join(self.terminal.folder, name)), read(os.path.join(EXAMPLE, name)))
