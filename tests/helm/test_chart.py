@@ -366,7 +366,7 @@ class Made(Case):
         """The Service follows the pods, and there is no release to test and no volume for each."""
         text = chart.render(values(mode="sidecar", config={"listeners": [{"address": "0.0.0.0:9000"}]}), notes=True)
         self.assertLess(text.index("rollout status"), text.index("targetPort: 9000"))
-        self.assertIn("kubectl -n shop exec POD -c shunt -- shuntctl report", text)
+        self.assertIn("kubectl -n shop exec deploy/DEPLOYMENT -c shunt -- shuntctl report", text)
         self.assertIn("Each replica has a plan of its own", text)
         self.assertNotIn("helm -n shop test", text)
         self.assertNotIn("state.persistent", text)

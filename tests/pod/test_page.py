@@ -289,17 +289,6 @@ class Inject(Way, unittest.TestCase):
             self.assertEqual(read(os.path.join(self.terminal.folder, name)), read(os.path.join(EXAMPLE, name)))
 
 
-class Inject(Way, unittest.TestCase):
-    section = "with-shuntctl-inject"
-    after = ("shunt_is_in_the_pods", "shunt_is_in_the_way", "files_are_as_they_were")
-    before = FiveMinutes.before
-
-    def files_are_as_they_were(self, said):
-        self.shunt_is_gone(said)
-        for name in ("deployment.yaml", "service.yaml"):
-            self.assertEqual(read(os.path.join(self.terminal.folder, name)), read(os.path.join(EXAMPLE, name)))
-
-
 class Kustomize(Way, unittest.TestCase):
     section = "with-kustomize"
     after = ("shunt_is_in_the_pods", "shunt_is_in_the_way", "shunt_is_gone")
