@@ -324,7 +324,8 @@ static void *worker_main(void *context)
         if (worker->later != NULL)
             run_later(worker);
         conn_settle_round(worker);
-        worker_memory_round(worker);
+        if (worker_memory_is_watched(worker))
+            worker_memory_round(worker);
         if (worker->retired != NULL)
             free_retired(worker);
     }

@@ -19,7 +19,6 @@
 #include "proxy/mirror.h"
 #include "proxy/pipe.h"
 #include "proxy/upstream.h"
-#include "proxy/worker_inside.h"
 
 enum {
     TRIM_MS = 100,       /* how often spare parts are freed while memory is short */
@@ -46,11 +45,6 @@ void worker_memory_promise(struct worker *worker, size_t bytes)
     worker_memory_grew(worker, bytes);
 }
 
-bool worker_memory_is_short(const struct worker *worker)
-{
-    return memory_level(worker->memory) != MEMORY_PLENTY;
-}
-
 /* As if all workers had promised as much as this one. */
 static bool has_room_for(const struct worker *worker, size_t bytes)
 {
@@ -58,18 +52,11 @@ static bool has_room_for(const struct worker *worker, size_t bytes)
            memory_has_room(worker->memory, (worker->promised + bytes) * worker->workers);
 }
 
-bool worker_memory_allows_exchanges(const struct worker *worker)
+bool worker_memory_has_room_for_exchange(const struct worker *worker)
 {
-    if (memory_limit(worker->memory) == 0)
-        return true;
     uint64_t under_way = worker->exchanges_open - worker->counters.upstream_queue;
     return under_way < worker_part(worker, EXCHANGES_ALWAYS) ||
            has_room_for(worker, (size_t)under_way * EXCHANGE_BYTES);
-}
-
-bool worker_memory_allows_copies(const struct worker *worker)
-{
-    return memory_level(worker->memory) == MEMORY_PLENTY;
 }
 
 bool worker_memory_allows_clients(const struct worker *worker, uint64_t open)
