@@ -483,6 +483,11 @@ void worker_drain(struct worker *worker, const struct drain *drain)
     (void)post(worker, (struct worker_message){ .kind = MESSAGE_DRAIN, .drain = *drain });
 }
 
+enum drain_phase worker_phase(const struct worker *worker)
+{
+    return (enum drain_phase)atomic_load_explicit(&worker->phase_taken, memory_order_relaxed);
+}
+
 bool worker_finished(const struct worker *worker)
 {
     return atomic_load_explicit(&worker->finished, memory_order_acquire);

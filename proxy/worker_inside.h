@@ -130,6 +130,7 @@ struct worker {
     int mailbox_fd;
     atomic_uint_least64_t generation;
     atomic_bool finished;
+    atomic_int phase_taken;   /* enum drain_phase */
     struct {
         pthread_mutex_t lock;
         struct worker_message *first, **last;
