@@ -4,6 +4,7 @@ clients all the while, and no request of theirs fails."""
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +25,14 @@ BUILD = os.environ["SHUNT_BUILD"]
 VERSION = "1.30.0"
 OPERATOR = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule"))
 FIVE_MINUTES = 300
+NOWHERE = """
+apiVersion: v1
+kind: Config
+clusters: [ { name: nowhere, cluster: { server: "http://127.0.0.1:1" } } ]
+contexts: [ { name: nowhere, context: { cluster: nowhere } } ]
+current-context: nowhere
+"""
+OBJECT = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\n"
 PAIRS = 20  # enough to see that answers are compared
 EXAMPLE = os.path.join(page.TOP, "helm/examples/kustomize")
 
@@ -78,6 +87,23 @@ class Blocks(unittest.TestCase):
             self.assertIn("is not simulated", done.stderr)
         done = subprocess.run("kubectl apply -f x", shell=True, env=environment, capture_output=True, text=True, timeout=60, check=False)
         self.assertIn("no cluster", done.stderr)
+
+    @unittest.skipUnless(shutil.which("kubectl"), "no kubectl on this machine")
+    def test_a_real_kubectl_understands_the_page(self):
+        """Every command line of it, as far as the way to a cluster, where nobody listens."""
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as nowhere:
+            nowhere.write(NOWHERE)
+            nowhere.flush()
+            lines = "\n".join(line for steps in walked().values() for step in steps if isinstance(step, page.Commands)
+                              for line in page.commands(step.text))
+            for name, value in (('"$(openssl rand -hex 20)"', "secret"), ("$pod", "pod/orders-1")):
+                lines = lines.replace(name, value)
+            typed = {command.strip() for command in re.findall(r"kubectl [^|;()#\n]+", lines)}
+            self.assertGreater(len(typed), 15)
+            for command in sorted(typed):
+                done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False, input=OBJECT,
+                                      cwd=page.TOP if "helm/" in command else EXAMPLE, env={**os.environ, "KUBECONFIG": nowhere.name})
+                self.assertIn("refused", done.stderr, command)
 
     @unittest.skipUnless(shutil.which("kubectl"), "no kubectl on this machine")
     def test_kustomize_says_the_same(self):
@@ -147,7 +173,7 @@ class Way:
 
     def walk(self, section, after):
         """Types what a section says; returns how many seconds that took."""
-        steps, typed = page.sections(read(page.PATH))[section], 0.0
+        steps, typed, said = page.sections(read(page.PATH))[section], 0.0, ""
         self.assertEqual(len(after), len([step for step in steps if isinstance(step, page.Commands)]), section)
         checks = iter(after)
         for step in steps:
