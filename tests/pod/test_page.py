@@ -22,7 +22,6 @@ import runtime
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ["SHUNT_BUILD"]
-VERSION = "1.30.0"
 OPERATOR = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule"))
 FIVE_MINUTES = 300
 NOWHERE = """
@@ -123,7 +122,7 @@ class Way:
     """One way of the page, walked from what is there to what it leaves. `section` is its anchor; `after` are the names of what is
     asserted when each of its blocks has been typed, in order; `service` is where clients connect."""
 
-    section, after, service = "", (), "orders"
+    section, after, service, version = "", (), "orders", "1.30.0"
 
     def setUp(self):
         lacking = cluster.missing()
@@ -134,7 +133,7 @@ class Way:
         shutil.copytree(os.path.join(page.TOP, "helm"), os.path.join(self.checkout, "helm"))
         self.stack = contextlib.ExitStack()
         self.addCleanup(self.stack.close)
-        self.cluster = self.stack.enter_context(cluster.Cluster(namespace="shop", version=VERSION, shunt=BUILD))
+        self.cluster = self.stack.enter_context(cluster.Cluster(namespace="shop", version=self.version, shunt=BUILD))
         environment = self.stack.enter_context(remote.served(self.cluster, OPERATOR))
         environment["PATH"] = ":".join([os.path.join(HERE, "bin"), BUILD, os.environ["PATH"]])
         self.terminal = page.Terminal(self.checkout, environment)
@@ -334,6 +333,16 @@ class Chart(Way, unittest.TestCase):
                            ("templates/service.yaml", read(os.path.join(EXAMPLE, "service.yaml")))):
             self.save(page.File(f"helm/examples/sidecar/{name}", text))
         self.terminal.type("helm install orders helm/examples/sidecar -n shop\nkubectl rollout status deploy/orders -n shop")
+
+
+class ClassicChart(Chart):
+    """On a cluster that has no native sidecars."""
+
+    version = "1.27.3"
+
+    def shunt_is_in_the_pods(self, said):
+        super().shunt_is_in_the_pods(said)
+        self.assertEqual({c.kind for pod in self.pods() for c in pod.containers}, {"main"})
 
 
 class Gateway(Way, unittest.TestCase):
