@@ -4,6 +4,7 @@
  * Called by the loader through the table of sections. The name of a replica is for people, so that it is made from
  * what the machine says of itself where the file says nothing.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,10 +56,9 @@ static void fill_replica(struct loader *loader, struct config_redis *redis)
     char name[256] = "";
     const char *pod = getenv("POD_NAME");
     if (pod != NULL && pod[0] != '\0')
-        (void)strncat(name, pod, sizeof(name) - 1);
+        (void)snprintf(name, sizeof(name), "%s", pod);
     else if (gethostname(name, sizeof(name) - 1) != 0)
         name[0] = '\0';
-    name[sizeof(name) - 1] = '\0';
     make_a_name(name);
     const char *usual = name_is_valid(name) ? name : "replica";
     redis->replica = config_arena_text(loader->arena, usual, strlen(usual));

@@ -80,5 +80,7 @@ struct control_fleet_facts {
 bool control_fleet_facts(const struct control_fleet *fleet, struct control_fleet_facts *facts);
 /* { "group", "replica", "role", ... } without what only Redis knows; new reference. */
 json_t *control_fleet_status(const struct control_fleet *fleet);
+/* The few of them that belong into every overview; null without a fleet; new reference. */
+json_t *control_fleet_brief(const struct control_fleet *fleet);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router/router.h"
 #include "router/utf8.h"
 
 /* ---- readers ---- */
@@ -233,7 +234,17 @@ json_t *control_fleet_status(const struct control_fleet *fleet)
     return json_pack("{s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:s, s:o?, s:o?, s:o}", "group", facts.group,
                      "replica", utf8_json(facts.replica), "role", fleet_role_name(facts.role), "leader",
                      utf8_json(facts.leader), "term", (json_int_t)facts.term, "epoch", (json_int_t)facts.epoch, "alive",
-                     (json_int_t)facts.alive, "quorum", (json_int_t)(facts.alive < 2 ? 1 : facts.alive / 2 + 1),
-                     "lag_ms", (json_int_t)facts.lag_ms, "file", fleet->file, "redis", link, "passthrough",
+                     (json_int_t)facts.alive, "quorum", (json_int_t)router_fleet_quorum(facts.alive), "lag_ms",
+                     (json_int_t)facts.lag_ms, "file", fleet->file, "redis", link, "passthrough",
                      item_json(fleet, FLEET_PASSTHROUGH), "items", items_json(fleet));
+}
+
+json_t *control_fleet_brief(const struct control_fleet *fleet)
+{
+    struct control_fleet_facts facts;
+    if (!control_fleet_facts(fleet, &facts))
+        return json_null();
+    return json_pack("{s:s, s:o, s:s, s:o, s:I, s:b}", "group", facts.group, "replica", utf8_json(facts.replica),
+                     "role", fleet_role_name(facts.role), "leader", utf8_json(facts.leader), "alive",
+                     (json_int_t)facts.alive, "redis_available", facts.redis.ready);
 }

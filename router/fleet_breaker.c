@@ -327,7 +327,7 @@ static void name_outliers(struct router *router, struct route_state *state, cons
     state->fleet.outliers = told;
 }
 
-static size_t quorum(uint32_t alive)
+uint64_t router_fleet_quorum(uint64_t alive)
 {
     return alive < 2 ? 1 : alive / 2 + 1;
 }
@@ -351,7 +351,7 @@ static void look_at(struct router *router, struct route_state *state, const json
     bool is_settled = fleet->closed_at_ms == 0 || now_ms - fleet->closed_at_ms >= SETTLE_MS;
     if (fleet->breaker.state != BREAKER_CLOSED || !json_is_array(names) || json_array_size(names) == 0) {
         route_state_forget_outliers(state);
-    } else if (json_array_size(names) < quorum(alive)) {
+    } else if (json_array_size(names) < router_fleet_quorum(alive)) {
         name_outliers(router, state, names, alive, wall_ms);
     } else if (is_settled && state->config->breaker.enabled && route_state_may_wish(router, state)) {
         say_quorum(names, alive, why, sizeof(why));

@@ -317,9 +317,11 @@ void router_wish_over(struct router *router, const char *route);
 
 /* { ROUTE: why } of the breakers that are open by this replica's own judgement; new reference. */
 json_t *router_open_breakers(const struct router *router);
+/* How many of `alive` replicas speak for the fleet: more than half; a replica that is alone does. */
+uint64_t router_fleet_quorum(uint64_t alive);
 /* What the leader knows of the replicas' own breakers, to be told after each beat: `open` is { ROUTE: [ replica, ... ]
- * } and `alive` the number of replicas. Trips the fleet's breaker where a quorum (more than half; a replica that is
- * alone is its own) has tripped; names the outliers otherwise (an event, once each time). */
+ * } and `alive` the number of replicas. Trips the fleet's breaker where a quorum has tripped; names the outliers
+ * otherwise (an event, once each time). */
 void router_fleet_looked(struct router *router, const json_t *open, uint32_t alive, uint64_t now_ms, uint64_t wall_ms);
 
 /* Everything that must survive a restart (stage, share, phase, breaker, trips, passthrough, sequence, newest history),

@@ -95,7 +95,6 @@ static void tick_breaker(struct router *router, struct route_state *state, uint6
 {
     struct breaker *breaker = &state->breaker;
     const struct config_breaker *limits = &state->config->breaker;
-    enum breaker_state was = breaker->state;
     uint32_t trips = breaker->trips;
     struct trial_totals trials = {0};
     struct marks marks[SIDES];
@@ -104,7 +103,7 @@ static void tick_breaker(struct router *router, struct route_state *state, uint6
     if (sum != NULL)
         take_marks(state, marks);
     fleet_breaker_hold(router, state, now_ms);
-    was = breaker->state;
+    enum breaker_state was = breaker->state;
     if (was == BREAKER_HALF_OPEN)
         trials = tally_trials(state->tally, breaker->epoch);
     enum breaker_change change =

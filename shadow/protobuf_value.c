@@ -24,7 +24,7 @@ static size_t real_text(char to[PROTOBUF_NUMBER_ROOM], enum wire_type type, uint
                                             : "-Infinity");
     int length = snprintf(to, PROTOBUF_NUMBER_ROOM, "%.*g", single ? 6 : 15, real);
     double again = single ? (double)strtof(to, NULL) : strtod(to, NULL);
-    if (memcmp(&again, &real, sizeof(real)) != 0)
+    if (memcmp(&again, &real, sizeof(real)) != 0) /* NOLINT(bugprone-suspicious-memory-comparison): not even -0 */
         length = snprintf(to, PROTOBUF_NUMBER_ROOM, "%.*g", single ? 9 : 17, real);
     return (size_t)length;
 }

@@ -59,7 +59,7 @@ static void drop_counts(struct fleet *fleet)
 static void take_counts(struct fleet *fleet, struct fleet_beat *beat)
 {
     if (beat->counts == NULL ||
-        json_object_set_new(beat->counts, "seq", json_integer((json_int_t)(fleet->seq + 1))) < 0) {
+        json_object_set_new(beat->counts, "seq", json_integer((json_int_t)fleet->seq + 1)) < 0) {
         fleet->lost_counts += beat->counts != NULL;
         json_decref(beat->counts);
         json_decref(beat->routes);

@@ -17,6 +17,7 @@ class Fleet(FleetCase):
         self.assertEqual(len({one["file"] for one in seen["replicas"]}), 1)
         self.assertEqual(seen["group"], "test")
         self.assertIn("replica-1", self.replicas[1].ctl("fleet"))
+        self.assertRegex(self.replicas[1].ctl("status"), r"fleet test as \S+: 3 replicas, (this one leads|led by)")
 
     def test_a_persons_order_holds_everywhere(self):
         a, b, c = self.begin(3)

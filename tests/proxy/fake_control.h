@@ -133,6 +133,11 @@ json_t *control_fleet_status(const struct control_fleet *fleet)
                      "epoch", (json_int_t)fleet->facts.epoch);
 }
 
+json_t *control_fleet_brief(const struct control_fleet *fleet)
+{
+    return fleet != NULL ? control_fleet_status(fleet) : json_null();
+}
+
 bool control_fleet_ask(struct control_fleet *fleet, const char *operation,
                        void (*answered)(void *context, const json_t *document), void *context)
 {

@@ -106,6 +106,29 @@ static void passthrough_is_shouted(void **state)
     json_decref(status);
 }
 
+static void fleet_is_one_line(void **state)
+{
+    json_t *status = status_with(CLOSED, UNDECIDED);
+    (void)state;
+    json_object_set_new(status, "fleet",
+                        json_pack("{s:s, s:s, s:s, s:s, s:i, s:b}", "group", "orders", "replica", "a", "role",
+                                  "follower", "leader", "b", "alive", 3, "redis_available", 1));
+    json_t *fleet = json_object_get(status, "fleet");
+    assert_shows(status, "  fleet orders as a: 3 replicas, led by b\n");
+    json_object_set_new(fleet, "role", json_string("leader"));
+    json_object_set_new(fleet, "leader", json_string("a"));
+    assert_shows(status, "  fleet orders as a: 3 replicas, this one leads\n");
+    json_object_set_new(fleet, "role", json_string("cut_off"));
+    assert_shows(status, "  fleet orders as a: cut off, and what was known last holds (shuntctl fleet)\n");
+    json_object_set_new(fleet, "redis_available", json_false());
+    assert_shows(status, "  fleet orders as a: Redis is away, and what was known last holds (shuntctl fleet)\n");
+    json_object_set_new(status, "fleet", json_null());
+    char *text = draw(status, NULL);
+    assert_null(strstr(text, "fleet"));
+    free(text);
+    json_decref(status);
+}
+
 static void shunt_without_routes_says_so(void **state)
 {
     json_t *status = load("{\"version\": \"0.1.0\", \"routes\": []}");
@@ -118,12 +141,14 @@ static void shunt_without_routes_says_so(void **state)
 static void addresses_that_are_down_are_named(void **state)
 {
     (void)state;
-    json_t *status = load("{\"backends\": [{\"name\": \"new\", \"url\": \"http://shop:1\", \"addresses\": [\"10.0.0.1:1\","
-                          " \"10.0.0.2:1\", \"10.0.0.3:1\"], \"unhealthy\": [{\"address\": \"10.0.0.2:1\","
-                          " \"reason\": \"status 503\"}, {\"address\": \"10.0.0.3:1\", \"reason\": \"NOT_SERVING\"}]},"
-                          " {\"name\": \"legacy\", \"url\": \"http://10.0.0.9:1\", \"addresses\": [\"10.0.0.9:1\"],"
-                          " \"unhealthy\": []}]}");
-    assert_shows(status, "(10.0.0.1:1, 10.0.0.2:1, 10.0.0.3:1) unhealthy: 10.0.0.2:1 (status 503), 10.0.0.3:1 (NOT_SERVING)\n");
+    json_t *status =
+        load("{\"backends\": [{\"name\": \"new\", \"url\": \"http://shop:1\", \"addresses\": [\"10.0.0.1:1\","
+             " \"10.0.0.2:1\", \"10.0.0.3:1\"], \"unhealthy\": [{\"address\": \"10.0.0.2:1\","
+             " \"reason\": \"status 503\"}, {\"address\": \"10.0.0.3:1\", \"reason\": \"NOT_SERVING\"}]},"
+             " {\"name\": \"legacy\", \"url\": \"http://10.0.0.9:1\", \"addresses\": [\"10.0.0.9:1\"],"
+             " \"unhealthy\": []}]}");
+    assert_shows(status,
+                 "(10.0.0.1:1, 10.0.0.2:1, 10.0.0.3:1) unhealthy: 10.0.0.2:1 (status 503), 10.0.0.3:1 (NOT_SERVING)\n");
     assert_shows(status, "legacy http://10.0.0.9:1\n");
     json_decref(status);
 }
@@ -188,6 +213,7 @@ int main(void)
         cmocka_unit_test(overview_says_share_stage_and_evidence),
         cmocka_unit_test(open_breaker_says_why_and_when_it_tries),
         cmocka_unit_test(passthrough_is_shouted),
+        cmocka_unit_test(fleet_is_one_line),
         cmocka_unit_test(shunt_without_routes_says_so),
         cmocka_unit_test(addresses_that_are_down_are_named),
         cmocka_unit_test(unknown_and_missing_members_are_survived),

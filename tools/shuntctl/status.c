@@ -310,6 +310,29 @@ static void draw_warnings(const struct screen *screen, const json_t *status)
                      (unsigned long long)value_count(status, "state.save_failures"));
 }
 
+/* Whose plan this is; silence where it is this process's alone. */
+static void draw_fleet(const struct screen *screen, const json_t *fleet)
+{
+    char alive[NUMBER_ROOM];
+    const char *role = value_text(fleet, "role"), *leader = value_text(fleet, "leader");
+    uint64_t replicas = value_count(fleet, "alive");
+    if (!json_is_object(fleet))
+        return;
+    screen_print(screen, TONE_FAINT, "  fleet ");
+    screen_print(screen, TONE_PLAIN, "%s as %s: ", value_text(fleet, "group"), value_text(fleet, "replica"));
+    if (!value_flag(fleet, "redis_available"))
+        screen_print(screen, TONE_WARN, "Redis is away, and what was known last holds (shuntctl fleet)");
+    else if (strcmp(role, "cut_off") == 0)
+        screen_print(screen, TONE_WARN, "cut off, and what was known last holds (shuntctl fleet)");
+    else
+        screen_print(screen, TONE_PLAIN, "%s replica%s, %s%s", number_count(replicas, alive), replicas == 1 ? "" : "s",
+                     strcmp(role, "leader") == 0 ? "this one leads"
+                     : leader[0] != '\0'         ? "led by "
+                                                 : "nobody leads",
+                     strcmp(role, "leader") == 0 ? "" : leader);
+    fputc('\n', screen->out);
+}
+
 static void draw_top(const struct screen *screen, const json_t *status)
 {
     char uptime[NUMBER_ROOM];
@@ -322,6 +345,7 @@ static void draw_top(const struct screen *screen, const json_t *status)
     fputc('\n', screen->out);
     draw_list(screen, "listening on", value_at(status, "listeners"));
     draw_backends(screen, value_at(status, "backends"));
+    draw_fleet(screen, value_at(status, "fleet"));
     draw_warnings(screen, status);
 }
 
