@@ -460,6 +460,7 @@ static void services_are_told_of(void **state)
 #define LISTENER      "listeners: [ { address: \"0.0.0.0:8080\" } ]\n"
 
 static const char *const redis_word = "deploy/redis";
+static const char *const orders_words[] = {"deploy/orders", "sts/orders"};
 
 static const struct refusal {
     const char *text, *part;
@@ -584,6 +585,13 @@ static const struct refusal {
     {"apiVersion: v1\nkind: Pod\nmetadata: {generateName: p-}\nspec: {containers: [{name: a}]}\n",
      "this Pod has no metadata.name, after which shunt's ConfigMap and Secret are called",
      {NEW, .legacy = 1}},
+    {WORKLOAD("Deployment", "orders", "3001") "---\n" WORKLOAD("StatefulSet", "orders", "3001"),
+     "a.yaml:12:1: StatefulSet/orders: the ConfigMap orders-shunt, in which shunt's file would be, is "
+     "that of Deployment/orders already; put the file into one of another name and say which: --configmap NAME",
+     {NEW, .words = orders_words, .word_count = 2}},
+    {POD(MAIN) "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: orders-shunt}\n",
+     "the ConfigMap orders-shunt, in which shunt's file would be, is in these files already",
+     {NEW}},
     {POD(MAIN),
      "Deployment/orders has no shunt in this file, so that a Service that leads to it would lead nowhere",
      {.only = INJECT_SERVICES}},
