@@ -14,9 +14,11 @@
 #include <unistd.h>
 
 #include "proxy/worker_inside.h"
+#include "proxy/worker_memory.h"
 
 enum {
     READ_CHUNK = 65536,    /* one read brings at most this */
+    READ_CHUNK_SHORT = 8192, /* the same while memory is short: whoever keeps some of it keeps all */
     READ_LEAST = 16384,    /* less room in the read chunk than this: take another chunk */
     COPY_LIMIT = 1024,     /* smaller pieces are copied behind what is queued, to go out as one piece */
     KEEP_SMALL = 2048,     /* unsent rests below this do not hold a large chunk */
@@ -272,7 +274,7 @@ static struct chunk *input_chunk(struct worker *worker)
             return chunk;
         chunk_unref(chunk);
     }
-    worker->input = chunk_take(&worker->chunks, READ_CHUNK);
+    worker->input = chunk_take(&worker->chunks, worker_memory_is_short(worker) ? READ_CHUNK_SHORT : READ_CHUNK);
     return worker->input;
 }
 

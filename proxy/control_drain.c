@@ -33,11 +33,18 @@ static const struct config_timeouts *timeouts_of(const struct control *control)
     return &control->holder->config->timeouts;
 }
 
+/* Nobody is to find the files of sockets that are about to close; once, as they may soon be another process's. */
+static void unlink_when_due(struct control *control)
+{
+    if (control->drain_unlinked || phase_now(control) < DRAIN_ENDING)
+        return;
+    control->drain_unlinked = true;
+    listeners_unlink(&control->listeners);
+}
+
 static void tell_workers(struct control *control)
 {
-    control->drain_told = phase_now(control);
-    if (control->drain_told >= DRAIN_ENDING)
-        listeners_unlink(&control->listeners);
+    unlink_when_due(control);
     for (uint32_t i = 0; i < control->worker_count; i++)
         worker_drain(control->workers[i], &control->drain);
 }
@@ -55,10 +62,12 @@ static void begin(struct control *control, const char *who)
     };
 }
 
-static json_t *fields_of(const struct control *control)
+/* Of the events that tell how far it is. */
+static json_t *tell(struct control *control, enum drain_phase phase)
 {
-    return json_pack("{s:o, s:s, s:I}", "who", utf8_json(control->drain_who), "phase",
-                     drain_phase_name(phase_now(control)), "drain_min_ms", (json_int_t)control->drain.min_ms);
+    control->drain_told = phase;
+    return json_pack("{s:o, s:s, s:I}", "who", utf8_json(control->drain_who), "phase", drain_phase_name(phase),
+                     "drain_min_ms", (json_int_t)control->drain.min_ms);
 }
 
 /* ---- by the admin server ---- */
@@ -68,7 +77,7 @@ void control_drain_begin(struct control *control, const char *who, const char *r
     if (control->drain.begun)
         return; /* it goes on as it has begun */
     begin(control, who);
-    log_event(control->log, LOG_LEVEL_INFO, "draining", fields_of(control));
+    log_event(control->log, LOG_LEVEL_INFO, "draining", tell(control, phase_now(control)));
     tell_workers(control);
     router_note(control->router, NULL, "drain", who, reason, control_wall_clock_ms());
     control_settle(control);
@@ -82,6 +91,7 @@ bool control_drain_cancel(struct control *control, const char *who, const char *
         return true;
     log_event(control->log, LOG_LEVEL_INFO, "drain_cancelled", json_pack("{s:o}", "who", utf8_json(who)));
     control->drain = (struct drain){0};
+    control->drain_told = DRAIN_NONE;
     tell_workers(control);
     router_note(control->router, NULL, "drain_cancel", who, reason, control_wall_clock_ms());
     control_settle(control);
@@ -122,7 +132,7 @@ static void end(struct control *control, const char *name, json_t *fields)
     control->drain.ends = true;
     control->drain.until_ms = control_clock_ms() + timeouts_of(control)->drain_ms;
     control_fleet_leave(control->fleet);
-    json_object_update_new(fields, fields_of(control));
+    json_object_update_new(fields, tell(control, phase_now(control)));
     log_event(control->log, LOG_LEVEL_INFO, was_draining ? "drain_phase" : "draining", fields);
 }
 
@@ -143,16 +153,22 @@ void control_end(struct control *control, int signal)
 
 /* ---- as time passes ---- */
 
+/* What the clock says and every worker has taken: who hears of a phase can rely on it. */
+static enum drain_phase phase_taken(const struct control *control)
+{
+    enum drain_phase least = phase_now(control);
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        enum drain_phase taken = worker_phase(control->workers[i]);
+        least = taken < least ? taken : least;
+    }
+    return least;
+}
+
 static void tell_phase(struct control *control)
 {
-    enum drain_phase phase = phase_now(control);
-    if (phase == control->drain_told)
-        return;
-    if (phase >= DRAIN_ENDING && control->drain_told < DRAIN_ENDING)
-        listeners_unlink(&control->listeners);
-    if (phase != DRAIN_OVER)
-        log_event(control->log, LOG_LEVEL_INFO, "drain_phase", fields_of(control));
-    control->drain_told = phase;
+    enum drain_phase phase = phase_taken(control);
+    if (phase > control->drain_told && phase != DRAIN_OVER)
+        log_event(control->log, LOG_LEVEL_INFO, "drain_phase", tell(control, phase));
 }
 
 static void look_for_end(struct control *control)
@@ -175,6 +191,7 @@ void control_drain_tick(struct control *control)
 {
     if (!control->drain.begun)
         return;
+    unlink_when_due(control);
     tell_phase(control);
     if (control->drain.ends)
         look_for_end(control);

@@ -99,6 +99,7 @@ struct control {
     bool ready;
     struct drain drain;
     enum drain_phase drain_told; /* the newest that was logged */
+    bool drain_unlinked;         /* the files of unix sockets are gone */
     char *drain_who;             /* owned: who began it; NULL: nobody yet */
     uint64_t drain_began_wall_ms;
     uint64_t drain_deadline_ms; /* workers that have not ended by then are left behind */

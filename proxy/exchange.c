@@ -18,9 +18,11 @@
 #include "proxy/text.h"
 #include "proxy/tunnel.h"
 #include "proxy/worker_inside.h"
+#include "proxy/worker_memory.h"
 
 enum {
-    HIGH_WATER = 128 * 1024,  /* unsent bytes that stop the reading on the other side */
+    HIGH_WATER = 128 * 1024,
+    HIGH_WATER_SHORT = 8 * 1024, /* while memory is short */
     REPLAY_BYTES = 64 * 1024, /* of a body kept for another try */
     RAW_TURN = 1024 * 1024,   /* moved inside the kernel before others have their turn */
     FREE_EXCHANGES = 1024,
@@ -77,6 +79,12 @@ void exchanges_done(struct worker *worker)
         free(ex);
     }
     worker->free_exchange_count = 0;
+}
+
+/* Unsent bytes that stop the reading on the other side. */
+static size_t high_water(const struct exchange *ex)
+{
+    return worker_memory_is_short(ex->worker) ? HIGH_WATER_SHORT : HIGH_WATER;
 }
 
 /* ---- what may be sent again ---- */
@@ -646,7 +654,7 @@ void exchange_body(struct exchange *ex, struct slice slice)
         end_without_response(ex, OUTCOME_OVERLOADED, 503, "out of memory");
         return;
     }
-    if (attempt->codec->unsent(attempt) > HIGH_WATER && !ex->body_paused) {
+    if (attempt->codec->unsent(attempt) > high_water(ex) && !ex->body_paused) {
         ex->body_paused = true;
         attempt->codec->want_drained(attempt);
         ex->stream->codec->read_body(ex->stream, false);
@@ -753,7 +761,7 @@ static void on_interim(struct exchange *ex, const struct head *head)
 {
     struct response_plan plan = { .close = false };
     (void)ex->stream->codec->send_head(ex->stream, head, &plan);
-    if (!ex->drain_wanted && ex->stream->codec->unsent(ex->stream) > HIGH_WATER)
+    if (!ex->drain_wanted && ex->stream->codec->unsent(ex->stream) > high_water(ex))
         hold_response_back(ex);
 }
 
@@ -818,7 +826,7 @@ static void on_body(struct attempt *attempt, struct slice slice)
         end_without_response(ex, OUTCOME_OVERLOADED, 503, "out of memory");
         return;
     }
-    if (!ex->drain_wanted && ex->stream->codec->unsent(ex->stream) > HIGH_WATER)
+    if (!ex->drain_wanted && ex->stream->codec->unsent(ex->stream) > high_water(ex))
         hold_response_back(ex);
 }
 

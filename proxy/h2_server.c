@@ -415,16 +415,22 @@ void h2_server_first_stream(struct h2_server *down)
     follow_phase(down, down->base.conn.worker->phase);
 }
 
+/* What can be said at once is; nobody is waited for. */
+static void say_last_word(struct h2_server *down)
+{
+    if (down->phase == H2_SERVER_OPEN) {
+        end_connection(down, NGHTTP2_NO_ERROR);
+        (void)h2_link_fill(&down->link);
+        (void)conn_flush(&down->base.conn);
+    }
+    down_close(down);
+}
+
 static void drain(struct downstream *base, enum drain_phase phase)
 {
     struct h2_server *down = (struct h2_server *)((char *)base - offsetof(struct h2_server, base));
     if (phase == DRAIN_OVER) {
-        if (down->phase == H2_SERVER_OPEN) {
-            end_connection(down, NGHTTP2_NO_ERROR);
-            (void)h2_link_fill(&down->link);
-            (void)conn_flush(&base->conn);
-        }
-        down_close(down);
+        say_last_word(down);
         return;
     }
     if (phase >= DRAIN_CLOSING && down->phase == H2_SERVER_OPEN) {
@@ -446,7 +452,7 @@ static bool rests(struct downstream *base)
     on_readable(&base->conn);
     if (base->conn.closed || down->phase != H2_SERVER_OPEN || down->open > 0 || down->link.block != NULL)
         return base->conn.closed;
-    end_connection(down, NGHTTP2_NO_ERROR);
+    say_last_word(down);
     return true;
 }
 

@@ -104,7 +104,7 @@ static bool accept_one(struct listener *listener)
     struct client_address client;
     client_address_from(&client, &from);
     downstream_accept(worker, &listener->facts, fd, &client);
-    worker_memory_grew(worker, listener->facts.tls != NULL ? TLS_CLIENT_BYTES : CLIENT_BYTES);
+    worker_memory_promise(worker, listener->facts.tls != NULL ? TLS_CLIENT_BYTES : CLIENT_BYTES);
     return true;
 }
 

@@ -13,7 +13,7 @@ enum {
     MIB = 1024 * 1024,
     LOOK_FAR_MS = 250, /* less than half of the limit is used */
     LOOK_CLOSE_MS = 25,
-    LIMIT_MS = 10 * 1000, /* a pod may be given another limit while it runs */
+    LIMIT_MS = 5 * 1000,  /* a pod may be given another limit while it runs */
     SCARCE_HOLD_MS = 250, /* clients wait at the door meanwhile */
     SHORT_HOLD_MS = 2000, /* the first time */
     SHORT_HOLD_MOST_MS = 64 * 1000,
@@ -156,6 +156,18 @@ bool memory_is_scarce(const struct memory *memory)
            atomic_load_explicit(&memory->used, memory_order_relaxed) >= marks.leave[MEMORY_SCARCE];
 }
 
+bool memory_has_room(const struct memory *memory, size_t bytes)
+{
+    const struct memory_marks marks = memory_marks_of(memory_limit(memory));
+    return atomic_load_explicit(&memory->used, memory_order_relaxed) + bytes < marks.enter[MEMORY_SCARCE];
+}
+
+bool memory_is_close(const struct memory *memory)
+{
+    return memory_level(memory) != MEMORY_PLENTY ||
+           atomic_load_explicit(&memory->used, memory_order_relaxed) >= memory_limit(memory) / 2;
+}
+
 static void forget_level(struct memory *memory)
 {
     if (atomic_flag_test_and_set_explicit(&memory->looking, memory_order_acquire))
@@ -182,9 +194,7 @@ bool memory_tick(struct memory *memory, uint64_t now_ms)
     if (limit == 0 || (now_ms < memory->look_at_ms && !changed))
         return changed;
     memory_look(memory, now_ms);
-    bool close =
-        memory_level(memory) != MEMORY_PLENTY || atomic_load_explicit(&memory->used, memory_order_relaxed) >= limit / 2;
-    memory->look_at_ms = now_ms + (close ? LOOK_CLOSE_MS : LOOK_FAR_MS);
+    memory->look_at_ms = now_ms + (memory_is_close(memory) ? LOOK_CLOSE_MS : LOOK_FAR_MS);
     return changed;
 }
 

@@ -93,6 +93,11 @@ static inline uint64_t memory_limit(const struct memory *memory)
 /* SCARCE holds for a while after there is room again: is there still none? */
 bool memory_is_scarce(const struct memory *memory);
 
+/* Would `bytes` more not make it scarce? By what was seen last. */
+bool memory_has_room(const struct memory *memory, size_t bytes);
+/* Half of the limit is used, or more. */
+bool memory_is_close(const struct memory *memory);
+
 /* Looks now. Any thread; `now_ms` of the monotonic clock. */
 void memory_look(struct memory *memory, uint64_t now_ms);
 

@@ -663,7 +663,7 @@ void mirror_start(struct exchange *ex, const struct head *head)
         ex->decision.mirror = MIRROR_SIMULATED;
         return;
     }
-    if (!worker_memory_allows_copies(ex->worker)) {
+    if (worker_memory_is_short(ex->worker)) {
         count_refused(ex, PAIR_CROSS, MIRROR_MEMORY);
         return;
     }

@@ -2,7 +2,7 @@
  * sd_notify(3) without libsystemd: the protocol is one datagram to the socket that NOTIFY_SOCKET names, in the file
  * system or, with "@", in the abstract name space. See service_manager.h.
  *
- * The watchdog proves that control's loop turns, as /healthz does; workers are not asked.
+ * Control beats while its own loop and those of the workers turn (control_liveness.c), as /healthz has it.
  */
 #include "proxy/service_manager.h"
 

@@ -16,6 +16,7 @@
 #include "proxy/health_board.h"
 #include "proxy/tls_session.h"
 #include "proxy/worker_inside.h"
+#include "proxy/worker_memory.h"
 
 struct upstream_set {
     struct worker *worker;
@@ -236,6 +237,8 @@ static bool place(struct attempt *attempt)
         attempt_fail(attempt, OUTCOME_CONNECT_FAILED, "the backend's name has not been resolved");
         return true;
     }
+    if (!attempt->http1 && upstream->use == USE_LIVE && !worker_memory_allows_exchanges(worker))
+        return false; /* it waits for room, as for a connection */
     if (!attempt->http1 && may_share(upstream) && share(upstream, endpoint, attempt))
         return true;
     struct h1_client *idle = attempt->fresh ? NULL : take_idle(upstream, endpoint);
@@ -312,6 +315,8 @@ void attempt_cancel(struct attempt *attempt)
 
 static bool has_room(const struct upstream *upstream)
 {
+    if (upstream->use == USE_LIVE && !worker_memory_allows_exchanges(upstream->worker))
+        return false;
     if (upstream->open < upstream->limit)
         return true;
     for (const struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = endpoint->next) {
@@ -565,6 +570,12 @@ void upstream_set_tick(struct upstream_set *set)
         if (set->at[i]->first_waiting != NULL)
             expire_waiting(set->at[i]);
     }
+}
+
+void upstream_set_release(struct upstream_set *set)
+{
+    for (uint32_t i = 0; i < set->count * UPSTREAM_USES; i++)
+        upstream_release(set->at[i]);
 }
 
 uint32_t upstream_set_close_idle(struct upstream_set *set, enum upstream_use use)

@@ -120,6 +120,8 @@ bool upstream_set_update(struct upstream_set *set, const struct view *view);
 struct upstream *upstream_find(struct upstream_set *set, const struct config_backend *backend, enum upstream_use use);
 /* Now and then: queue timeouts. */
 void upstream_set_tick(struct upstream_set *set);
+/* Memory has room again for those that wait for it. */
+void upstream_set_release(struct upstream_set *set);
 /* Closes idle connections of a use; returns how many. */
 uint32_t upstream_set_close_idle(struct upstream_set *set, enum upstream_use use);
 

@@ -324,7 +324,8 @@ static void *worker_main(void *context)
         if (worker->later != NULL)
             run_later(worker);
         conn_settle_round(worker);
-        worker_memory_round(worker);
+        if (worker_memory_is_watched(worker))
+            worker_memory_round(worker);
         if (worker->retired != NULL)
             free_retired(worker);
     }
@@ -480,6 +481,11 @@ void worker_unlisten(struct worker *worker, uint32_t id)
 void worker_drain(struct worker *worker, const struct drain *drain)
 {
     (void)post(worker, (struct worker_message){ .kind = MESSAGE_DRAIN, .drain = *drain });
+}
+
+enum drain_phase worker_phase(const struct worker *worker)
+{
+    return (enum drain_phase)atomic_load_explicit(&worker->phase_taken, memory_order_relaxed);
 }
 
 bool worker_finished(const struct worker *worker)

@@ -37,6 +37,8 @@ void worker_unlisten(struct worker *worker, uint32_t id);
 /* What holds of draining from now on (drain.h); the worker goes from phase to phase by itself. When it ends, the thread ends by itself,
  * too; worker_join() waits for it and frees everything. */
 void worker_drain(struct worker *worker, const struct drain *drain);
+/* The phase the worker has taken; a moment behind the clock. Any thread. */
+enum drain_phase worker_phase(const struct worker *worker);
 /* True once the thread has nothing left to do. Any thread. */
 bool worker_finished(const struct worker *worker);
 void worker_join(struct worker *worker);

@@ -60,6 +60,7 @@ void worker_drain_tick(struct worker *worker)
         tunnels_close_idle(worker, worker->drain.min_ms);
     if (phase == DRAIN_OVER || (phase == DRAIN_ENDING && !has_clients(worker)))
         break_off(worker);
+    atomic_store_explicit(&worker->phase_taken, phase, memory_order_relaxed);
 }
 
 void worker_drain_set(struct worker *worker, const struct drain *drain)
@@ -70,8 +71,7 @@ void worker_drain_set(struct worker *worker, const struct drain *drain)
 
 bool worker_drain_is_busy(const struct worker *worker)
 {
-    bool waits_for_relays = worker->phase == DRAIN_CLOSING && worker->tunnels_open > 0;
-    return worker->drain.begun && (worker->phase != DRAIN_CLOSING || waits_for_relays);
+    return worker->drain.begun && worker->phase != DRAIN_CLOSING; /* which may last for ever */
 }
 
 bool worker_drain_is_done(const struct worker *worker)

@@ -114,6 +114,8 @@ struct worker {
     struct memory *memory;    /* borrowed: the process's */
     enum memory_level memory_level; /* that has been acted upon */
     uint64_t trim_at_ms;      /* while memory is short: when spare parts are freed again */
+    uint64_t look_at_ms;      /* at memory, while there is work */
+    size_t promised;          /* memory that clients will take who have just come: less with each tick */
 
     struct comparer *comparer;
     struct log *log;
@@ -128,6 +130,7 @@ struct worker {
     int mailbox_fd;
     atomic_uint_least64_t generation;
     atomic_bool finished;
+    atomic_int phase_taken;   /* enum drain_phase */
     struct {
         pthread_mutex_t lock;
         struct worker_message *first, **last;

@@ -19,13 +19,17 @@
 #include "proxy/mirror.h"
 #include "proxy/pipe.h"
 #include "proxy/upstream.h"
-#include "proxy/worker_inside.h"
 
 enum {
     TRIM_MS = 100,       /* how often spare parts are freed while memory is short */
     CLIENTS_ALWAYS = 64, /* of the whole process: a limit that something else has used up does not shut everybody out */
     CLOSED_PER_TICK = 8, /* what it has brought is seen later: the kernel frees a socket when it finds time */
     LOOKED_AT_PER_TICK = 512,
+    LOOK_CLOSE_MS = 4,
+    LOOK_FAR_MS = 20,
+    PROMISE_PART = 6,          /* of what was promised is forgotten with each tick: half within 60 ms */
+    EXCHANGES_ALWAYS = 16,     /* of the whole process */
+    EXCHANGE_BYTES = 8 * 1024, /* what one under way may yet take, on average */
 };
 
 void worker_memory_grew(struct worker *worker, size_t bytes)
@@ -33,14 +37,31 @@ void worker_memory_grew(struct worker *worker, size_t bytes)
     memory_grew(worker->memory, &worker->chunks.taken, bytes, worker_now_ms(worker));
 }
 
-bool worker_memory_allows_copies(const struct worker *worker)
+void worker_memory_promise(struct worker *worker, size_t bytes)
 {
-    return memory_level(worker->memory) == MEMORY_PLENTY;
+    if (memory_limit(worker->memory) == 0)
+        return;
+    worker->promised += bytes;
+    worker_memory_grew(worker, bytes);
+}
+
+/* As if all workers had promised as much as this one. */
+static bool has_room_for(const struct worker *worker, size_t bytes)
+{
+    return memory_level(worker->memory) < MEMORY_SCARCE &&
+           memory_has_room(worker->memory, (worker->promised + bytes) * worker->workers);
+}
+
+bool worker_memory_has_room_for_exchange(const struct worker *worker)
+{
+    uint64_t under_way = worker->exchanges_open - worker->counters.upstream_queue;
+    return under_way < worker_part(worker, EXCHANGES_ALWAYS) ||
+           has_room_for(worker, (size_t)under_way * EXCHANGE_BYTES);
 }
 
 bool worker_memory_allows_clients(const struct worker *worker, uint64_t open)
 {
-    return memory_level(worker->memory) < MEMORY_SCARCE || open < worker_part(worker, CLIENTS_ALWAYS);
+    return memory_limit(worker->memory) == 0 || open < worker_part(worker, CLIENTS_ALWAYS) || has_room_for(worker, 0);
 }
 
 size_t worker_memory_shadow_bound(const struct worker *worker)
@@ -78,8 +99,19 @@ static void shed_shadow(struct worker *worker)
     worker->trim_at_ms = worker_now_ms(worker) + TRIM_MS;
 }
 
+/* While there is work a look costs little, and a burst is over before the tick comes. */
+static void look(struct worker *worker)
+{
+    uint64_t now_ms = worker_now_ms(worker);
+    if (memory_limit(worker->memory) == 0 || now_ms < worker->look_at_ms)
+        return;
+    memory_look(worker->memory, now_ms);
+    worker->look_at_ms = now_ms + (memory_is_close(worker->memory) ? LOOK_CLOSE_MS : LOOK_FAR_MS);
+}
+
 void worker_memory_round(struct worker *worker)
 {
+    look(worker);
     enum memory_level level = memory_level(worker->memory), before = worker->memory_level;
     if (level == before)
         return;
@@ -109,6 +141,9 @@ static void close_some(struct worker *worker)
 void worker_memory_tick(struct worker *worker)
 {
     enum memory_level level = memory_level(worker->memory);
+    worker->promised -= worker->promised / PROMISE_PART;
+    if (worker->counters.upstream_queue > 0 && worker_memory_allows_exchanges(worker))
+        upstream_set_release(worker->upstreams);
     if (level == MEMORY_PLENTY)
         return;
     worker_busy(worker);

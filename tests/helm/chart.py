@@ -94,3 +94,17 @@ def render(values=None, chart=CHART, notes=False, upgrade=False, **more):
 def without_chance(text):
     """A rendered text without what is another one each time: the token."""
     return re.sub(r'(?m)^  token: ".*"$', "  token: TOKEN", text)
+
+
+def laid(under, over):
+    """A patch laid on an object, as kustomize does: lists of things with names by the name, of ports by the port."""
+    if isinstance(under, dict) and isinstance(over, dict):
+        return {**under, **{key: laid(under.get(key), value) for key, value in over.items()}}
+    if isinstance(under, list) and isinstance(over, list):
+        key = next((k for k in ("port", "name") if all(isinstance(item, dict) and k in item for item in over)), None)
+        if key:
+            known = {item[key]: item for item in under}
+            for item in over:
+                known[item[key]] = laid(known.get(item[key]), item)
+            return list(known.values())
+    return over

@@ -41,7 +41,7 @@ TYPES = {
     "Spread": {"maxSkew!": int, "topologyKey!": str, "whenUnsatisfiable!": str, "labelSelector": "Selector", "minDomains": int},
     "Container": {"name!": str, "image!": str, "imagePullPolicy": str, "restartPolicy": str, "command": [str], "args": [str],
                   "env": ["Env"], "ports": ["ContainerPort"], "startupProbe": "Probe", "readinessProbe": "Probe",
-                  "livenessProbe": "Probe", "lifecycle": {"preStop": {"exec!": {"command!": [str]}}},
+                  "livenessProbe": "Probe", "lifecycle": {"preStop": {"exec": {"command!": [str]}, "sleep": {"seconds!": int}}},
                   "securityContext": "ContainerSecurity", "resources": {"requests": ANY, "limits": ANY},
                   "volumeMounts": [{"name!": str, "mountPath!": str, "readOnly": bool, "subPath": str}]},
     "Env": {"name!": str, "value": str, "valueFrom": {"fieldRef": {"fieldPath!": str}, "secretKeyRef": {"name!": str, "key!": str},
@@ -168,6 +168,9 @@ def container(given, volumes, restricted, path):
             yield f"{path}.volumeMounts: no volume {mount['name']}"
         if not mount["mountPath"].startswith("/"):
             yield f"{path}.volumeMounts: {mount['mountPath']} is not absolute"
+    hook = (given.get("lifecycle") or {}).get("preStop")
+    if hook is not None and (len(hook) != 1 or hook.get("sleep", {"seconds": 1})["seconds"] < 1):
+        yield f"{path}.lifecycle.preStop: expected one action, and a sleep of some seconds"
     env = [variable["name"] for variable in given.get("env") or []]
     if len(set(env)) != len(env):
         yield f"{path}.env: a name twice"

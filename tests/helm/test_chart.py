@@ -105,19 +105,7 @@ class Examples(Case):
         self.check(named(objects, "ConfigMap")["data"]["shunt.yaml"], SHUNT_REDIS_URL="redis://redis:6379")
 
     def test_kustomize(self):
-        """The patches laid on what they patch, as kustomize does: lists of things with names by the name, of ports by the port."""
-        def laid(under, over):
-            if isinstance(under, dict) and isinstance(over, dict):
-                return {**under, **{key: laid(under.get(key), value) for key, value in over.items()}}
-            keys = ("name", "port") if isinstance(over, list) and over and isinstance(over[0], dict) else ()
-            key = next((k for k in ("port", "name") if k in keys and all(k in item for item in over)), None)
-            if isinstance(under, list) and key:
-                known = {item[key]: item for item in under}
-                for item in over:
-                    known[item[key]] = laid(known.get(item[key]), item)
-                return list(known.values())
-            return over
-
+        """The patches laid on what they patch."""
         def file(name):
             with open(os.path.join(chart.EXAMPLES, "kustomize", name), encoding="utf-8") as f:
                 return f.read()
@@ -128,7 +116,7 @@ class Examples(Case):
         for patch in plan["patches"]:
             (over,) = kubernetes.read(file(patch["path"]))
             (at,) = [at for at, o in enumerate(objects) if (o["kind"], o["metadata"]["name"]) == (over["kind"], over["metadata"]["name"])]
-            objects[at] = laid(objects[at], over)
+            objects[at] = chart.laid(objects[at], over)
         self.assertEqual(kubernetes.faults(objects), [])
         self.assertEqual(named(objects, "Service")["spec"]["ports"], [{"name": "http", "port": 80, "targetPort": 8080}])
         self.assertEqual([c["name"] for c in named(objects, "Deployment")["spec"]["template"]["spec"]["containers"]], ["orders"])
@@ -311,6 +299,14 @@ class Made(Case):
         self.assertIn({"name": "shunt-state", "persistentVolumeClaim": {"claimName": claim}},
                       named(objects, "Deployment")["spec"]["template"]["spec"]["volumes"])
 
+    def test_the_application_pauses_before_its_end(self):
+        """By the kubelet where it can, from 1.30 on: an image need not have `sleep`."""
+        for kube, seconds, hook in (("1.30.0", 7, {"preStop": {"sleep": {"seconds": 7}}}), ("1.31.0", 0, {}),
+                                    ("1.29.5", 7, {"preStop": {"exec": {"command": ["sleep", "7"]}}})):
+            objects = self.objects({"shunt": {"preStopSeconds": seconds}}, chart=os.path.join(chart.EXAMPLES, "sidecar"), kube=kube)
+            (application,) = [c for c in named(objects, "Deployment")["spec"]["template"]["spec"]["containers"] if c["name"] == "orders"]
+            self.assertEqual(application["lifecycle"], hook)
+
     def test_a_network_policy_lets_the_test_in(self):
         for peers in ([], [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]):
             objects = self.objects(values(networkPolicy={"enabled": True, "adminFrom": peers}))
@@ -370,7 +366,7 @@ class Made(Case):
         """The Service follows the pods, and there is no release to test and no volume for each."""
         text = chart.render(values(mode="sidecar", config={"listeners": [{"address": "0.0.0.0:9000"}]}), notes=True)
         self.assertLess(text.index("rollout status"), text.index("targetPort: 9000"))
-        self.assertIn("kubectl -n shop exec POD -c shunt -- shuntctl report", text)
+        self.assertIn("kubectl -n shop exec deploy/DEPLOYMENT -c shunt -- shuntctl report", text)
         self.assertIn("Each replica has a plan of its own", text)
         self.assertNotIn("helm -n shop test", text)
         self.assertNotIn("state.persistent", text)
@@ -493,6 +489,8 @@ class Rules(Case):
                 (lambda o: shunt(o)["securityContext"]["capabilities"].update(add=["NET_ADMIN"]), "all are dropped"),
                 (lambda o: shunt(o)["resources"]["limits"].update(memory="1 GB"), "is no quantity"),
                 (lambda o: shunt(o)["env"].append({"name": "POD_NAME"}), "env: a name twice"),
+                (lambda o: shunt(o)["lifecycle"].update(preStop={"sleep": {"seconds": 0}}), "a sleep of some seconds"),
+                (lambda o: shunt(o)["lifecycle"]["preStop"].update(sleep={"seconds": 1}), "expected one action"),
                 (lambda o: named(o, "ConfigMap")["data"].update(x=1), "expected a text"),
                 (lambda o: o.append(copy.deepcopy(named(o, "ConfigMap"))), "stands twice")):
             with self.subTest(said):

@@ -79,7 +79,7 @@ class Phases(DrainCase):
 
     def test_told_to_leave_from_the_half_on(self):
         """Every answer says that it was the last; who says nothing is left alone, and new clients are still served."""
-        shunt = self.begin(drain_min="8s")
+        shunt = self.begin(drain_min="8s", workers=1)
         with shunt.client() as asking, shunt.client() as idle:
             self.assertEqual((asking.get().status, idle.get().status), (200, 200))
             began = self.drain(shunt)

@@ -3,6 +3,7 @@
     NAME, VERSION     who it is; with the pod's name in every answer
     PORT              3001
     START_DELAY       seconds before it listens
+    ANSWER_DELAY      seconds it takes for each answer
     STOP_DELAY        seconds it goes on serving after TERM; then it finishes what it is in, and exits with 0
     CALL              a URL it calls itself, `host:port/path`: on a new connection each time
     JOB               it serves nobody, makes that many calls, twenty a second, and exits with 0 if all were answered with 200
@@ -25,6 +26,7 @@ import time
 NAME, VERSION = os.environ.get("NAME", "orders"), os.environ.get("VERSION", "1")
 POD = os.environ.get("HOSTNAME", "")
 STOP_DELAY = float(os.environ.get("STOP_DELAY", "0"))
+ANSWER_DELAY = float(os.environ.get("ANSWER_DELAY", "0"))
 ending = threading.Event()
 over = threading.Event()
 
@@ -105,7 +107,8 @@ class Connection:
             self.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
             os._exit(70)
         asked = dict(re.findall(r"[?&](ms|size)=([0-9]+)", target))
-        time.sleep(int(asked.get("ms", 0)) / 1000)
+        if target != "/healthz":
+            over.wait(int(asked.get("ms", 0)) / 1000 + ANSWER_DELAY)
         who = {"name": NAME, "version": VERSION, "pod": POD, "method": method, "path": target, "bytes": size}
         if "size" in asked:
             who["more"] = "x" * int(asked["size"])

@@ -103,7 +103,11 @@ class Client:
         """A connected socket of this namespace; `host` is an address."""
         sock = self.network.socket(self.netns)
         sock.settimeout(timeout)
-        sock.connect((host, port))
+        try:
+            sock.connect((host, port))
+        except OSError:
+            sock.close()
+            raise
         return sock
 
 

@@ -24,13 +24,14 @@ libc = ctypes.CDLL(None, use_errno=True)
 numbers = itertools.count(1)
 
 # Only `services` ever changes, so that the hooks stay and connections with them. Questions to the name server are not tracked: two at
-# once from one socket, A and AAAA, race for their entry, and the loser's packet is lost (the 5 s delays that clusters know).
+# once from one socket, A and AAAA, race for their entry, and the loser's packet is lost (the 5 s delays that clusters know). `ct state`
+# keeps the kernel tracking while no Service has an endpoint: without a rule that asks, connections would lose their way.
 TABLE = f"""
 table ip cluster {{
     chain untracked {{ type filter hook output priority -300; udp dport 53 notrack; }}
     chain services {{ }}
     chain output {{ type nat hook output priority -100; ip daddr {SERVICES} jump services; }}
-    chain refused {{ type filter hook output priority 0; ip daddr {SERVICES} reject; }}
+    chain refused {{ type filter hook output priority 0; ct state established accept; ip daddr {SERVICES} reject; }}
 }}
 """
 
@@ -146,9 +147,9 @@ class Network:
     def lead(self, services):
         """From now on new connections to Services go there: {(address, port): [(address, port)]}."""
         with self.lock:
-            self.services = dict(services)
             for name in self.names:
-                self._nft(name, rules(self.services))
+                self._nft(name, rules(services))
+            self.services = dict(services)
 
     @staticmethod
     def _nft(name, text):

@@ -29,6 +29,18 @@ class Commands:
 
 
 @dataclasses.dataclass
+class Output:
+    """Lines of what the commands before it print, with other figures."""
+
+    text: str
+
+    def missing(self, said):
+        """The lines that nobody has printed."""
+        printed = {shape(line) for line in said.splitlines()}
+        return [line for line in self.text.splitlines() if shape(line) not in printed]
+
+
+@dataclasses.dataclass
 class Follow:
     """Words that send the reader to another section, and back."""
 
@@ -37,6 +49,11 @@ class Follow:
 
 class Stray(Exception):
     """A block that nobody runs and nobody compares."""
+
+
+def shape(line):
+    """A line whose figures, and the room they take, do not matter."""
+    return re.sub(r"[0-9][0-9.,]*", "0", " ".join(line.split()))
 
 
 def anchor(title):
@@ -74,7 +91,9 @@ def block(language, caption, text, number):
         return File(caption[1], text)
     if language == "sh" and not caption:
         return Commands(text, number)
-    raise Stray(f"line {number}: a block of {language or 'no language'} that is neither a file with its path nor commands")
+    if language == "text" and not caption:
+        return Output(text)
+    raise Stray(f"line {number}: a block of {language or 'no language'} that is no file with its path, no commands and not what these print")
 
 
 def commands(text):

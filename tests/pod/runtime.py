@@ -106,14 +106,14 @@ class Cgroups:
         except OSError as error:
             self.version, self.why, self.own = 0, str(error), {}
 
-    def _tops(self):
+    def tops(self):
         if self.version == 2:
             return {"": CGROUPS}
         return {name: os.path.join(CGROUPS, name) for name in CONTROLLERS} if self.version == 1 else {}
 
     def _make_own(self):
         own = {}
-        for name, top in self._tops().items():
+        for name, top in self.tops().items():
             if self.version == 2:
                 self._delegate(top)
             own[name] = os.path.join(top, self.name)
@@ -128,7 +128,7 @@ class Cgroups:
 
     def sweep(self):
         """Removes those of processes that are no more."""
-        for top in self._tops().values():
+        for top in self.tops().values():
             for name in os.listdir(top):
                 match = re.fullmatch(r"shunt-([0-9]+)-[0-9]+", name)
                 if match and not os.path.exists(f"/proc/{match.group(1)}"):

@@ -4,6 +4,7 @@ clients all the while, and no request of theirs fails."""
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,9 +22,16 @@ import runtime
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ["SHUNT_BUILD"]
-VERSION = "1.30.0"
 OPERATOR = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule"))
 FIVE_MINUTES = 300
+NOWHERE = """
+apiVersion: v1
+kind: Config
+clusters: [ { name: nowhere, cluster: { server: "http://127.0.0.1:1" } } ]
+contexts: [ { name: nowhere, context: { cluster: nowhere } } ]
+current-context: nowhere
+"""
+OBJECT = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\n"
 PAIRS = 20  # enough to see that answers are compared
 EXAMPLE = os.path.join(page.TOP, "helm/examples/kustomize")
 
@@ -57,13 +65,17 @@ class Blocks(unittest.TestCase):
         for text in ("```yaml\na: 1\n```\n", "```\nwhat is printed\n```\n", "```bash\nls\n```\n", "```sh\nls\n"):
             with self.assertRaises(page.Stray):
                 page.sections("## A section\n\n" + text)
+        shown = page.Output("A  B\n1,204  31 (2.6 %)\n")
+        self.assertEqual(shown.missing("A B\n7    7 (100 %)\n"), [])
+        self.assertEqual(shown.missing("A B\n7    7\n"), ["1,204  31 (2.6 %)"])
         steps = page.sections("## One\n\n`helm/a.yaml`:\n\n```yaml\na: 1\n```\n\nThen [look at it](#two).\n\n```sh\nls \\\n  -l\n```\n")["one"]
         self.assertEqual(steps, [page.File("helm/a.yaml", "a: 1\n"), page.Follow("two"), page.Commands("ls \\\n  -l\n", 11)])
         self.assertEqual(page.commands(steps[-1].text), ["ls -l"])
 
     def test_five_minutes_are_few_commands(self):
-        typed = [command for step in walked()["five-minutes"] if isinstance(step, page.Commands) for command in page.commands(step.text)]
-        self.assertLessEqual(len(typed), 10)
+        into, led, looked, out = [page.commands(step.text) for step in walked()["five-minutes"] if isinstance(step, page.Commands)]
+        self.assertLessEqual(len(into + led + looked), 7)
+        self.assertLessEqual(len(out), 4)
 
     def test_commands_that_are_not_simulated_are_refused(self):
         environment = {**os.environ, "PATH": os.path.join(HERE, "bin") + ":" + os.environ["PATH"]}
@@ -74,6 +86,23 @@ class Blocks(unittest.TestCase):
             self.assertIn("is not simulated", done.stderr)
         done = subprocess.run("kubectl apply -f x", shell=True, env=environment, capture_output=True, text=True, timeout=60, check=False)
         self.assertIn("no cluster", done.stderr)
+
+    @unittest.skipUnless(shutil.which("kubectl"), "no kubectl on this machine")
+    def test_a_real_kubectl_understands_the_page(self):
+        """Every command line of it, as far as the way to a cluster, where nobody listens."""
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as nowhere:
+            nowhere.write(NOWHERE)
+            nowhere.flush()
+            lines = "\n".join(line for steps in walked().values() for step in steps if isinstance(step, page.Commands)
+                              for line in page.commands(step.text))
+            for name, value in (('"$(openssl rand -hex 20)"', "secret"), ("$pod", "pod/orders-1")):
+                lines = lines.replace(name, value)
+            typed = {command.strip() for command in re.findall(r"kubectl [^|;()#\n]+", lines)}
+            self.assertGreater(len(typed), 15)
+            for command in sorted(typed):
+                done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False, input=OBJECT,
+                                      cwd=page.TOP if "helm/" in command else EXAMPLE, env={**os.environ, "KUBECONFIG": nowhere.name})
+                self.assertIn("refused", done.stderr, command)
 
     @unittest.skipUnless(shutil.which("kubectl"), "no kubectl on this machine")
     def test_kustomize_says_the_same(self):
@@ -93,7 +122,7 @@ class Way:
     """One way of the page, walked from what is there to what it leaves. `section` is its anchor; `after` are the names of what is
     asserted when each of its blocks has been typed, in order; `service` is where clients connect."""
 
-    section, after, service = "", (), "orders"
+    section, after, service, version = "", (), "orders", "1.30.0"
 
     def setUp(self):
         lacking = cluster.missing()
@@ -104,7 +133,7 @@ class Way:
         shutil.copytree(os.path.join(page.TOP, "helm"), os.path.join(self.checkout, "helm"))
         self.stack = contextlib.ExitStack()
         self.addCleanup(self.stack.close)
-        self.cluster = self.stack.enter_context(cluster.Cluster(namespace="shop", version=VERSION, shunt=BUILD))
+        self.cluster = self.stack.enter_context(cluster.Cluster(namespace="shop", version=self.version, shunt=BUILD))
         environment = self.stack.enter_context(remote.served(self.cluster, OPERATOR))
         environment["PATH"] = ":".join([os.path.join(HERE, "bin"), BUILD, os.environ["PATH"]])
         self.terminal = page.Terminal(self.checkout, environment)
@@ -112,9 +141,9 @@ class Way:
         self.image("orders-v2", "2")
         self.serve("orders-v2")
 
-    def image(self, name, version):
-        """It goes on serving for a moment when its pod ends, as an application does that loses nothing without shunt."""
-        self.cluster.image(f"images.example.org/{name}", self.cluster.application(VERSION=version, STOP_DELAY="3"))
+    def image(self, name, version, stop="3"):
+        """`stop`: how many seconds it goes on serving when its pod ends."""
+        self.cluster.image(f"images.example.org/{name}", self.cluster.application(VERSION=version, STOP_DELAY=stop))
 
     def serve(self, name, image=None):
         """A Deployment and a Service, named and written as the example's are."""
@@ -125,6 +154,7 @@ class Way:
         self.before()
         self.await_answers("orders-v2")
         self.await_answers(self.service)
+        self.image("orders", "1", stop="0")  # pods that shunt is in have a pause before their end
         self.load = self.clients(self.service)
         seconds = self.walk(self.section, self.after)
         self.nothing_failed(self.load)
@@ -142,12 +172,14 @@ class Way:
 
     def walk(self, section, after):
         """Types what a section says; returns how many seconds that took."""
-        steps, typed = page.sections(read(page.PATH))[section], 0.0
+        steps, typed, said = page.sections(read(page.PATH))[section], 0.0, ""
         self.assertEqual(len(after), len([step for step in steps if isinstance(step, page.Commands)]), section)
         checks = iter(after)
         for step in steps:
             if isinstance(step, page.File):
                 self.save(step)
+            elif isinstance(step, page.Output):
+                self.assertEqual(step.missing(said), [], said)
             elif isinstance(step, page.Follow):
                 self.walk(step.anchor, LOOKED_AT[step.anchor])
             else:
@@ -271,6 +303,17 @@ class FiveMinutes(Way, unittest.TestCase):
                            "kubectl rollout status deploy/orders -n shop")
 
 
+class Inject(Way, unittest.TestCase):
+    section = "with-shuntctl-inject"
+    after = ("shunt_is_in_the_pods", "shunt_is_in_the_way", "the_files_are_as_they_were")
+    before = FiveMinutes.before
+
+    def the_files_are_as_they_were(self, said):
+        self.shunt_is_gone(said)
+        for name in ("deployment.yaml", "service.yaml"):
+            self.assertEqual(read(os.path.join(self.terminal.folder, name)), read(os.path.join(EXAMPLE, name)))
+
+
 class Kustomize(Way, unittest.TestCase):
     section = "with-kustomize"
     after = ("shunt_is_in_the_pods", "shunt_is_in_the_way", "shunt_is_gone")
@@ -290,6 +333,16 @@ class Chart(Way, unittest.TestCase):
                            ("templates/service.yaml", read(os.path.join(EXAMPLE, "service.yaml")))):
             self.save(page.File(f"helm/examples/sidecar/{name}", text))
         self.terminal.type("helm install orders helm/examples/sidecar -n shop\nkubectl rollout status deploy/orders -n shop")
+
+
+class ClassicChart(Chart):
+    """On a cluster that has no native sidecars."""
+
+    version = "1.27.3"
+
+    def shunt_is_in_the_pods(self, said):
+        super().shunt_is_in_the_pods(said)
+        self.assertEqual({c.kind for pod in self.pods() for c in pod.containers}, {"main"})
 
 
 class Gateway(Way, unittest.TestCase):

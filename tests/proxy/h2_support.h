@@ -12,6 +12,7 @@
 #include "proxy/h2_block.h"
 #include "proxy/h2_fields.h"
 #include "proxy/worker_inside.h"
+#include "tests/proxy/unlimited.h"
 #include "router/text.h"
 
 struct bench {
@@ -28,6 +29,7 @@ static inline bool bench_open(struct bench *bench)
     if (posix_memalign((void **)&bench->worker, 64, sizeof(*bench->worker)) != 0)
         return false;
     memset(bench->worker, 0, sizeof(*bench->worker));
+    bench->worker->memory = &unlimited;
     bench->worker->random[0] = 1;
     bench->worker->view = &bench->view;
     bench->view.config = &bench->config;

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "proxy/worker_inside.h"
+#include "tests/proxy/unlimited.h"
 
 struct end {
     struct conn conn; /* first */
@@ -80,6 +81,7 @@ static void begin(struct fixture *f)
     memset(f, 0, sizeof(*f));
     assert_int_equal(posix_memalign((void **)&f->worker, 64, sizeof(*f->worker)), 0);
     memset(f->worker, 0, sizeof(*f->worker));
+    f->worker->memory = &unlimited;
     wheel_init(&f->worker->wheel, 0);
     f->worker->base = event_base_new();
     assert_non_null(f->worker->base);

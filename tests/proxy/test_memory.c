@@ -367,6 +367,19 @@ static void cache_of_files_is_no_pressure(void **state)
     memory_done(&f->memory);
 }
 
+static void what_is_promised_counts(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 100 * MIB, 40 * MIB);
+    assert_false(memory_is_close(&f->memory));
+    assert_true(memory_has_room(&f->memory, 51 * MIB));
+    assert_false(memory_has_room(&f->memory, 52 * MIB)); /* 92 MiB */
+    put_number(f, "one/memory.current", 50 * MIB);
+    memory_look(&f->memory, 2000);
+    assert_true(memory_is_close(&f->memory));
+    memory_done(&f->memory);
+}
+
 /* Whatever the clock says. */
 static void who_takes_much_looks(void **state)
 {
@@ -388,12 +401,12 @@ static void a_limit_may_change(void **state)
     struct fixture *f = *state;
     start(f, 100 * MIB, 85 * MIB);
     put_number(f, "one/memory.max", 200 * MIB);
-    assert_false(memory_tick(&f->memory, 10999));
-    assert_true(memory_tick(&f->memory, 11000));
+    assert_false(memory_tick(&f->memory, 5999));
+    assert_true(memory_tick(&f->memory, 6000));
     assert_int_equal(memory_limit(&f->memory), 200 * MIB);
     put(f, "one/memory.max", "max\n");
     assert_int_equal(memory_level(&f->memory), MEMORY_SHORT);
-    assert_true(memory_tick(&f->memory, 21000));
+    assert_true(memory_tick(&f->memory, 11000));
     assert_int_equal(memory_limit(&f->memory), 0);
     assert_int_equal(memory_level(&f->memory), MEMORY_PLENTY);
     memory_done(&f->memory);
@@ -422,6 +435,7 @@ int main(void)
         TEST(a_file_that_vanishes_changes_nothing),
         TEST(it_looks_seldom_when_there_is_plenty_and_often_when_not),
         TEST(cache_of_files_is_no_pressure),
+        TEST(what_is_promised_counts),
         TEST(who_takes_much_looks),
         TEST(a_limit_may_change),
     };

@@ -16,6 +16,7 @@
 #include "proxy/tls_session.h"
 #include "proxy/worker_inside.h"
 #include "tests/proxy/tls_support.h"
+#include "tests/proxy/unlimited.h"
 
 struct fixture {
     struct authority authority;
@@ -87,6 +88,7 @@ static int set_up(void **state)
     memset(f, 0, sizeof(*f));
     assert_int_equal(posix_memalign((void **)&f->worker, 64, sizeof(*f->worker)), 0);
     memset(f->worker, 0, sizeof(*f->worker));
+    f->worker->memory = &unlimited;
     wheel_init(&f->worker->wheel, 0);
     f->worker->base = event_base_new();
     authority_open(&f->authority, "tests");

@@ -17,6 +17,7 @@
 #include "proxy/h1_client.h"
 #include "proxy/health_board.h"
 #include "proxy/worker_inside.h"
+#include "tests/proxy/unlimited.h"
 
 enum { LEGACY, NEW, BACKENDS };
 enum { MANY = 100000 };
@@ -107,6 +108,7 @@ static void begin(struct fixture *f, const char *options, uint32_t addresses)
     memset(f, 0, sizeof(*f));
     assert_int_equal(posix_memalign((void **)&f->worker, 64, sizeof(*f->worker)), 0);
     memset(f->worker, 0, sizeof(*f->worker));
+    f->worker->memory = &unlimited;
     f->worker->workers = 1;
     f->worker->tick_is_fast = true; /* there is no tick to be set */
     f->worker->now_ms = 1000000;

@@ -55,9 +55,14 @@ static void record_new(struct manifest *manifest, json_t *record, const json_t *
     const char *key;
     json_t *value;
     size_t i;
-    json_object_foreach((json_t *)members, key, value) set(manifest, record, key, record_of_new(manifest, key, value));
+    json_object_foreach((json_t *)members, key, value)
+    {
+        set(manifest, record, key, record_of_new(manifest, key, value));
+    }
     json_array_foreach(members, i, value)
+    {
         set(manifest, record, json_string_value(json_object_get(value, "name")), json_null());
+    }
 }
 
 /* What was null has members now. */

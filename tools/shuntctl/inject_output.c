@@ -48,17 +48,15 @@ static void write_joined(FILE *out, const struct inject *inject)
 /* ---- files ---- */
 
 struct target {
-    char *path;   /* malloc'd: links are followed */
-    char *beside; /* malloc'd: the new file, until it takes the old one's place */
+    const char *path; /* links are followed */
+    char *beside;     /* the new file, until it takes the old one's place; both of the run's arena */
 };
 
 static void forget(struct target *target)
 {
     if (target->beside != NULL)
         unlink(target->beside);
-    free(target->beside);
-    free(target->path);
-    *target = (struct target){.path = NULL};
+    target->beside = NULL;
 }
 
 /* The mode of what was there; of a new file, what the process may give. */
@@ -72,22 +70,26 @@ static mode_t mode_of(const char *path)
     return 0666 & ~mask;
 }
 
-/* Writes the new file; 0, or errno. */
-static int write_beside(struct target *target, const char *name, const char *text, size_t length)
+static bool name_target(struct config_arena *arena, struct target *target, const char *name)
 {
-    target->path = realpath(name, NULL);
-    if (target->path == NULL)
-        target->path = strdup(name);
-    if (target->path == NULL || asprintf(&target->beside, "%s.XXXXXX", target->path) < 0) {
-        target->beside = NULL;
+    char *path = realpath(name, NULL);
+    const char *known = path != NULL ? path : name;
+    target->path = config_arena_text(arena, known, strlen(known));
+    free(path);
+    return target->path != NULL;
+}
+
+/* Writes the new file; 0, or errno. */
+static int write_beside(struct config_arena *arena, struct target *target, const char *name, const char *text,
+                        size_t length)
+{
+    char *beside = name_target(arena, target, name) ? config_arena_print(arena, "%s.XXXXXX", target->path) : NULL;
+    if (beside == NULL)
         return ENOMEM;
-    }
-    int fd = mkostemp(target->beside, O_CLOEXEC), cause = errno;
-    if (fd < 0) {
-        free(target->beside);
-        target->beside = NULL;
+    int fd = mkostemp(beside, O_CLOEXEC), cause = errno;
+    if (fd < 0)
         return cause;
-    }
+    target->beside = beside;
     FILE *out = fdopen(fd, "w");
     if (out == NULL) {
         cause = errno;
@@ -109,7 +111,6 @@ static int take_place(struct target *target)
         return 0;
     if (rename(target->beside, target->path) != 0)
         return errno;
-    free(target->beside);
     target->beside = NULL;
     return 0;
 }
@@ -126,7 +127,8 @@ static int write_in_place(struct ctl *ctl, const struct inject *inject)
     int code = EXIT_DONE, cause = 0;
     for (size_t i = 0; i < inject->file_count && code == EXIT_DONE; i++) {
         const struct inject_file *file = &inject->files[i];
-        if (file->changed && (cause = write_beside(&targets[i], file->name, file->made, file->made_length)) != 0)
+        if (file->changed &&
+            (cause = write_beside(inject->faults.arena, &targets[i], file->name, file->made, file->made_length)) != 0)
             code = cannot_write(ctl, file->name, cause);
     }
     for (size_t i = 0; i < inject->file_count && code == EXIT_DONE; i++)
@@ -137,7 +139,7 @@ static int write_in_place(struct ctl *ctl, const struct inject *inject)
     return code;
 }
 
-static int write_to(struct ctl *ctl, const char *name, const char *text, size_t length)
+static int write_to(struct ctl *ctl, struct config_arena *arena, const char *name, const char *text, size_t length)
 {
     struct target target = {.path = NULL};
     struct stat found;
@@ -148,7 +150,7 @@ static int write_to(struct ctl *ctl, const char *name, const char *text, size_t 
         whole = out != NULL && fclose(out) == 0 && whole;
         return whole ? EXIT_DONE : cannot_write(ctl, name, errno);
     }
-    cause = write_beside(&target, name, text, length);
+    cause = write_beside(arena, &target, name, text, length);
     if (cause == 0)
         cause = take_place(&target);
     forget(&target);
@@ -170,7 +172,8 @@ int inject_write(struct ctl *ctl, const struct inject *inject)
     if (out == NULL)
         return complain(ctl, EXIT_USAGE, "out of memory");
     write_joined(out, inject);
-    int code = fclose(out) == 0 ? write_to(ctl, output, text, length) : complain(ctl, EXIT_USAGE, "out of memory");
+    int code = fclose(out) == 0 ? write_to(ctl, inject->faults.arena, output, text, length)
+                                : complain(ctl, EXIT_USAGE, "out of memory");
     free(text);
     return code;
 }

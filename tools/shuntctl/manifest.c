@@ -14,11 +14,8 @@
 
 #include <yaml.h>
 
-#include "tools/shuntctl/manifest_edit.h"
-
 enum {
-    CHARACTERS = 256, /* between two remembered places */
-    MERGES = 64       /* maps looked into for one key */
+    CHARACTERS = 256 /* between two remembered places */
 };
 
 struct anchor {
@@ -41,52 +38,6 @@ struct reader {
     bool stopped;
 };
 
-/* ---- faults ---- */
-
-__attribute__((format(printf, 2, 0))) static void keep_fault(struct manifest_faults *faults, const char *format,
-                                                             va_list args)
-{
-    const char *line = config_arena_vprint(faults->arena, format, args);
-    if (line == NULL)
-        faults->no_memory = true;
-    else if (faults->count < MANIFEST_FAULTS)
-        faults->lines[faults->count++] = line;
-}
-
-void manifest_fault_plainly(struct manifest_faults *faults, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    keep_fault(faults, format, args);
-    va_end(args);
-}
-
-static size_t lines_before(const struct manifest *manifest, size_t at)
-{
-    size_t lines = 1;
-    for (size_t i = 0, step; i < at; i += step) {
-        step = manifest_break(manifest->text, manifest->length, i);
-        lines += step > 0 && i + step <= at;
-        step = step > 0 ? step : 1;
-    }
-    return lines;
-}
-
-void manifest_fault(const struct manifest *manifest, size_t at, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    const char *text = config_arena_vprint(manifest->faults->arena, format, args);
-    va_end(args);
-    for (; manifest->before != NULL; manifest = manifest->before)
-        at = manifest_place_before(manifest, at);
-    if (text == NULL)
-        manifest->faults->no_memory = true;
-    else
-        manifest_fault_plainly(manifest->faults, "%s:%zu:%u: %s", manifest->name, lines_before(manifest, at),
-                               manifest_column(manifest, at) + 1, text);
-}
-
 static void no_memory(struct reader *reader)
 {
     reader->stopped = true;
@@ -94,53 +45,6 @@ static void no_memory(struct reader *reader)
 }
 
 /* ---- places ---- */
-
-size_t manifest_break(const char *text, size_t length, size_t at)
-{
-    const unsigned char *here = (const unsigned char *)text + at;
-    size_t left = at < length ? length - at : 0;
-    if (left >= 2 && here[0] == '\r' && here[1] == '\n')
-        return 2;
-    if (left >= 1 && (here[0] == '\r' || here[0] == '\n'))
-        return 1;
-    if (left >= 2 && here[0] == 0xc2 && here[1] == 0x85)
-        return 2;
-    return left >= 3 && here[0] == 0xe2 && here[1] == 0x80 && (here[2] == 0xa8 || here[2] == 0xa9) ? 3 : 0;
-}
-
-/* Bytes of the line break that ends here. */
-static size_t break_before(const struct manifest *manifest, size_t at)
-{
-    for (size_t bytes = 3; bytes > 0; bytes--)
-        if (at >= manifest->begin + bytes && manifest_break(manifest->text, manifest->length, at - bytes) == bytes)
-            return bytes;
-    return 0;
-}
-
-size_t manifest_line_start(const struct manifest *manifest, size_t at)
-{
-    while (at > manifest->begin && break_before(manifest, at) == 0)
-        at--;
-    return at;
-}
-
-unsigned manifest_column(const struct manifest *manifest, size_t at)
-{
-    unsigned column = 0;
-    for (size_t i = manifest_line_start(manifest, at); i < at; i++)
-        column += ((unsigned char)manifest->text[i] & 0xc0) != 0x80;
-    return column;
-}
-
-size_t manifest_below(const struct manifest *manifest, const struct manifest_node *node)
-{
-    size_t at = node->end, bytes = 0;
-    if (at > manifest->begin && break_before(manifest, at) > 0) /* a literal has taken the end of its line, and more */
-        return at;
-    while (at < manifest->length && (bytes = manifest_break(manifest->text, manifest->length, at)) == 0)
-        at++;
-    return at + bytes;
-}
 
 /* libyaml counts characters, and its reader has seen that they are UTF-8 before it tells of one. */
 static bool remember_places(struct reader *reader)
@@ -197,7 +101,7 @@ static bool next_event(struct reader *reader, yaml_event_t *event)
     if (parser->context != NULL && parser->error != YAML_READER_ERROR)
         manifest_fault(reader->manifest, at, "this is no valid YAML: %s (%s that starts in line %zu); correct it first",
                        problem, parser->context,
-                       lines_before(reader->manifest, place_of(reader, &parser->context_mark)));
+                       manifest_line(reader->manifest, place_of(reader, &parser->context_mark)));
     else
         manifest_fault(reader->manifest, at, "this is no valid YAML: %s; correct it first", problem);
     reader->stopped = true;
@@ -271,7 +175,7 @@ static struct manifest_node *read_scalar(struct reader *reader, const yaml_event
     remember_anchor(reader, node, event->data.scalar.anchor);
     const struct manifest *manifest = reader->manifest;
     if (node->literal && node->end == manifest->length &&
-        (node->end == manifest->begin || break_before(manifest, node->end) == 0))
+        (node->end == manifest->begin || manifest_break_before(manifest, node->end) == 0))
         reader->manifest->unended = true;
     return node->text == NULL ? NULL : node;
 }
@@ -546,87 +450,4 @@ bool manifest_parse(struct manifest *manifest, const char *name, const char *tex
     }
     manifest->json = is_json(manifest);
     return read_pieces(manifest);
-}
-
-/* ---- looking up ---- */
-
-const struct manifest_node *manifest_meant(const struct manifest_node *node)
-{
-    return node != NULL && node->kind == MANIFEST_ALIAS ? node->target : node;
-}
-
-static bool is_named(const struct manifest_node *key, const char *name)
-{
-    const struct manifest_node *meant = manifest_meant(key);
-    return meant->kind == MANIFEST_SCALAR && meant->length == strlen(name) &&
-           memcmp(meant->text, name, meant->length) == 0;
-}
-
-struct manifest_node *manifest_key(const struct manifest *manifest, const struct manifest_node *map, const char *name)
-{
-    struct manifest_node *found = NULL;
-    if (map == NULL || map->kind != MANIFEST_MAP)
-        return NULL;
-    for (struct manifest_node *key = map->first; key != NULL; key = key->next) {
-        if (!is_named(key, name))
-            continue;
-        if (found != NULL) {
-            manifest_fault(manifest, key->start, "%s stands here a second time; leave one of them out", name);
-            return NULL;
-        }
-        found = key;
-    }
-    return found;
-}
-
-static const struct manifest_node *value_within(const struct manifest *manifest, const struct manifest_node *map,
-                                                const char *name, unsigned *merges)
-{
-    if (map == NULL || map->kind != MANIFEST_MAP || ++*merges > MERGES)
-        return NULL;
-    const struct manifest_node *key = manifest_key(manifest, map, name);
-    if (key != NULL)
-        return manifest_meant(key->value);
-    key = manifest_key(manifest, map, "<<");
-    const struct manifest_node *merged = key != NULL ? manifest_meant(key->value) : NULL, *found = NULL;
-    if (merged == NULL || merged->kind != MANIFEST_LIST)
-        return value_within(manifest, merged, name, merges);
-    for (const struct manifest_node *item = merged->first; item != NULL && found == NULL; item = item->next)
-        found = value_within(manifest, manifest_meant(item), name, merges);
-    return found;
-}
-
-const struct manifest_node *manifest_value(const struct manifest *manifest, const struct manifest_node *map,
-                                           const char *name)
-{
-    unsigned merges = 0;
-    return value_within(manifest, manifest_meant(map), name, &merges);
-}
-
-bool manifest_is_null(const struct manifest_node *node)
-{
-    static const char *const names[] = {"", "~", "null", "Null", "NULL"};
-    if (node == NULL)
-        return true;
-    if (node->kind != MANIFEST_SCALAR || !node->plain)
-        return false;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(node->text, names[i]) == 0)
-            return true;
-    return false;
-}
-
-const char *manifest_text(const struct manifest *manifest, const struct manifest_node *map, const char *name)
-{
-    const struct manifest_node *value = manifest_value(manifest, map, name);
-    return value == NULL || value->kind != MANIFEST_SCALAR || manifest_is_null(value) ? NULL : value->text;
-}
-
-long manifest_number(const struct manifest *manifest, const struct manifest_node *map, const char *name)
-{
-    const struct manifest_node *value = manifest_value(manifest, map, name);
-    if (value == NULL || value->kind != MANIFEST_SCALAR || value->length == 0 || value->length > 9 ||
-        strspn(value->text, "0123456789") != value->length)
-        return -1;
-    return strtol(value->text, NULL, 10);
 }

@@ -114,6 +114,9 @@ bool manifest_is_null(const struct manifest_node *node); /* NULL, ~, null or not
 size_t manifest_below(const struct manifest *manifest, const struct manifest_node *node);
 /* Bytes of the line break here; 0: none. */
 size_t manifest_break(const char *text, size_t length, size_t at);
+/* Bytes of the line break that ends here; 0: none. */
+size_t manifest_break_before(const struct manifest *manifest, size_t at);
+size_t manifest_line(const struct manifest *manifest, size_t at); /* the first is 1 */
 size_t manifest_line_start(const struct manifest *manifest, size_t at);
 /* Characters before it in its line. */
 unsigned manifest_column(const struct manifest *manifest, size_t at);

@@ -109,7 +109,11 @@ static bool has_only_scalars(const json_t *list)
 {
     size_t i;
     const json_t *item;
-    json_array_foreach(list, i, item) if (json_is_object(item) || json_is_array(item)) return false;
+    json_array_foreach(list, i, item)
+    {
+        if (json_is_object(item) || json_is_array(item))
+            return false;
+    }
     return true;
 }
 

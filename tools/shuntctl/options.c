@@ -369,7 +369,10 @@ static bool take_flag(struct options *options, int argc, char **argv, int *at, c
     }
     if (flag->kind != KIND_SWITCH && value == NULL) {
         if (*at + 1 >= argc) {
-            say(error, "--%s needs %s", flag->name, flag->argument);
+            if (letter != '\0') /* which flag it is, the command knows */
+                say(error, "-%c needs a value", letter);
+            else
+                say(error, "--%s needs %s", flag->name, flag->argument);
             return false;
         }
         value = argv[++*at];

@@ -41,9 +41,16 @@ The application's pause before its end, while the cluster learns that the pod go
 drain, and serves on for config.timeouts.drain_min.
 */}}
 {{- define "shunt.lifecycle" -}}
+{{- if not .Values.preStopSeconds -}}
+{}
+{{- else if semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version -}}
+preStop:
+  sleep: { seconds: {{ int .Values.preStopSeconds }} }
+{{- else -}}
 preStop:
   exec:
     command: ["sleep", {{ .Values.preStopSeconds | toString | quote }}]
+{{- end -}}
 {{- end -}}
 
 {{/* A probe's figures: dict "values" a probe of the values, "path" what is asked for. */}}
