@@ -27,6 +27,7 @@
 #include "proxy/admin_reply.h"
 #include "proxy/control.h"
 #include "proxy/control_fleet.h"
+#include "proxy/memory.h"
 #include "shadow/export.h"
 #include "shadow/keeper.h"
 #include "shadow/verdict.h"
@@ -35,6 +36,7 @@ enum {
     REPORTS_MOST = 8,
     SAMPLES_MOST = 100,
     PAGE_SAMPLES = 3,
+    PAGE_TIMES = 6, /* a report on its way out takes so many times what it takes at home */
 };
 
 struct ticket;
@@ -376,6 +378,19 @@ static void reply_busy(struct evhttp_request *http)
                       "%d reports are being made or sent already", REPORTS_MOST);
 }
 
+/* A page is made as a whole, and of JSON first. */
+static bool has_memory(const struct admin_request *request)
+{
+    size_t bytes = report_bytes(control_report(request->control)) * PAGE_TIMES;
+    return memory_has_room(control_memory(request->control), bytes);
+}
+
+static void reply_without_memory(struct evhttp_request *http)
+{
+    admin_reply_error(http, 503, "memory", "ask again in a quieter moment, or raise the memory limit",
+                      "making a report would take more memory than the limit has left");
+}
+
 static void reply_without_redis(struct evhttp_request *http)
 {
     admin_reply_error(http, 503, "no_redis", "leave out \"fleet\" for what this replica alone has found",
@@ -421,6 +436,10 @@ static bool ask_fleet(struct ticket *ticket)
 static void ask(struct admin_request *request, const char *route, bool fleet, const struct ticket *wanted)
 {
     struct admin_reports *reports = request->reports;
+    if (!has_memory(request)) {
+        reply_without_memory(request->http);
+        return;
+    }
     struct ticket *ticket = reports->under_way < REPORTS_MOST ? calloc(1, sizeof(*ticket)) : NULL;
     if (ticket == NULL) {
         reply_busy(request->http);

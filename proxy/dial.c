@@ -4,6 +4,8 @@
 #include "proxy/dial.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +19,7 @@
 
 enum {
     SHARE_MOST = 100, /* attempts that wait for one connection: what most servers take at once (RFC 9113 section 6.5.2) */
+    UNSENT_IN_KERNEL = 64 * 1024,
 };
 
 static struct dial *dial_of(struct conn *conn)
@@ -252,6 +255,14 @@ static void enter_endpoint(struct dial *dial, struct endpoint *endpoint)
     endpoint_hold(endpoint);
 }
 
+/* Of a copy nobody reads the kernel would keep megabytes, which cgroup v2 counts and limits.shadow_memory does not. */
+static void keep_kernel_lean(const struct upstream *upstream, int fd)
+{
+    static const int bytes = UNSENT_IN_KERNEL;
+    if (upstream->use == USE_SHADOW && memory_limit(upstream->worker->memory) > 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes)); /* not of a unix socket */
+}
+
 bool dial_start(struct endpoint *endpoint, struct attempt *attempt)
 {
     struct worker *worker = endpoint->upstream->worker;
@@ -263,6 +274,7 @@ bool dial_start(struct endpoint *endpoint, struct attempt *attempt)
     int fd = endpoint_socket(&endpoint->address);
     if (fd < 0)
         goto fail_memory;
+    keep_kernel_lean(endpoint->upstream, fd);
     bool refused = connect(fd, &endpoint->address.to.any, endpoint->address.length) < 0 && errno != EINPROGRESS;
     if (!conn_open(&dial->conn, worker, fd, &dial_events))
         goto fail_socket;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 enum {
     ACCEPTS_PER_EVENT = 64,
     CLIENT_BYTES = 8 * 1024,      /* what a client takes by and by, the kernel's part included */
+    UNSENT_IN_KERNEL = 128 * 1024,
     TLS_CLIENT_BYTES = 48 * 1024, /* likewise; half of it until its handshake is over */
 };
 
@@ -135,6 +137,14 @@ static void on_accept(evutil_socket_t fd, short what, void *context)
     conn_settle(worker);
 }
 
+/* Of an answer that its client does not read the kernel would keep megabytes, which cgroup v2 counts. Connections inherit it. */
+static void keep_kernel_lean(const struct worker *worker, int fd)
+{
+    static const int bytes = UNSENT_IN_KERNEL;
+    if (memory_limit(worker->memory) > 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes)); /* not of a unix socket */
+}
+
 void listener_add(struct worker *worker, uint32_t id, int fd)
 {
     struct listener *listener = worker_is_ending(worker) ? NULL : calloc(1, sizeof(*listener));
@@ -147,6 +157,7 @@ void listener_add(struct worker *worker, uint32_t id, int fd)
     listener->fd = fd;
     listener->next = worker->listeners;
     worker->listeners = listener;
+    keep_kernel_lean(worker, fd);
     if (event_assign(&listener->event, worker->base, fd, EV_READ | EV_PERSIST, on_accept, listener) == 0)
         listener->listening = event_add(&listener->event, NULL) == 0;
     /* Without the event the tick tries again. */

@@ -161,7 +161,8 @@ bool memory_is_scarce(const struct memory *memory)
 bool memory_has_room(const struct memory *memory, size_t bytes)
 {
     const struct memory_marks marks = memory_marks_of(memory_limit(memory));
-    return atomic_load_explicit(&memory->used, memory_order_relaxed) + bytes < marks.enter[MEMORY_SCARCE];
+    return memory_limit(memory) == 0 ||
+           atomic_load_explicit(&memory->used, memory_order_relaxed) + bytes < marks.enter[MEMORY_SCARCE];
 }
 
 bool memory_is_close(const struct memory *memory)

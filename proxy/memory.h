@@ -93,7 +93,7 @@ static inline uint64_t memory_limit(const struct memory *memory)
 /* SCARCE holds for a while after there is room again: is there still none? */
 bool memory_is_scarce(const struct memory *memory);
 
-/* Would `bytes` more not make it scarce? By what was seen last. */
+/* Would `bytes` more not make it scarce? By what was seen last. Without a limit there always is. */
 bool memory_has_room(const struct memory *memory, size_t bytes);
 /* Half of the limit is used, or more. */
 bool memory_is_close(const struct memory *memory);

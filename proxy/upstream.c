@@ -346,13 +346,19 @@ void upstream_release(struct upstream *upstream)
 
 /* ---- the set ---- */
 
-/* What is under way on the endpoint's connections ends there; nothing new begins. With the last of them one that is gone is freed. */
-static void close_unused(struct endpoint *endpoint)
+/* What is under way on the endpoint's connections ends there; nothing new begins. */
+static void close_connections(struct endpoint *endpoint)
 {
-    endpoint->open++; /* it stays while they go */
     while (endpoint->idle != NULL)
         h1_client_close(endpoint->idle);
     h2_client_retire_all(endpoint);
+}
+
+/* The same; with the last of them an endpoint that is gone is freed. */
+static void close_unused(struct endpoint *endpoint)
+{
+    endpoint->open++; /* it stays while they go */
+    close_connections(endpoint);
     endpoint->open--;
     endpoint_free_if_unused(endpoint);
 }
@@ -368,7 +374,7 @@ static void upstream_drop(struct upstream *upstream)
     for (struct endpoint *endpoint = upstream->endpoints; endpoint != NULL; endpoint = next) {
         next = endpoint->next;
         endpoint->open++; /* keep it while its connections go */
-        close_unused(endpoint);
+        close_connections(endpoint);
         endpoint->gone = true;
         endpoint->upstream = NULL;
         endpoint->open--;

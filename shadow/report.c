@@ -200,6 +200,14 @@ void report_take_marks(struct report *report, const char *route, struct marks *m
     pthread_mutex_unlock(&report->lock);
 }
 
+size_t report_bytes(struct report *report)
+{
+    pthread_mutex_lock(&report->lock);
+    size_t bytes = report->budgets.rows.used + report->budgets.cells.used + report->samples.bytes;
+    pthread_mutex_unlock(&report->lock);
+    return bytes;
+}
+
 bool report_is_empty(struct report *report)
 {
     pthread_mutex_lock(&report->lock);

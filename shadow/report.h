@@ -46,6 +46,8 @@ void report_totals(struct report *report, const char *route, struct comparison_t
  */
 void report_take_marks(struct report *report, const char *route, struct marks *marks);
 
+/* What it holds of the memory report_bound() speaks of. Any thread. */
+size_t report_bytes(struct report *report);
 /* Has no pair been added yet, of any route? */
 bool report_is_empty(struct report *report);
 /* Has anything of this route been compared, also of one that the file names no more? */

@@ -16,7 +16,7 @@ import unittest
 
 from certificates import authority, client_context
 from control_group import Group
-from harness import SLOW_BUILD, Case, Client, Ended, config, main, wait_until
+from harness import SLOW_BUILD, Case, Client, Ended, config, main, stays, wait_until
 from http2 import H2Client
 
 MIB = 1 << 20
@@ -209,6 +209,38 @@ class Clients(MemoryCase):
                 asker.join(20)
             self.assertEqual(failures, [])
             self.assert_alive(shunt)
+
+
+class Kernel(MemoryCase):
+    """What the kernel keeps for a connection counts in version 2, but not in shunt's own sums."""
+
+    def unsent(self, port, theirs=True):
+        """Bytes that wait in sockets to this port of this machine, or in those of this port."""
+        with open("/proc/net/tcp", encoding="ascii") as f:
+            lines = [line.split() for line in f.readlines()[1:]]
+        return sum(int(line[4].split(":")[0], 16) for line in lines
+                   if line[3] == "01" and int(line[2 if theirs else 1].split(":")[1], 16) == port)  # established
+
+    def test_little_of_a_copy_waits_there(self):
+        nobody = socket.create_server(("127.0.0.1", 0))  # connections come about, and nobody reads from them
+        self.addCleanup(nobody.close)
+        port = nobody.getsockname()[1]
+        shunt = self.begin(4096 * MIB, config(self.fast(), f"http://127.0.0.1:{port}", ROUTE.replace("timeout: 60s", "timeout: 60s, max_buffer: 64MiB"), top=QUIET))
+        with shunt.client() as client:
+            client.send(f"POST / HTTP/1.1\r\nHost: shunt.test\r\nContent-Length: {8 * MIB}\r\n\r\n")
+            client.send(b"x" * 8 * MIB)
+            self.assertEqual(client.reply("POST").status, 200)
+        self.assertEqual(shunt.metric("shunt_shadow_in_flight"), 1)
+        self.assertLess(self.unsent(port), 512 * 1024)
+        self.assertGreater(shunt.metric("shunt_shadow_memory_bytes"), 4 * MIB)
+
+    def test_little_of_an_answer_waits_there(self):
+        shunt = self.begin(4096 * MIB, config(self.fast(), top=QUIET))
+        with Client(shunt.address, receive_buffer=65536) as client:
+            client.send("GET /bytes/20000000 HTTP/1.1\r\nHost: shunt.test\r\n\r\n")
+            self.assertEqual(client.head().status, 200)
+            wait_until(lambda: self.unsent(shunt.address[1], theirs=False) > 0, "the kernel to have some")
+            stays(lambda: self.unsent(shunt.address[1], theirs=False) < 512 * 1024, 1, "megabytes wait in the kernel")
 
 
 class Levels(MemoryCase):

@@ -14,11 +14,12 @@ mkdir $ROOM/upper $ROOM/work
 mount -t overlay -o lowerdir=/,upperdir=$ROOM/upper,workdir=$ROOM/work overlay $ROOT
 mount --rbind /dev $ROOT/dev
 mount -t proc proc $ROOT/proc
+rm -f $ROOT/var/lib/man-db/auto-update
 mkdir $ROOT/packages
 mount --bind $PACKAGES $ROOT/packages
 """
-# Where dpkg and what it calls keep their own books.
-BOOKS = re.compile(r"/(packages$|var/lib/dpkg/|var/log/|var/cache/(man|ldconfig|debconf)(/|$)|var/lib/systemd(/deb-systemd-helper-\w+)?$|"
+# Where dpkg and what it calls keep their own books. The index of manual pages is not made again each time: it takes longest.
+BOOKS = re.compile(r"/(packages$|var/lib/man-db/auto-update$|var/lib/dpkg/|var/log/|var/cache/(man|ldconfig|debconf)(/|$)|var/lib/systemd(/deb-systemd-helper-\w+)?$|"
                    r"etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|etc/\.pwd\.lock$|etc/systemd/system/multi-user\.target\.wants$)")
 FILES = ["/usr/sbin/shunt", "/usr/bin/shuntctl", "/etc/shunt/shunt.yaml", "/usr/lib/systemd/system/shunt.service",
          "/usr/share/man/man8/shunt.8.gz", "/usr/share/man/man1/shuntctl.1.gz", "/usr/share/man/man5/shunt.yaml.5.gz",
@@ -168,13 +169,14 @@ class Deb(unittest.TestCase):
             self.assertRegex(mode, "^(drwxr-xr-x|-rw-r--r--|-rwxr-xr-x)$", line)
 
     def test_no_path_of_the_machine_that_built_it(self):
+        """Not in what debuggers read either, which is left out of the package: the number that stands for the build is made of it."""
         tree = os.path.join(self.packages, "tree")
         run("dpkg-deb", "-x", self.deb, tree)
-        for program in ("usr/sbin/shunt", "usr/bin/shuntctl"):
-            with open(os.path.join(tree, program), "rb") as f:
+        for program in (tree + "/usr/sbin/shunt", tree + "/usr/bin/shuntctl", BUILD + "/shunt", BUILD + "/shuntctl"):
+            with open(program, "rb") as f:
                 content = f.read()
             for path in (TOP, BUILD):
-                self.assertNotIn(path.encode() + b"/", content, program)
+                self.assertNotRegex(content, re.escape(path.encode()) + rb"[/\0]", program)
 
     # ---- its life ----
 

@@ -8,7 +8,8 @@ to real processes in real namespaces. Everything lives as long as the Cluster, a
         cluster.exec("deployment/orders", ["shuntctl", "status"], container="shunt")
         cluster.client.run(["curl", "-s", "http://orders.shop/"])  # from a namespace that is no pod's
 
-Kinds that do something: Deployment, Pod, Job, Service, ConfigMap, Secret, PersistentVolumeClaim. Others are kept and can be read.
+Kinds that do something: Deployment, StatefulSet, Pod, Job, Service, ConfigMap, Secret, PersistentVolumeClaim. Others are kept and can
+be read.
 Objects are dicts as YAML has them; namespaces of Kubernetes are names only. All of it may be called from any thread.
 
 What is shorter than in a real cluster, and can be set: `endpoint_delay`, how long kube-proxy takes to hear of endpoints; and
@@ -37,7 +38,7 @@ import names
 import netns
 import runtime
 
-OWNERS = ("Deployment", "Job")
+OWNERS = ("Deployment", "StatefulSet", "Job")
 SHORT = {"deploy": "Deployment", "svc": "Service", "cm": "ConfigMap", "po": "Pod", "pvc": "PersistentVolumeClaim"}
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # of random names, as Kubernetes' rand.String() has them
 
@@ -487,18 +488,41 @@ class Cluster:
                     self._make_pod(o, {"pod-template-hash": controllers.template_hash(o["spec"]["template"])})
                 for pod in end:
                     pod.end()
+            elif o["kind"] == "StatefulSet":
+                make, end = controllers.ordinals(o, self._owned(o))
+                for at in make:
+                    self._make_stateful(o, at)
+                for pod in end:
+                    pod.end()
             elif o["kind"] == "Job":
                 status = controllers.job_status(o, self._owned(o))
                 if not status["active"] and not status["conditions"]:
                     self._make_pod(o, {"job-name": o["metadata"]["name"], "batch.kubernetes.io/job-name": o["metadata"]["name"]})
         self._lead()
 
-    def _make_pod(self, owner, labels):
+    def _make_stateful(self, owner, ordinal):
+        """The pod of that number, with its own claims, which are made once and stay."""
+        name = f"{owner['metadata']['name']}-{ordinal}"
+        volumes = []
+        for template in owner["spec"].get("volumeClaimTemplates") or []:
+            kept = template["metadata"]["name"]
+            claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": copy.deepcopy(template["spec"]),
+                     "metadata": {"name": f"{kept}-{name}", "namespace": owner["metadata"]["namespace"]}}
+            if self._key(claim) not in self.objects:
+                self._put(claim)
+            volumes.append({"name": kept, "persistentVolumeClaim": {"claimName": f"{kept}-{name}"}})
+        self._make_pod(owner, {"controller-revision-hash": controllers.template_hash(owner["spec"]["template"]),
+                               "statefulset.kubernetes.io/pod-name": name, "apps.kubernetes.io/pod-index": str(ordinal)}, name, volumes)
+
+    def _make_pod(self, owner, labels, name=None, volumes=()):
         template, meta = owner["spec"]["template"], owner["metadata"]
         given = template.get("metadata") or {}
         middle = labels.get("pod-template-hash")
-        name = "-".join(word for word in (meta["name"][:40], middle, random_text(5)) if word)
-        pod = {"apiVersion": "v1", "kind": "Pod", "spec": copy.deepcopy(template["spec"]), "metadata": {
+        name = name or "-".join(word for word in (meta["name"][:40], middle, random_text(5)) if word)
+        spec = copy.deepcopy(template["spec"])
+        if volumes:
+            spec["volumes"] = [*(spec.get("volumes") or []), *volumes]
+        pod = {"apiVersion": "v1", "kind": "Pod", "spec": spec, "metadata": {
             "name": name, "namespace": meta["namespace"], "labels": {**(given.get("labels") or {}), **labels},
             "annotations": dict(given.get("annotations") or {}), "uid": str(uuid.uuid4()), "creationTimestamp": time.time(),
             "generation": 1, "ownerReferences": [{"kind": owner["kind"], "name": meta["name"], "uid": meta["uid"]}]}}

@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import sys
+import warnings  # noqa: F401  pylint: disable=unused-import  # os.execvpe() needs it when the host's files are out of reach
 
 libc = ctypes.CDLL(None, use_errno=True)
 

@@ -52,6 +52,26 @@ def rolling(deployment, pods):
     return make, end + surplus
 
 
+def ordinals(stateful, pods):
+    """(ordinals of pods to make, the pods to end) of a StatefulSet, as pkg/controller/statefulset/stateful_set_control.go does: a pod is
+    replaced under its own name, so that one must be over before the next comes; the highest goes first, and each waits until those
+    above it are ready."""
+    spec = stateful["spec"]
+    wanted, want_hash = spec.get("replicas", 1), template_hash(spec["template"])
+    known = {p.ordinal: p for p in pods}
+    make = [at for at in range(wanted) if at not in known]
+    if spec.get("podManagementPolicy", "OrderedReady") != "Parallel":
+        make = [at for at in make[:1] if all(below in known and known[below].is_ready for below in range(at))]
+    surplus = [p for p in pods if p.ordinal >= wanted and not p.ending]
+    for at in reversed(range(wanted)):
+        pod = known.get(at)
+        if pod and not pod.ending and pod.template_hash != want_hash:
+            return make, [*surplus, pod]
+        if not pod or not pod.is_ready:
+            break
+    return make, surplus
+
+
 def deployment_status(deployment, pods):
     want_hash = template_hash(deployment["spec"]["template"])
     live = [p for p in pods if not p.ending]

@@ -158,7 +158,13 @@ class Pod:
 
     @property
     def template_hash(self):
-        return self.object["metadata"].get("labels", {}).get("pod-template-hash")
+        labels = self.object["metadata"].get("labels", {})
+        return labels.get("pod-template-hash", labels.get("controller-revision-hash"))
+
+    @property
+    def ordinal(self):
+        """Of a StatefulSet's pod."""
+        return int(self.object["metadata"]["labels"]["apps.kubernetes.io/pod-index"])
 
     def container(self, name=None):
         """By name; the first main one by default, as kubectl chooses."""

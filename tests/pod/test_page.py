@@ -97,7 +97,7 @@ class Blocks(unittest.TestCase):
                               for line in page.commands(step.text))
             for name, value in (('"$(openssl rand -hex 20)"', "secret"), ("$pod", "pod/orders-1")):
                 lines = lines.replace(name, value)
-            typed = {command.strip() for command in re.findall(r"kubectl [^|;()#\n]+", lines)}
+            typed = {command.strip() for command in re.findall(r"kubectl [^|;()#>\n]+", lines)}
             self.assertGreater(len(typed), 15)
             for command in sorted(typed):
                 done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False, input=OBJECT,

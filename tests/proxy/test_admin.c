@@ -486,6 +486,19 @@ enum {
 };
 
 /* Nothing is made meanwhile: those that find no place are told so at once, and all others get theirs in the end. */
+static void a_report_that_would_take_the_last_memory_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    atomic_store(&f->control->memory.limit, 100 * 1024 * 1024);
+    atomic_store(&f->control->memory.used, 91 * 1024 * 1024);
+    assert_int_equal(get(f, "/api/v1/report"), 200);
+    atomic_store(&f->control->memory.used, 92 * 1024 * 1024);
+    assert_int_equal(get(f, "/api/v1/report"), 503);
+    assert_code(f, "memory");
+    atomic_store(&f->control->memory.limit, 0);
+    assert_int_equal(get(f, "/api/v1/report"), 200);
+}
+
 static void too_many_reports_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -1006,6 +1019,7 @@ int main(void)
         TEST(report_refuses_with_a_remedy),
         TEST(page_may_load_nothing),
         TEST(reader_goes_away),
+        TEST(a_report_that_would_take_the_last_memory_is_refused),
         TEST(too_many_reports_are_refused),
         TEST(the_end_comes_before_the_answer),
         TEST(verdict_is_one_sentence),

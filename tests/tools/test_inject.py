@@ -126,6 +126,10 @@ class Told(Case):
         self.inject("-f", "pods.yaml", "-f", "service.yaml", *NEW, "--in-place")
         self.assertIn("what --only pods makes first", self.told)
 
+    def test_nothing_to_take_out(self):
+        self.assertEqual(self.inject("-f", "pods.yaml", "--uninject"), read(self.pods))
+        self.assertEqual(self.told, "there was no shunt to take out\n")
+
     def test_no_service_is_only_pods(self):
         words = ("-f", "pods.yaml", "-f", "service.yaml", *NEW)
         self.assertEqual(self.inject(*words, "--no-service"), self.inject(*words, "--only", "pods"))

@@ -447,6 +447,33 @@ static void services_are_told_of(void **state)
     }
 }
 
+static void policies_that_may_keep_clients_away_are_told_of(void **state)
+{
+    static const struct {
+        const char *policy;
+        bool told;
+    } cases[] = {
+        {"spec: {podSelector: {matchLabels: {app: orders}}, ingress: [{ports: [{port: 3001}]}]}", true},
+        {"spec: {podSelector: {}, ingress: []}", true},
+        {"spec: {podSelector: {matchLabels: {app: other}}, ingress: []}", false},
+        {"spec: {podSelector: {matchLabels: {app: orders}}, egress: []}", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[1024];
+        snprintf(text, sizeof(text),
+                 "%s---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\n%s\n",
+                 WORKLOAD("Deployment", "orders", "3001"), cases[i].policy);
+        struct made made = run(&plain, text, strlen(text));
+        assert_made(&made, cases[i].policy);
+        assert_int_equal(notes_have(&made,
+                                    "NetworkPolicy/p is about the pods of Deployment/orders: see that it lets clients "
+                                    "in at port 8080"),
+                         cases[i].told);
+        done(&made);
+    }
+}
+
 /* ---- what is refused ---- */
 
 #define POD(spec)                                                                                                      \
@@ -514,6 +541,10 @@ static const struct refusal {
     {POD(MAIN),
      "Deployment/orders needs a plan: say where the new backend is (--new http://HOST:PORT)",
      {.image = "shunt"}},
+    {POD(MAIN), "--new is no URL; expected one such as http://orders-v2:80", {.image = "shunt", .new = "http://\xff"}},
+    {POD(MAIN),
+     "--new is no URL; expected one such as http://orders-v2:80",
+     {.image = "shunt", .new = "\" }\nadmin: {"}},
     {POD(MAIN), "the plan of --new:8:15: ", {.image = "shunt", .new = "ftp://v2", .pre_stop_s = 5}},
     {POD(MAIN),
      "shunt.yaml:3:1: the key \"rutes\" is unknown; did you mean routes?",
@@ -695,6 +726,7 @@ int main(void)
         cmocka_unit_test(a_file_gets_what_a_pod_needs),
         cmocka_unit_test(legacy_elsewhere_is_told),
         cmocka_unit_test(services_are_told_of),
+        cmocka_unit_test(policies_that_may_keep_clients_away_are_told_of),
         cmocka_unit_test(what_cannot_be_done_well_is_refused),
         cmocka_unit_test(a_service_of_two_workloads_is_refused),
         cmocka_unit_test(faults_name_lines_of_the_file),

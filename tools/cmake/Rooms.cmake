@@ -14,8 +14,10 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
   target_compile_options(shunt_flags INTERFACE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
   add_link_options(-Wl,-z,relro -Wl,-z,now)
-  # The same bytes wherever the tree is: no path of this machine in what is shipped.
-  add_compile_options("-ffile-prefix-map=${PROJECT_SOURCE_DIR}=." "-ffile-prefix-map=${PROJECT_BINARY_DIR}=build")
+  # The same bytes wherever the tree is: no path of this machine in what is shipped. Linking compiles, too (preset release).
+  set(same_paths "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=." "-ffile-prefix-map=${PROJECT_BINARY_DIR}=build")
+  add_compile_options(${same_paths})
+  add_link_options(${same_paths})
   # gcc's default for x86 clears and copies structs of some hundred bytes by "rep stos" and "rep movs", whose start alone
   # takes 20 ns and more; with this by plain stores.
   include(CheckCCompilerFlag)

@@ -264,11 +264,21 @@ static void tell_next(const struct ctl *ctl, struct inject *inject, const struct
             object->id, object->id, namespace);
 }
 
+static bool changes(const struct inject *inject)
+{
+    for (size_t i = 0; i < inject->file_count; i++)
+        if (inject->files[i].changed)
+            return true;
+    return false;
+}
+
 static void tell_done(const struct ctl *ctl, struct inject *inject)
 {
     const struct screen err = {.out = ctl->err};
     for (size_t i = 0; i < inject->note_count; i++)
         screen_print(&err, TONE_PLAIN, "%s\n", inject->notes[i]);
+    if (inject->options.uninject && !changes(inject))
+        screen_print(&err, TONE_PLAIN, "there was no shunt to take out\n");
     if (inject->options.uninject)
         return;
     for (const struct inject_object *object = inject->objects; object != NULL; object = object->next)

@@ -145,5 +145,7 @@ unsigned inject_port_named(const struct inject_object *object, const char *name)
 
 /* Leads Services to the shunt of the pods they select. */
 void inject_services(struct inject *inject);
+/* Notes of NetworkPolicies that may keep clients from it. */
+void inject_policies(struct inject *inject);
 
 #endif

@@ -38,28 +38,35 @@ static json_t *read_text(const char *text)
     return json_loads(json, 0, NULL);
 }
 
-static void set_port(json_t *container, size_t at, unsigned port)
+static int set_port(json_t *container, size_t at, unsigned port)
 {
-    json_object_set_new(json_array_get(json_object_get(container, "ports"), at), "containerPort", json_integer(port));
+    return json_object_set_new(json_array_get(json_object_get(container, "ports"), at), "containerPort",
+                               json_integer(port));
+}
+
+/* For the shuntctl in it. */
+static int name_admin(json_t *container, unsigned port)
+{
+    json_t *address = json_sprintf("127.0.0.1:%u", port);
+    return json_array_append_new(json_object_get(container, "env"),
+                                 json_pack("{s:s, s:o}", "name", "SHUNT_ADMIN", "value", address));
 }
 
 json_t *inject_container(const struct inject *inject, const struct inject_plan *plan)
 {
     json_t *container = read_text(container_text);
-    if (container == NULL)
-        return NULL;
-    json_object_set_new(container, "image", json_string(inject->options.image));
-    set_port(container, 0, plan->port);
-    set_port(container, 1, plan->admin_port);
+    int bad = json_object_set_new(container, "image", json_string(inject->options.image));
+    bad |= set_port(container, 0, plan->port) | set_port(container, 1, plan->admin_port);
     if (inject->options.classic)
-        json_object_del(container, "restartPolicy");
+        bad |= json_object_del(container, "restartPolicy");
     if (inject->options.pre_stop_s == 0)
-        json_object_del(container, "lifecycle");
-    if (plan->admin_port != INJECT_ADMIN_PORT) /* for the shuntctl in it */
-        json_array_append_new(
-            json_object_get(container, "env"),
-            json_pack("{s:s, s:o}", "name", "SHUNT_ADMIN", "value", json_sprintf("127.0.0.1:%u", plan->admin_port)));
-    return container;
+        bad |= json_object_del(container, "lifecycle");
+    if (plan->admin_port != INJECT_ADMIN_PORT)
+        bad |= name_admin(container, plan->admin_port);
+    if (bad == 0)
+        return container;
+    json_decref(container);
+    return NULL;
 }
 
 json_t *inject_volumes(const char *configmap, const char *token_secret)
@@ -71,10 +78,8 @@ json_t *inject_volumes(const char *configmap, const char *token_secret)
 
 json_t *inject_configmap(const struct inject_object *object, const char *name, const char *text)
 {
-    json_t *about = json_pack("{s:s}", "name", name);
-    if (object->namespace != NULL)
-        json_object_set_new(about, "namespace", json_string(object->namespace));
-    json_object_set_new(about, "annotations", json_pack("{s:s}", INJECT_ANNOTATION, object->id));
+    json_t *about = json_pack("{s:s, s:s*, s:{s:s}}", "name", name, "namespace", object->namespace, "annotations",
+                              INJECT_ANNOTATION, object->id);
     return json_pack("{s:s, s:s, s:o, s:{s:s}}", "apiVersion", "v1", "kind", "ConfigMap", "metadata", about, "data",
                      "shunt.yaml", text);
 }

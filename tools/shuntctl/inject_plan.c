@@ -153,31 +153,38 @@ static void check_pod_needs(struct inject *inject, const char *name, const struc
 
 /* ---- putting behind it what is missing ---- */
 
+/* NULL without memory. */
 static json_t *additions(const struct manifest *file, const struct manifest_node *root, const struct inject *inject)
 {
-    char pause[16];
     json_t *pairs = json_object();
-    snprintf(pause, sizeof(pause), "%us", inject->options.pre_stop_s);
+    int bad = pairs == NULL ? -1 : 0;
     if (manifest_value(file, root, "admin") == NULL) {
-        char address[32];
-        snprintf(address, sizeof(address), "0.0.0.0:%d", INJECT_ADMIN_PORT);
-        json_object_set_new(pairs, "admin", json_pack("{s:s, s:s}", "address", address, "token_file", TOKEN_FILE));
+        json_t *address = json_sprintf("0.0.0.0:%d", INJECT_ADMIN_PORT);
+        bad |=
+            json_object_set_new(pairs, "admin", json_pack("{s:o, s:s}", "address", address, "token_file", TOKEN_FILE));
     }
-    if (manifest_value(file, root, "timeouts") == NULL && inject->options.pre_stop_s > 0)
-        json_object_set_new(pairs, "timeouts", json_pack("{s:s}", "drain_min", pause));
+    if (manifest_value(file, root, "timeouts") == NULL && inject->options.pre_stop_s > 0) {
+        json_t *pause = json_sprintf("%us", inject->options.pre_stop_s);
+        bad |= json_object_set_new(pairs, "timeouts", json_pack("{s:o}", "drain_min", pause));
+    }
     if (manifest_value(file, root, "state") == NULL)
-        json_object_set_new(pairs, "state", json_pack("{s:s}", "directory", STATE_DIRECTORY));
-    return pairs;
+        bad |= json_object_set_new(pairs, "state", json_pack("{s:s}", "directory", STATE_DIRECTORY));
+    if (bad == 0)
+        return pairs;
+    json_decref(pairs);
+    return NULL;
 }
 
 static void add_drain_min(struct manifest *file, const struct manifest_node *root, struct inject *inject)
 {
     const struct manifest_node *timeouts = manifest_value(file, root, "timeouts");
-    char pause[16];
-    snprintf(pause, sizeof(pause), "%us", inject->options.pre_stop_s);
     if (timeouts != NULL && timeouts->kind == MANIFEST_MAP && inject->options.pre_stop_s > 0 &&
-        manifest_value(file, timeouts, "drain_min") == NULL)
-        manifest_add_pairs(file, timeouts, inject_keep(inject, json_pack("{s:s}", "drain_min", pause)));
+        manifest_value(file, timeouts, "drain_min") == NULL) {
+        json_t *pause = json_sprintf("%us", inject->options.pre_stop_s);
+        json_t *pairs = inject_keep(inject, json_pack("{s:o}", "drain_min", pause));
+        if (pairs != NULL)
+            manifest_add_pairs(file, timeouts, pairs);
+    }
 }
 
 /* The file with admin, state and drain_min, where it says nothing of them. */
@@ -228,45 +235,55 @@ static const char *route_name(const struct inject_object *object)
     return good ? object->name : "application";
 }
 
+/* Could it stand in shunt's file? */
+static bool is_text(const char *text)
+{
+    json_t *string = json_string(text);
+    bool good = string != NULL && strpbrk(text, "\"\\") == NULL;
+    json_decref(string);
+    return good;
+}
+
 static const char *made_up(struct inject *inject, const struct inject_object *object)
 {
     const struct inject_options *options = &inject->options;
     unsigned legacy = options->legacy != 0 ? options->legacy : inject_only_port(object);
     unsigned port = options->port != 0 ? options->port : INJECT_PORT;
     unsigned drain = options->pre_stop_s > 30 ? options->pre_stop_s : 30;
-    json_t *url = json_string(options->new);
-    char *new = url != NULL ? json_dumps(url, JSON_ENCODE_ANY) : NULL;
-    const char *text = "";
-    json_decref(url);
-    if (legacy == 0)
+    if (!is_text(options->new)) {
+        manifest_fault_plainly(&inject->faults, "--new is no URL; expected one such as http://orders-v2:80");
+        return NULL;
+    }
+    if (legacy == 0) {
         manifest_fault(object->manifest, object->node->start,
                        "%s does not have exactly one port; say where the application listens: --legacy PORT",
                        object->id);
-    else if (legacy == port || inject_has_port(object, port))
+        return NULL;
+    }
+    if (legacy == port || inject_has_port(object, port)) {
         manifest_fault(object->manifest, object->node->start,
                        "%s: port %u is the application's, and shunt is in the same pod; give it another: --port %u",
                        object->id, port, port + 1);
-    else if (new != NULL)
-        text = inject_print(inject,
-                            "listeners:\n"
-                            "  - address: 0.0.0.0:%u\n"
-                            "admin: { address: 0.0.0.0:%d, token_file: " TOKEN_FILE " }\n"
-                            "workers: 2\n"
-                            "timeouts: { drain: %us, drain_min: %us }\n"
-                            "backends:\n"
-                            "  legacy: { url: \"http://127.0.0.1:%u\" }\n"
-                            "  new: { url: %s }\n"
-                            "routes:\n"
-                            "  - name: %s\n"
-                            "    match: { path: /**, methods: [GET, HEAD] }\n"
-                            "    sticky: [ client_ip ]\n"
-                            "    stages:\n"
-                            "      - { name: shadow, percent: 0, shadow: 100, hold: 24h }\n"
-                            "    shadow: { compare: { noise: { percent: 5%% } } }\n"
-                            "state: { directory: " STATE_DIRECTORY " }\n",
-                            port, INJECT_ADMIN_PORT, drain, options->pre_stop_s, legacy, new, route_name(object));
-    free(new);
-    return text[0] != '\0' ? text : NULL;
+        return NULL;
+    }
+    return inject_print(inject,
+                        "listeners:\n"
+                        "  - address: 0.0.0.0:%u\n"
+                        "admin: { address: 0.0.0.0:%d, token_file: " TOKEN_FILE " }\n"
+                        "workers: 2\n"
+                        "timeouts: { drain: %us, drain_min: %us }\n"
+                        "backends:\n"
+                        "  legacy: { url: \"http://127.0.0.1:%u\" }\n"
+                        "  new: { url: \"%s\" }\n"
+                        "routes:\n"
+                        "  - name: %s\n"
+                        "    match: { path: /**, methods: [GET, HEAD] }\n"
+                        "    sticky: [ client_ip ]\n"
+                        "    stages:\n"
+                        "      - { name: shadow, percent: 0, shadow: 100, hold: 24h }\n"
+                        "    shadow: { compare: { noise: { percent: 5%% } } }\n"
+                        "state: { directory: " STATE_DIRECTORY " }\n",
+                        port, INJECT_ADMIN_PORT, drain, options->pre_stop_s, legacy, options->new, route_name(object));
 }
 
 static const char *chosen_text(struct inject *inject, const struct inject_object *object, const char *kept,

@@ -187,19 +187,20 @@ static json_t *pause_of(const struct inject *inject)
 }
 
 /* Every container of the application goes on meanwhile, as one may need another; a pause of its own stays. */
-static json_t *pauses(const struct inject *inject, const struct inject_object *object)
+static int add_pauses(json_t *containers, const struct inject *inject, const struct inject_object *object)
 {
-    json_t *laid = json_array();
     const struct manifest_node *list = list_in(object, spec_of(object), "containers");
+    int bad = 0;
     if (!object->workload->serves || inject->options.pause == INJECT_PAUSE_NONE || inject->options.pre_stop_s == 0)
-        return laid;
+        return 0;
     for (const struct manifest_node *item = list->first; item != NULL; item = item->next) {
         const struct manifest_node *lifecycle = manifest_value(object->manifest, item, "lifecycle");
         if (manifest_is_null(manifest_value(object->manifest, lifecycle, "preStop")))
-            json_array_append_new(laid, json_pack("{s:s, s:{s:o}}", "name", lay_name_of(object->manifest, item),
-                                                  "lifecycle", "preStop", pause_of(inject)));
+            bad |= json_array_append_new(containers,
+                                         json_pack("{s:s, s:{s:o}}", "name", lay_name_of(object->manifest, item),
+                                                   "lifecycle", "preStop", pause_of(inject)));
     }
-    return laid;
+    return bad;
 }
 
 /* 0: what there is is enough. */
@@ -217,26 +218,34 @@ static unsigned grace_of(const struct inject *inject, const struct inject_object
     return now >= (long)needed ? 0 : needed;
 }
 
+/* What the pod's spec gets; NULL without memory. */
+static json_t *spec_overlay(struct inject *inject, const struct inject_object *object, const struct inject_plan *plan)
+{
+    json_t *spec = json_object(), *containers = json_array(), *init = json_array();
+    unsigned grace = grace_of(inject, object, plan);
+    int bad = add_pauses(containers, inject, object);
+    bad |= json_array_append_new(inject->options.classic ? containers : init, inject_container(inject, plan));
+    if (grace > 0)
+        bad |= json_object_set_new(spec, "terminationGracePeriodSeconds", json_integer(grace));
+    if (json_array_size(init) > 0)
+        bad |= json_object_set(spec, "initContainers", init);
+    if (json_array_size(containers) > 0)
+        bad |= json_object_set(spec, "containers", containers);
+    bad |= json_object_set_new(
+        spec, "volumes", inject_volumes(inject_configmap_name(inject, object), inject_secret_name(inject, object)));
+    json_decref(containers);
+    json_decref(init);
+    if (bad == 0)
+        return spec;
+    json_decref(spec);
+    return NULL;
+}
+
 static json_t *overlay(struct inject *inject, const struct inject_object *object, const struct inject_plan *plan,
                        json_t *annotation)
 {
-    json_t *spec = json_object();
-    unsigned grace = grace_of(inject, object, plan);
-    json_t *containers = pauses(inject, object), *container = inject_container(inject, plan);
-    if (grace > 0)
-        json_object_set_new(spec, "terminationGracePeriodSeconds", json_integer(grace));
-    if (!inject->options.classic)
-        json_object_set_new(spec, "initContainers", json_pack("[O]", container));
-    else
-        json_array_append(containers, container);
-    if (json_array_size(containers) > 0)
-        json_object_set(spec, "containers", containers);
-    json_object_set_new(spec, "volumes",
-                        inject_volumes(inject_configmap_name(inject, object), inject_secret_name(inject, object)));
-    json_decref(containers);
-    json_decref(container);
     return inject_keep(inject, json_pack("{s:{s:{s:O}}, s:o}", "metadata", "annotations", INJECT_ANNOTATION, annotation,
-                                         "spec", spec));
+                                         "spec", spec_overlay(inject, object, plan)));
 }
 
 const char *inject_configmap_name(struct inject *inject, const struct inject_object *object)

@@ -187,6 +187,7 @@ static void put_in(struct inject *inject, const struct inject_object *before)
     }
     if (is_good(inject) && inject->options.only != INJECT_PODS)
         inject_services(inject);
+    inject_policies(inject);
 }
 
 /* Takes out what was made, and compares with what it was made of. */

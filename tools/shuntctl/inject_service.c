@@ -19,9 +19,9 @@ static const struct manifest_node *spec_of(const struct inject_object *service)
     return manifest_value(service->manifest, service->node, "spec");
 }
 
-static bool selects(const struct inject_object *service, const struct inject_object *workload)
+static bool selects(const struct inject_object *service, const struct manifest_node *selector,
+                    const struct inject_object *workload)
 {
-    const struct manifest_node *selector = manifest_value(service->manifest, spec_of(service), "selector");
     if (selector == NULL || selector->kind != MANIFEST_MAP || selector->first == NULL || workload->labels == NULL)
         return false;
     if (service->namespace != NULL && workload->namespace != NULL &&
@@ -41,9 +41,10 @@ static bool selects(const struct inject_object *service, const struct inject_obj
 /* The workload with shunt whose pods it selects; NULL: none, or with a fault not only such. */
 static const struct inject_object *workload_of(struct inject *inject, const struct inject_object *service)
 {
+    const struct manifest_node *selector = manifest_value(service->manifest, spec_of(service), "selector");
     const struct inject_object *chosen = NULL, *other = NULL;
     for (const struct inject_object *object = inject->objects; object != NULL; object = object->next) {
-        if (object->workload == NULL || !selects(service, object))
+        if (object->workload == NULL || !selects(service, selector, object))
             continue;
         if (!object->chosen)
             other = object;
@@ -91,7 +92,8 @@ static json_t *ports_to_change(struct inject *inject, const struct inject_object
         const char *name = lay_name_of(service->manifest, port);
         if (name == NULL || leads_to(service, port, workload) != (long)workload->legacy)
             continue;
-        json_array_append_new(ports, json_pack("{s:s, s:i}", "name", name, "targetPort", (int)workload->port));
+        if (json_array_append_new(ports, json_pack("{s:s, s:i}", "name", name, "targetPort", (int)workload->port)) < 0)
+            inject->faults.no_memory = true;
         inject_note(inject, "%s: port %s leads to shunt", service->id, name);
     }
     return ports;
@@ -138,6 +140,27 @@ static void lead(struct inject *inject, struct inject_object *service, const str
     else
         inject_note(inject, "%s selects the pods of %s, and none of its ports leads to %u: it is left as it is",
                     service->id, workload->id, workload->legacy);
+}
+
+/* A policy that lets clients in at the application's port lets nobody in at shunt's. */
+static void note_policy(struct inject *inject, const struct inject_object *policy)
+{
+    const struct manifest_node *pods = manifest_value(policy->manifest, spec_of(policy), "podSelector");
+    const struct manifest_node *labels = manifest_value(policy->manifest, pods, "matchLabels");
+    bool all = pods != NULL && pods->kind == MANIFEST_MAP && pods->first == NULL;
+    if (manifest_value(policy->manifest, spec_of(policy), "ingress") == NULL)
+        return;
+    for (const struct inject_object *object = inject->objects; object != NULL; object = object->next)
+        if (object->chosen && (all || selects(policy, labels, object)))
+            inject_note(inject, "%s is about the pods of %s: see that it lets clients in at port %u", policy->id,
+                        object->id, object->port);
+}
+
+void inject_policies(struct inject *inject)
+{
+    for (const struct inject_object *object = inject->objects; object != NULL; object = object->next)
+        if (strcmp(object->kind, "NetworkPolicy") == 0)
+            note_policy(inject, object);
 }
 
 void inject_services(struct inject *inject)

@@ -41,12 +41,9 @@ static void write_members(FILE *out, const struct manifest_splice *splice)
     }
     json_object_foreach(splice->content, key, value)
     {
-        json_t *name = json_string(key);
         fprintf(out, "%s%s", first ? "" : ",", first ? "" : splice->text);
-        emit_json(out, name, " ", 0);
-        fputs(": ", out);
+        emit_key(out, key);
         emit_json(out, value, splice->text, splice->column);
-        json_decref(name);
         first = false;
     }
 }

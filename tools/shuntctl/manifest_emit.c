@@ -3,7 +3,6 @@
  */
 #include "tools/shuntctl/manifest_emit.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -43,22 +42,63 @@ static bool is_plain(const char *text)
     return is_quantity(text) || (strchr(letters, text[0]) != NULL && strspn(text, others) == length);
 }
 
-/* Bytes that neither quotes of one kind nor a literal can hold: control characters, and what YAML takes for a line
- * break. */
+/* Characters that YAML's readers refuse or take for line breaks: bytes of the one that begins here; 0: a harmless one.
+ */
+static size_t odd_bytes(const unsigned char *at, unsigned *code)
+{
+    size_t bytes = at[0] < 0x80 ? 1 : at[0] == 0xc2 ? 2 : (at[0] & 0xf0) == 0xe0 && at[1] != 0 && at[2] != 0 ? 3 : 0;
+    *code = bytes == 1   ? at[0]
+            : bytes == 2 ? (at[0] & 0x1fU) << 6 | (at[1] & 0x3fU)
+            : bytes == 3 ? (at[0] & 0x0fU) << 12 | (at[1] & 0x3fU) << 6 | (at[2] & 0x3fU)
+                         : 'x';
+    bool odd = *code < 0x20 || (*code >= 0x7f && *code < 0xa0) || *code == 0x2028 || *code == 0x2029 ||
+               *code == 0xfeff || *code >= 0xfffe;
+    return odd ? bytes : 0;
+}
+
+/* Has it something that neither single quotes nor a literal can hold? */
 static bool is_odd(const char *text)
 {
-    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++)
-        if ((*at < 0x20 && *at != '\n' && *at != '\t') || *at == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0) ||
-            (at[0] == 0xe2 && at[1] == 0x80 && (at[2] == 0xa8 || at[2] == 0xa9)))
+    unsigned code;
+    for (; *text != '\0'; text++)
+        if (odd_bytes((const unsigned char *)text, &code) > 0 && *text != '\n' && *text != '\t')
             return true;
     return false;
 }
 
+/* In double quotes, as JSON and YAML read it. */
+static void put_quoted(FILE *out, const char *text)
+{
+    unsigned code;
+    putc('"', out);
+    while (*text != '\0') {
+        size_t odd = odd_bytes((const unsigned char *)text, &code);
+        if (*text == '\n')
+            fputs("\\n", out);
+        else if (odd > 0)
+            fprintf(out, "\\u%04x", code);
+        else if (*text == '"' || *text == '\\')
+            fprintf(out, "\\%c", *text);
+        else
+            putc(*text, out);
+        text += odd > 0 ? odd : 1;
+    }
+    putc('"', out);
+}
+
 static void put_json(FILE *out, const json_t *value)
 {
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    fputs(text != NULL ? text : "", out);
-    free(text);
+    if (json_is_string(value))
+        put_quoted(out, json_string_value(value));
+    else if (json_is_integer(value))
+        fprintf(out, "%lld", (long long)json_integer_value(value));
+    else
+        fputs(json_is_true(value)     ? "true"
+              : json_is_false(value)  ? "false"
+              : json_is_object(value) ? "{}"
+              : json_is_array(value)  ? "[]"
+                                      : "null",
+              out);
 }
 
 static void put_single_quoted(FILE *out, const char *text)
@@ -69,15 +109,20 @@ static void put_single_quoted(FILE *out, const char *text)
     putc('\'', out);
 }
 
-static void put_scalar(FILE *out, const json_t *value)
+static void put_text(FILE *out, const char *text)
 {
-    const char *text = json_string_value(value);
-    if (text == NULL)
-        put_json(out, value);
-    else if (is_plain(text))
+    if (is_plain(text))
         fputs(text, out);
     else if (strchr(text, '"') != NULL && strchr(text, '\n') == NULL && !is_odd(text))
         put_single_quoted(out, text);
+    else
+        put_quoted(out, text);
+}
+
+static void put_scalar(FILE *out, const json_t *value)
+{
+    if (json_is_string(value))
+        put_text(out, json_string_value(value));
     else
         put_json(out, value);
 }
@@ -147,15 +192,13 @@ static void put_pairs(const struct emit *emit, const json_t *pairs, unsigned col
     bool begun = false;
     json_object_foreach((json_t *)pairs, key, value)
     {
-        json_t *text = json_string(key);
         if (begun || first == NULL)
             put(emit, column, "");
         else
             put(emit, column - 2, first);
-        put_scalar(emit->out, text);
+        put_text(emit->out, key);
         putc(':', emit->out);
         put_value(emit, value, column);
-        json_decref(text);
         begun = true;
     }
 }
@@ -183,6 +226,12 @@ void emit_items(const struct emit *emit, const json_t *items, unsigned column)
 
 /* ---- JSON ---- */
 
+void emit_key(FILE *out, const char *key)
+{
+    put_quoted(out, key);
+    fputs(": ", out);
+}
+
 static void put_glue(FILE *out, const char *glue, unsigned blanks)
 {
     fprintf(out, "%s%*s", glue, (int)blanks, "");
@@ -202,14 +251,11 @@ static void put_deep(FILE *out, const json_t *value, const char *glue, unsigned 
     putc(json_is_object(value) ? '{' : '[', out);
     json_object_foreach((json_t *)value, key, inner)
     {
-        json_t *text = json_string(key);
         fputs(begun ? "," : "", out);
         if (begun || lines)
             put_glue(out, glue, lines ? blanks + step : 0);
-        put_json(out, text);
-        fputs(": ", out);
+        emit_key(out, key);
         put_deep(out, inner, glue, blanks + step, step);
-        json_decref(text);
         begun = true;
     }
     json_array_foreach(value, i, inner)

@@ -24,5 +24,6 @@ void emit_items(const struct emit *emit, const json_t *items, unsigned column);
  * line, a line break with blanks puts each member below it in a line of its own, `step` blanks further to the right.
  */
 void emit_json(FILE *out, const json_t *value, const char *glue, unsigned step);
+void emit_key(FILE *out, const char *key);
 
 #endif
