@@ -743,6 +743,27 @@ bool h1_server_adopt(struct downstream *from)
     return true;
 }
 
+/* How long an idle connection has been so: its timer was set when that began. */
+static uint64_t rested_ms(const struct h1_server *down)
+{
+    const struct config_timeouts *timeouts = &config_of(down)->timeouts;
+    uint64_t whole = down->fresh ? timeouts->request_header_ms : timeouts->idle_ms;
+    uint64_t now_ms = worker_now_ms(down->base.conn.worker), due_ms = down->base.conn.timer.due_ms;
+    return due_ms < now_ms + whole ? now_ms + whole - due_ms : 0;
+}
+
+/* Nothing has told the client, and its next request may be on its way: if it asks soon, it is answered and told. */
+static void leave_soon(struct h1_server *down)
+{
+    struct conn *conn = &down->base.conn;
+    if (conn->timer.due_ms <= worker_now_ms(conn->worker) + DRAIN_FRESH_MS)
+        return; /* it leaves by then */
+    if (down->fresh || rested_ms(down) < DRAIN_FRESH_MS)
+        conn_timeout_in(conn, DRAIN_FRESH_MS);
+    else
+        leave_idle(down);
+}
+
 static void drain(struct downstream *base, enum drain_phase phase)
 {
     struct h1_server *down = (struct h1_server *)((char *)base - offsetof(struct h1_server, base));
@@ -757,19 +778,7 @@ static void drain(struct downstream *base, enum drain_phase phase)
     on_readable(&down->base.conn);
     if (down->base.conn.closed || down->phase != H1_SERVER_IDLE)
         return;
-    if (down->fresh)
-        conn_timeout_in(&down->base.conn, DRAIN_FRESH_MS);
-    else
-        leave_idle(down);
-}
-
-/* How long an idle connection has been so: its timer was set when that began. */
-static uint64_t rested_ms(const struct h1_server *down)
-{
-    const struct config_timeouts *timeouts = &config_of(down)->timeouts;
-    uint64_t whole = down->fresh ? timeouts->request_header_ms : timeouts->idle_ms;
-    uint64_t now_ms = worker_now_ms(down->base.conn.worker), due_ms = down->base.conn.timer.due_ms;
-    return due_ms < now_ms + whole ? now_ms + whole - due_ms : 0;
+    leave_soon(down);
 }
 
 static bool rests(struct downstream *base)
