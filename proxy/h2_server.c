@@ -18,7 +18,8 @@ enum {
     READS_PER_EVENT = 4,
     LOOK_MS = 1000,    /* how often open streams are looked at, at least */
     GOODBYE_MS = 1000, /* between the two GOAWAYs at least, when no round trip has ended before */
-    WINDOWS = 4,       /* the connection's window is so many streams' */
+    SETTLE_MS = 50, /* after that round trip: gRPC's C core writes its answer to a PING before streams that had begun */
+    WINDOWS = 4,    /* the connection's window is so many streams' */
 };
 
 static const struct conn_events h2_server_events;
@@ -101,14 +102,21 @@ static void on_abuse(struct h2_link *link, enum h2_abuse what)
 /* The PING behind the first GOAWAY. */
 static const uint8_t told_mark[8] = {'f', 'a', 'r', 'e', 'w', 'e', 'l', 'l'};
 
+/* Which streams are the last is settled when it is written, in submit_goodbye(): until then others come and are served.
+ */
 static void say_goodbye(struct h2_server *down)
 {
-    nghttp2_session *session = down->link.session;
     down->goodbye_ms = 0;
-    down->last_said = true;
+    down->last_said = down->last_due = true;
+    h2_link_wake(&down->link);
+}
+
+static void submit_goodbye(struct h2_server *down)
+{
+    nghttp2_session *session = down->link.session;
+    down->last_due = false;
     (void)nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session),
                                 NGHTTP2_NO_ERROR, NULL, 0);
-    h2_link_wake(&down->link);
 }
 
 /* A request that was begun and is given up before it could be answered has cost us and not the client: CVE-2023-44487.
@@ -121,14 +129,19 @@ static void on_reset(struct h2_server *down, int32_t id)
         h2_link_note(&down->link, H2_ABUSE_RESETS);
 }
 
-/* What was on its way when the first GOAWAY went out has come. */
+static void look_in(struct h2_server *down, uint64_t ms);
+
+/* What was on its way when the first GOAWAY went out has come, or is about to. */
 static void on_ping(struct h2_server *down, const nghttp2_ping *ping)
 {
-    if ((ping->hd.flags & NGHTTP2_FLAG_ACK) == 0 || !down->told || memcmp(ping->opaque_data, told_mark, sizeof(told_mark)) != 0)
+    if ((ping->hd.flags & NGHTTP2_FLAG_ACK) == 0 || !down->told ||
+        memcmp(ping->opaque_data, told_mark, sizeof(told_mark)) != 0)
         return;
-    down->told_answered = true;
-    if (down->goodbye_ms != 0)
-        say_goodbye(down);
+    down->told_answered_ms = worker_now_ms(down->base.conn.worker);
+    if (down->goodbye_ms == 0)
+        return;
+    down->goodbye_ms = down->told_answered_ms + SETTLE_MS;
+    look_in(down, SETTLE_MS);
 }
 
 static void on_frame(struct h2_link *link, const nghttp2_frame *frame)
@@ -238,6 +251,8 @@ static void on_fill(struct conn *conn)
     struct h2_server *down = down_of_conn(conn);
     if (down->phase == H2_SERVER_LINGER)
         return;
+    if (down->last_due)
+        submit_goodbye(down);
     if (!h2_link_fill(&down->link))
         down_close(down);
     else if (h2_link_is_over(&down->link))
@@ -393,12 +408,14 @@ static void take_no_more(struct h2_server *down)
     tell_to_leave(down);
     if (down->last_said || down->goodbye_ms != 0)
         return;
-    if (down->told_answered) {
+    uint64_t now_ms = worker_now_ms(down->base.conn.worker);
+    uint64_t due_ms = down->told_answered_ms != 0 ? down->told_answered_ms + SETTLE_MS : now_ms + GOODBYE_MS;
+    if (due_ms <= now_ms) {
         say_goodbye(down);
         return;
     }
-    down->goodbye_ms = worker_now_ms(down->base.conn.worker) + GOODBYE_MS;
-    look_in(down, GOODBYE_MS);
+    down->goodbye_ms = due_ms;
+    look_in(down, due_ms - now_ms);
 }
 
 static void follow_phase(struct h2_server *down, enum drain_phase phase)

@@ -32,10 +32,11 @@ struct h2_server {
     bool fresh;                /* it has not said yet that it speaks HTTP/2 */
     bool newcomer;             /* no stream yet */
     bool told;                 /* the first GOAWAY is out, */
-    bool told_answered;        /* and what the client had sent until it read it has come */
-    bool last_said;            /* the second is out */
+    bool last_said;            /* the second is to go out with what is written next, */
+    bool last_due;             /* and has not yet */
     uint64_t idle_since_ms;    /* without a stream */
     uint64_t section_since_ms; /* while link.block is there: when it began */
+    uint64_t told_answered_ms; /* the client has read the first GOAWAY, and what it had sent until then has come; 0: not yet */
     uint64_t goodbye_ms;       /* when the second GOAWAY is due at the latest; 0: it is not, or not any more */
     uint64_t pinged_ms;
     uint64_t progress_ms; /* when the kernel last took something, */

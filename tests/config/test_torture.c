@@ -316,11 +316,13 @@ static void dump_with_failures(const char *file)
         torture = (struct torture){.left = at};
         char *text = config_dump(config);
         char *page = config_reference();
+        char *manual = config_manual();
         bool failed = torture.failed;
         torture = (struct torture){0};
-        assert_true(failed == (text == NULL || page == NULL));
+        assert_true(failed == (text == NULL || page == NULL || manual == NULL));
         free(text);
         free(page);
+        free(manual);
         if (!failed)
             break;
     }

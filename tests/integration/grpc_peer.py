@@ -130,9 +130,9 @@ class GrpcBackend:
 class GrpcClient:
     """Stubs of the service; `tls`: the authority's certificate file, or None."""
 
-    def __init__(self, address, tls=None, pair=None, options=()):
+    def __init__(self, address, tls=None, pair=None, options=(), retries=0):
         target = f"{address[0]}:{address[1]}"
-        options = [("grpc.enable_retries", 0), ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.use_local_subchannel_pool", 1),
+        options = [("grpc.enable_retries", retries), ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.use_local_subchannel_pool", 1),
                    *options]
         if tls:
             read = lambda path: open(path, "rb").read() if path else None  # noqa: SIM115
@@ -172,11 +172,11 @@ class GrpcClient:
 class GrpcLoad:
     """Calls of all kinds from several threads until finish(); no call may fail."""
 
-    def __init__(self, address, threads=4, tls=None, metadata=None):
+    def __init__(self, address, threads=4, tls=None, metadata=None, retries=0):
         self.stopping = threading.Event()
         self.lock = threading.Lock()
         self.ok, self.failures = 0, []
-        self.clients = [GrpcClient(address, tls) for _ in range(threads)]
+        self.clients = [GrpcClient(address, tls, retries=retries) for _ in range(threads)]
         self.threads = [threading.Thread(target=self._run, args=(client, i, metadata), daemon=True)
                         for i, client in enumerate(self.clients)]
         for one in self.threads:

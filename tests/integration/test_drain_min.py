@@ -12,7 +12,7 @@ import time
 from certificates import authority, client_context
 from harness import Case, Client, EchoBackend, Ended, Peer, config, http_reply, main, request, stays, wait_until
 from http2 import H2Client
-from http2_frames import NO_ERROR
+from http2_frames import ACK, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, PING, ask, frame, ping
 
 OK = r"send `HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`"
 EVERY_STREAM = 0x7FFFFFFF  # of the first GOAWAY
@@ -575,6 +575,22 @@ class Http2(DrainCase):
             go.set()
             self.assertEqual(client.reply(stream).body, b"whole")
             self.assertEqual(client.to_end(), "closed")
+
+    def test_a_stream_right_behind_the_answer_to_the_notice_is_among_the_last(self):
+        """gRPC's C core answers a PING before it writes streams that had begun: they were no answer to the last word."""
+        shunt = self.shunt(config(self.backend(), workers=1))
+        with H2Client(shunt.address) as client:
+            self.assertEqual(client.get().status, 200)
+            client.answers = False
+            shunt.signal(signal.SIGTERM)
+            mark = client.until(lambda: [f for f in client.frames if f.kind == PING and not f.flags & ACK], "the PING")[0].payload
+            stream = client.new_stream(client.number())
+            head = client.encoder.encode(ask("/", "GET", "shunt.test", "http", ()))
+            client.send(ping(mark, ack=True) + frame(HEADERS, END_STREAM | END_HEADERS, stream.number, head))
+            self.assertEqual(client.reply(stream).status, 200)
+            self.assertEqual(client.to_end(), "closed")
+            self.assertEqual([last for last, _, _ in client.goaways], [EVERY_STREAM, stream.number])
+        self.ended(shunt)
 
     def test_who_comes_late_is_served_and_told(self):
         """A connection made after the minimum gets what it came for before it is told to leave."""

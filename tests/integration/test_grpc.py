@@ -435,6 +435,24 @@ class ZeroDowntime(GrpcCase):
         self.assertEqual(load.failures, [])
         self.assertGreater(load.ok, 50)
 
+    def test_calls_go_on_through_all_phases_of_a_drain(self):
+        """Told to leave, a channel makes another connection; also where it finds the same process again it loses no call, nor hangs.
+        The library tries calls once more that it had not begun to send when it was told, as it does by default; those that shunt
+        refused would come to the backend twice."""
+        for tls in (False, True):
+            with self.subTest(tls=tls):
+                shunt = self.begin(new=False, tls=tls, timeouts="drain_min: 1s")
+                load = self.peer(GrpcLoad(shunt.address, tls=authority().certificate if tls else None, retries=1))
+                wait_until(lambda: load.ok >= 8, "calls")
+                shunt.ctl("drain")
+                wait_until(lambda: [e for e in shunt.find_events("drain_phase") if e["phase"] == "closing"], "the last phase")
+                done = load.ok
+                wait_until(lambda: load.ok >= done + 30, "calls after the minimum")
+                load.finish()
+                self.assertEqual((load.failures, len(self.legacy.calls)), ([], load.ok))
+                shunt.signal(signal.SIGTERM)
+                self.assertEqual(shunt.wait_exit(20), 0)
+
     def test_streams_live_through_a_drain(self):
         """Calls in flight end whole, the client is told to go elsewhere, and the process ends with 0."""
         shunt = self.begin(new=False)

@@ -178,6 +178,22 @@ class Deb(unittest.TestCase):
             for path in (TOP, BUILD):
                 self.assertNotRegex(content, re.escape(path.encode()) + rb"[/\0]", program)
 
+    # ---- without a package ----
+
+    def test_an_installation_by_hand_keeps_the_file_that_is_there(self):
+        folder = os.path.join(self.packages, "by-hand")
+        conf = folder + CONF
+        for text in (None, "# ours\n"):
+            run("cmake", "--install", BUILD, "--prefix", "/usr/local", env={**os.environ, "DESTDIR": folder})
+            if text is None:
+                self.assertEqual(run(folder + "/usr/local/sbin/shunt", "--check", conf), f"{conf}: ok\n")
+                with open(conf, "w", encoding="utf-8") as f:
+                    f.write("# ours\n")
+            else:
+                with open(conf, encoding="utf-8") as f:
+                    self.assertEqual(f.read(), text)
+        self.assertTrue(os.path.exists(folder + "/usr/local/share/man/man5/shunt.yaml.5.gz"))
+
     # ---- its life ----
 
     def test_installed_it_is_whole_and_rests(self):
