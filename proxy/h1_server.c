@@ -23,7 +23,8 @@ enum {
     HEAD_CHUNK = 4000,        /* first home of an incomplete head */
     EAGER_FLUSH = 48 * 1024,  /* a body is written out from here on without waiting for the callback's end */
     LOOK_FOR_RESET_MS = 1000,
-    DRAIN_FRESH_MS = 500,     /* when idle connections are closed, for one that never had a request: it may be on its way */
+    DRAIN_FRESH_MS = 500,     /* when idle connections are closed, for a request that may be on its way: where there was none yet, or an
+                               * answer has just ended that did not say it was the last */
 };
 
 static const struct conn_events h1_server_events;
@@ -593,18 +594,6 @@ static bool send_body(struct server_stream *stream, struct slice slice)
     return true;
 }
 
-/* The response did not say that it was the last. When connections are closed after their exchange, the next request is still served
- * where it has come already. */
-static bool may_stay(struct h1_server *down)
-{
-    struct conn *conn = &down->base.conn;
-    if (conn->worker->phase < DRAIN_CLOSING || down->in_len > 0)
-        return true;
-    bool has_come = conn_has_input(conn);
-    conn_look(conn);
-    return has_come;
-}
-
 static void send_end(struct server_stream *stream, struct text trailers)
 {
     struct h1_server *down = down_of(stream);
@@ -615,7 +604,7 @@ static void send_end(struct server_stream *stream, struct text trailers)
         down_reset(down);
         return;
     }
-    if (!down->close && down->body_ended && may_stay(down)) {
+    if (!down->close && down->body_ended) { /* the response did not say that it was the last */
         become_idle(down);
         return;
     }
@@ -754,6 +743,27 @@ bool h1_server_adopt(struct downstream *from)
     return true;
 }
 
+/* How long an idle connection has been so: its timer was set when that began. */
+static uint64_t rested_ms(const struct h1_server *down)
+{
+    const struct config_timeouts *timeouts = &config_of(down)->timeouts;
+    uint64_t whole = down->fresh ? timeouts->request_header_ms : timeouts->idle_ms;
+    uint64_t now_ms = worker_now_ms(down->base.conn.worker), due_ms = down->base.conn.timer.due_ms;
+    return due_ms < now_ms + whole ? now_ms + whole - due_ms : 0;
+}
+
+/* Nothing has told the client, and its next request may be on its way: if it asks soon, it is answered and told. */
+static void leave_soon(struct h1_server *down)
+{
+    struct conn *conn = &down->base.conn;
+    if (conn->timer.due_ms <= worker_now_ms(conn->worker) + DRAIN_FRESH_MS)
+        return; /* it leaves by then */
+    if (down->fresh || rested_ms(down) < DRAIN_FRESH_MS)
+        conn_timeout_in(conn, DRAIN_FRESH_MS);
+    else
+        leave_idle(down);
+}
+
 static void drain(struct downstream *base, enum drain_phase phase)
 {
     struct h1_server *down = (struct h1_server *)((char *)base - offsetof(struct h1_server, base));
@@ -768,19 +778,7 @@ static void drain(struct downstream *base, enum drain_phase phase)
     on_readable(&down->base.conn);
     if (down->base.conn.closed || down->phase != H1_SERVER_IDLE)
         return;
-    if (down->fresh)
-        conn_timeout_in(&down->base.conn, DRAIN_FRESH_MS);
-    else
-        leave_idle(down);
-}
-
-/* How long an idle connection has been so: its timer was set when that began. */
-static uint64_t rested_ms(const struct h1_server *down)
-{
-    const struct config_timeouts *timeouts = &config_of(down)->timeouts;
-    uint64_t whole = down->fresh ? timeouts->request_header_ms : timeouts->idle_ms;
-    uint64_t now_ms = worker_now_ms(down->base.conn.worker), due_ms = down->base.conn.timer.due_ms;
-    return due_ms < now_ms + whole ? now_ms + whole - due_ms : 0;
+    leave_soon(down);
 }
 
 static bool rests(struct downstream *base)

@@ -85,6 +85,8 @@ enum memory_level memory_judge(struct memory_judge *judge, const struct memory_m
     enum memory_level now = used >= marks->enter[MEMORY_SCARCE]  ? MEMORY_SCARCE
                             : used >= marks->enter[MEMORY_SHORT] ? MEMORY_SHORT
                                                                  : MEMORY_PLENTY;
+    if (now_ms < judge->pressed_ms) /* of a thread that read its clock before another one, which looked first */
+        now_ms = judge->pressed_ms;
     if (now > judge->level) {
         enter(judge, now, now_ms);
         return judge->level;

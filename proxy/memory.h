@@ -46,7 +46,7 @@ struct memory_marks {
 
 /* Of large limits so much stays free that a percentage would be waste. */
 struct memory_marks memory_marks_of(uint64_t limit);
-/* The new level. `now_ms` never goes back. */
+/* The new level. A `now_ms` of before the last change is taken for that: threads read their clocks before they look. */
 enum memory_level memory_judge(struct memory_judge *judge, const struct memory_marks *marks, uint64_t used,
                                uint64_t now_ms);
 

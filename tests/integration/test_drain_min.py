@@ -451,6 +451,43 @@ class Answers(DrainCase):
             self.assertEqual(client.ends(), "closed")
         self.assertTrue(shunt.alive())
 
+    def test_who_goes_on_after_an_answer_that_ends_after_the_minimum_is_served(self):
+        """Nothing had told that it was the last: a client that asks at once is answered, and told."""
+        for asked in (lambda shunt: self.drain(shunt), lambda shunt: shunt.signal(signal.SIGTERM)):
+            shunt = self.begin_streaming(drain_min="300ms")
+            with shunt.client() as client, shunt.client() as other:
+                for one in (client, other):
+                    one.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+                    self.assertFalse(says_close(one.head()))
+                asked(shunt)
+                self.phase(shunt, "closing")
+                self.go.set()
+                client.read_until(b"0\r\n\r\n")
+                reply = client.get()
+                self.assertEqual((reply.status, reply.body, says_close(reply)), (200, b"ok", True))
+                other.read_until(b"0\r\n\r\n")
+                self.assertEqual((client.ends(), other.ends()), ("closed", "closed"))
+            if "signal" not in shunt.find_events("draining")[0]:
+                shunt.signal(signal.SIGTERM)
+            self.ended(shunt)
+
+    def test_who_has_just_been_answered_may_ask_once_more(self):
+        """An answer that did not say it was the last ends a moment before idle connections are closed."""
+        shunt = self.begin(drain_min="0s")
+
+        def asks_once_more():
+            with shunt.client() as client:
+                self.assertFalse(says_close(client.get()))
+                self.drain(shunt)
+                try:
+                    return says_close(client.get())
+                except (Ended, OSError):  # this side was too slow, or shunt too quick
+                    return False
+                finally:
+                    shunt.api("POST", "/api/v1/drain", {"cancel": True})
+
+        self.assertTrue(any(asks_once_more() for _ in range(10)))
+
     def slow_reader(self, shunt, count=400, size=20000):
         """A client that has asked many times and reads so slowly that all exchanges have ended for shunt, and not all is sent."""
         client = shunt.client(receive_buffer=4096)

@@ -242,6 +242,21 @@ static void between_the_marks_it_stays(void **state)
     assert_int_equal(judge(&j, 69, 33000), MEMORY_PLENTY);
 }
 
+/* Whoever looks has read its own clock before: it may be some milliseconds behind that of one who looked first. */
+static void a_clock_that_is_behind_ends_nothing(void **state)
+{
+    (void)state;
+    struct judging j = {.marks = memory_marks_of(100 * MIB)};
+    assert_int_equal(judge(&j, 95, 1000), MEMORY_SCARCE);
+    assert_int_equal(judge(&j, 10, 995), MEMORY_SCARCE);
+    assert_int_equal(judge(&j, 10, 1250), MEMORY_SHORT);
+    assert_int_equal(judge(&j, 10, 1249), MEMORY_SHORT);
+    assert_int_equal(judge(&j, 10, 3250), MEMORY_PLENTY);
+    assert_int_equal(judge(&j, 80, 3249), MEMORY_SHORT); /* again, and so for longer */
+    assert_int_equal(judge(&j, 10, 7249), MEMORY_SHORT);
+    assert_int_equal(judge(&j, 10, 7250), MEMORY_PLENTY);
+}
+
 /* One that comes back as soon as it has ended is held for longer each time, so that copies do not start and stop. */
 static uint64_t held_ms(struct judging *j, uint64_t *now_ms)
 {
@@ -428,6 +443,7 @@ int main(void)
         cmocka_unit_test(it_rises_at_once_and_by_two),
         cmocka_unit_test(it_falls_step_by_step_and_late),
         cmocka_unit_test(between_the_marks_it_stays),
+        cmocka_unit_test(a_clock_that_is_behind_ends_nothing),
         cmocka_unit_test(what_comes_back_stays_for_longer),
         cmocka_unit_test(without_a_limit_nothing_is_bounded),
         cmocka_unit_test(shares_leave_room_for_clients),

@@ -166,6 +166,34 @@ static void every_way_of_writing_comes_back(void **state)
     globfree(&found);
 }
 
+/* What ends a file gets lines, and the ConfigMap begins where it ended. */
+static void what_is_added_at_one_place_stands_in_its_own_block(void **state)
+{
+#define ONE_PORT                                                                                                       \
+    "  kind: Service\n  metadata: {name: orders}\n  spec:\n    selector: {app: orders}\n    ports:\n    - port: "      \
+    "3001\n"
+    static const char list[] =
+        "kind: List\napiVersion: v1\nitems:\n- apiVersion: apps/v1\n  kind: Deployment\n  metadata: {name: orders}\n"
+        "  spec:\n    template:\n      metadata: {labels: {app: orders}}\n      spec:\n        containers:\n"
+        "        - name: main\n          ports: [{containerPort: 3001}]\n- apiVersion: v1\n" ONE_PORT;
+    static const char directed[] =
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: orders}\nspec:\n  template:\n"
+        "    metadata: {labels: {app: orders}}\n    spec:\n      containers:\n      - name: main\n"
+        "        ports: [{containerPort: 3001}]\n...\n%YAML 1.1\n---\n  apiVersion: v1\n" ONE_PORT;
+#undef ONE_PORT
+    struct made made = run(&plain, list, strlen(list));
+    (void)state;
+    assert_made(&made, "list");
+    assert_non_null(
+        strstr(made.files[0].made, "    - port: 3001\n      targetPort: 8080\n- apiVersion: v1\n  kind: ConfigMap"));
+    done(&made);
+    made = run(&plain, directed, strlen(directed));
+    assert_made(&made, "directed");
+    assert_non_null(
+        strstr(made.files[0].made, "    - port: 3001\n      targetPort: 8080\n---\napiVersion: v1\nkind: ConfigMap"));
+    done(&made);
+}
+
 static void what_was_made_can_be_edited_before_it_is_taken_out(void **state)
 {
     static const char text[] =
@@ -459,6 +487,7 @@ static void policies_that_may_keep_clients_away_are_told_of(void **state)
 #define LISTENER      "listeners: [ { address: \"0.0.0.0:8080\" } ]\n"
 
 static const char *const redis_word = "deploy/redis";
+static const char *const orders_words[] = {"deploy/orders", "sts/orders"};
 
 static const struct refusal {
     const char *text, *part;
@@ -587,6 +616,13 @@ static const struct refusal {
     {"apiVersion: v1\nkind: Pod\nmetadata: {generateName: p-}\nspec: {containers: [{name: a}]}\n",
      "this Pod has no metadata.name, after which shunt's ConfigMap and Secret are called",
      {NEW, .legacy = 1}},
+    {WORKLOAD("Deployment", "orders", "3001") "---\n" WORKLOAD("StatefulSet", "orders", "3001"),
+     "a.yaml:12:1: StatefulSet/orders: the ConfigMap orders-shunt, in which shunt's file would be, is "
+     "that of Deployment/orders already; put the file into one of another name and say which: --configmap NAME",
+     {NEW, .words = orders_words, .word_count = 2}},
+    {POD(MAIN) "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: orders-shunt}\n",
+     "the ConfigMap orders-shunt, in which shunt's file would be, is in these files already",
+     {NEW}},
     {POD(MAIN),
      "Deployment/orders has no shunt in this file, so that a Service that leads to it would lead nowhere",
      {.only = INJECT_SERVICES}},
@@ -679,6 +715,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_way_of_writing_comes_back),
+        cmocka_unit_test(what_is_added_at_one_place_stands_in_its_own_block),
         cmocka_unit_test(what_was_made_can_be_edited_before_it_is_taken_out),
         cmocka_unit_test(what_a_cluster_made_of_it_is_taken_out),
         cmocka_unit_test(what_stood_in_yaml_is_given_back_in_json),

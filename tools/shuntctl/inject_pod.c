@@ -260,11 +260,41 @@ const char *inject_secret_name(struct inject *inject, const struct inject_object
                                                 : inject_print(inject, "%s-shunt-admin", object->name);
 }
 
+static bool share_a_namespace(const struct inject_object *a, const struct inject_object *b)
+{
+    return a->namespace == NULL || b->namespace == NULL || strcmp(a->namespace, b->namespace) == 0;
+}
+
+/* Who has a ConfigMap of that name: one of the files, or a workload for which it has just been made; NULL: nobody. */
+static const struct inject_object *owner_of_configmap(const struct inject *inject, const struct inject_object *object,
+                                                      const char *name)
+{
+    bool is_before = true;
+    for (const struct inject_object *other = inject->objects; other != NULL; other = other->next) {
+        is_before = is_before && other != object;
+        bool is_it = strcmp(other->kind, "ConfigMap") == 0 && strcmp(other->name, name) == 0;
+        bool has_made_it = is_before && other->chosen && strcmp(other->name, object->name) == 0;
+        if ((is_it || has_made_it) && share_a_namespace(object, other))
+            return other;
+    }
+    return NULL;
+}
+
 static void add_configmap(struct inject *inject, const struct inject_object *object, const struct inject_plan *plan)
 {
     if (plan->text == NULL)
         return;
-    json_t *made = inject_keep(inject, inject_configmap(object, inject_configmap_name(inject, object), plan->text));
+    const char *name = inject_configmap_name(inject, object);
+    const struct inject_object *owner = owner_of_configmap(inject, object, name);
+    if (owner != NULL) {
+        manifest_fault(object->manifest, object->node->start,
+                       "%s: the ConfigMap %s, in which shunt's file would be, is %s already; put the file into one of "
+                       "another name and say which: --configmap NAME",
+                       object->id, name,
+                       owner->workload != NULL ? inject_print(inject, "that of %s", owner->id) : "in these files");
+        return;
+    }
+    json_t *made = inject_keep(inject, inject_configmap(object, name, plan->text));
     if (made == NULL)
         return;
     if (object->items == NULL)

@@ -8,11 +8,17 @@
 #include "tools/shuntctl/manifest_emit.h"
 #include "tools/shuntctl/manifest_splice.h"
 
+/* Of lines that begin at one byte, what belongs to the deeper block stands first: it would end where the other's begin.
+ */
 static int compare(const void *a, const void *b)
 {
     const struct manifest_splice *left = a, *right = b;
     if (left->start != right->start)
         return left->start < right->start ? -1 : 1;
+    if ((left->kind == SPLICE_DOCUMENT) != (right->kind == SPLICE_DOCUMENT))
+        return left->kind == SPLICE_DOCUMENT ? 1 : -1;
+    if (left->kind == SPLICE_LINES && right->kind == SPLICE_LINES && left->column != right->column)
+        return left->column > right->column ? -1 : 1;
     return left->order < right->order ? -1 : left->order > right->order;
 }
 
