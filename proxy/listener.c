@@ -20,7 +20,7 @@ enum {
     ACCEPTS_PER_EVENT = 64,
     CLIENT_BYTES = 8 * 1024,      /* what a client takes by and by, the kernel's part included */
     UNSENT_IN_KERNEL = 128 * 1024,
-    TLS_CLIENT_BYTES = 48 * 1024, /* likewise; half of it until its handshake is over */
+    TLS_CLIENT_BYTES = 64 * 1024, /* likewise; half of it until its handshake is over */
 };
 
 struct listener {

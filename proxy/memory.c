@@ -36,26 +36,37 @@ const char *memory_level_name(enum memory_level level)
 
 /* ---- the judgement ---- */
 
+/*
+ * How much stays free: a part of the limit; of a small one more, since what hundreds of clients take within a moment
+ * does not shrink with it; of a large one less, since that does not grow with it.
+ */
 static const struct {
-    unsigned enter, leave;           /* percent of the limit */
-    uint64_t enter_most, leave_most; /* but at most so many bytes below it */
+    uint64_t percent, least, least_percent, most; /* at least `least`, where that is not more than `least_percent` */
+    uint64_t slack_percent;                       /* so much more must be free for the level to end */
 } marks_by_level[MEMORY_LEVELS] = {
-    [MEMORY_SHORT] = {80, 70, (uint64_t)256 * MIB, (uint64_t)384 * MIB},
-    [MEMORY_SCARCE] = {92, 86, (uint64_t)96 * MIB, (uint64_t)160 * MIB},
+    [MEMORY_SHORT] = {20, 8 * MIB, 32, 256 * MIB, 10},
+    [MEMORY_SCARCE] = {8, 5 * MIB, 20, 96 * MIB, 6},
 };
 
-static uint64_t mark(uint64_t limit, unsigned percent, uint64_t most)
+static uint64_t smaller(uint64_t a, uint64_t b)
 {
-    uint64_t below = limit / 100 * (100 - percent);
-    return limit - (below < most ? below : most);
+    return a < b ? a : b;
+}
+
+static uint64_t kept_free(uint64_t limit, enum memory_level level)
+{
+    uint64_t part = limit / 100 * marks_by_level[level].percent;
+    uint64_t least = smaller(marks_by_level[level].least, limit / 100 * marks_by_level[level].least_percent);
+    return smaller(part > least ? part : least, marks_by_level[level].most);
 }
 
 struct memory_marks memory_marks_of(uint64_t limit)
 {
     struct memory_marks marks = {.enter = {0}};
     for (int level = MEMORY_SHORT; level < MEMORY_LEVELS; level++) {
-        marks.enter[level] = mark(limit, marks_by_level[level].enter, marks_by_level[level].enter_most);
-        marks.leave[level] = mark(limit, marks_by_level[level].leave, marks_by_level[level].leave_most);
+        uint64_t slack = smaller(limit / 100 * marks_by_level[level].slack_percent, marks_by_level[level].most / 2);
+        marks.enter[level] = limit - kept_free(limit, level);
+        marks.leave[level] = marks.enter[level] - slack;
     }
     return marks;
 }

@@ -17,9 +17,9 @@
 #include "proxy/memory_group.h"
 
 /*
- *   PLENTY --80 %--> SHORT --92 %--> SCARCE
+ *   PLENTY --80 %--> SHORT --92 %--> SCARCE    of small limits earlier: memory_marks_of()
  *     ^               | ^               |
- *     +-- below 70 % -+ +- below 86 % --+      each after it has been so for a while: memory_judge()
+ *     +-- below 70 % -+ +- below 86 % --+        each after it has been so for a while: memory_judge()
  */
 enum memory_level {
     MEMORY_PLENTY = 0,
@@ -44,7 +44,7 @@ struct memory_marks {
     uint64_t enter[MEMORY_LEVELS], leave[MEMORY_LEVELS];
 };
 
-/* Of large limits so much stays free that a percentage would be waste. */
+/* A share of the limit stays free: of small limits a larger one, of large limits a smaller one. */
 struct memory_marks memory_marks_of(uint64_t limit);
 /* The new level. A `now_ms` of before the last change is taken for that: threads read their clocks before they look. */
 enum memory_level memory_judge(struct memory_judge *judge, const struct memory_marks *marks, uint64_t used,

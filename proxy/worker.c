@@ -56,6 +56,8 @@ void worker_clock(struct worker *worker)
     clock_gettime(CLOCK_MONOTONIC, &now);
     worker->now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
     worker->now_ms = worker->now_us / 1000;
+    if (worker->now_ms >= worker->look_at_ms)
+        worker_memory_look(worker);
 }
 
 /* xoroshiro128+ 1.0, Blackman and Vigna 2018: fast and good enough for sampling and request ids, not for secrets. */

@@ -100,18 +100,22 @@ static void shed_shadow(struct worker *worker)
 }
 
 /* While there is work a look costs little, and a burst is over before the tick comes. */
-static void look(struct worker *worker)
+void worker_memory_look(struct worker *worker)
 {
     uint64_t now_ms = worker_now_ms(worker);
-    if (memory_limit(worker->memory) == 0 || now_ms < worker->look_at_ms)
+    if (memory_limit(worker->memory) == 0) {
+        worker->look_at_ms = UINT64_MAX; /* until a round finds that there is one */
         return;
-    memory_look(worker->memory, now_ms);
+    }
+    if (worker->tick_is_fast || memory_is_close(worker->memory))
+        memory_look(worker->memory, now_ms); /* in the quiet control's looks will do */
     worker->look_at_ms = now_ms + (memory_is_close(worker->memory) ? LOOK_CLOSE_MS : LOOK_FAR_MS);
 }
 
 void worker_memory_round(struct worker *worker)
 {
-    look(worker);
+    if (worker->look_at_ms == UINT64_MAX)
+        worker->look_at_ms = 0;
     enum memory_level level = memory_level(worker->memory), before = worker->memory_level;
     if (level == before)
         return;

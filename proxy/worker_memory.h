@@ -14,6 +14,8 @@
 void worker_memory_grew(struct worker *worker, size_t bytes);
 /* A client has come who will take `bytes` by and by, before anybody can see it. */
 void worker_memory_promise(struct worker *worker, size_t bytes);
+/* It is time to look how close the limit is: worker->look_at_ms has come. Within a round, which may be long. */
+void worker_memory_look(struct worker *worker);
 /* Is there anything to be done when a round is over? */
 static inline bool worker_memory_is_watched(const struct worker *worker)
 {

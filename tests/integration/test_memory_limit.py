@@ -6,7 +6,9 @@ by a limit that comes close while shunt runs.
 """
 
 import contextlib
+import re
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -209,6 +211,35 @@ class Clients(MemoryCase):
                 asker.join(20)
             self.assertEqual(failures, [])
             self.assert_alive(shunt)
+
+
+@unittest.skipIf(SLOW_BUILD, "the limits are those of the program that is shipped")
+class Bursts(MemoryCase):
+    """More than there is memory for, all at once: who waits is served later, or told so, but the process goes on."""
+
+    def burst(self, *words):
+        if shutil.which("h2load") is None:
+            self.skipTest("h2load is not installed (nghttp2-client)")
+        backend, new = self.fast(), self.fast("new")
+        new.tell("hang")
+        shunt = self.begin(USUAL // 10, config(backend, new, ROUTE, top=QUIET, listener=[f"tls: {{ {authority().issue().keys} }}"],
+                                               backend_extra=", max_connections: 4096"))
+        done = subprocess.run(["h2load", "-t1", *words[:-1], f"https://127.0.0.1:{shunt.address[1]}{words[-1]}"],
+                              capture_output=True, text=True, timeout=200, check=False)
+        self.assertEqual(self.group.kills(), 0, done.stdout + str(self.pressures(shunt)))
+        self.assert_alive(shunt)
+        succeeded = int(re.search(r"(\d+) succeeded", done.stdout).group(1))
+        self.assertIn("scarce", [to for _, to in self.pressures(shunt)], "a burst that is large enough")
+        wait_until(lambda: shunt.metric("shunt_memory_pressure") == 0, "plenty of memory again", timeout=100, every=0.1)
+        with H2Client(shunt.address, tls=client_context(alpn=("h2",))) as client:
+            self.assertEqual(client.get().status, 200)
+        return succeeded
+
+    def test_hundreds_of_handshakes_at_once(self):
+        self.assertGreater(self.burst("-c", "600", "-m", "1", "-n", "20000", "/bytes/2000"), 5000)
+
+    def test_thousands_of_streams_at_once(self):
+        self.assertGreater(self.burst("-c", "200", "-m", "10", "-n", "6000", "/bytes/100000"), 1000)
 
 
 class Kernel(MemoryCase):

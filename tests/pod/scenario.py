@@ -23,7 +23,7 @@ from load import Load  # noqa: E402  pylint: disable=wrong-import-position
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:")
 ORDERS = "images.example.org/orders"
 PRE_STOP = 3  # seconds
-LOAD = {"keep": 4, "fresh": 2, "http2": 1}
+LOAD = {"keep": 4, "fresh": 4, "http2": 1}
 SHARE = {"name": "orders", "match": {"path": "/orders/**"}, "sticky": [{"header": "X-User-Id"}]}  # another user with each request
 
 

@@ -183,6 +183,24 @@ static void marks_are_shares_of_the_limit(void **state)
     assert_int_equal(marks.leave[MEMORY_SCARCE] / MIB, 86);
 }
 
+/* A burst does not shrink with the limit. */
+static void of_little_memory_more_is_kept_free(void **state)
+{
+    (void)state;
+    struct memory_marks marks = memory_marks_of(25 * MIB);
+    assert_int_equal(marks.enter[MEMORY_SHORT] / MIB, 17);
+    assert_int_equal(marks.leave[MEMORY_SHORT] / MIB, 14);
+    assert_int_equal(marks.enter[MEMORY_SCARCE] / MIB, 20);
+    assert_int_equal(marks.leave[MEMORY_SCARCE] / MIB, 18);
+    for (uint64_t limit = 4 * MIB; limit < 1024 * 1024 * MIB; limit += limit / 3) {
+        marks = memory_marks_of(limit);
+        assert_true(marks.leave[MEMORY_SHORT] < marks.enter[MEMORY_SHORT] &&
+                    marks.enter[MEMORY_SHORT] < marks.enter[MEMORY_SCARCE] &&
+                    marks.leave[MEMORY_SCARCE] < marks.enter[MEMORY_SCARCE] && marks.enter[MEMORY_SCARCE] < limit);
+        assert_true(marks.enter[MEMORY_SHORT] >= limit / 100 * 68);
+    }
+}
+
 static void much_memory_is_not_left_unused(void **state)
 {
     (void)state;
@@ -190,7 +208,7 @@ static void much_memory_is_not_left_unused(void **state)
     assert_int_equal(marks.enter[MEMORY_SHORT], (64 * 1024 - 256) * MIB);
     assert_int_equal(marks.leave[MEMORY_SHORT], (64 * 1024 - 384) * MIB);
     assert_int_equal(marks.enter[MEMORY_SCARCE], (64 * 1024 - 96) * MIB);
-    assert_int_equal(marks.leave[MEMORY_SCARCE], (64 * 1024 - 160) * MIB);
+    assert_int_equal(marks.leave[MEMORY_SCARCE], (64 * 1024 - 144) * MIB);
 }
 
 struct judging {
@@ -439,6 +457,7 @@ int main(void)
         TEST(used_is_what_is_charged_without_the_cache),
         TEST(a_group_that_cannot_be_seen_is_the_root_of_what_can),
         cmocka_unit_test(marks_are_shares_of_the_limit),
+        cmocka_unit_test(of_little_memory_more_is_kept_free),
         cmocka_unit_test(much_memory_is_not_left_unused),
         cmocka_unit_test(it_rises_at_once_and_by_two),
         cmocka_unit_test(it_falls_step_by_step_and_late),
