@@ -20,8 +20,9 @@
 #include "router/utf8.h"
 
 enum {
-    GRACE_MS = 5000
-}; /* for breaking off what is left */
+    GRACE_MS = 5000,    /* for breaking off what is left */
+    SAME_WISH_MS = 200, /* supervisors signal a process, and then its group: that is no second wish */
+};
 
 static enum drain_phase phase_now(const struct control *control)
 {
@@ -139,7 +140,11 @@ static void end(struct control *control, const char *name, json_t *fields)
 void control_end(struct control *control, int signal)
 {
     const char *name = signal == SIGINT ? "INT" : "TERM";
+    if (control->ends > 0 && control_clock_ms() - control->ended_ms < SAME_WISH_MS)
+        return;
     bool first = ++control->ends == 1;
+    if (first)
+        control->ended_ms = control_clock_ms();
     json_t *fields =
         json_pack("{s:s, s:I}", "signal", name, "drain_ms", (json_int_t)(first ? timeouts_of(control)->drain_ms : 0));
     if (first)

@@ -104,6 +104,7 @@ struct control {
     uint64_t drain_began_wall_ms;
     uint64_t drain_deadline_ms; /* workers that have not ended by then are left behind */
     int ends;                   /* signals that asked us to end */
+    uint64_t ended_ms;          /* when the first of them came */
     int exit_code;
     bool abandon; /* workers hang: do not wait for them */
 

@@ -1104,6 +1104,15 @@ class Shunt:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def insist(self, number):
+        """Signals until it has ended: the second signal that is one is not that which comes with the first."""
+        while self.alive():
+            self.signal(number)
+            try:
+                self.process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                pass
+
     def stderr(self):
         try:
             with open(self.stderr_path, encoding="utf-8", errors="replace") as f:

@@ -165,7 +165,7 @@ class Phases(DrainCase):
             shunt.signal(signal.SIGTERM)
             shunt.wait_events("draining")
             self.assertEqual(client.get().status, 200)
-            shunt.signal(signal.SIGTERM)
+            shunt.insist(signal.SIGTERM)
             self.ended(shunt, 1)
             self.assertIn(client.ends(), ("closed", "reset"))
         self.assertTrue(shunt.find_events("draining_cut_short"))

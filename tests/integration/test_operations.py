@@ -216,10 +216,24 @@ class Ending(Operations):
             shunt.wait_events("draining")
             self.assertEqual(shunt.admin_reply("GET", "/readyz").status, 503)
             self.assertTrue(shunt.alive())
-            shunt.signal(signal.SIGTERM)
+            shunt.insist(signal.SIGTERM)
             self.assertEqual(shunt.wait_exit(15), 1)
         self.assertTrue(shunt.find_events("draining_cut_short"))
         self.assertTrue(shunt.find_events("stopped")[0]["saved"])
+
+    def test_a_signal_that_comes_twice_at_once_is_one(self):
+        """As `timeout` and other supervisors send it: to the process, and to its group."""
+        slow = self.script("read request; wait 700; send `HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok`")
+        shunt = self.shunt(config(slow, timeouts="drain: 60s"))
+        with shunt.client() as client:
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            slow.wait_requests(1)
+            shunt.signal(signal.SIGTERM)
+            shunt.signal(signal.SIGINT)
+            shunt.signal(signal.SIGTERM)
+            self.assertEqual(client.response().status, 200)
+            self.assertEqual(shunt.wait_exit(15), 0)
+        self.assertFalse(shunt.find_events("draining_cut_short"))
 
     def test_a_log_that_nobody_reads_holds_up_neither_requests_nor_the_end(self):
         path = os.path.join(self.directory, "quiet.yaml")
