@@ -65,7 +65,7 @@ struct memory_marks memory_marks_of(uint64_t limit)
     struct memory_marks marks = {.enter = {0}};
     for (int level = MEMORY_SHORT; level < MEMORY_LEVELS; level++) {
         uint64_t slack = smaller(limit / 100 * marks_by_level[level].slack_percent, marks_by_level[level].most / 2);
-        marks.enter[level] = limit - kept_free(limit, level);
+        marks.enter[level] = limit - kept_free(limit, (enum memory_level)level);
         marks.leave[level] = marks.enter[level] - slack;
     }
     return marks;
