@@ -74,7 +74,7 @@ class Phases(DrainCase):
         self.assertEqual((line["who"], line["why"], line["route"]), ("operator:anna", "test", None))
         shunt.signal(signal.SIGTERM)
         shunt.wait_events("drain_phase")
-        shunt.signal(signal.SIGTERM)
+        shunt.insist(signal.SIGTERM)
         self.ended(shunt, 1)
 
     def test_told_to_leave_from_the_half_on(self):
@@ -221,7 +221,7 @@ class Orders(DrainCase):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("cannot be taken back", done.stderr)
         self.assertTrue(shunt.api("POST", "/api/v1/drain")["drain"]["ends"])  # and to begin it is no fault
-        shunt.signal(signal.SIGTERM)
+        shunt.insist(signal.SIGTERM)
         self.ended(shunt, 1)
 
     def test_by_hand(self):

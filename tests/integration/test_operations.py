@@ -231,7 +231,7 @@ class Ending(Operations):
             shunt.signal(signal.SIGTERM)
             shunt.signal(signal.SIGINT)
             shunt.signal(signal.SIGTERM)
-            self.assertEqual(client.response().status, 200)
+            self.assertEqual(client.reply().status, 200)
             self.assertEqual(shunt.wait_exit(15), 0)
         self.assertFalse(shunt.find_events("draining_cut_short"))
 
