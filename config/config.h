@@ -256,8 +256,8 @@ struct config_gates {           /* rates are fractions (0.02 is 2 %); RATE_UNSET
                                    not asked for */
     double error_rate_increase; /* new minus legacy */
     double error_rate;          /* of new, whatever legacy's */
-    double availability;        /* at least so much of what new was asked must have been answered, whatever `errors` says */
-    double p50_increase;        /* relative: new / legacy - 1 */
+    double availability; /* at least so much of what new was asked must have been answered, whatever `errors` says */
+    double p50_increase; /* relative: new / legacy - 1 */
     double p95_increase;
     double p99_increase;
     double p95_ratio;     /* new / legacy */
@@ -543,10 +543,10 @@ struct config_redis {
     bool is_tls;
     struct config_redis_host *hosts; /* at least one; of sentinels, or of some nodes of the cluster */
     uint32_t host_count;
-    const char *master;   /* the sentinels' name for it; NULL otherwise */
-    uint32_t database;    /* 0 in a cluster */
-    const char *username; /* of the ACL; NULL: "default" */
-    const char *password; /* NULL: none, or password_file */
+    const char *master;        /* the sentinels' name for it; NULL otherwise */
+    uint32_t database;         /* 0 in a cluster */
+    const char *username;      /* of the ACL; NULL: "default" */
+    const char *password;      /* NULL: none, or password_file */
     const char *password_file; /* read again whenever a connection is made */
     const char *group;         /* replicas of the same group share one plan */
     const char *replica;       /* this one's name for people; default: POD_NAME, else the host's name */
@@ -635,8 +635,8 @@ struct config *config_parse(const char *name, const char *text, size_t length, s
 
 void config_free(struct config *config); /* NULL is fine */
 
-/* Where the file names the file at `path`, a pointer out of `config`, as faults begin: "shunt.yaml:3:12: listeners[0].tls.key". NULL
- * when it does not. The configuration's memory. */
+/* Where the file names the file at `path`, a pointer out of `config`, as faults begin: "shunt.yaml:3:12:
+ * listeners[0].tls.key". NULL when it does not. The configuration's memory. */
 const char *config_place_of(const struct config *config, const char *path);
 
 /* The effective configuration as YAML that config_parse() accepts again, defaults filled in, secrets masked as "***" in

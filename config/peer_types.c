@@ -23,7 +23,8 @@ static void read_file(struct loader *loader, const struct config_key *key, const
         *KEY_FIELD(const char *, key, base) = path;
 }
 
-const struct config_type type_file = {.name = "a path", .read = read_file, .write = key_write_text, .is_set = key_text_is_set};
+const struct config_type type_file = {
+    .name = "a path", .read = read_file, .write = key_write_text, .is_set = key_text_is_set};
 
 /* ---- listeners[].protocols ---- */
 

@@ -45,7 +45,8 @@ static const struct admin_field explain_fields[] = {
 
 static const struct admin_endpoint endpoints[] = {
     {"/", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_index, 0, NULL, "this list"},
-    {"/healthz", EVHTTP_REQ_GET, ADMIN_OPEN, admin_view_health, 0, NULL, "200 while all loops turn, else 503 with which hangs"},
+    {"/healthz", EVHTTP_REQ_GET, ADMIN_OPEN, admin_view_health, 0, NULL,
+     "200 while all loops turn, else 503 with which hangs"},
     {"/readyz", EVHTTP_REQ_GET, ADMIN_OPEN, admin_view_ready, 0, NULL, "200 while traffic is taken, else 503 with why"},
     {"/metrics", EVHTTP_REQ_GET, ADMIN_SCRAPE, admin_view_metrics, 0, NULL, "Prometheus text format 0.0.4"},
     {"/api/v1/status", EVHTTP_REQ_GET, ADMIN_SECRET, admin_view_status, 0, NULL, "process, backends and all routes"},

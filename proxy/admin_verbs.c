@@ -70,7 +70,8 @@ static const struct {
     {-EIO, 500, "not_saved", "see shunt's log and the state directory's free space"},
     {-EPERM, 409, "not_possible_now", "GET the route to see what it is doing (shuntctl status ROUTE)"},
     {-ECANCELED, 409, "conflict", "see what it is now (shuntctl status ROUTE), and ask again"},
-    {-ENOLINK, 503, "no_redis", "ask again when Redis is there (shuntctl fleet); pause, freeze, rollback and passthrough work meanwhile"},
+    {-ENOLINK, 503, "no_redis",
+     "ask again when Redis is there (shuntctl fleet); pause, freeze, rollback and passthrough work meanwhile"},
     {-ETIMEDOUT, 504, "no_answer", "see what it is now (shuntctl status ROUTE)"},
     {-EAGAIN, 503, "busy", "ask again in a moment"},
 };
@@ -299,9 +300,11 @@ static void refuse_passthrough(struct admin_request *request, int error, const c
         admin_reply_error(request->http, 500, "not_saved", "see shunt's log and the state directory's free space",
                           "passthrough is %s now, but that could not be saved", now ? "on" : "off");
     else if (error == -ENOLINK)
-        admin_reply_error(request->http, 503, "no_redis", "ask again when Redis is there: shuntctl fleet", "passthrough: %s", why);
+        admin_reply_error(request->http, 503, "no_redis", "ask again when Redis is there: shuntctl fleet",
+                          "passthrough: %s", why);
     else
-        admin_reply_error(request->http, error == -ETIMEDOUT ? 504 : 409, error == -ETIMEDOUT ? "no_answer" : "conflict",
+        admin_reply_error(request->http, error == -ETIMEDOUT ? 504 : 409,
+                          error == -ETIMEDOUT ? "no_answer" : "conflict",
                           "see what holds now (shuntctl fleet), and ask again", "passthrough: %s", why);
 }
 
@@ -322,8 +325,8 @@ static void change_fleet(struct admin_request *request, const struct admin_signa
     const char *why = "no memory";
     struct later *later = keep(request, signature);
     const struct control_waiter waiter = {on_passthrough_changed, later};
-    if (later != NULL && control_fleet_passthrough(control_fleet(request->control), on, signature->who, signature->reason, &waiter,
-                                                   &error, &why))
+    if (later != NULL && control_fleet_passthrough(control_fleet(request->control), on, signature->who,
+                                                   signature->reason, &waiter, &error, &why))
         return;
     refuse_passthrough(request, error, why);
     if (later != NULL)

@@ -217,14 +217,13 @@ static json_t *process_json(struct control *control)
     struct control_process process;
     bool draining = control_is_draining(control);
     control_process(control, &process);
-    return json_pack("{s:s, s:i, s:o, s:I, s:i, s:b, s:b, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "version", SHUNT_VERSION,
-                     "pid", (int)getpid(), "started_at", time_json(process.started_wall_ms), "uptime_ms",
-                     (json_int_t)process.uptime_ms, "workers", (int)process.workers, "ready",
-                     control_is_ready(control) && !draining, "draining", draining, "drain", admin_drain_json(control),
-                     "fail_open", process.fail_open,
-                     "config", config_json(control, &process), "state", state_json(control, &process), "listeners",
-                     control_listeners(control), "backends", control_backends(control), "fleet",
-                     control_fleet_brief(control_fleet(control)), "counters", workers_json(control));
+    return json_pack(
+        "{s:s, s:i, s:o, s:I, s:i, s:b, s:b, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "version", SHUNT_VERSION, "pid",
+        (int)getpid(), "started_at", time_json(process.started_wall_ms), "uptime_ms", (json_int_t)process.uptime_ms,
+        "workers", (int)process.workers, "ready", control_is_ready(control) && !draining, "draining", draining, "drain",
+        admin_drain_json(control), "fail_open", process.fail_open, "config", config_json(control, &process), "state",
+        state_json(control, &process), "listeners", control_listeners(control), "backends", control_backends(control),
+        "fleet", control_fleet_brief(control_fleet(control)), "counters", workers_json(control));
 }
 
 /* Adds what the router tells; passthrough, a switch and who holds it, becomes two plain members. */

@@ -13,10 +13,10 @@ static const struct {
     uint32_t bytes;
     uint32_t keep; /* at most this many free ones */
 } classes[CHUNK_CLASSES] = {
-    { 1024, 2048 }, /* as many heads as there are spare exchanges, and as many trailers */
-    { 4096, 128 },
-    { 16384, 64 },
-    { 65536 + sizeof(struct chunk), 16 },
+    {1024, 2048}, /* as many heads as there are spare exchanges, and as many trailers */
+    {4096, 128},
+    {16384, 64},
+    {65536 + sizeof(struct chunk), 16},
 };
 
 static uint32_t class_for(size_t size)
@@ -62,7 +62,7 @@ bool chunk_copy(struct chunk_pool *pool, const char *at, size_t len, struct slic
         return false;
     memcpy(chunk->data, at, len);
     chunk->used = (uint32_t)len;
-    *copy = (struct slice){ chunk, chunk->data, (uint32_t)len };
+    *copy = (struct slice){chunk, chunk->data, (uint32_t)len};
     return true;
 }
 

@@ -11,7 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CHUNK_CLASSES = 4 };
+enum {
+    CHUNK_CLASSES = 4
+};
 
 struct chunk_pool;
 
@@ -19,8 +21,8 @@ struct chunk {
     struct chunk *next; /* in the pool's list */
     struct chunk_pool *pool;
     uint32_t refs;
-    uint32_t size; /* of data */
-    uint32_t used; /* bytes at the front that somebody may refer to; what follows may be written */
+    uint32_t size;  /* of data */
+    uint32_t used;  /* bytes at the front that somebody may refer to; what follows may be written */
     uint32_t class; /* CHUNK_CLASSES: made to measure, never kept */
     char data[];
 };

@@ -1,9 +1,10 @@
 /*
- * What an exchange and a codec say to each other, on either side. HTTP/1.1 is the first codec (h1_server.c, h1_client.c).
+ * What an exchange and a codec say to each other, on either side. HTTP/1.1 is the first codec (h1_server.c,
+ * h1_client.c).
  *
- * Downstream, the codec owns the connection to the client and reports requests to exchange.h; the exchange answers through
- * `struct server_codec`. Upstream, an attempt (upstream.h) is given a stream on some connection to a backend; it sends through
- * `struct client_codec` and hears back through `struct attempt_events`.
+ * Downstream, the codec owns the connection to the client and reports requests to exchange.h; the exchange answers
+ * through `struct server_codec`. Upstream, an attempt (upstream.h) is given a stream on some connection to a backend;
+ * it sends through `struct client_codec` and hears back through `struct attempt_events`.
  */
 #ifndef SHUNT_PROXY_CODEC_H
 #define SHUNT_PROXY_CODEC_H
@@ -23,17 +24,17 @@ struct server_stream;
 
 /* How a response is to be framed for the client and what follows it. */
 struct response_plan {
-    struct text extra;   /* header lines to add */
-    bool close;          /* the connection ends after this response */
+    struct text extra; /* header lines to add */
+    bool close;        /* the connection ends after this response */
 };
 
 struct server_codec {
-    /* A head: final, or 1xx (interim). Framing is the codec's choice by the head's framing and the client's version. False without
-     * memory or when the client cannot be sent this any more. */
+    /* A head: final, or 1xx (interim). Framing is the codec's choice by the head's framing and the client's version.
+     * False without memory or when the client cannot be sent this any more. */
     bool (*send_head)(struct server_stream *stream, const struct head *head, const struct response_plan *plan);
     bool (*send_body)(struct server_stream *stream, struct slice slice);
-    /* The response is complete. `trailers`: validated lines, may be empty. The stream may start its next exchange before this
-     * returns; the exchange must be done with it. */
+    /* The response is complete. `trailers`: validated lines, may be empty. The stream may start its next exchange
+     * before this returns; the exchange must be done with it. */
     void (*send_end)(struct server_stream *stream, struct text trailers);
     /* A whole response made by shunt. */
     void (*answer)(struct server_stream *stream, unsigned status, const char *text, bool close);
@@ -49,12 +50,12 @@ struct server_codec {
     struct conn *(*raw_conn)(struct server_stream *stream);
     /* `sent` body bytes went by raw_conn(). */
     void (*sent_raw)(struct server_stream *stream, uint64_t sent);
-    /* After a 101 was sent: from here on the connection's bytes are the tunnel's, both ways. *to, zeroed, becomes the connection
-     * (conn_move()), *early what was read beyond the request (chunk NULL: nothing; else with a reference). The stream is gone
-     * afterwards. NULL in codecs whose streams share a connection. */
+    /* After a 101 was sent: from here on the connection's bytes are the tunnel's, both ways. *to, zeroed, becomes the
+     * connection (conn_move()), *early what was read beyond the request (chunk NULL: nothing; else with a reference).
+     * The stream is gone afterwards. NULL in codecs whose streams share a connection. */
     void (*detach)(struct server_stream *stream, struct conn *to, const struct conn_events *on, struct slice *early);
-    /* The same where the other side has no detach(): the stream stays, and carries whatever comes as the request's and the response's
-     * body, neither of known length. False: no memory. */
+    /* The same where the other side has no detach(): the stream stays, and carries whatever comes as the request's and
+     * the response's body, neither of known length. False: no memory. */
     bool (*become_tunnel)(struct server_stream *stream);
 };
 
@@ -65,7 +66,8 @@ struct server_stream {
 };
 
 struct client_codec {
-    /* Sends the request head: the bytes that h1_write_request() made, whatever the codec makes of them. Trailers, too, are lines. */
+    /* Sends the request head: the bytes that h1_write_request() made, whatever the codec makes of them. Trailers, too,
+     * are lines. */
     bool (*send_head)(struct attempt *attempt, struct slice head);
     bool (*send_body)(struct attempt *attempt, struct slice slice);
     bool (*send_end)(struct attempt *attempt, struct text trailers);
@@ -92,8 +94,8 @@ struct attempt_events {
     void (*on_end)(struct attempt *attempt, struct text trailers); /* the attempt has let go of its connection */
     void (*on_failed)(struct attempt *attempt);                    /* see attempt->failure; likewise */
     void (*on_drained)(struct attempt *attempt);
-    /* The socket is readable and the rest of the body may be moved raw. True: the receiver does the reading (it is called again at each
-     * readable edge); false: it does not want to, and is not asked again. NULL: never. */
+    /* The socket is readable and the rest of the body may be moved raw. True: the receiver does the reading (it is
+     * called again at each readable edge); false: it does not want to, and is not asked again. NULL: never. */
     bool (*on_raw)(struct attempt *attempt);
 };
 

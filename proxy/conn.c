@@ -1,6 +1,6 @@
 /*
- * Connections: see conn.h. Runs on the worker's thread; knows sockets, queues and the rounds of one callback, and nothing of
- * HTTP. What a connection is for is its owner's business (h1_server.c, h1_client.c, tunnel.c).
+ * Connections: see conn.h. Runs on the worker's thread; knows sockets, queues and the rounds of one callback, and
+ * nothing of HTTP. What a connection is for is its owner's business (h1_server.c, h1_client.c, tunnel.c).
  *
  * Not used here: libevent's bufferevents, which cost more per request than all the rest of the proxy.
  */
@@ -17,12 +17,12 @@
 #include "proxy/worker_memory.h"
 
 enum {
-    READ_CHUNK = 65536,    /* one read brings at most this */
+    READ_CHUNK = 65536,      /* one read brings at most this */
     READ_CHUNK_SHORT = 8192, /* the same while memory is short: whoever keeps some of it keeps all */
-    READ_LEAST = 16384,    /* less room in the read chunk than this: take another chunk */
-    COPY_LIMIT = 1024,     /* smaller pieces are copied behind what is queued, to go out as one piece */
-    KEEP_SMALL = 2048,     /* unsent rests below this do not hold a large chunk */
-    PARTS = 16,            /* segments in one write */
+    READ_LEAST = 16384,      /* less room in the read chunk than this: take another chunk */
+    COPY_LIMIT = 1024,       /* smaller pieces are copied behind what is queued, to go out as one piece */
+    KEEP_SMALL = 2048,       /* unsent rests below this do not hold a large chunk */
+    PARTS = 16,              /* segments in one write */
 };
 
 struct conn_watch {
@@ -173,7 +173,7 @@ char *conn_send_reserve(struct conn *conn, size_t len)
     struct chunk *chunk = chunk_take(&conn->worker->chunks, len);
     if (chunk == NULL)
         return NULL;
-    struct slice empty = { chunk, chunk->data, 0 };
+    struct slice empty = {chunk, chunk->data, 0};
     if (!outq_add(conn->worker, &conn->out, empty)) {
         chunk_unref(chunk);
         return NULL;
@@ -286,7 +286,8 @@ enum conn_read conn_read_into(struct conn *conn, char *to, size_t room, size_t *
     ssize_t n = conn->transport->read(conn, to, room);
     if (n > 0) {
         *len = (size_t)n;
-        /* A short read has emptied the socket: the next byte is a new edge. Only the peer's end may be waiting behind it. */
+        /* A short read has emptied the socket: the next byte is a new edge. Only the peer's end may be waiting behind
+         * it. */
         if ((size_t)n < room && !conn->peer_closed)
             conn->readable = false;
         return CONN_READ_DATA;
@@ -369,8 +370,9 @@ static void drained(struct conn *conn)
 
 static void write_out(struct conn *conn)
 {
-    /* What is filled in makes the connection dirty again: there is another round until the owner has nothing more to say. It may
-     * have filled in nothing because of what was queued already: when that has gone, it is asked once more. */
+    /* What is filled in makes the connection dirty again: there is another round until the owner has nothing more to
+     * say. It may have filled in nothing because of what was queued already: when that has gone, it is asked once more.
+     */
     bool was_queued = conn->out.bytes > 0;
     if (conn->on->on_fill != NULL && !conn->blocked)
         conn->on->on_fill(conn);
@@ -551,7 +553,7 @@ void conn_reset(struct conn *conn)
 {
     if (conn->closed)
         return;
-    struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
     (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)); /* unix sockets: an end will do */
     conn->write_shut = true; /* nor may the transport say that it ended well */
     conn_close(conn);

@@ -309,8 +309,8 @@ static bool start_process(struct control *control)
     control->tls = control->base != NULL && control->log != NULL
                        ? control_tls_new(control->base, control->log, &tls_events, control)
                        : NULL;
-    if (control->tls != NULL && control->base != NULL && control->log != NULL && control->report != NULL && control->notify != NULL &&
-        control->resolver != NULL && control->health != NULL)
+    if (control->tls != NULL && control->base != NULL && control->log != NULL && control->report != NULL &&
+        control->notify != NULL && control->resolver != NULL && control->health != NULL)
         return true;
     fprintf(stderr, "shunt: cannot start: %s; give it more memory or threads\n", strerror(errno));
     return false;
@@ -516,8 +516,8 @@ static bool start_workers(struct control *control)
     if (started)
         control_memory_begin(control);
     for (uint32_t i = 0; i < control->worker_count && started; i++) {
-        control->workers[i] =
-            worker_start(i, control->worker_count, control->snapshot, control->comparer, control->log, &control->memory);
+        control->workers[i] = worker_start(i, control->worker_count, control->snapshot, control->comparer, control->log,
+                                           &control->memory);
         started = control->workers[i] != NULL;
     }
     if (!started)

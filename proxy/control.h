@@ -64,7 +64,8 @@ int control_command(struct control *control, const struct router_command *comman
 bool control_passthrough(struct control *control, bool on, const char *who, const char *reason);
 /* Reads the file again now. False with the errors as an array of strings in *errors (new reference). */
 bool control_reload(struct control *control, const char *who, json_t **errors);
-/* The first worker whose loop does not turn any more, and since when. False: all turn, or have ended as they were to. */
+/* The first worker whose loop does not turn any more, and since when. False: all turn, or have ended as they were to.
+ */
 bool control_hanging_worker(const struct control *control, uint32_t *index, uint64_t *still_ms);
 /* Ready: all listeners serve and we are not draining. */
 bool control_is_ready(const struct control *control);
@@ -108,7 +109,8 @@ uint64_t control_now_ms(const struct control *control); /* monotonic */
 uint64_t control_wall_ms(const struct control *control);
 /* Each listener's real address ("0.0.0.0:8080"), as a JSON array; new reference. */
 json_t *control_listeners(const struct control *control);
-/* Backends with their addresses as resolved now, and which of them are down where they are checked, as a JSON array; new reference. */
+/* Backends with their addresses as resolved now, and which of them are down where they are checked, as a JSON array;
+ * new reference. */
 json_t *control_backends(const struct control *control);
 
 #endif

@@ -61,7 +61,7 @@ struct control_fleet {
     json_t *reading; /* names of the routes that are being read; owned, NULL: none are */
     uint64_t alive, term, beaten_ms, conflicts;
     uint64_t other_file, look_at_ms; /* replicas whose file is another, as the leader saw them last; the next look */
-    bool looking, looked; /* a look is under way; one has been answered since we lead */
+    bool looking, looked;            /* a look is under way; one has been answered since we lead */
     struct readers readers[FLEET_READINGS];
     unsigned reader_count;
     char leader[FLEET_ID_ROOM];

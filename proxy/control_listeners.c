@@ -163,8 +163,8 @@ void listeners_adopt(struct listeners *listeners, struct listeners_plan *plan, s
     free(plan->is_new);
     if (plan->ids != NULL)
         listeners_number(listeners, plan);
-    *listeners = (struct listeners){
-        .at = plan->at, .count = plan->count, .last_id = plan->last_id, .ids = listeners->ids};
+    *listeners =
+        (struct listeners){.at = plan->at, .count = plan->count, .last_id = plan->last_id, .ids = listeners->ids};
     *plan = (struct listeners_plan){0};
 }
 

@@ -46,8 +46,8 @@ bool listeners_prepare(const struct listeners *listeners, const struct config *c
                        struct listeners_plan *plan, char **error);
 void listeners_discard(struct listeners_plan *plan);
 
-/* The plan's file is about to be published: listeners->ids are of its listeners from now on, so that workers know them before they
- * accept on them. */
+/* The plan's file is about to be published: listeners->ids are of its listeners from now on, so that workers know them
+ * before they accept on them. */
 void listeners_number(struct listeners *listeners, struct listeners_plan *plan);
 
 /* Gives new sockets to the workers, takes those the file does not name any more from them, and says each new address to

@@ -67,8 +67,8 @@ bool control_load(struct control *control, struct config **config, struct config
 {
     control->file_digest = digest_of(control->options->config_path);
     *config = config_load(control->options->config_path, errors);
-    if (*config != NULL && !(libraries_open(*config, LIBRARIES_NOW, errors) &&
-                             descriptor_sets_check(*config, add_fault, errors))) {
+    if (*config != NULL &&
+        !(libraries_open(*config, LIBRARIES_NOW, errors) && descriptor_sets_check(*config, add_fault, errors))) {
         config_free(*config);
         *config = NULL;
     }
@@ -283,7 +283,8 @@ static bool failed(struct control *control, const char *who, json_t *faults, jso
     control->reload_failures++;
     control->last_reload_ok = false;
     if (!control->drain.ends)
-        service_manager_tell_ready(&control->manager, "Serves by the former file: the new one was refused, see the log");
+        service_manager_tell_ready(&control->manager,
+                                   "Serves by the former file: the new one was refused, see the log");
     json_object_set(fields, "errors", faults);
     log_event(control->log, LOG_LEVEL_ERROR, "reload_failed", fields);
     if (errors != NULL)

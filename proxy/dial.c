@@ -18,7 +18,8 @@
 #include "proxy/transport_tls.h"
 
 enum {
-    SHARE_MOST = 100, /* attempts that wait for one connection: what most servers take at once (RFC 9113 section 6.5.2) */
+    SHARE_MOST =
+        100, /* attempts that wait for one connection: what most servers take at once (RFC 9113 section 6.5.2) */
     UNSENT_IN_KERNEL = 64 * 1024,
 };
 
@@ -127,7 +128,8 @@ static void place_rest(struct dial *dial)
     }
 }
 
-/* In clear nothing is negotiated: what is not known to speak HTTP/2 is asked in HTTP/1.1. So is a backend that knows no ALPN. */
+/* In clear nothing is negotiated: what is not known to speak HTTP/2 is asked in HTTP/1.1. So is a backend that knows no
+ * ALPN. */
 static enum config_protocol protocol_of(const struct dial *dial)
 {
     if (dial->tls != NULL)
@@ -139,7 +141,7 @@ static void established(struct dial *dial)
 {
     struct endpoint *endpoint = dial->endpoint;
     conn_timeout_off(&dial->conn);
-    leave_endpoint(dial); /* nobody joins any more */
+    leave_endpoint(dial);    /* nobody joins any more */
     endpoint_hold(endpoint); /* whatever comes of the connection at once */
     enum config_protocol protocol = protocol_of(dial);
     if (!dial->http1)
@@ -180,7 +182,8 @@ static void start_handshake(struct dial *dial)
     struct endpoint *endpoint = dial->endpoint;
     if (endpoint->session == NULL)
         endpoint->session = tls_session_new(); /* without memory every handshake is a full one */
-    if (!tls_begin_client(&dial->conn, dial->tls, endpoint->session) || (dial->http1 && !tls_offer_http1(&dial->conn))) {
+    if (!tls_begin_client(&dial->conn, dial->tls, endpoint->session) ||
+        (dial->http1 && !tls_offer_http1(&dial->conn))) {
         fail(dial, OUTCOME_OVERLOADED, "no memory for TLS with the backend");
         return;
     }
@@ -317,4 +320,4 @@ static void cancel(struct attempt *attempt)
         abandon(dial);
 }
 
-const struct client_codec dial_codec = { .cancel = cancel };
+const struct client_codec dial_codec = {.cancel = cancel};

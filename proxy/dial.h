@@ -18,13 +18,13 @@ struct dial {
     struct conn conn;
     struct retired retired;
     struct endpoint *endpoint;
-    struct tls_context *tls;        /* counted; NULL: in clear */
-    struct dial *next, *prev;       /* of the endpoint's, */
-    bool listed;                    /* while it is among them */
-    struct attempt *first, *last;   /* who waits for it, linked by next_waiting: in turn */
+    struct tls_context *tls;      /* counted; NULL: in clear */
+    struct dial *next, *prev;     /* of the endpoint's, */
+    bool listed;                  /* while it is among them */
+    struct attempt *first, *last; /* who waits for it, linked by next_waiting: in turn */
     uint32_t attempts;
-    enum config_protocol protocol;  /* of the file that it was begun under */
-    bool http1;                     /* nothing else is offered to the backend; see attempt->http1 */
+    enum config_protocol protocol; /* of the file that it was begun under */
+    bool http1;                    /* nothing else is offered to the backend; see attempt->http1 */
     bool handshaking;
 };
 

@@ -20,7 +20,8 @@ enum {
 /* In passthrough bytes go to legacy unread, where they need not be looked at to know what they are. */
 static bool goes_raw(const struct worker *worker, const struct listener_facts *listener)
 {
-    bool raw = worker->view->snapshot->relay_raw && listener->tls == NULL && (listener->protocols & PROTOCOL_HTTP2) == 0;
+    bool raw =
+        worker->view->snapshot->relay_raw && listener->tls == NULL && (listener->protocols & PROTOCOL_HTTP2) == 0;
     return raw && !worker_is_leaving(worker); /* a relay cannot tell the client to leave */
 }
 

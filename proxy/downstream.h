@@ -18,11 +18,12 @@ enum {
 };
 
 struct downstream_ops {
-    /* The worker has come to this phase of draining, LEAVING or later; earlier ones may have been skipped. LEAVING: tell the client,
-     * close nothing. CLOSING, ENDING: an idle connection closes, another one after what is under way. OVER: at once. May close only
-     * itself. */
+    /* The worker has come to this phase of draining, LEAVING or later; earlier ones may have been skipped. LEAVING:
+     * tell the client, close nothing. CLOSING, ENDING: an idle connection closes, another one after what is under way.
+     * OVER: at once. May close only itself. */
     void (*drain)(struct downstream *down, enum drain_phase phase);
-    /* Memory is scarce: a connection that has rested for DOWNSTREAM_RESTED_MS closes; true: it does. NULL: it never rests. */
+    /* Memory is scarce: a connection that has rested for DOWNSTREAM_RESTED_MS closes; true: it does. NULL: it never
+     * rests. */
     bool (*rests)(struct downstream *down);
 };
 
@@ -55,16 +56,17 @@ void downstream_accept(struct worker *worker, const struct listener_facts *liste
 /* Registers `fd` and enters the worker's list. False with errno: the descriptor is still the caller's. */
 bool downstream_open(struct downstream *down, struct worker *worker, int fd, const struct conn_events *on,
                      const struct downstream_ops *ops);
-/* *to, zeroed, takes the place of *from: another codec goes on with the connection. The owner of *from lets go of what else it has
- * and calls downstream_retire(). */
+/* *to, zeroed, takes the place of *from: another codec goes on with the connection. The owner of *from lets go of what
+ * else it has and calls downstream_retire(). */
 void downstream_move(struct downstream *to, struct downstream *from, const struct conn_events *on,
                      const struct downstream_ops *ops);
 /* Goes to the young end of the worker's list. */
 void downstream_touch(struct downstream *down);
 void downstream_retire(struct downstream *down, void (*free)(struct worker *worker, struct retired *retired));
 /*
- * Everything is queued: says that it was the last, and stays until the client has read it and closes, or time is over. Closing
- * with unread input would make the kernel send a reset, which can destroy the response on its way (RFC 9112 section 9.6).
+ * Everything is queued: says that it was the last, and stays until the client has read it and closes, or time is over.
+ * Closing with unread input would make the kernel send a reset, which can destroy the response on its way (RFC 9112
+ * section 9.6).
  */
 void downstream_linger(struct downstream *down, struct lingering *lingering);
 /* For the two events that are left. False: the connection is to be closed. */

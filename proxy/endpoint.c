@@ -1,6 +1,6 @@
 /*
- * Endpoint addresses: from text, from a resolver's answer, printed and brought into order. Makes sockets for them; connects
- * none and asks nobody.
+ * Endpoint addresses: from text, from a resolver's answer, printed and brought into order. Makes sockets for them;
+ * connects none and asks nobody.
  */
 #include "proxy/endpoint.h"
 

@@ -1,6 +1,6 @@
 /*
- * Exchanges: see exchange.h. Worker thread. Reads no socket and knows no codec; what it decides is what happens when: which
- * backend, another try or not, what the client gets when there is no answer, and who is told in the end.
+ * Exchanges: see exchange.h. Worker thread. Reads no socket and knows no codec; what it decides is what happens when:
+ * which backend, another try or not, what the client gets when there is no answer, and who is told in the end.
  */
 #include "proxy/exchange.h"
 
@@ -23,8 +23,8 @@
 enum {
     HIGH_WATER = 128 * 1024,
     HIGH_WATER_SHORT = 8 * 1024, /* while memory is short */
-    REPLAY_BYTES = 64 * 1024, /* of a body kept for another try */
-    RAW_TURN = 1024 * 1024,   /* moved inside the kernel before others have their turn */
+    REPLAY_BYTES = 64 * 1024,    /* of a body kept for another try */
+    RAW_TURN = 1024 * 1024,      /* moved inside the kernel before others have their turn */
     FREE_EXCHANGES = 1024,
 };
 
@@ -33,11 +33,11 @@ static const struct {
     uint16_t status;
     const char *text;
 } failures[OUTCOME_KINDS] = {
-    [OUTCOME_CONNECT_FAILED] = { 502, "the backend cannot be reached" },
-    [OUTCOME_TIMEOUT] = { 504, "the backend did not answer in time" },
-    [OUTCOME_RESET] = { 502, "the backend closed the connection before its response was complete" },
-    [OUTCOME_BAD_RESPONSE] = { 502, "the backend sent an invalid response" },
-    [OUTCOME_OVERLOADED] = { 503, "no connection to the backend is free" },
+    [OUTCOME_CONNECT_FAILED] = {502, "the backend cannot be reached"},
+    [OUTCOME_TIMEOUT] = {504, "the backend did not answer in time"},
+    [OUTCOME_RESET] = {502, "the backend closed the connection before its response was complete"},
+    [OUTCOME_BAD_RESPONSE] = {502, "the backend sent an invalid response"},
+    [OUTCOME_OVERLOADED] = {503, "no connection to the backend is free"},
 };
 
 static const struct attempt_events primary_events;
@@ -96,7 +96,7 @@ static void replay_drop(struct exchange *ex, uint32_t keep)
     if (keep <= 1) {
         ex->replay_bytes = 0;
         free((void *)(uintptr_t)ex->request_trailers.at);
-        ex->request_trailers = (struct text){ NULL, 0 };
+        ex->request_trailers = (struct text){NULL, 0};
     }
 }
 
@@ -140,9 +140,9 @@ static struct text host_of(const struct slice *head)
         while (*at == ' ' || *at == '\t')
             at++;
         const char *stop = memchr(at, '\r', (size_t)(end - at));
-        return (struct text){ at, stop != NULL ? (uint32_t)(stop - at) : 0 };
+        return (struct text){at, stop != NULL ? (uint32_t)(stop - at) : 0};
     }
-    return (struct text){ NULL, 0 };
+    return (struct text){NULL, 0};
 }
 
 static void write_access_log(struct exchange *ex, uint64_t now_us)
@@ -153,11 +153,11 @@ static void write_access_log(struct exchange *ex, uint64_t now_us)
     const char *line = ex->replay[0].at;
     struct access_record record = {
         .wall_ms = ex->wall_ms,
-        .method = { line, ex->method_len },
-        .target = { line + ex->method_len + 1, ex->target_len },
+        .method = {line, ex->method_len},
+        .target = {line + ex->method_len + 1, ex->target_len},
         .host = host_of(&ex->replay[0]),
-        .request_id = { ex->request_id, ex->id_len },
-        .client = { client, (uint32_t)client_len },
+        .request_id = {ex->request_id, ex->id_len},
+        .client = {client, (uint32_t)client_len},
         .route = ex->decision.route != NULL ? ex->decision.route->name : NULL,
         .samples = ex->decision.route != NULL ? &ex->decision.route->shadow.samples : NULL,
         .side = side_name(ex->side),
@@ -241,10 +241,10 @@ static bool deadline_passed(const struct exchange *ex)
 static void answer_call(struct server_stream *stream, enum grpc_status status, const char *text, bool close)
 {
     struct grpc_answer answer;
-    struct response_plan plan = { .close = close };
+    struct response_plan plan = {.close = close};
     grpc_answer(&answer, status, text);
     if (stream->codec->send_head(stream, &answer.head, &plan))
-        stream->codec->send_end(stream, (struct text){ NULL, 0 });
+        stream->codec->send_end(stream, (struct text){NULL, 0});
     else
         stream->codec->abort(stream);
 }
@@ -290,7 +290,7 @@ static void end_call(struct exchange *ex, enum outcome_kind kind, enum grpc_stat
     attempt_cancel(&ex->attempt);
     struct server_stream *stream = let_go_of_stream(ex);
     conclude(ex);
-    stream->codec->send_end(stream, (struct text){ lines, (uint32_t)len });
+    stream->codec->send_end(stream, (struct text){lines, (uint32_t)len});
 }
 
 void exchange_time_out(struct exchange *ex, unsigned status, enum outcome_kind blame)
@@ -300,7 +300,8 @@ void exchange_time_out(struct exchange *ex, unsigned status, enum outcome_kind b
         return;
     }
     end_without_response(ex, blame, status,
-                         status == 408 ? "the request's body did not come in time" : "the backend did not answer in time");
+                         status == 408 ? "the request's body did not come in time"
+                                       : "the backend did not answer in time");
 }
 
 void exchange_abandon(struct exchange *ex, enum outcome_kind why)
@@ -410,8 +411,9 @@ static void on_ready(struct attempt *attempt)
 static void on_failed(struct attempt *attempt)
 {
     struct exchange *ex = exchange_of(attempt);
-    /* A kept connection that died before it said anything: once more on a fresh one, where RFC 9110 section 9.2.2 allows it. And
-     * where the backend says that it has not even looked at the request, RFC 9113 section 8.7 always does. */
+    /* A kept connection that died before it said anything: once more on a fresh one, where RFC 9110 section 9.2.2
+     * allows it. And where the backend says that it has not even looked at the request, RFC 9113 section 8.7 always
+     * does. */
     bool lost = attempt->reused && !attempt->answered && attempt->failure == OUTCOME_RESET && ex->is_idempotent;
     if ((lost || attempt->unprocessed) && !ex->retried && ex->replayable) {
         ex->retried = true;
@@ -459,8 +461,8 @@ static void put_hex16(char to[16], uint64_t bits)
     put_hex8(to + 8, (uint32_t)bits);
 }
 
-/* The form of a random UUID, RFC 9562 section 5.4. The first half is the worker's and changes now and then; the second is new each
- * time, so that one request costs sixteen digits and not thirty-two. */
+/* The form of a random UUID, RFC 9562 section 5.4. The first half is the worker's and changes now and then; the second
+ * is new each time, so that one request costs sixteen digits and not thirty-two. */
 static void make_request_id(struct worker *worker, char *to)
 {
     char digits[16], *front = worker->request_id_front;
@@ -530,8 +532,8 @@ static void decide(struct exchange *ex, const struct exchange_request *request)
 static struct text host_of_backend(const struct config_backend *backend, char *room, size_t size)
 {
     if (address_host_bound(&backend->address) > size)
-        return (struct text){ NULL, 0 };
-    return (struct text){ room, (uint32_t)address_host_print(&backend->address, room) };
+        return (struct text){NULL, 0};
+    return (struct text){room, (uint32_t)address_host_print(&backend->address, room)};
 }
 
 /* The head as every backend gets it. */
@@ -544,7 +546,7 @@ static bool write_head(struct exchange *ex, const struct exchange_request *reque
         .downstream_tls = request->tls,
         .early_data = request->early_data,
         .client_certificate = request->client_certificate,
-        .request_id = { ex->request_id, ex->id_len },
+        .request_id = {ex->request_id, ex->id_len},
     };
     if (request->head->host.len == 0)
         forward.backend_host = host_of_backend(ex->decision.backend, host, sizeof(host));
@@ -552,7 +554,7 @@ static bool write_head(struct exchange *ex, const struct exchange_request *reque
     if (chunk == NULL)
         return false;
     chunk->used = (uint32_t)h1_write_request(chunk->data, request->head, &forward);
-    ex->replay[0] = (struct slice){ chunk, chunk->data, chunk->used };
+    ex->replay[0] = (struct slice){chunk, chunk->data, chunk->used};
     ex->replay_count = 1;
     ex->method_len = request->head->method.len;
     const char *line = chunk->data + ex->method_len + 1;
@@ -591,8 +593,8 @@ static void describe(struct exchange *ex, const struct exchange_request *request
     }
 }
 
-/* RFC 8470 section 5.2: what may do harm when it is done twice has to wait until the handshake is over. A call of gRPC gets 425, too:
- * who sends early knows it, and repeats it below gRPC. True: answered. */
+/* RFC 8470 section 5.2: what may do harm when it is done twice has to wait until the handshake is over. A call of gRPC
+ * gets 425, too: who sends early knows it, and repeats it below gRPC. True: answered. */
 static bool is_too_early(struct worker *worker, struct server_stream *stream, const struct exchange_request *request)
 {
     struct worker_counters *counters = &worker->counters;
@@ -675,7 +677,7 @@ void exchange_body_end(struct exchange *ex, struct text trailers)
             ex->replayable = false;
         } else {
             memcpy(copy, trailers.at, trailers.len);
-            ex->request_trailers = (struct text){ copy, trailers.len };
+            ex->request_trailers = (struct text){copy, trailers.len};
         }
     }
     if (attempt_is_ready(attempt) && !attempt->codec->send_end(attempt, trailers))
@@ -698,13 +700,13 @@ static struct text assign_cookie(const struct exchange *ex, char *room, size_t s
 {
     const struct config_route *route = ex->decision.route;
     if (!ex->decision.set_assign_cookie || route == NULL || route->assign.cookie == NULL || ex->fell_back)
-        return (struct text){ NULL, 0 };
+        return (struct text){NULL, 0};
     int len = snprintf(room, size, "Set-Cookie: %s=%s; Path=/; Max-Age=%llu; HttpOnly; SameSite=Lax\r\n",
                        route->assign.cookie, router_assign_value(ex->view->snapshot->view, &ex->decision),
                        (unsigned long long)(route->assign.max_age_ms / 1000));
     if (len <= 0 || (size_t)len >= size)
-        return (struct text){ NULL, 0 };
-    return (struct text){ room, (uint32_t)len };
+        return (struct text){NULL, 0};
+    return (struct text){room, (uint32_t)len};
 }
 
 /* Both connections turn into one tunnel, and the exchange is over. */
@@ -736,7 +738,7 @@ static void stay_as_tunnel(struct exchange *ex)
 
 static void become_tunnel(struct exchange *ex, const struct head *head)
 {
-    struct response_plan plan = { .close = false };
+    struct response_plan plan = {.close = false};
     if (!ex->stream->codec->send_head(ex->stream, head, &plan)) {
         end_without_response(ex, OUTCOME_OVERLOADED, 503, "out of memory");
         return;
@@ -759,7 +761,7 @@ static void hold_response_back(struct exchange *ex)
 
 static void on_interim(struct exchange *ex, const struct head *head)
 {
-    struct response_plan plan = { .close = false };
+    struct response_plan plan = {.close = false};
     (void)ex->stream->codec->send_head(ex->stream, head, &plan);
     if (!ex->drain_wanted && ex->stream->codec->unsent(ex->stream) > high_water(ex))
         hold_response_back(ex);
@@ -962,9 +964,9 @@ uint64_t exchange_patience(struct exchange *ex, unsigned *status, enum outcome_k
     /* The client owes us the body, unless we are the ones who have stopped reading it. */
     bool client_owes = !ex->body_ended && !ex->body_paused && !ex->tunnel;
     /* A call's two directions have nothing to do with each other: a caller may be silent for long. */
-    uint64_t limit = ex->tunnel                  ? timeouts->tunnel_idle_ms
+    uint64_t limit = ex->tunnel                 ? timeouts->tunnel_idle_ms
                      : client_owes && !ex->grpc ? timeouts->request_body_ms
-                                                 : timeouts->stream_idle_ms;
+                                                : timeouts->stream_idle_ms;
     uint64_t quiet = worker_now_ms(ex->worker) - ex->activity_ms;
     *status = 0;
     *blame = client_owes || ex->drain_wanted ? OUTCOME_CLIENT_GONE : OUTCOME_TIMEOUT;

@@ -18,7 +18,8 @@ struct fleet_keys {
 bool fleet_keys_init(struct fleet_keys *keys, const char *group);
 void fleet_keys_done(struct fleet_keys *keys);
 
-/* Those of the group, then those of each route (array of names; NULL: none). For fleet_keys_free(); NULL without memory. */
+/* Those of the group, then those of each route (array of names; NULL: none). For fleet_keys_free(); NULL without
+ * memory. */
 char **fleet_keys_of(const struct fleet_keys *keys, const json_t *routes, size_t *count);
 void fleet_keys_free(char **names, size_t count); /* NULL is fine */
 

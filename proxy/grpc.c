@@ -9,7 +9,10 @@
 #include "router/text.h"
 
 static const char media_type[] = "application/grpc";
-enum { MEDIA_TYPE_LEN = sizeof(media_type) - 1, TIMEOUT_DIGITS = 8 };
+enum {
+    MEDIA_TYPE_LEN = sizeof(media_type) - 1,
+    TIMEOUT_DIGITS = 8
+};
 
 /* ---- requests ---- */
 
@@ -26,7 +29,7 @@ bool grpc_is_media_type(struct text value)
     if (value.len < MEDIA_TYPE_LEN)
         return false;
     char next = value.len > MEDIA_TYPE_LEN ? value.at[MEDIA_TYPE_LEN] : ';';
-    return text_equals_fold((struct text){ value.at, MEDIA_TYPE_LEN }, media_type, MEDIA_TYPE_LEN) &&
+    return text_equals_fold((struct text){value.at, MEDIA_TYPE_LEN}, media_type, MEDIA_TYPE_LEN) &&
            (next == '+' || next == ';' || next == ' ');
 }
 
@@ -104,13 +107,13 @@ enum grpc_status grpc_status_of_trailers(struct text lines)
         const char *lf = memchr(at, '\n', (size_t)(end - at));
         const char *next = lf != NULL ? lf + 1 : end;
         const char *colon = memchr(at, ':', (size_t)(next - at));
-        if (colon != NULL && text_equals_fold((struct text){ at, (uint32_t)(colon - at) }, "grpc-status", 11)) {
+        if (colon != NULL && text_equals_fold((struct text){at, (uint32_t)(colon - at)}, "grpc-status", 11)) {
             const char *value = colon + 1, *stop = next;
             while (value < stop && (*value == ' ' || *value == '\t'))
                 value++;
             while (stop > value && strchr("\r\n \t", stop[-1]) != NULL)
                 stop--;
-            return parse_status((struct text){ value, (uint32_t)(stop - value) });
+            return parse_status((struct text){value, (uint32_t)(stop - value)});
         }
         at = next;
     }
@@ -153,7 +156,8 @@ void grpc_answer(struct grpc_answer *answer, enum grpc_status status, const char
 {
     /* The message is one of our own sentences: no byte of it has to be percent-encoded. */
     int len = snprintf(answer->lines, sizeof(answer->lines),
-                       "content-type: application/grpc\r\ngrpc-status: %u\r\ngrpc-message: %s\r\n", (unsigned)status, message);
+                       "content-type: application/grpc\r\ngrpc-status: %u\r\ngrpc-message: %s\r\n", (unsigned)status,
+                       message);
     if (len < 0 || (size_t)len >= sizeof(answer->lines))
         len = snprintf(answer->lines, sizeof(answer->lines),
                        "content-type: application/grpc\r\ngrpc-status: %u\r\ngrpc-message: \r\n", (unsigned)status);
@@ -162,8 +166,8 @@ void grpc_answer(struct grpc_answer *answer, enum grpc_status status, const char
     for (int i = 0; i < 3; i++) {
         const char *colon = strchr(at, ':'), *end = strchr(at, '\r');
         struct field *field = &answer->fields[i];
-        field->name = (struct text){ at, (uint32_t)(colon - at) };
-        field->value = (struct text){ colon + 2, (uint32_t)(end - colon - 2) };
+        field->name = (struct text){at, (uint32_t)(colon - at)};
+        field->value = (struct text){colon + 2, (uint32_t)(end - colon - 2)};
         field->id = i == 0 ? FIELD_CONTENT_TYPE : FIELD_OTHER;
         field->hop_by_hop = false;
         present |= 1U << field->id;
@@ -171,13 +175,13 @@ void grpc_answer(struct grpc_answer *answer, enum grpc_status status, const char
     }
     answer->head = (struct head){
         .status = 200,
-        .reason = { "OK", 2 },
+        .reason = {"OK", 2},
         .minor = 1,
         .keep_alive = true,
         .framing = FRAMING_NONE,
         .fields = answer->fields,
         .field_count = 3,
-        .lines = { answer->lines, (uint32_t)len },
+        .lines = {answer->lines, (uint32_t)len},
         .present = present,
         .plain = true,
     };

@@ -1,6 +1,6 @@
 /*
- * What shunt knows of gRPC (github.com/grpc/grpc, doc/PROTOCOL-HTTP2.md): which requests are calls, how long they may take, how they
- * ended, and what a caller is told whom shunt has to answer itself.
+ * What shunt knows of gRPC (github.com/grpc/grpc, doc/PROTOCOL-HTTP2.md): which requests are calls, how long they may
+ * take, how they ended, and what a caller is told whom shunt has to answer itself.
  */
 #ifndef SHUNT_PROXY_GRPC_H
 #define SHUNT_PROXY_GRPC_H
@@ -31,8 +31,8 @@ bool grpc_is_call(const struct head *head);
 bool grpc_is_media_type(struct text value);
 /* grpc-timeout in milliseconds, rounded up; 0: none, or malformed. */
 uint64_t grpc_timeout_ms(const struct head *head);
-/* grpc-status among the fields of a head (trailers-only), or the lines of trailers; GRPC_NONE when it is not there. What is no
- * number up to 16 is GRPC_UNKNOWN. */
+/* grpc-status among the fields of a head (trailers-only), or the lines of trailers; GRPC_NONE when it is not there.
+ * What is no number up to 16 is GRPC_UNKNOWN. */
 enum grpc_status grpc_status_of_head(const struct head *head);
 enum grpc_status grpc_status_of_trailers(struct text lines);
 /* What a response without grpc-status counts as: doc/http-grpc-status-mapping.md. */

@@ -90,9 +90,9 @@ bool h1_body_closed(const struct h1_body *body);
 /* What forwarding a request adds and needs; all borrowed. */
 struct h1_forward {
     const struct config_headers *rules;
-    struct client_address client; /* for X-Forwarded-For; length 0: "unknown" is not written, the field is left */
-    bool downstream_tls;          /* X-Forwarded-Proto */
-    bool early_data;              /* Early-Data: 1 is added (RFC 8470 section 5.1) */
+    struct client_address client;   /* for X-Forwarded-For; length 0: "unknown" is not written, the field is left */
+    bool downstream_tls;            /* X-Forwarded-Proto */
+    bool early_data;                /* Early-Data: 1 is added (RFC 8470 section 5.1) */
     struct text client_certificate; /* X-Forwarded-Client-Cert; empty: there is none to vouch for */
     struct text request_id;   /* used where the rule says so (caller made it); empty: the field is left as it came */
     struct text backend_host; /* Host for a request that names none, as HTTP/1.0 may; empty: an empty Host is sent */

@@ -11,7 +11,8 @@
 
 /* Queues one chunk; the slice is shared, and must not be empty (that would end the body). False without memory. */
 bool h1_send_chunk(struct conn *conn, struct slice slice);
-/* Queues the end: the last chunk, `trailers` (complete lines, may be empty) and the empty line. False without memory. */
+/* Queues the end: the last chunk, `trailers` (complete lines, may be empty) and the empty line. False without memory.
+ */
 bool h1_send_last_chunk(struct conn *conn, struct text trailers);
 
 #endif

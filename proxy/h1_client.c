@@ -15,9 +15,9 @@
 #include "proxy/transport_tls.h"
 
 enum {
-    READS_PER_EVENT = 4,      /* then others have their turn */
-    RAW_LEAST = 65536,        /* rests of a body from here on are worth moving inside the kernel */
-    HEAD_CHUNK = 4000,        /* first home of an incomplete head */
+    READS_PER_EVENT = 4, /* then others have their turn */
+    RAW_LEAST = 65536,   /* rests of a body from here on are worth moving inside the kernel */
+    HEAD_CHUNK = 4000,   /* first home of an incomplete head */
 };
 
 static const struct conn_events h1_client_events;
@@ -171,7 +171,7 @@ static void finish(struct h1_client *client, bool clean)
         become_idle(client);
     else
         h1_client_close(client);
-    struct text trailers = { body.trailers, body.trailers_len };
+    struct text trailers = {body.trailers, body.trailers_len};
     attempt->events->on_end(attempt, trailers);
     h1_body_done(&body);
 }
@@ -276,7 +276,7 @@ static bool read_body(struct h1_client *client, struct slice *bytes)
 {
     struct attempt *attempt = client->attempt;
     size_t consumed = 0;
-    struct text data = { NULL, 0 };
+    struct text data = {NULL, 0};
     enum h1_body_result result = h1_body_read(&client->body, bytes->at, bytes->len, &consumed, &data);
     bytes->at += consumed;
     bytes->len -= (uint32_t)consumed;
@@ -284,7 +284,7 @@ static bool read_body(struct h1_client *client, struct slice *bytes)
     case H1_BODY_MORE:
         return false;
     case H1_BODY_DATA:
-        attempt->events->on_body(attempt, (struct slice){ bytes->chunk, data.at, data.len });
+        attempt->events->on_body(attempt, (struct slice){bytes->chunk, data.at, data.len});
         return client->attempt == attempt && !client->conn.closed;
     case H1_BODY_END:
         if (bytes->len > 0)
@@ -383,7 +383,8 @@ static void on_readable(struct conn *conn)
         }
         if (conn->closed || client->attempt != attempt)
             return;
-        /* The response goes on. A reset that came together with these bytes makes no edge of its own: read until there is no more. */
+        /* The response goes on. A reset that came together with these bytes makes no edge of its own: read until there
+         * is no more. */
         conn_look(conn);
     }
 }

@@ -1,6 +1,6 @@
 /*
- * Clients over HTTP/1.1 and 1.0: see h1_server.h. Worker thread. Reads requests strictly, frames responses, and closes so that the
- * client gets what was sent. What to do with a request is the exchange's business.
+ * Clients over HTTP/1.1 and 1.0: see h1_server.h. Worker thread. Reads requests strictly, frames responses, and closes
+ * so that the client gets what was sent. What to do with a request is the exchange's business.
  *
  * While an exchange waits for its backend nothing more is read: the next requests of a pipeline stay in the kernel's
  * buffer, and a client that closes its side has left (NGINX and Envoy see it so, too).
@@ -20,11 +20,11 @@
 
 enum {
     READS_PER_EVENT = 4,
-    HEAD_CHUNK = 4000,        /* first home of an incomplete head */
-    EAGER_FLUSH = 48 * 1024,  /* a body is written out from here on without waiting for the callback's end */
+    HEAD_CHUNK = 4000,       /* first home of an incomplete head */
+    EAGER_FLUSH = 48 * 1024, /* a body is written out from here on without waiting for the callback's end */
     LOOK_FOR_RESET_MS = 1000,
-    DRAIN_FRESH_MS = 500,     /* when idle connections are closed, for a request that may be on its way: where there was none yet, or an
-                               * answer has just ended that did not say it was the last */
+    DRAIN_FRESH_MS = 500, /* when idle connections are closed, for a request that may be on its way: where there was
+                           * none yet, or an answer has just ended that did not say it was the last */
 };
 
 static const struct conn_events h1_server_events;
@@ -218,8 +218,8 @@ static void no_memory(struct h1_server *down)
 }
 
 /*
- * A reset that came together with the request leaves no edge behind, since nothing is read while the exchange is under way: now and
- * then somebody has to look.
+ * A reset that came together with the request leaves no edge behind, since nothing is read while the exchange is under
+ * way: now and then somebody has to look.
  */
 static void wait_for_exchange(struct h1_server *down, uint64_t ms)
 {
@@ -244,7 +244,7 @@ static void start_exchange(struct h1_server *down)
     const struct config_timeouts *timeouts = &config_of(down)->timeouts;
     wait_for_exchange(down, timeouts->request_body_ms < timeouts->stream_idle_ms ? timeouts->request_body_ms
                                                                                  : timeouts->stream_idle_ms);
-    struct exchange_request request = { .head = head, .client = down->base.client, .leaving = worker_is_leaving(worker) };
+    struct exchange_request request = {.head = head, .client = down->base.client, .leaving = worker_is_leaving(worker)};
     tls_describe(&down->base.conn, &request);
     struct h1_parser *parser = down->parser;
     down->parser = NULL;
@@ -261,8 +261,9 @@ static void let_go(struct h1_server *down)
 }
 
 /*
- * A listener that speaks HTTP/2 in clear knows by the first bytes whom it has (RFC 9113 section 3.4), and in passthrough only then
- * whether legacy understands the client. True: nothing of this is for us now, because of another owner or of bytes still missing.
+ * A listener that speaks HTTP/2 in clear knows by the first bytes whom it has (RFC 9113 section 3.4), and in
+ * passthrough only then whether legacy understands the client. True: nothing of this is for us now, because of another
+ * owner or of bytes still missing.
  */
 static bool is_not_ours(struct h1_server *down, struct slice *bytes)
 {
@@ -336,7 +337,7 @@ static bool read_head(struct h1_server *down, struct slice *bytes)
 static bool read_body_bytes(struct h1_server *down, struct slice *bytes)
 {
     size_t consumed = 0;
-    struct text data = { NULL, 0 };
+    struct text data = {NULL, 0};
     enum h1_body_result result = h1_body_read(&down->body, bytes->at, bytes->len, &consumed, &data);
     bytes->at += consumed;
     bytes->len -= (uint32_t)consumed;
@@ -344,11 +345,11 @@ static bool read_body_bytes(struct h1_server *down, struct slice *bytes)
     case H1_BODY_MORE:
         return false;
     case H1_BODY_DATA:
-        exchange_body(down->stream.exchange, (struct slice){ bytes->chunk, data.at, data.len });
+        exchange_body(down->stream.exchange, (struct slice){bytes->chunk, data.at, data.len});
         return true;
     case H1_BODY_END:
         down->body_ended = true;
-        exchange_body_end(down->stream.exchange, (struct text){ down->body.trailers, down->body.trailers_len });
+        exchange_body_end(down->stream.exchange, (struct text){down->body.trailers, down->body.trailers_len});
         h1_body_done(&down->body);
         return true;
     case H1_BODY_BAD:
@@ -387,7 +388,7 @@ static void take_bytes(struct h1_server *down, struct slice bytes)
 /* What was kept, as a slice that holds the chunk. */
 static struct slice take_kept(struct h1_server *down)
 {
-    struct slice bytes = { down->in, down->in->data, down->in_len };
+    struct slice bytes = {down->in, down->in->data, down->in_len};
     down->in = NULL;
     down->in_len = 0;
     return bytes;
@@ -418,7 +419,7 @@ static void on_end_of_stream(struct h1_server *down)
 {
     if (down->tunnel && down->stream.exchange != NULL) {
         down->body_ended = true; /* it may still be sent something */
-        exchange_body_end(down->stream.exchange, (struct text){ NULL, 0 });
+        exchange_body_end(down->stream.exchange, (struct text){NULL, 0});
         return;
     }
     if (down->phase == H1_SERVER_HEAD)
@@ -621,7 +622,8 @@ static void abort_response(struct server_stream *stream)
     struct h1_server *down = down_of(stream);
     if (down->base.conn.closed)
         return;
-    /* A reset is the only sign that a client of a close-delimited body cannot mistake for the end. What is queued goes first. */
+    /* A reset is the only sign that a client of a close-delimited body cannot mistake for the end. What is queued goes
+     * first. */
     (void)conn_flush(&down->base.conn);
     if (down->reply_framing == FRAMING_UNTIL_CLOSE)
         down_reset(down);
@@ -666,7 +668,7 @@ static void sent_raw(struct server_stream *stream, uint64_t sent)
 static void detach(struct server_stream *stream, struct conn *to, const struct conn_events *on, struct slice *early)
 {
     struct h1_server *down = down_of(stream);
-    *early = (struct slice){ NULL, NULL, 0 };
+    *early = (struct slice){NULL, NULL, 0};
     if (down->in_len > 0)
         *early = take_kept(down);
     conn_move(to, &down->base.conn, on);
@@ -793,4 +795,4 @@ static bool rests(struct downstream *base)
     return base->conn.closed;
 }
 
-static const struct downstream_ops h1_server_ops = { .drain = drain, .rests = rests };
+static const struct downstream_ops h1_server_ops = {.drain = drain, .rests = rests};

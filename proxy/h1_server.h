@@ -16,26 +16,31 @@
  *     |                   |                    |  \--close asked------> LINGER --client's end, or time--> closed
  *     +----- end, time ---+--- bad: answered --+---- client gone ------> closed
  */
-enum h1_server_phase { H1_SERVER_IDLE, H1_SERVER_HEAD, H1_SERVER_EXCHANGE, H1_SERVER_LINGER };
+enum h1_server_phase {
+    H1_SERVER_IDLE,
+    H1_SERVER_HEAD,
+    H1_SERVER_EXCHANGE,
+    H1_SERVER_LINGER
+};
 
 struct h1_server {
     struct downstream base;
     struct server_stream stream;
     enum h1_server_phase phase;
-    enum framing reply_framing;        /* of the response being sent */
-    bool body_ended;                   /* the request's */
+    enum framing reply_framing; /* of the response being sent */
+    bool body_ended;            /* the request's */
     bool body_paused;
-    bool close;                        /* after this exchange */
-    bool client_closes;                /* it said so */
+    bool close;         /* after this exchange */
+    bool client_closes; /* it said so */
     bool is_head;
     bool keep_alive_10;
-    bool fresh;                        /* no request yet */
-    bool tunnel;                       /* both bodies are the connection's bytes, until one side ends */
-    uint8_t minor;                     /* of the request's HTTP/1.x */
-    uint32_t in_len;                   /* bytes in `in` */
+    bool fresh;      /* no request yet */
+    bool tunnel;     /* both bodies are the connection's bytes, until one side ends */
+    uint8_t minor;   /* of the request's HTTP/1.x */
+    uint32_t in_len; /* bytes in `in` */
     struct lingering lingering;
-    struct chunk *in;                  /* read and not yet used: an incomplete head, or the next requests. Counted */
-    struct h1_parser *parser;          /* while a head is incomplete */
+    struct chunk *in;         /* read and not yet used: an incomplete head, or the next requests. Counted */
+    struct h1_parser *parser; /* while a head is incomplete */
     struct h1_body body;
 };
 

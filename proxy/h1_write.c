@@ -263,7 +263,8 @@ static char *put_forwarded_for(char *to, const struct head *head, const struct h
     return PUT(to, "\r\n");
 }
 
-/* Nobody else vouches for what stands in this field: what the client sent by itself stays only where the file says so. */
+/* Nobody else vouches for what stands in this field: what the client sent by itself stays only where the file says so.
+ */
 static void plan_client_certificate(struct copying *copying, enum config_header_rule rule)
 {
     if (rule == HEADER_SET || rule == HEADER_APPEND)

@@ -6,6 +6,8 @@
 
 /* Section 3.4. */
 #define H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-enum { H2_PREFACE_BYTES = sizeof(H2_PREFACE) - 1 };
+enum {
+    H2_PREFACE_BYTES = sizeof(H2_PREFACE) - 1
+};
 
 #endif

@@ -11,12 +11,14 @@
 struct dial;
 struct h2_client;
 
-enum { H2_FREE_REQUESTS = 1024 }; /* kept by a worker for the next streams */
+enum {
+    H2_FREE_REQUESTS = 1024
+}; /* kept by a worker for the next streams */
 
 extern const struct client_codec h2_client_codec;
 
-/* The dial's connection stands, and is ours from here on, with as many of its attempts as the backend takes at once. False without
- * memory: nothing has changed. */
+/* The dial's connection stands, and is ours from here on, with as many of its attempts as the backend takes at once.
+ * False without memory: nothing has changed. */
 bool h2_client_adopt(struct dial *dial);
 /* Puts the attempt on one of the endpoint's connections. False: none has room. */
 bool h2_client_take(struct endpoint *endpoint, struct attempt *attempt);

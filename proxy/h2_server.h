@@ -36,7 +36,8 @@ struct h2_server {
     bool last_due;             /* and has not yet */
     uint64_t idle_since_ms;    /* without a stream */
     uint64_t section_since_ms; /* while link.block is there: when it began */
-    uint64_t told_answered_ms; /* the client has read the first GOAWAY, and what it had sent until then has come; 0: not yet */
+    uint64_t told_answered_ms; /* the client has read the first GOAWAY, and what it had sent until then has come; 0: not
+                                  yet */
     uint64_t goodbye_ms;       /* when the second GOAWAY is due at the latest; 0: it is not, or not any more */
     uint64_t pinged_ms;
     uint64_t progress_ms; /* when the kernel last took something, */
@@ -87,7 +88,8 @@ void h2_server_on_end_sent(struct h2_link *link, struct h2_stream *stream);
 void h2_server_give_held(struct h2_server *down);
 /* A stream has begun: there is something to look after. */
 void h2_server_watch(struct h2_server *down);
-/* The first stream of a connection: a client that came while others were told to leave has what it came for, and is told, too. */
+/* The first stream of a connection: a client that came while others were told to leave has what it came for, and is
+ * told, too. */
 void h2_server_first_stream(struct h2_server *down);
 /* How long the stream may go on without progress, in ms; one that may not is given up, and UINT64_MAX. */
 uint64_t h2_server_stream_patience(struct h2_server_stream *s);

@@ -319,7 +319,8 @@ static void start_exchange(struct h2_server_stream *s, const struct head *head)
     struct worker *worker = s->down->base.conn.worker;
     s->connect = head->upgrade;
     s->body_ended = head->framing == FRAMING_NONE || (head->framing == FRAMING_LENGTH && head->content_length == 0);
-    struct exchange_request request = {.head = head, .client = s->down->base.client, .leaving = worker_is_leaving(worker)};
+    struct exchange_request request = {
+        .head = head, .client = s->down->base.client, .leaving = worker_is_leaving(worker)};
     tls_describe(&s->down->base.conn, &request);
     exchange_start(worker, &s->stream, &request);
 }

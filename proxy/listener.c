@@ -1,6 +1,6 @@
 /*
- * Accepting: see listener.h. Worker thread. A connection is taken only when it can be served: over the connection limit,
- * out of descriptors or memory it waits in the kernel's queue, and copies give way first.
+ * Accepting: see listener.h. Worker thread. A connection is taken only when it can be served: over the connection
+ * limit, out of descriptors or memory it waits in the kernel's queue, and copies give way first.
  */
 #include "proxy/listener.h"
 
@@ -18,7 +18,7 @@
 
 enum {
     ACCEPTS_PER_EVENT = 64,
-    CLIENT_BYTES = 8 * 1024,      /* what a client takes by and by, the kernel's part included */
+    CLIENT_BYTES = 8 * 1024, /* what a client takes by and by, the kernel's part included */
     UNSENT_IN_KERNEL = 128 * 1024,
     TLS_CLIENT_BYTES = 64 * 1024, /* likewise; half of it until its handshake is over */
 };
@@ -35,7 +35,8 @@ struct listener {
     struct listener_facts facts;
 };
 
-/* What the file says of the listener now. One that it does not name any more, and which is about to close, keeps what it was told. */
+/* What the file says of the listener now. One that it does not name any more, and which is about to close, keeps what
+ * it was told. */
 static void look_up(struct listener *listener)
 {
     const struct snapshot *snapshot = listener->worker->view->snapshot;
@@ -137,7 +138,8 @@ static void on_accept(evutil_socket_t fd, short what, void *context)
     conn_settle(worker);
 }
 
-/* Of an answer that its client does not read the kernel would keep megabytes, which cgroup v2 counts. Connections inherit it. */
+/* Of an answer that its client does not read the kernel would keep megabytes, which cgroup v2 counts. Connections
+ * inherit it. */
 static void keep_kernel_lean(const struct worker *worker, int fd)
 {
     static const int bytes = UNSENT_IN_KERNEL;

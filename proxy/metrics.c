@@ -555,7 +555,8 @@ static void write_control(struct page *page, struct control *control)
     const struct metrics_fact facts[] = {
         {"shunt_ready", METRICS_GAUGE, control_is_ready(control) && !control_is_draining(control),
          "1 while traffic is taken"},
-        {"shunt_draining", METRICS_GAUGE, control_is_draining(control), "1 from where draining began: other clients are to go elsewhere"},
+        {"shunt_draining", METRICS_GAUGE, control_is_draining(control),
+         "1 from where draining began: other clients are to go elsewhere"},
         {"shunt_passthrough", METRICS_GAUGE, router_passthrough_is_on(control_router(control)),
          "1 while everything goes straight to legacy"},
         {"shunt_fail_open", METRICS_GAUGE, process.fail_open, "1 while shunt serves without a valid file"},

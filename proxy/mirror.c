@@ -1,14 +1,15 @@
 /*
- * Copies: see mirror.h. Worker thread. Everything here may fail, fall behind or be given up; none of it is ever waited for, and
- * each request's one reason is counted on the route.
+ * Copies: see mirror.h. Worker thread. Everything here may fail, fall behind or be given up; none of it is ever waited
+ * for, and each request's one reason is counted on the route.
  *
  *   HELD --the primary's status is listed--> SENT --answered, failed or given up--> shadow_done --+
- *     |                                                                                           +-- both: join(), release()
+ *     |                                                                                           +-- both: join(),
+ * release()
  *     +--it is not, or never comes--> given up       the exchange has ended -----> primary_done --+
  *
- * Without shadow.statuses there is no HELD. Memory is counted where it grows: a copy and the request's bytes by update_gauge(),
- * pairs by recount(); has_memory() is asked before. Counted is what is held, not what is of use: a small piece of a body would
- * keep a whole read chunk, so it is copied out of it, and a large one counts as its chunk.
+ * Without shadow.statuses there is no HELD. Memory is counted where it grows: a copy and the request's bytes by
+ * update_gauge(), pairs by recount(); has_memory() is asked before. Counted is what is held, not what is of use: a
+ * small piece of a body would keep a whole read chunk, so it is copied out of it, and a large one counts as its chunk.
  */
 #include "proxy/mirror.h"
 
@@ -30,37 +31,39 @@ enum {
     ANSWER_BODIES = 64,     /* an answer is digested up to so many times max_body, */
     ANSWER_LEAST = 1 << 20, /* or this many bytes */
     SIMULATED_LINES = 10,   /* in the log, per second and worker */
-    COPY_BYTES = 2048,      /* a copy under way besides its head, body and pair: itself, its connection, its place in tables */
-    PIECE_MOST = 4096 - sizeof(struct chunk), /* of a waiting body: smaller pieces are put together in chunks of this size */
+    COPY_BYTES =
+        2048, /* a copy under way besides its head, body and pair: itself, its connection, its place in tables */
+    PIECE_MOST =
+        4096 - sizeof(struct chunk), /* of a waiting body: smaller pieces are put together in chunks of this size */
 };
 
 struct mirror {
     struct attempt attempt;
-    struct mirror *next, *prev;   /* of the worker's, under way; next also in the free list */
+    struct mirror *next, *prev; /* of the worker's, under way; next also in the free list */
     struct worker *worker;
-    struct view *view;            /* counted */
-    struct exchange *exchange;    /* borrowed; NULL once it has ended, or when nothing of it matters any more */
+    struct view *view;                  /* counted */
+    struct exchange *exchange;          /* borrowed; NULL once it has ended, or when nothing of it matters any more */
     const struct config_shadow *config; /* of the view */
     const struct config_backend *backend;
     struct route_counters *counters;
-    struct copy_state *state;     /* in the counters */
-    struct pair *pair;            /* owned; NULL when there will be nothing to compare */
+    struct copy_state *state; /* in the counters */
+    struct pair *pair;        /* owned; NULL when there will be nothing to compare */
     struct timer timer;
-    struct slice head;            /* counted */
-    struct outq pending;          /* body that came before there was a connection */
-    struct chunk *pieces;         /* borrowed: of the last segment of `pending`, when it is our own; else NULL */
-    size_t pending_held;          /* by the chunks in `pending` */
-    struct text trailers;         /* malloc'd copy, when they came before there was a connection */
-    size_t buffered;              /* as last told to the gauges */
-    size_t held_bytes;            /* likewise: memory */
+    struct slice head;    /* counted */
+    struct outq pending;  /* body that came before there was a connection */
+    struct chunk *pieces; /* borrowed: of the last segment of `pending`, when it is our own; else NULL */
+    size_t pending_held;  /* by the chunks in `pending` */
+    struct text trailers; /* malloc'd copy, when they came before there was a connection */
+    size_t buffered;      /* as last told to the gauges */
+    size_t held_bytes;    /* likewise: memory */
     uint64_t answer_bytes;
     uint64_t started_us;
     uint32_t interims;
     enum side primary;
-    bool noise;                   /* goes to the primary's own side */
-    bool held;                    /* waits for the primary's status */
+    bool noise; /* goes to the primary's own side */
+    bool held;  /* waits for the primary's status */
     bool sent, probe;
-    bool counted;                 /* its final reason has been */
+    bool counted; /* its final reason has been */
     bool request_ended;
     bool shadow_done, primary_done;
 };
@@ -308,7 +311,7 @@ static void end_shadow(struct mirror *mirror, enum outcome_kind kind, enum copy_
         chunk_unref(mirror->head.chunk);
     mirror->head.chunk = NULL;
     free((void *)(uintptr_t)mirror->trailers.at);
-    mirror->trailers = (struct text){ NULL, 0 };
+    mirror->trailers = (struct text){NULL, 0};
     update_gauge(mirror);
     count_add(&mirror->counters->mirror_in_flight, (uint64_t)-1);
     count_add(&worker->counters.shadow_in_flight, (uint64_t)-1);
@@ -332,7 +335,8 @@ static void forget_exchange(struct mirror *mirror)
     }
 }
 
-/* There will be nothing to compare: the copy is given up, if it is still under way. The mirror may be gone on return. */
+/* There will be nothing to compare: the copy is given up, if it is still under way. The mirror may be gone on return.
+ */
 static void give_up(struct mirror *mirror, enum mirror_reason reason, enum copy_result result)
 {
     conclude(mirror, reason);
@@ -398,7 +402,8 @@ static bool keep_body(struct mirror *mirror, struct capture *capture, struct sli
     return true;
 }
 
-/* What stands behind a body: how a gRPC call ended. Without memory the pair is told to be incomparable; the copy is over anyway. */
+/* What stands behind a body: how a gRPC call ended. Without memory the pair is told to be incomparable; the copy is
+ * over anyway. */
 static void keep_trailers(struct mirror *mirror, struct capture *capture, struct text trailers)
 {
     if (trailers.len == 0)
@@ -461,8 +466,10 @@ static void on_end(struct attempt *attempt, struct text trailers)
 static void on_failed(struct attempt *attempt)
 {
     static const enum mirror_reason reasons[OUTCOME_KINDS] = {
-        [OUTCOME_CONNECT_FAILED] = MIRROR_CONNECT, [OUTCOME_TIMEOUT] = MIRROR_TIMEOUT,
-        [OUTCOME_RESET] = MIRROR_RESET,            [OUTCOME_BAD_RESPONSE] = MIRROR_BAD_RESPONSE,
+        [OUTCOME_CONNECT_FAILED] = MIRROR_CONNECT,
+        [OUTCOME_TIMEOUT] = MIRROR_TIMEOUT,
+        [OUTCOME_RESET] = MIRROR_RESET,
+        [OUTCOME_BAD_RESPONSE] = MIRROR_BAD_RESPONSE,
         [OUTCOME_OVERLOADED] = MIRROR_CONNECT,
     };
     struct mirror *mirror = mirror_of(attempt);
@@ -502,7 +509,7 @@ static void on_timer(struct timer *timer)
 static bool make_head(struct mirror *mirror, const struct exchange *ex)
 {
     const struct mirror_head head = {
-        .original = { ex->replay[0].at, ex->replay[0].len },
+        .original = {ex->replay[0].at, ex->replay[0].len},
         .shadow = mirror->config,
         .backend = mirror->backend,
     };
@@ -510,7 +517,7 @@ static bool make_head(struct mirror *mirror, const struct exchange *ex)
     if (chunk == NULL)
         return false;
     chunk->used = (uint32_t)mirror_head_write(chunk->data, &head);
-    mirror->head = (struct slice){ chunk, chunk->data, chunk->used };
+    mirror->head = (struct slice){chunk, chunk->data, chunk->used};
     return true;
 }
 
@@ -698,9 +705,9 @@ static enum mirror_reason simulated_reason(const struct exchange *ex)
 /* What would have been sent, without a value of it: who reads the log need not be allowed to read requests. */
 static void log_simulated(struct exchange *ex)
 {
-    const struct veil veil = { .values = SAMPLES_REDACTED,
-                               .deny = ex->decision.route->shadow.samples.deny,
-                               .deny_count = ex->decision.route->shadow.samples.deny_count };
+    const struct veil veil = {.values = SAMPLES_REDACTED,
+                              .deny = ex->decision.route->shadow.samples.deny,
+                              .deny_count = ex->decision.route->shadow.samples.deny_count};
     struct worker *worker = ex->worker;
     const char *line = ex->replay[0].at;
     char method[PAIR_METHOD_ROOM], target[PAIR_TARGET_ROOM], shown[2 * PAIR_TARGET_ROOM], id[2 * EXCHANGE_ID_ROOM];
@@ -740,7 +747,7 @@ static bool make_piece_room(struct mirror *mirror, uint32_t len)
     struct chunk *chunk = chunk_take(&mirror->worker->chunks, mirror->pending.first == NULL ? len : PIECE_MOST);
     if (chunk == NULL)
         return false;
-    if (!outq_add(mirror->worker, &mirror->pending, (struct slice){ chunk, chunk->data, 0 })) {
+    if (!outq_add(mirror->worker, &mirror->pending, (struct slice){chunk, chunk->data, 0})) {
         chunk_unref(chunk);
         return false;
     }
@@ -760,7 +767,8 @@ static bool keep_piece(struct mirror *mirror, struct slice slice)
     return true;
 }
 
-/* Keeps the body until there is a connection: of a large piece a reference. What follows its predecessor costs nothing more. */
+/* Keeps the body until there is a connection: of a large piece a reference. What follows its predecessor costs nothing
+ * more. */
 static bool keep_pending(struct mirror *mirror, struct slice slice)
 {
     struct segment *last = mirror->pending.last;
@@ -830,7 +838,7 @@ void mirror_body_end(struct mirror *mirror, struct text trailers)
         return;
     }
     memcpy(copy, trailers.at, trailers.len);
-    mirror->trailers = (struct text){ copy, trailers.len };
+    mirror->trailers = (struct text){copy, trailers.len};
     update_gauge(mirror);
 }
 

@@ -1,10 +1,10 @@
 /*
  * A copy of a request under way to the other side, and the pair of responses that comes of it.
  *
- * It shares the request's bytes with the exchange (counted, not copied), never makes anybody wait, is never retried, and
- * is given up when it falls behind its bounds. It outlives the exchange when its answer is slower, and drops its pair when the
- * primary's answer is not to be had. Where the file names statuses it is held back until the primary has answered. What all
- * mirrors and pairs of a worker hold is bounded by the worker's part of limits.shadow_memory.
+ * It shares the request's bytes with the exchange (counted, not copied), never makes anybody wait, is never retried,
+ * and is given up when it falls behind its bounds. It outlives the exchange when its answer is slower, and drops its
+ * pair when the primary's answer is not to be had. Where the file names statuses it is held back until the primary has
+ * answered. What all mirrors and pairs of a worker hold is bounded by the worker's part of limits.shadow_memory.
  *
  * Each request that was to be mirrored is counted under one final reason (router/counters.h), the first that applies.
  */
@@ -39,8 +39,8 @@ void mirror_primary_end(struct mirror *mirror, enum outcome_kind kind, uint64_t 
 
 /* Gives up all copies of this worker under way; returns how many. */
 uint32_t mirrors_cancel(struct worker *worker, enum mirror_reason reason);
-/* The same, also of those that have their answer and wait for the primary's: nothing of copies is left but what the compare thread
- * has. Not from within a callback of an exchange or a copy. */
+/* The same, also of those that have their answer and wait for the primary's: nothing of copies is left but what the
+ * compare thread has. Not from within a callback of an exchange or a copy. */
 void mirrors_shed(struct worker *worker, enum mirror_reason reason);
 /* Takes compared pairs back. Called now and then. */
 void mirrors_reclaim(struct worker *worker);

@@ -1,10 +1,12 @@
 /*
- * The mirror's breaker and its rate: see mirror_breaker.h. Worker thread, called by mirror.c. Copies that were under way when the
- * breaker opened say nothing any more: only the probe does.
+ * The mirror's breaker and its rate: see mirror_breaker.h. Worker thread, called by mirror.c. Copies that were under
+ * way when the breaker opened say nothing any more: only the probe does.
  */
 #include "proxy/mirror_breaker.h"
 
-enum { MOST_DOUBLINGS = 5 }; /* 32 times the cool-down */
+enum {
+    MOST_DOUBLINGS = 5
+}; /* 32 times the cool-down */
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -72,7 +74,8 @@ void mirror_breaker_report(struct copy_state *state, const struct config_shadow_
     }
 }
 
-/* The generic cell rate algorithm (ITU-T I.371, annex A): *due_ns is when the next copy would be due at an even pace. */
+/* The generic cell rate algorithm (ITU-T I.371, annex A): *due_ns is when the next copy would be due at an even pace.
+ */
 bool mirror_rate_allows(uint64_t *due_ns, uint32_t per_second, uint64_t now_us)
 {
     if (per_second == 0)

@@ -1,8 +1,10 @@
 /*
- * The mirror's own breaker: a backend that cannot answer copies is left alone for a while, and then tried with one copy.
+ * The mirror's own breaker: a backend that cannot answer copies is left alone for a while, and then tried with one
+ * copy.
  *
- * One for each worker, route and side the copies go to; it has nothing to do with the breaker of live traffic. Here, too, is the
- * limit on copies per second. Arithmetic on the worker's own state in the counters of the route: no clock, no allocation.
+ * One for each worker, route and side the copies go to; it has nothing to do with the breaker of live traffic. Here,
+ * too, is the limit on copies per second. Arithmetic on the worker's own state in the counters of the route: no clock,
+ * no allocation.
  *
  *   CLOSED --consecutive_failures--> OPEN --cool-down over, one copy goes--> PROBING
  *     ^                               ^                                      |   |
@@ -32,8 +34,8 @@ bool mirror_breaker_enter(struct copy_state *state, const struct config_shadow_b
 void mirror_breaker_report(struct copy_state *state, const struct config_shadow_breaker *config, bool probe,
                            enum copy_result result, uint64_t now_ms, uint64_t random);
 
-/* May one more copy go under a limit of `per_second` copies (0: no limit), of which a second's worth may go at once? Takes its
- * place when it may. *due_ns is the caller's state, 0 at first. */
+/* May one more copy go under a limit of `per_second` copies (0: no limit), of which a second's worth may go at once?
+ * Takes its place when it may. *due_ns is the caller's state, 0 at first. */
 bool mirror_rate_allows(uint64_t *due_ns, uint32_t per_second, uint64_t now_us);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Heads of copies: see mirror_head.h. Worker thread, called by mirror.c once for each copy. A pure function of bytes: where the
- * file changes nothing it costs one memcpy and one line, else it goes through the lines once.
+ * Heads of copies: see mirror_head.h. Worker thread, called by mirror.c once for each copy. A pure function of bytes:
+ * where the file changes nothing it costs one memcpy and one line, else it goes through the lines once.
  */
 #include "proxy/mirror_head.h"
 
@@ -11,7 +11,10 @@
 
 static const char shadow_line[] = "X-Shunt-Shadow: 1\r\n\r\n";
 
-enum { EMPTY_LINE = 2, LINE_EXTRA = 4 }; /* ": " and CRLF */
+enum {
+    EMPTY_LINE = 2,
+    LINE_EXTRA = 4
+}; /* ": " and CRLF */
 
 struct writer {
     char *at;
@@ -33,7 +36,7 @@ static void put_line(struct writer *out, const char *name, const char *value)
 
 static struct text text_of_string(const char *string)
 {
-    return (struct text){ string, (uint32_t)strlen(string) };
+    return (struct text){string, (uint32_t)strlen(string)};
 }
 
 bool mirror_head_may_edit(const char *name)
@@ -94,7 +97,7 @@ static bool has_name(struct text line, const char *name, size_t len)
 static struct text next_line(struct text *rest)
 {
     const char *end = memchr(rest->at, '\n', rest->len);
-    struct text line = { rest->at, end != NULL ? (uint32_t)(end + 1 - rest->at) : rest->len };
+    struct text line = {rest->at, end != NULL ? (uint32_t)(end + 1 - rest->at) : rest->len};
     rest->at += line.len;
     rest->len -= line.len;
     return line;
@@ -143,8 +146,8 @@ size_t mirror_head_bound(const struct mirror_head *head)
 
 size_t mirror_head_write(char *to, const struct mirror_head *head)
 {
-    struct writer out = { to };
-    struct text lines = { head->original.at, head->original.len - EMPTY_LINE };
+    struct writer out = {to};
+    struct text lines = {head->original.at, head->original.len - EMPTY_LINE};
     if (head->shadow->header_count == 0 && head->shadow->host == SHADOW_HOST_ORIGINAL)
         put(&out, lines.at, lines.len);
     else

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { PIPE_BYTES = 1 << 19 };
+enum {
+    PIPE_BYTES = 1 << 19
+};
 
 bool pump_open(struct worker *worker, struct pump *pump)
 {
@@ -24,7 +26,7 @@ bool pump_open(struct worker *worker, struct pump *pump)
     int capacity = fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);
     if (capacity < 0)
         capacity = fcntl(fds[1], F_GETPIPE_SZ);
-    pump->pipe = (struct pipe_pair){ .in = fds[1], .out = fds[0], .capacity = capacity > 0 ? (uint32_t)capacity : 65536 };
+    pump->pipe = (struct pipe_pair){.in = fds[1], .out = fds[0], .capacity = capacity > 0 ? (uint32_t)capacity : 65536};
     pump->open = true;
     return true;
 }
@@ -81,7 +83,8 @@ enum pump_result pump_move(struct pump *pump, int source, int sink, uint64_t mos
         if (*moved == most)
             return PUMP_DONE;
         uint64_t want = most - *moved;
-        ssize_t n = splice_retry(source, pump->pipe.in, want < pump->pipe.capacity ? (size_t)want : pump->pipe.capacity);
+        ssize_t n =
+            splice_retry(source, pump->pipe.in, want < pump->pipe.capacity ? (size_t)want : pump->pipe.capacity);
         if (n == 0)
             return PUMP_SOURCE_END;
         if (n < 0)

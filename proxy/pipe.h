@@ -23,8 +23,16 @@ bool pump_open(struct worker *worker, struct pump *pump);
 void pump_close(struct worker *worker, struct pump *pump);
 void pipes_done(struct worker *worker);
 
-/* Moves from `source` to `sink` through the pump until `most` bytes have left it (*moved), one of them would block, or a fault. */
-enum pump_result { PUMP_DONE, PUMP_SOURCE_EMPTY, PUMP_SINK_FULL, PUMP_SOURCE_END, PUMP_SOURCE_ERROR, PUMP_SINK_ERROR };
+/* Moves from `source` to `sink` through the pump until `most` bytes have left it (*moved), one of them would block, or
+ * a fault. */
+enum pump_result {
+    PUMP_DONE,
+    PUMP_SOURCE_EMPTY,
+    PUMP_SINK_FULL,
+    PUMP_SOURCE_END,
+    PUMP_SOURCE_ERROR,
+    PUMP_SINK_ERROR
+};
 enum pump_result pump_move(struct pump *pump, int source, int sink, uint64_t most, uint64_t *moved);
 
 #endif

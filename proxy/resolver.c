@@ -209,8 +209,7 @@ static void ask(struct lookup *lookup)
     }
     snprintf(port, sizeof(port), "%u", (unsigned)lookup->port);
     lookup->asking = true;
-    struct evdns_getaddrinfo_request *question =
-        evdns_getaddrinfo(dns, lookup->host, port, &hints, on_answer, lookup);
+    struct evdns_getaddrinfo_request *question = evdns_getaddrinfo(dns, lookup->host, port, &hints, on_answer, lookup);
     if (lookup->asking) /* else it was answered at once, from /etc/hosts */
         lookup->question = question;
 }

@@ -56,9 +56,9 @@ struct snapshot {
     uint32_t backend_count;
     struct endpoint_list **endpoints; /* counted; indexed by config_backend.index */
     struct tls_context **backend_tls; /* likewise; NULL: in clear */
-    struct health_board *health; /* borrowed: outlives all snapshots; NULL: no address is ever checked */
+    struct health_board *health;      /* borrowed: outlives all snapshots; NULL: no address is ever checked */
     uint32_t listener_count;
-    uint32_t *listener_ids; /* as in worker_listen(), in the order of config.listeners */
+    uint32_t *listener_ids;            /* as in worker_listen(), in the order of config.listeners */
     struct tls_context **listener_tls; /* likewise, counted; NULL: in clear */
 };
 
@@ -68,9 +68,9 @@ struct snapshot_parts {
     struct config_holder *holder;
     struct router_view *view;
     struct endpoint_list **endpoints;
-    struct tls_context **backend_tls; /* NULL: none has any */
-    struct health_board *health; /* NULL: no active checks */
-    const uint32_t *listener_ids; /* NULL: none is open yet */
+    struct tls_context **backend_tls;  /* NULL: none has any */
+    struct health_board *health;       /* NULL: no active checks */
+    const uint32_t *listener_ids;      /* NULL: none is open yet */
     struct tls_context **listener_tls; /* NULL: none has any */
 };
 

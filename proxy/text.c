@@ -14,7 +14,9 @@ size_t client_address_print(const struct client_address *address, char *to, size
     return strlen(to);
 }
 
-enum { PORT_HTTP = 80 };
+enum {
+    PORT_HTTP = 80
+};
 
 size_t address_host_bound(const struct config_address *address)
 {

@@ -34,7 +34,8 @@ const char *tls_name_behind_first_label(const char *name);
 /* When the certificate ends, seconds since 1970. */
 int64_t tls_certificate_ends_s(const X509 *certificate);
 
-/* Behind "no PEM in this file": what it looks like instead, with the way out; "" where nothing is known. Static text. */
+/* Behind "no PEM in this file": what it looks like instead, with the way out; "" where nothing is known. Static text.
+ */
 const char *tls_file_guess(const char *path);
 
 /* Why the last call into OpenSSL failed, in its own words; empties the thread's queue of errors. Static text. */

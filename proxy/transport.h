@@ -14,7 +14,8 @@ struct conn;
 struct transport {
     const char *name;
     bool raw; /* bytes on the socket are the bytes of the stream: splice() may move them */
-    /* Like read(2) and writev(2): bytes, 0 at the end of the stream, -1 with errno; EAGAIN to wait for the next edge. */
+    /* Like read(2) and writev(2): bytes, 0 at the end of the stream, -1 with errno; EAGAIN to wait for the next edge.
+     */
     ssize_t (*read)(struct conn *conn, char *to, size_t room);
     ssize_t (*write)(struct conn *conn, const struct iovec *parts, int count);
     /* Says that nothing more will be written; reading goes on. */

@@ -25,7 +25,7 @@ static ssize_t plain_write(struct conn *conn, const struct iovec *parts, int cou
         if (count == 1) {
             n = send(conn->fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL);
         } else {
-            struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count };
+            struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count};
             n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
         }
     } while (n < 0 && errno == EINTR);

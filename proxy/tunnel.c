@@ -1,6 +1,6 @@
 /*
- * Tunnels: see tunnel.h. Worker thread. Bytes are never looked at. Small pieces are read and written, long runs are moved
- * inside the kernel; a side that does not read stops the reading of the other.
+ * Tunnels: see tunnel.h. Worker thread. Bytes are never looked at. Small pieces are read and written, long runs are
+ * moved inside the kernel; a side that does not read stops the reading of the other.
  */
 #include "proxy/tunnel.h"
 
@@ -15,18 +15,18 @@
 #include "proxy/upstream.h"
 
 enum {
-    BULK = 32 * 1024,         /* a read of this size announces more: move it inside the kernel */
-    TURN_BYTES = 1 << 20,     /* then others have their turn */
-    TURN_READS = 8,           /* likewise */
-    CONNECTS = 3,             /* addresses tried for a passthrough connection */
-    QUIET_MOST_MS = 5000,     /* a relay that draining finds silent for so long is idle, where the minimum is longer */
+    BULK = 32 * 1024,     /* a read of this size announces more: move it inside the kernel */
+    TURN_BYTES = 1 << 20, /* then others have their turn */
+    TURN_READS = 8,       /* likewise */
+    CONNECTS = 3,         /* addresses tried for a passthrough connection */
+    QUIET_MOST_MS = 5000, /* a relay that draining finds silent for so long is idle, where the minimum is longer */
 };
 
 struct tunnel_end {
     struct conn conn;
-    struct pump pump;         /* bytes read from here on their way to the other end */
-    bool open;                /* conn is registered */
-    bool ended;               /* the peer sends no more */
+    struct pump pump; /* bytes read from here on their way to the other end */
+    bool open;        /* conn is registered */
+    bool ended;       /* the peer sends no more */
 };
 
 struct tunnel {
@@ -34,12 +34,12 @@ struct tunnel {
     struct retired retired;
     struct worker *worker;
     struct tunnel_end client, backend;
-    struct slice early;       /* from the client, for the backend once it is connected; counted, chunk NULL: none */
+    struct slice early; /* from the client, for the backend once it is connected; counted, chunk NULL: none */
     uint64_t activity_ms;
     uint8_t connects_left;
     bool connecting;
-    bool upgraded;            /* else a whole connection, in passthrough */
-    bool asked;               /* the newest bytes came from the client */
+    bool upgraded; /* else a whole connection, in passthrough */
+    bool asked;    /* the newest bytes came from the client */
 };
 
 static const struct conn_events client_events, backend_events;
@@ -444,8 +444,8 @@ bool tunnel_take_over(struct conn *client, struct slice early)
 /* ---- draining ---- */
 
 /*
- * Is nobody waiting for an answer? The bytes are not understood, but most of what comes in passthrough is HTTP: where the backend spoke
- * last and then kept silent, its answer is complete, or it pauses for longer than answers do.
+ * Is nobody waiting for an answer? The bytes are not understood, but most of what comes in passthrough is HTTP: where
+ * the backend spoke last and then kept silent, its answer is complete, or it pauses for longer than answers do.
  */
 static bool is_idle(const struct tunnel *tunnel, uint64_t quiet_ms)
 {

@@ -1,7 +1,7 @@
 /*
- * Backends of one worker: see upstream.h. Chooses addresses, keeps the waiting line, and ejects an address that keeps failing
- * while others work; those that active checks have found down it leaves out, too. Opens no socket itself: that is dial.c's, and
- * connections are their codecs'.
+ * Backends of one worker: see upstream.h. Chooses addresses, keeps the waiting line, and ejects an address that keeps
+ * failing while others work; those that active checks have found down it leaves out, too. Opens no socket itself: that
+ * is dial.c's, and connections are their codecs'.
  */
 #include "proxy/upstream.h"
 
@@ -191,7 +191,8 @@ static bool share_at(struct upstream *upstream, struct endpoint *endpoint, struc
            (h2_client_take(endpoint, attempt) || dial_join(endpoint, attempt));
 }
 
-/* At the limit another address' connection serves too, one that checks think well of first; below it, balance beats sharing. */
+/* At the limit another address' connection serves too, one that checks think well of first; below it, balance beats
+ * sharing. */
 static bool share(struct upstream *upstream, struct endpoint *endpoint, struct attempt *attempt)
 {
     if (share_at(upstream, endpoint, attempt))
@@ -251,13 +252,14 @@ static bool place(struct attempt *attempt)
         if (!attempt->http1)
             return false;
         /* In the waiting line it would stand before all those who only need a stream. */
-        attempt_fail(attempt, OUTCOME_OVERLOADED, "a WebSocket needs a connection of its own, and the backend has no more");
+        attempt_fail(attempt, OUTCOME_OVERLOADED,
+                     "a WebSocket needs a connection of its own, and the backend has no more");
         return true;
     }
     if (dial_start(endpoint, attempt))
         return true;
-    if ((errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) &&
-        upstream->use == USE_LIVE && worker_shed_shadow(worker) && dial_start(endpoint, attempt))
+    if ((errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) && upstream->use == USE_LIVE &&
+        worker_shed_shadow(worker) && dial_start(endpoint, attempt))
         return true;
     attempt_fail(attempt, OUTCOME_OVERLOADED, "no socket to be had");
     return true;
@@ -329,7 +331,8 @@ static bool has_room(const struct upstream *upstream)
 
 void upstream_release(struct upstream *upstream)
 {
-    /* Placing may fail at once and so release again: the loop that is under way sees to it, however long the line is. */
+    /* Placing may fail at once and so release again: the loop that is under way sees to it, however long the line is.
+     */
     if (upstream->first_waiting == NULL || upstream->releasing)
         return;
     upstream->releasing = true;

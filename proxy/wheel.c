@@ -63,7 +63,7 @@ void wheel_cancel(struct wheel *wheel, struct timer *timer)
 static void advance_slot(struct wheel *wheel, struct timer *head)
 {
     /* Take the slot's timers aside first, so that callbacks may file into this very slot. */
-    struct timer due = { .next = &due, .prev = &due };
+    struct timer due = {.next = &due, .prev = &due};
     if (head->next != head) {
         due.next = head->next;
         due.prev = head->prev;

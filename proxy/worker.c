@@ -1,6 +1,6 @@
 /*
- * Workers: see worker.h. The outside runs on the control thread and only posts messages; everything else here runs on the
- * worker's own thread, around its event loop.
+ * Workers: see worker.h. The outside runs on the control thread and only posts messages; everything else here runs on
+ * the worker's own thread, around its event loop.
  */
 #include "proxy/worker.h"
 
@@ -37,7 +37,12 @@ enum {
     TICK_SLOW_MS = 250,
 };
 
-enum message_kind { MESSAGE_SNAPSHOT, MESSAGE_LISTEN, MESSAGE_UNLISTEN, MESSAGE_DRAIN };
+enum message_kind {
+    MESSAGE_SNAPSHOT,
+    MESSAGE_LISTEN,
+    MESSAGE_UNLISTEN,
+    MESSAGE_DRAIN
+};
 
 struct worker_message {
     struct worker_message *next;
@@ -132,7 +137,7 @@ static void set_tick(struct worker *worker, bool fast)
 {
     worker->tick_is_fast = fast;
     uint32_t ms = fast ? TICK_FAST_MS : TICK_SLOW_MS;
-    struct timeval interval = { .tv_sec = 0, .tv_usec = (suseconds_t)ms * 1000 };
+    struct timeval interval = {.tv_sec = 0, .tv_usec = (suseconds_t)ms * 1000};
     (void)event_add(&worker->tick, &interval); /* room in the timer heap was made when the worker started */
 }
 
@@ -158,8 +163,8 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     worker_memory_tick(worker);
     conn_settle(worker);
     /* Fast while anything is under way or a deadline is near; slow in the quiet. */
-    bool busy = worker->tick_saw_work || worker->exchanges_open > 0 || worker->mirrors != NULL ||
-                worker_drain_is_busy(worker);
+    bool busy =
+        worker->tick_saw_work || worker->exchanges_open > 0 || worker->mirrors != NULL || worker_drain_is_busy(worker);
     worker->tick_saw_work = false;
     if (busy)
         return;
@@ -406,12 +411,13 @@ static bool start_events(struct worker *worker)
     worker->mailbox_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->mailbox_fd < 0)
         return false;
-    if (event_assign(&worker->mailbox_event, worker->base, worker->mailbox_fd, EV_READ | EV_PERSIST, on_mail, worker) < 0 ||
+    if (event_assign(&worker->mailbox_event, worker->base, worker->mailbox_fd, EV_READ | EV_PERSIST, on_mail, worker) <
+            0 ||
         event_add(&worker->mailbox_event, NULL) < 0)
         return false;
     if (event_assign(&worker->tick, worker->base, -1, EV_PERSIST, on_tick, worker) < 0)
         return false;
-    struct timeval interval = { .tv_sec = 0, .tv_usec = TICK_SLOW_MS * 1000 };
+    struct timeval interval = {.tv_sec = 0, .tv_usec = TICK_SLOW_MS * 1000};
     return event_add(&worker->tick, &interval) == 0;
 }
 
@@ -460,7 +466,7 @@ fail:
 
 void worker_publish(struct worker *worker, struct snapshot *snapshot)
 {
-    struct worker_message message = { .kind = MESSAGE_SNAPSHOT, .snapshot = snapshot_ref(snapshot) };
+    struct worker_message message = {.kind = MESSAGE_SNAPSHOT, .snapshot = snapshot_ref(snapshot)};
     if (!post(worker, message))
         snapshot_unref(snapshot); /* out of memory: the next one will do */
 }
@@ -472,17 +478,17 @@ uint64_t worker_generation(const struct worker *worker)
 
 bool worker_listen(struct worker *worker, uint32_t id, int fd)
 {
-    return post(worker, (struct worker_message){ .kind = MESSAGE_LISTEN, .id = id, .fd = fd });
+    return post(worker, (struct worker_message){.kind = MESSAGE_LISTEN, .id = id, .fd = fd});
 }
 
 void worker_unlisten(struct worker *worker, uint32_t id)
 {
-    (void)post(worker, (struct worker_message){ .kind = MESSAGE_UNLISTEN, .id = id });
+    (void)post(worker, (struct worker_message){.kind = MESSAGE_UNLISTEN, .id = id});
 }
 
 void worker_drain(struct worker *worker, const struct drain *drain)
 {
-    (void)post(worker, (struct worker_message){ .kind = MESSAGE_DRAIN, .drain = *drain });
+    (void)post(worker, (struct worker_message){.kind = MESSAGE_DRAIN, .drain = *drain});
 }
 
 enum drain_phase worker_phase(const struct worker *worker)

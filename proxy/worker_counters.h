@@ -36,14 +36,15 @@
     M(passthrough_connections, COUNTER, "Connections relayed raw to legacy")                                           \
     M(spliced_bytes, COUNTER, "Body bytes moved inside the kernel")                                                    \
     M(shadow_buffered_bytes, GAUGE, "Request bytes kept for copies that are behind")                                   \
-    M(shadow_memory_bytes, GAUGE, "What limits.shadow_memory bounds: requests and answers kept for comparing")          \
+    M(shadow_memory_bytes, GAUGE, "What limits.shadow_memory bounds: requests and answers kept for comparing")         \
     M(shadow_in_flight, GAUGE, "Copies under way")                                                                     \
     M(access_log_dropped, COUNTER, "Access log lines dropped because the log was behind")                              \
     M(loop_rounds, COUNTER, "Rounds of the event loop")
 
 /*
- * Counters of one family that differ in their labels, side by side: a family's name, kind, names of its labels and help, then a line
- * for each with the values of the labels in the same order. FAMILY(...) opens one, S(member, values...) is a counter of it.
+ * Counters of one family that differ in their labels, side by side: a family's name, kind, names of its labels and
+ * help, then a line for each with the values of the labels in the same order. FAMILY(...) opens one, S(member,
+ * values...) is a counter of it.
  */
 #define WORKER_SERIES(FAMILY, S)                                                                                       \
     FAMILY("shunt_http2_connections_total", COUNTER, "Connections that spoke HTTP/2", "side", NULL)                    \

@@ -51,7 +51,9 @@ struct retired {
 };
 
 /* Idle pipes for splice(); see pipe.h. */
-enum { WORKER_PIPES = 32 };
+enum {
+    WORKER_PIPES = 32
+};
 struct pipe_pair {
     int in, out; /* write end, read end */
     uint32_t capacity;
@@ -64,14 +66,14 @@ struct worker {
     struct event_base *base;
     struct event tick;
     bool tick_is_fast;
-    bool tick_saw_work;       /* something was in flight since the last tick */
+    bool tick_saw_work; /* something was in flight since the last tick */
     struct wheel wheel;
-    uint64_t now_us, now_ms;  /* monotonic; as of the current callback */
-    struct view *view;        /* the newest adopted; one reference */
+    uint64_t now_us, now_ms; /* monotonic; as of the current callback */
+    struct view *view;       /* the newest adopted; one reference */
     struct worker_counters counters;
 
     struct chunk_pool chunks;
-    struct chunk *input;      /* where the next read goes */
+    struct chunk *input; /* where the next read goes */
     struct segment *free_segments;
     struct exchange *free_exchanges;
     uint32_t free_exchange_count;
@@ -92,35 +94,35 @@ struct worker {
     uint32_t pipe_count;
     struct retired *retired;
     struct conn *dirty, *ready;
-    struct conn *dirty_late;  /* patient ones: written at the round's end */
+    struct conn *dirty_late; /* patient ones: written at the round's end */
     bool round_is_over;
-    struct conn *later;       /* had their share of this round; looked at in the next */
+    struct conn *later; /* had their share of this round; looked at in the next */
     bool settling;
 
     struct listener *listeners;
-    struct downstream *downstreams; /* all client connections: drain walks them */
+    struct downstream *downstreams;       /* all client connections: drain walks them */
     struct downstream *oldest_downstream; /* the list's other end */
     struct upstream_set *upstreams;
     uint32_t tunnels_open;
     struct tunnel *tunnels;
-    struct mirror *mirrors;   /* under way */
-    struct probe *probes;     /* active checks: worker 0's; see health.h */
-    size_t shadow_bound;      /* of counters.shadow_memory_bytes: this worker's part of limits.shadow_memory */
+    struct mirror *mirrors; /* under way */
+    struct probe *probes;   /* active checks: worker 0's; see health.h */
+    size_t shadow_bound;    /* of counters.shadow_memory_bytes: this worker's part of limits.shadow_memory */
     uint64_t simulated_due_ns, simulated_unlogged; /* of the lines about copies that would have been sent */
     bool accept_paused;
     struct drain drain;
-    enum drain_phase phase;   /* of it, as the last tick found it */
+    enum drain_phase phase; /* of it, as the last tick found it */
 
-    struct memory *memory;    /* borrowed: the process's */
+    struct memory *memory;          /* borrowed: the process's */
     enum memory_level memory_level; /* that has been acted upon */
-    uint64_t trim_at_ms;      /* while memory is short: when spare parts are freed again */
-    uint64_t look_at_ms;      /* at memory, while there is work */
-    size_t promised;          /* memory that clients will take who have just come: less with each tick */
+    uint64_t trim_at_ms;            /* while memory is short: when spare parts are freed again */
+    uint64_t look_at_ms;            /* at memory, while there is work */
+    size_t promised;                /* memory that clients will take who have just come: less with each tick */
 
     struct comparer *comparer;
     struct log *log;
     struct access_log *access_log;
-    uint64_t random[2];       /* xoroshiro128+ */
+    uint64_t random[2];        /* xoroshiro128+ */
     char request_id_front[20]; /* of the ids made now */
     uint32_t request_ids_left; /* with that front */
 
@@ -130,7 +132,7 @@ struct worker {
     int mailbox_fd;
     atomic_uint_least64_t generation;
     atomic_bool finished;
-    atomic_int phase_taken;   /* enum drain_phase */
+    atomic_int phase_taken; /* enum drain_phase */
     struct {
         pthread_mutex_t lock;
         struct worker_message *first, **last;

@@ -194,7 +194,8 @@ static int ask_fleet(const struct order *order, const struct route_before *befor
     struct router *router = order->router;
     uint64_t ticket = order->command->ticket;
     bool is_cut_off = router->role == ROUTER_CUT_OFF;
-    if (is_cut_off || order->command->verb == VERB_ROLLBACK) /* here at once, whoever else changes it or does not answer */
+    if (is_cut_off ||
+        order->command->verb == VERB_ROLLBACK) /* here at once, whoever else changes it or does not answer */
         route_state_act_safely(router, order->state, before, is_cut_off ? 0 : ticket, change);
     else
         route_state_wish(router, order->state, before, WISH_PERSON, ticket, change);

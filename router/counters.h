@@ -76,7 +76,7 @@ struct side_counters {
     uint64_t requests; /* live exchanges that ended on this side (client_gone and overloaded included) */
     uint64_t by_class[STATUS_CLASSES]; /* of responses sent to the client */
     uint64_t by_outcome[OUTCOME_KINDS];
-    uint64_t by_grpc[GRPC_STATUSES]; /* of gRPC calls: grpc-status of this side's answers */
+    uint64_t by_grpc[GRPC_STATUSES];            /* of gRPC calls: grpc-status of this side's answers */
     uint64_t judged;                            /* exchanges that speak for or against the backend */
     uint64_t errors;                            /* of judged: what the route's `errors` names */
     uint64_t slow;                              /* of judged: took breaker.slow_call or longer */

@@ -1,5 +1,6 @@
 /*
- * How long exchanges took, in the few coarse buckets that a metrics page can afford for every route, side and code class.
+ * How long exchanges took, in the few coarse buckets that a metrics page can afford for every route, side and code
+ * class.
  *
  * Beside the fine histogram (histogram.h), which decides; this one is only shown. The edges lie at 1, 2.5 and 5 of each
  * decade. One writer, any readers, as in counters.h.
@@ -11,7 +12,9 @@
 
 #include "router/histogram.h"
 
-enum { DURATION_EDGES = 18 };
+enum {
+    DURATION_EDGES = 18
+};
 
 /* Inclusive upper ends in microseconds: the `le` of Prometheus. */
 extern const uint64_t duration_edges_us[DURATION_EDGES];

@@ -9,9 +9,9 @@
  *   p.c p.m          compared and mismatched pairs; they may fall: noise is learnt, the report is forgotten
  *   held gathered    ms the leader has counted for the stage; they may fall as well
  * Bits (m:ROUTE): sketch number * 1024 + bit, in the order of pool_sketches (pool_fields.h). None is ever taken back.
- * Fields of the window's hash (w:ROUTE): S.j S.e S.s (slow), in 12 buckets of a breaker's window; and what a replica adds to
- * new's while it has errors or slow calls there, once more under its own name: n.j@REPLICA n.e@REPLICA n.s@REPLICA. So the leader
- * can leave out the worst one: a replica that alone cannot reach new says nothing about new.
+ * Fields of the window's hash (w:ROUTE): S.j S.e S.s (slow), in 12 buckets of a breaker's window; and what a replica
+ * adds to new's while it has errors or slow calls there, once more under its own name: n.j@REPLICA n.e@REPLICA
+ * n.s@REPLICA. So the leader can leave out the worst one: a replica that alone cannot reach new says nothing about new.
  *
  * A parcel is what was gained since the one before: whoever takes it has to see it delivered, once (fleet.h does).
  * After a restart what the state directory had is taken as delivered: counts of the last moment may be missing, none is
@@ -68,8 +68,8 @@ void router_pool_forget(struct router *router);
 const struct evidence *pool_evidence(const struct pool_route *pool, uint64_t entry);
 /* ms that leaders have counted for it, as far as told; 0 when that is not known. */
 void pool_progress(const struct pool_route *pool, uint64_t entry, uint64_t *held_ms, uint64_t *gathered_ms);
-/* The breaker's window over all replicas but, of new, the worst one, of what was last read, up to two of the 12 buckets too long; of it only what
- * came after `since_ms` (0: all of it), as when a breaker has closed. False: not known. */
+/* The breaker's window over all replicas but, of new, the worst one, of what was last read, up to two of the 12 buckets
+ * too long; of it only what came after `since_ms` (0: all of it), as when a breaker has closed. False: not known. */
 bool pool_window(const struct pool_route *pool, uint64_t since_ms, uint64_t now_ms, struct window_counts counts[SIDES]);
 
 #endif

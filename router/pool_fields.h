@@ -29,7 +29,8 @@ struct pool_adder {
 void pool_add(struct pool_adder *adder, const char *field, int64_t amount);
 /* What `now` has more than `told`, but for pairs, which may fall and are the caller's. */
 void pool_add_gain(struct pool_adder *adder, const struct evidence *now, const struct evidence *told, bool crowds);
-/* counts of a window: to - from; new's once more under the name of `replica` where it has errors or slow calls ("": not) */
+/* counts of a window: to - from; new's once more under the name of `replica` where it has errors or slow calls ("":
+ * not) */
 void pool_add_window(struct pool_adder *adder, const struct window_counts to[SIDES],
                      const struct window_counts from[SIDES], const char *replica);
 /* Bits of now's sketches that told's have not, as an array of offsets; *bytes grows. NULL without memory. */
@@ -44,8 +45,8 @@ struct pool_sums {
 /* `counts` is { FIELD: N }, `bits` hex; NULL: none. Fields of another version are passed over. False: garbage; *sums is
  * then undefined. */
 bool pool_sums_read(const json_t *counts, const json_t *bits, struct pool_sums *sums);
-/* A breaker's window in buckets of time: of all replicas, and of new that part which comes from the replica with the most
- * errors and slow calls. */
+/* A breaker's window in buckets of time: of all replicas, and of new that part which comes from the replica with the
+ * most errors and slow calls. */
 struct pool_window {
     struct window_counts all[POOL_WINDOW_BUCKETS][SIDES];
     struct window_counts worst[POOL_WINDOW_BUCKETS];

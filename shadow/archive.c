@@ -115,7 +115,8 @@ static const char *const texts[STATEMENTS] = {
     [FREE_PAGES] = "PRAGMA freelist_count",
     [GET_VALUES] = "SELECT value FROM meta WHERE name = 'values:' || ?1",
     [PUT_VALUES] = "INSERT OR REPLACE INTO meta(name, value) VALUES('values:' || ?1, ?2)",
-    /* ?2, ?3: names of the values that may be told; a sample that does not say how it was made is taken for the worst */
+    /* ?2, ?3: names of the values that may be told; a sample that does not say how it was made is taken for the worst
+     */
     [VEIL_SAMPLES] = "DELETE FROM samples WHERE route = ?1 AND coalesce(CASE WHEN json_valid(sample)"
                      " THEN json_extract(sample, '$.values') END, 'full') NOT IN (?2, ?3)",
     [FORGET_CELLS] = FORGET("cells"),

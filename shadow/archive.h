@@ -33,8 +33,8 @@ void archive_close(struct archive *archive); /* NULL is fine */
  * read. What the sink refuses is left out and counted in *refused. */
 bool archive_load(struct archive *archive, const struct record_sink *sink, uint64_t *refused, char **error);
 
-/* What archive_veil() has said of a route last; *known false when it has not. Inside of a transaction or not. False when
- * it cannot be read; within a transaction, that fails then. */
+/* What archive_veil() has said of a route last; *known false when it has not. Inside of a transaction or not. False
+ * when it cannot be read; within a transaction, that fails then. */
 bool archive_values(struct archive *archive, const char *route, enum config_sample_values *values, bool *known);
 
 /* One transaction. begin; any number of put and forget; commit. A failure of any of them makes commit fail and roll
@@ -46,8 +46,8 @@ bool archive_put_sample(struct archive *archive, const json_t *sample);
 /* Forgets a route (NULL: all); with the commit it is gone from the file, free pages and log included. */
 bool archive_forget(struct archive *archive, const char *route);
 /*
- * From now on samples of this route may tell no more than `values`; stored ones that do are deleted, and with the commit
- * they are gone from the file, free pages and log included. *deleted: how many.
+ * From now on samples of this route may tell no more than `values`; stored ones that do are deleted, and with the
+ * commit they are gone from the file, free pages and log included. *deleted: how many.
  */
 bool archive_veil(struct archive *archive, const char *route, enum config_sample_values values, uint64_t *deleted);
 bool archive_commit(struct archive *archive, char **error);

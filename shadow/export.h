@@ -1,6 +1,6 @@
 /*
- * The report in the forms people and programs want, each made from its JSON (docs/report.md), so that the admin API, shuntctl
- * and the offline comparison print the same. Pure apart from malloc; any thread; trusts nothing in the JSON.
+ * The report in the forms people and programs want, each made from its JSON (docs/report.md), so that the admin API,
+ * shuntctl and the offline comparison print the same. Pure apart from malloc; any thread; trusts nothing in the JSON.
  */
 #ifndef SHUNT_SHADOW_EXPORT_H
 #define SHUNT_SHADOW_EXPORT_H

@@ -455,9 +455,8 @@ static bool complete(struct keeper *keeper, json_t *report, const struct keeper_
 static void do_job(struct keeper *keeper, const struct keeper_job *job)
 {
     const struct export_format *format = export_find(job->format);
-    json_t *report = job->fleet != NULL
-                         ? report_fleet_json(keeper->report, job->fleet, job->route, job->samples)
-                         : report_json(keeper->report, job->route);
+    json_t *report = job->fleet != NULL ? report_fleet_json(keeper->report, job->fleet, job->route, job->samples)
+                                        : report_json(keeper->report, job->route);
     bool known = report != NULL || job->route == NULL;
     char *text = NULL;
     if (report != NULL && format != NULL && complete(keeper, report, job))

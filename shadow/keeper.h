@@ -35,8 +35,8 @@ struct keeper_job {
     const char *format; /* "json", "html", ...: see export.h; static text */
     json_t *mirror;     /* owned by the job: per route and direction, why requests were not mirrored or compared:
                            { "orders-read": { "legacy": { "rate": 12, ... }, "new": { ... } } }; NULL: none */
-    json_t *fleet;         /* owned by the job: what all replicas have told (report_fleet_json()), to be shown instead of
-                              this replica's report, `mirror` and samples; NULL: not asked for */
+    json_t *fleet;      /* owned by the job: what all replicas have told (report_fleet_json()), to be shown instead of
+                           this replica's report, `mirror` and samples; NULL: not asked for */
     /* On the keeper's thread. `text` is malloc'd and the callee's; NULL: no memory, or nothing is known of this route
      * (`known` tells). Hand it to your own loop. */
     void (*done)(void *context, char *text, size_t len, bool known);

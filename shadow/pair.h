@@ -30,11 +30,12 @@ struct pair {
     enum side primary;
     uint64_t wall_ms; /* when the request came */
     uint32_t cohort;
-    uint16_t key_mark, path_mark; /* the decision's: whose pair it is, for sketches */
+    uint16_t key_mark, path_mark;  /* the decision's: whose pair it is, for sketches */
     char method[PAIR_METHOD_ROOM]; /* NUL-terminated, cut where too long */
     char target[PAIR_TARGET_ROOM]; /* path and query, NUL-terminated, cut where too long */
     char request_id[PAIR_ID_ROOM];
-    struct capture request; /* the head's field lines and the first PAIR_REQUEST_BODY of the body, as the primary got them */
+    struct capture
+        request; /* the head's field lines and the first PAIR_REQUEST_BODY of the body, as the primary got them */
     struct capture primary_capture;
     struct capture shadow_capture;
 };

@@ -51,7 +51,7 @@ struct record_field {
 
 struct record_group {
     struct record_key key;
-    uint32_t index; /* position in the endpoint's groups */
+    uint32_t index;         /* position in the endpoint's groups */
     const uint16_t *fields; /* positions, some with GROUP_SHAPE (groups.h) */
     uint32_t field_count;
     uint64_t pairs, last_ms;

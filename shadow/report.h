@@ -80,15 +80,16 @@ struct report_veil {
 };
 
 /*
- * From now on nothing of these routes shows more than this: neither pairs that were sent when more was allowed nor, where
- * less is allowed than before, examples and waiting samples, which are emptied and dropped; counts stay. Routes that are
- * not named may show what they have. Replaces what was set before. Any thread; `veils` is copied. False without memory.
+ * From now on nothing of these routes shows more than this: neither pairs that were sent when more was allowed nor,
+ * where less is allowed than before, examples and waiting samples, which are emptied and dropped; counts stay. Routes
+ * that are not named may show what they have. Replaces what was set before. Any thread; `veils` is copied. False
+ * without memory.
  */
 bool report_set_veils(struct report *report, const struct report_veil *veils, uint32_t count);
 /* Would values kept under `values` tell more than `veil` allows? */
 bool report_tells_more(enum config_sample_values values, enum config_sample_values veil);
 struct report_veil *report_veils_copy(const struct report_veil *veils, uint32_t count); /* NULL without memory */
-void report_veils_free(struct report_veil *veils, uint32_t count);                     /* NULL is fine */
+void report_veils_free(struct report_veil *veils, uint32_t count);                      /* NULL is fine */
 /* None are set: what is taken back from now on is judged by the next call alone. */
 void report_forget_veils(struct report *report);
 /* May a sample that was made under `values` be shown for this route? */
@@ -117,8 +118,8 @@ bool report_restore_rule(struct report *report, const struct record_rule *record
 /*
  * Samples made since the last call (sample.h), as an array of { "route", "primary", "endpoint", "field", "score",
  * "keep", "max_bytes", "max_age_ms", "sample" }: the field of the pair it was taken for; score: lower tells more (the
- * number of fields that differ in it). NULL when there are none. New reference. At most 256 wait, and REPORT_SAMPLE_BYTES_MAX; more are
- * not made.
+ * number of fields that differ in it). NULL when there are none. New reference. At most 256 wait, and
+ * REPORT_SAMPLE_BYTES_MAX; more are not made.
  */
 json_t *report_take_samples(struct report *report);
 

@@ -340,7 +340,8 @@ static json_t *limits_json(const struct report_row *row, const struct row_sums *
     return json_pack("{s:i, s:i, s:i, s:b, s:b, s:I, s:I, s:b}", "endpoints", CELLS_MAX, "fields", FIELDS_MAX,
                      "fields_of_route", ROW_FIELDS_MAX, "endpoints_beyond", row->other != NULL, "fields_beyond",
                      sums->fields_beyond, "bytes", (json_int_t)row->budgets->most, "bytes_used",
-                     (json_int_t)row->budgets->rows.used + (json_int_t)row->budgets->cells.used, "bytes_beyond", is_full);
+                     (json_int_t)row->budgets->rows.used + (json_int_t)row->budgets->cells.used, "bytes_beyond",
+                     is_full);
 }
 
 static json_t *rules_json(const struct report_row *row)

@@ -22,8 +22,8 @@ enum {
  *
  *   { "at_ms", "route", "primary": "legacy"|"new" (which side answered the client), "endpoint", "method", "target",
  *     "request_id", "cohort", "values": "redacted"|"full"|"hashed",
- *     "request":        { "headers": [["name", "value"], ...], "body": "..." (absent: none), "body_bytes", "cut": bool },
- *     "primary_answer": { "status", "latency_us", "bytes", "headers": [...], "type": "json"|"xml"|"text"|"bytes",
+ *     "request":        { "headers": [["name", "value"], ...], "body": "..." (absent: none), "body_bytes", "cut": bool
+ * }, "primary_answer": { "status", "latency_us", "bytes", "headers": [...], "type": "json"|"xml"|"text"|"bytes",
  *                         "body": "..." (absent: not shown), "cut": bool },
  *     "shadow_answer":  { the same },
  *     "fields": how many fields differ and are not ignored,

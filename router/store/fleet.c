@@ -393,8 +393,8 @@ json_t *fleet_status(const struct fleet *fleet, uint64_t now_ms)
         fleet->leader != NULL ? fleet->leader : "", "epoch", (json_int_t)fleet->epoch, "mark", fleet->mark, "alive",
         (json_int_t)fleet->alive, "format", (json_int_t)fleet->format, "lag_ms", lag, "items",
         (json_int_t)fleet->known_count, "untold_safety", (json_int_t)pending, "waiting",
-        (json_int_t)fleet->wish_count + (json_int_t)fleet->waiter_count, "beats", (json_int_t)fleet->beats, "unanswered",
-        (json_int_t)fleet->unanswered, "garbage", (json_int_t)fleet->garbage, "refused", (json_int_t)fleet->refused,
-        "lost_counts", (json_int_t)fleet->lost_counts, "conflicts", (json_int_t)fleet->conflicts, "merges",
-        (json_int_t)fleet->merges, "restored", (json_int_t)fleet->restored);
+        (json_int_t)fleet->wish_count + (json_int_t)fleet->waiter_count, "beats", (json_int_t)fleet->beats,
+        "unanswered", (json_int_t)fleet->unanswered, "garbage", (json_int_t)fleet->garbage, "refused",
+        (json_int_t)fleet->refused, "lost_counts", (json_int_t)fleet->lost_counts, "conflicts",
+        (json_int_t)fleet->conflicts, "merges", (json_int_t)fleet->merges, "restored", (json_int_t)fleet->restored);
 }

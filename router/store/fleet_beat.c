@@ -19,8 +19,8 @@ enum {
     BEAT_SPREAD_MS = FLEET_BEAT_MS / 10,
     LEASE_LATE_MS = 15, /* Redis' clock counts whole ms */
     LEASE_SPREAD_MS = 150,
-    /* Redis forgets after a minute of silence which counts it has taken in of us: later they might be counted twice, and one
-     * parcel of counts is missed by nobody. */
+    /* Redis forgets after a minute of silence which counts it has taken in of us: later they might be counted twice,
+     * and one parcel of counts is missed by nobody. */
     COUNTS_KEPT_MS = 45000,
     REPLICA_MOST = 800, /* bytes of a replica's id in answers */
 };
@@ -187,7 +187,8 @@ static void follow_lease(struct fleet *fleet, const struct answer *answer, uint6
     fleet_update_role(fleet);
 }
 
-/* Is Redis' state another than the one we know? Then its items come along. What is garbage would be so again at once. */
+/* Is Redis' state another than the one we know? Then its items come along. What is garbage would be so again at once.
+ */
 static void take_news(struct fleet *fleet, const json_t *json, const struct answer *answer)
 {
     if (json_object_get(json, "items") != NULL)

@@ -414,17 +414,18 @@ static void every_rule_of_comparing_lands_in_its_field(void **state)
 
 static void top_level_keys_land_in_their_fields(void **state)
 {
-    struct config *config =
-        parse(BASE "admin: { address: \"[::1]:0\" }\n"
-                   "workers: 3\n"
-                   "access_log: { sample: 0.5% }\n"
-                   "timeouts: { request_header: 1s, request_body: 2s, idle: 3s, connect: 4s, response: 5s,\n"
-                   "            stream_idle: 6s, tunnel_idle: 7s, drain: 8s, drain_min: 8s, tls_handshake: 9s, http2_ping: 10s }\n"
-                   "limits: { header_bytes: 16KiB, header_count: 50, uri_bytes: 4KiB, connections: 9,\n"
-                   "          http2_streams: 10, http2_window: 1MiB, shadow_memory: 64GiB }\n"
-                   "headers: { via: off, x_forwarded_for: set, x_forwarded_proto: keep,\n"
-                   "           x_forwarded_host: off, x_request_id: set, x_forwarded_client_cert: append }\n"
-                   "state: { directory: /var/lib/shunt }\n");
+    struct config *config = parse(
+        BASE
+        "admin: { address: \"[::1]:0\" }\n"
+        "workers: 3\n"
+        "access_log: { sample: 0.5% }\n"
+        "timeouts: { request_header: 1s, request_body: 2s, idle: 3s, connect: 4s, response: 5s,\n"
+        "            stream_idle: 6s, tunnel_idle: 7s, drain: 8s, drain_min: 8s, tls_handshake: 9s, http2_ping: 10s }\n"
+        "limits: { header_bytes: 16KiB, header_count: 50, uri_bytes: 4KiB, connections: 9,\n"
+        "          http2_streams: 10, http2_window: 1MiB, shadow_memory: 64GiB }\n"
+        "headers: { via: off, x_forwarded_for: set, x_forwarded_proto: keep,\n"
+        "           x_forwarded_host: off, x_request_id: set, x_forwarded_client_cert: append }\n"
+        "state: { directory: /var/lib/shunt }\n");
     (void)state;
     assert_true(config->admin.enabled);
     assert_string_equal(config->admin.address.host, "::1");

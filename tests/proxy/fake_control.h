@@ -41,7 +41,7 @@ struct control {
     struct control_process process;
     bool ready;
     struct control_drain_state drain;
-    uint64_t hangs_ms; /* worker 1; 0: none does */
+    uint64_t hangs_ms;        /* worker 1; 0: none does */
     bool cannot_save;         /* control_passthrough() then fails */
     const char *reload_fault; /* control_reload() then fails with it */
     char last_who[128];       /* of the last change */

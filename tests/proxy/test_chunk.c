@@ -11,8 +11,8 @@
 static void there_is_room_for_what_was_asked(void **state)
 {
     (void)state;
-    struct chunk_pool pool = { 0 };
-    static const size_t sizes[] = { 0, 1, 900, 1024, 4000, 5000, 16000, 65536, 65537, 1000000 };
+    struct chunk_pool pool = {0};
+    static const size_t sizes[] = {0, 1, 900, 1024, 4000, 5000, 16000, 65536, 65537, 1000000};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct chunk *chunk = chunk_take(&pool, sizes[i]);
         assert_non_null(chunk);
@@ -26,7 +26,7 @@ static void there_is_room_for_what_was_asked(void **state)
 static void the_last_freed_is_the_next_taken(void **state)
 {
     (void)state;
-    struct chunk_pool pool = { 0 };
+    struct chunk_pool pool = {0};
     struct chunk *chunk = chunk_take(&pool, 500);
     chunk->used = 400;
     chunk_unref(chunk);
@@ -40,7 +40,7 @@ static void the_last_freed_is_the_next_taken(void **state)
 static void a_shared_chunk_stays_until_the_last_has_gone(void **state)
 {
     (void)state;
-    struct chunk_pool pool = { 0 };
+    struct chunk_pool pool = {0};
     struct chunk *chunk = chunk_take(&pool, 100);
     chunk_ref(chunk);
     chunk_unref(chunk);
@@ -54,7 +54,7 @@ static void a_shared_chunk_stays_until_the_last_has_gone(void **state)
 static void a_copy_is_its_own(void **state)
 {
     (void)state;
-    struct chunk_pool pool = { 0 };
+    struct chunk_pool pool = {0};
     struct slice copy;
     char text[] = "grpc-status: 0";
     assert_true(chunk_copy(&pool, text, sizeof(text), &copy));
@@ -69,8 +69,10 @@ static void a_copy_is_its_own(void **state)
 static void few_free_ones_are_kept(void **state)
 {
     (void)state;
-    enum { MANY = 100 };
-    struct chunk_pool pool = { 0 };
+    enum {
+        MANY = 100
+    };
+    struct chunk_pool pool = {0};
     struct chunk *chunks[MANY];
     for (size_t i = 0; i < MANY; i++)
         chunks[i] = chunk_take(&pool, 60000);

@@ -66,7 +66,8 @@ static void on_fill(struct conn *conn)
     assert_true(conn_send_copy(conn, "more", 4));
 }
 
-static const struct conn_events filling_events = {.on_readable = on_readable, .on_fill = on_fill, .on_failed = on_failed};
+static const struct conn_events filling_events = {
+    .on_readable = on_readable, .on_fill = on_fill, .on_failed = on_failed};
 
 static void open_end(struct fixture *f, struct end *end)
 {

@@ -66,7 +66,9 @@ static void moves_no_more_than_asked(void **state)
 static void a_full_sink_loses_nothing(void **state)
 {
     struct fixture *f = *state;
-    enum { TOTAL = 2000000 };
+    enum {
+        TOTAL = 2000000
+    };
     char *sent = malloc(TOTAL), *got = malloc(TOTAL);
     assert_non_null(sent);
     assert_non_null(got);

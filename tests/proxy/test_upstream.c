@@ -1,6 +1,6 @@
 /*
- * Backends of one worker: whose turn it is, who is set aside, who waits for how long, and what a change of addresses or of the
- * whole backend does to those who wait or are connecting. Sockets are real, time is the test's.
+ * Backends of one worker: whose turn it is, who is set aside, who waits for how long, and what a change of addresses or
+ * of the whole backend does to those who wait or are connecting. Sockets are real, time is the test's.
  */
 #include "proxy/upstream.h"
 
@@ -19,8 +19,14 @@
 #include "proxy/worker_inside.h"
 #include "tests/proxy/unlimited.h"
 
-enum { LEGACY, NEW, BACKENDS };
-enum { MANY = 100000 };
+enum {
+    LEGACY,
+    NEW,
+    BACKENDS
+};
+enum {
+    MANY = 100000
+};
 
 struct fixture {
     struct worker *worker;
@@ -33,7 +39,8 @@ struct fixture {
 };
 
 /* Attempts and what they were told. */
-struct try {
+struct
+try {
     struct attempt attempt;
     int ready, failed;
 };
@@ -181,7 +188,8 @@ static void every_address_has_its_turn(void **state)
     struct fixture f;
     begin(&f, "", 3);
     struct upstream *upstream = upstream_of(&f, LEGACY);
-    struct endpoint *first = upstream_pick(upstream), *second = upstream_pick(upstream), *third = upstream_pick(upstream);
+    struct endpoint *first = upstream_pick(upstream), *second = upstream_pick(upstream),
+                    *third = upstream_pick(upstream);
     assert_ptr_not_equal(first, second);
     assert_ptr_not_equal(second, third);
     assert_ptr_not_equal(first, third);
@@ -436,7 +444,8 @@ static void a_higher_limit_serves_all_who_wait(void **state)
     end(&f);
 }
 
-/* Connecting to a unix socket that is not there fails at once; doing so must not take stack for each one in the line. */
+/* Connecting to a unix socket that is not there fails at once; doing so must not take stack for each one in the line.
+ */
 static void a_line_of_any_length_may_fail_at_once(void **state)
 {
     (void)state;

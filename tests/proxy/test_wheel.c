@@ -51,7 +51,7 @@ static struct probe new_probe(struct wheel *wheel)
 static void never_early_and_at_most_a_tick_late(void **state)
 {
     (void)state;
-    static const uint64_t delays[] = { 0, 1, 15, 16, 17, 100, 1000, 8191, 8192, 8193, 60000, 3600000 };
+    static const uint64_t delays[] = {0, 1, 15, 16, 17, 100, 1000, 8191, 8192, 8193, 60000, 3600000};
     for (size_t i = 0; i < sizeof(delays) / sizeof(delays[0]); i++) {
         struct wheel *wheel = new_wheel(1000003);
         struct probe probe = new_probe(wheel);
@@ -139,7 +139,9 @@ static void a_callback_may_set_itself_again(void **state)
 static void a_long_stop_fires_everything_that_is_due(void **state)
 {
     (void)state;
-    enum { PROBES = 500 };
+    enum {
+        PROBES = 500
+    };
     struct wheel *wheel = new_wheel(77);
     struct probe *probes = calloc(PROBES, sizeof(*probes));
     assert_non_null(probes);

@@ -448,7 +448,8 @@ static void a_user_who_was_answered_by_legacy_counts_against_new(void **state)
         struct decision d = decide_on(f, 0, &r);
         struct outcome outcome = {.kind = OUTCOME_OK, .status = 200, .client_status = 200, .latency_us = 1000};
         if (d.side == SIDE_NEW) { /* every client got a 200 all the same */
-            outcome = (struct outcome){.kind = OUTCOME_CONNECT_FAILED, .client_status = 200, .fell_back = true, .latency_us = 1000};
+            outcome = (struct outcome){
+                .kind = OUTCOME_CONNECT_FAILED, .client_status = 200, .fell_back = true, .latency_us = 1000};
             done++;
         }
         router_observe(f->view, 0, &d, &outcome);

@@ -693,8 +693,9 @@ static void one_replica_alone_says_nothing_about_new(void **state)
 {
     (void)state;
     struct fleet fleet;
-    fleet_init(&fleet, YAML_HEAD "  - name: orders\n    match: { path: /** }\n    percent: 100\n    sticky: [ { header: X-User-Id } ]\n"
-                       "    breaker: { window: 12s, slow_call: 50ms }\n");
+    fleet_init(&fleet, YAML_HEAD
+               "  - name: orders\n    match: { path: /** }\n    percent: 100\n    sticky: [ { header: X-User-Id } ]\n"
+               "    breaker: { window: 12s, slow_call: 50ms }\n");
     struct fixture *leader = fleet.replica[0];
     for (int i = 0; i < REPLICAS; i++) {
         const char name[] = {(char)('a' + i), '\0'};

@@ -13,9 +13,11 @@
  * sets the counts to zero mark N                sets them to zero, and mark_ns will be the time when request N came
  * that is not answered well
  *
- * The path may ask for something: /bytes/N (Content-Length), /chunked/N, /status/N, /delay/MS, or /order/ID (see order.h:
- * --seed and --wrong are for it); anything else gets a small JSON body. Every answer names this backend (X-Backend) and, for a request with a body, says how long it was and
- * whether it was the pattern (X-Body-Length, X-Body-Match). End of standard input ends the program.
+ * The path may ask for something: /bytes/N (Content-Length), /chunked/N, /status/N, /delay/MS, or /order/ID (see
+ * order.h:
+ * --seed and --wrong are for it); anything else gets a small JSON body. Every answer names this backend (X-Backend)
+ * and, for a request with a body, says how long it was and whether it was the pattern (X-Body-Length, X-Body-Match).
+ * End of standard input ends the program.
  */
 #include "order.h"
 #include "peer.h"
