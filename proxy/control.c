@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -209,10 +210,8 @@ static void on_resolved(void *context, const struct resolver_result *result)
         control_publish(control);
 }
 
-static void on_signal(evutil_socket_t signal, short what, void *context)
+static void obey(struct control *control, int signal)
 {
-    (void)what;
-    struct control *control = context;
     switch (signal) {
     case SIGHUP:
         control_reload(control, "signal:HUP", NULL);
@@ -221,23 +220,32 @@ static void on_signal(evutil_socket_t signal, short what, void *context)
         control_passthrough_toggle(control);
         break;
     default:
-        control_end(control, (int)signal);
+        control_end(control, signal);
         break;
     }
 }
 
+static void on_signals(evutil_socket_t fd, short what, void *context)
+{
+    struct signalfd_siginfo told;
+    (void)what;
+    while (read((int)fd, &told, sizeof(told)) == (ssize_t)sizeof(told))
+        obey(context, (int)told.ssi_signo);
+}
+
 /* ---- the process ---- */
 
-static const int signals[CONTROL_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
-
-/* Until the loop runs, and in all other threads for ever, they wait: libevent's handler is to run on this thread. */
-static void block_signals(bool block)
+/* They are blocked in every thread for ever, so that no handler interrupts anybody: the loop reads them when it runs.
+ */
+static int open_signals(void)
 {
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     sigset_t set;
     sigemptyset(&set);
-    for (int i = 0; i < CONTROL_SIGNALS; i++)
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         sigaddset(&set, signals[i]);
-    pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+    errno = pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return errno == 0 ? signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC) : -1;
 }
 
 /* As many descriptors as the system allows: a proxy needs two for each client. */
@@ -292,7 +300,7 @@ static bool start_process(struct control *control)
 {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a state or log that may not grow is a failed write, not the end */
-    block_signals(true);
+    control->signal_fd = open_signals();
     raise_file_limit();
     service_manager_open(&control->manager);
     event_set_log_callback(on_libevent_message);
@@ -309,8 +317,8 @@ static bool start_process(struct control *control)
     control->tls = control->base != NULL && control->log != NULL
                        ? control_tls_new(control->base, control->log, &tls_events, control)
                        : NULL;
-    if (control->tls != NULL && control->base != NULL && control->log != NULL && control->report != NULL &&
-        control->notify != NULL && control->resolver != NULL && control->health != NULL)
+    if (control->signal_fd >= 0 && control->tls != NULL && control->base != NULL && control->log != NULL &&
+        control->report != NULL && control->notify != NULL && control->resolver != NULL && control->health != NULL)
         return true;
     fprintf(stderr, "shunt: cannot start: %s; give it more memory or threads\n", strerror(errno));
     return false;
@@ -529,11 +537,9 @@ static bool start_workers(struct control *control)
 static bool start_events(struct control *control)
 {
     const struct timeval interval = {.tv_usec = TICK_MS * 1000};
-    for (int i = 0; i < CONTROL_SIGNALS; i++) {
-        control->signals[i] = evsignal_new(control->base, signals[i], on_signal, control);
-        if (control->signals[i] == NULL || evsignal_add(control->signals[i], NULL) < 0)
-            return say(NULL);
-    }
+    control->signals = event_new(control->base, control->signal_fd, EV_READ | EV_PERSIST, on_signals, control);
+    if (control->signals == NULL || event_add(control->signals, NULL) < 0)
+        return say(NULL);
     control->tick = event_new(control->base, -1, EV_PERSIST, on_tick, control);
     if (control->tick == NULL || event_add(control->tick, &interval) < 0)
         return say(NULL);
@@ -644,9 +650,8 @@ static void stop_events(struct control *control)
     control->fleet = NULL;
     if (control->tick != NULL)
         event_free(control->tick);
-    for (int i = 0; i < CONTROL_SIGNALS; i++)
-        if (control->signals[i] != NULL)
-            event_free(control->signals[i]);
+    if (control->signals != NULL)
+        event_free(control->signals);
     watch_free(control->file_watch);
     watch_free(control->passthrough_watch);
     admin_stop(control->admin);
@@ -697,19 +702,18 @@ static void stop(struct control *control)
     memory_done(&control->memory);
     if (control->base != NULL)
         event_base_free(control->base);
+    if (control->signal_fd >= 0)
+        close(control->signal_fd);
     service_manager_close(&control->manager);
     libevent_global_shutdown();
 }
 
 int control_run(const struct control_options *options)
 {
-    struct control control = {.options = options, .last_reload_ok = true};
+    struct control control = {.options = options, .last_reload_ok = true, .signal_fd = -1};
     control.exit_code = start(&control);
-    if (control.exit_code == EXIT_DONE) {
-        block_signals(false);
+    if (control.exit_code == EXIT_DONE)
         event_base_dispatch(control.base);
-        block_signals(true);
-    }
     stop(&control);
     return control.exit_code;
 }

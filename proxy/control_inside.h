@@ -36,7 +36,6 @@ enum {
     EXIT_BROKEN = 1,  /* ended before everything was finished, or something of the system was not to be had */
     EXIT_REFUSED = 2, /* the command line, the file, an address or the state directory cannot be used */
 
-    CONTROL_SIGNALS = 4,
     CONTROL_STOP_MS = 15000, /* what the waits at the end add up to, and more: control.c's *_WAIT_MS and LAST_*_MS */
 };
 
@@ -44,7 +43,8 @@ struct control {
     const struct control_options *options; /* borrowed */
     struct event_base *base;
     struct event *tick;
-    struct event *signals[CONTROL_SIGNALS];
+    struct event *signals;
+    int signal_fd;
     struct service_manager manager;
     struct log *log;
     struct admin *admin; /* NULL: none configured */
