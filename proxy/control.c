@@ -235,8 +235,7 @@ static void on_signals(evutil_socket_t fd, short what, void *context)
 
 /* ---- the process ---- */
 
-/* They are blocked in every thread for ever, so that no handler interrupts anybody: the loop reads them when it runs.
- */
+/* Blocked in every thread for ever, so that no handler interrupts anybody: the loop reads them when it runs. */
 static int open_signals(void)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};

@@ -140,11 +140,12 @@ static void end(struct control *control, const char *name, json_t *fields)
 void control_end(struct control *control, int signal)
 {
     const char *name = signal == SIGINT ? "INT" : "TERM";
-    if (control->ends > 0 && control_clock_ms() - control->ended_ms < SAME_WISH_MS)
+    uint64_t now_ms = control_clock_ms();
+    bool first = !control->drain.ends;
+    if (!first && now_ms - control->ended_ms < SAME_WISH_MS)
         return;
-    bool first = ++control->ends == 1;
     if (first)
-        control->ended_ms = control_clock_ms();
+        control->ended_ms = now_ms;
     json_t *fields =
         json_pack("{s:s, s:I}", "signal", name, "drain_ms", (json_int_t)(first ? timeouts_of(control)->drain_ms : 0));
     if (first)

@@ -103,8 +103,7 @@ struct control {
     char *drain_who;             /* owned: who began it; NULL: nobody yet */
     uint64_t drain_began_wall_ms;
     uint64_t drain_deadline_ms; /* workers that have not ended by then are left behind */
-    int ends;                   /* signals that asked us to end */
-    uint64_t ended_ms;          /* when the first of them came */
+    uint64_t ended_ms;          /* when the first signal came that asked us to end */
     int exit_code;
     bool abandon; /* workers hang: do not wait for them */
 
