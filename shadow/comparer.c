@@ -9,7 +9,7 @@
  *                              |   ^  |
  *                              |   +--+ still nothing, up to NAPS_BEFORE_SLEEP times
  *                              v
- *                           SLEEPING --a worker submits--> AWAKE
+ *                           SLEEPING --a worker submits, or has emptied the full way back--> AWAKE
  *
  * Under load the thread so finds a batch after each nap and no worker ever calls the kernel; only a ring that is half
  * full cuts a nap short. The thread says NAPPING or SLEEPING before it looks at the rings a last time, a worker
@@ -96,10 +96,10 @@ static bool work_is_waiting(struct comparer *comparer)
     return atomic_load(&comparer->stopping);
 }
 
-/* Announces the state, looks once more, then blocks. */
+/* Announces the state, looks once more, then blocks. An exchange rather than a store: see wake_if_held_up(). */
 static void rest(struct comparer *comparer, enum thread_state state, const struct timespec *timeout)
 {
-    atomic_store(&comparer->state, state);
+    (void)atomic_exchange(&comparer->state, state);
     if (!work_is_waiting(comparer))
         futex_wait(&comparer->state, state, timeout);
     atomic_store(&comparer->state, AWAKE);
@@ -289,14 +289,27 @@ bool comparer_submit(struct comparer *comparer, uint32_t worker, struct pair *pa
     return queued;
 }
 
+/*
+ * The way back was full, the thread went to sleep over it, and it is empty now: perhaps no pair comes any more that
+ * would wake the thread. Of two read-modify-writes of one word the later sees what came before the earlier: either the
+ * thread announced its sleep first, and is woken, or it sees the room when it looks once more.
+ */
+static void wake_if_held_up(struct comparer *comparer, const struct lane *lane)
+{
+    if (ring_depth(&lane->there) > 0 && atomic_fetch_or(&comparer->state, 0) == SLEEPING)
+        wake(comparer);
+}
+
 struct pair *comparer_reclaim(struct comparer *comparer, uint32_t worker)
 {
     struct lane *lane = &comparer->lanes[worker];
     struct pair *pair = ring_pop(&lane->back);
     if (pair == NULL && !comparer->running) /* the thread has ended: what it did not come to is the caller's, too */
         pair = ring_pop(&lane->there);
-    if (pair == NULL)
+    if (pair == NULL) {
+        wake_if_held_up(comparer, lane);
         return NULL;
+    }
     lane->bytes -= pair_bytes(pair);
     capture_trim(&pair->request);
     capture_trim(&pair->primary_capture);

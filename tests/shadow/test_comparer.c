@@ -83,6 +83,22 @@ static void wakes_from_sleep(void **state)
     report_free(f.report);
 }
 
+/* Submits as many pairs as both ways hold, and takes none back. */
+static void fill(struct fixture *f, uint32_t most)
+{
+    uint32_t accepted = 0;
+    for (int i = 0; i < 20000 && accepted < most; i++) {
+        struct pair *pair = test_json_pair(&f->route, "1", "1");
+        if (comparer_submit(f->comparer, 0, pair)) {
+            accepted++;
+        } else {
+            pair_free(pair);
+            pause_ms(1);
+        }
+    }
+    assert_int_equal(accepted, most);
+}
+
 /* What is not taken back fills the way back, then the way there; then submitting is refused and nothing is lost. */
 static void a_full_queue_refuses(void **state)
 {
@@ -92,21 +108,10 @@ static void a_full_queue_refuses(void **state)
     };
     struct fixture f;
     struct comparison_totals totals;
-    uint32_t accepted = 0;
     (void)state;
     start(&f, 1, CAPACITY);
-    struct pair *refused = NULL;
-    for (int i = 0; i < 20000 && accepted < MOST; i++) {
-        struct pair *pair = test_json_pair(&f.route, "1", "1");
-        if (comparer_submit(f.comparer, 0, pair)) {
-            accepted++;
-        } else {
-            pair_free(pair);
-            pause_ms(1);
-        }
-    }
-    assert_int_equal(accepted, MOST);
-    refused = test_json_pair(&f.route, "1", "1");
+    fill(&f, MOST);
+    struct pair *refused = test_json_pair(&f.route, "1", "1");
     assert_false(comparer_submit(f.comparer, 0, refused)); /* still ours */
     pair_free(refused);
     for (uint32_t i = 0; i < CAPACITY; i++)
@@ -114,6 +119,24 @@ static void a_full_queue_refuses(void **state)
     comparer_stop(f.comparer, 10000);
     report_totals(f.report, "orders", &totals);
     assert_int_equal(totals.compared, MOST);
+    report_free(f.report);
+}
+
+/* The thread sleeps over a full way back; taking everything back is enough for the rest to be judged. */
+static void goes_on_when_the_way_back_is_empty(void **state)
+{
+    enum {
+        CAPACITY = 8,
+        MOST = 2 * CAPACITY
+    };
+    struct fixture f;
+    (void)state;
+    start(&f, 1, CAPACITY);
+    fill(&f, MOST);
+    pause_ms(150); /* it is asleep by then; where it is not, the test proves less */
+    for (uint32_t i = 0; i < MOST; i++)
+        pair_free(await_pair(&f, 0));
+    comparer_stop(f.comparer, 1000);
     report_free(f.report);
 }
 
@@ -310,6 +333,7 @@ int main(void)
         cmocka_unit_test(compares_and_gives_back),
         cmocka_unit_test(wakes_from_sleep),
         cmocka_unit_test(a_full_queue_refuses),
+        cmocka_unit_test(goes_on_when_the_way_back_is_empty),
         cmocka_unit_test(the_bound_in_bytes_is_the_workers),
         cmocka_unit_test(large_answers_are_bounded_in_bytes),
         cmocka_unit_test(finishing_gives_everything_back),
