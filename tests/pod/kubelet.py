@@ -26,6 +26,7 @@ import volumes
 
 MINIMUM_GRACE = 2  # seconds: minimumGracePeriodInSeconds
 GRACE = 30  # a pod's default
+RELIST = 1  # second after which it sees that a container has started: PLEG's relist period
 BACKOFF = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 
@@ -136,6 +137,7 @@ class Pod:
         self.grace = self.spec.get("terminationGracePeriodSeconds", GRACE)
         self.began, self.events = time.monotonic(), []
         self.wake, self.gone = threading.Event(), threading.Event()
+        self.relist = None  # when it will be seen that a container has started
         self.lock = threading.RLock()
         self.volumes_lock = threading.Lock()
         self.thread = threading.Thread(target=self._work, name=f"pod {self.name}", daemon=True)
@@ -256,12 +258,15 @@ class Pod:
             self._clean()
 
     def _pause(self):
-        """Until something is due: a restart, or an object that was missing."""
-        due = [c.due for c in self.containers if not c.runs and c.due]
+        """Until something is due: a restart, a look at what has started, or an object that was missing."""
+        due = [c.due for c in self.containers if not c.runs and c.due] + ([self.relist] if self.relist else [])
         return max(0.01, min(due) - time.monotonic()) if due else 0.25 if self.phase == "Pending" else None
 
     def _sync(self):
         """One look at what is to be done, as computePodActions(). True when the pod has done its work."""
+        if self.relist and time.monotonic() >= self.relist:
+            self.relist = None
+            self._ask_the_unready()
         if self.netns is None and not self._prepare():
             return False
         for c in self.init:
@@ -352,7 +357,7 @@ class Pod:
         except runtime.StartError:
             c.starts -= 1
             raise
-        c.waiting, c.due = None, 0.0
+        c.waiting, c.due, self.relist = None, 0.0, time.monotonic() + RELIST
         self.note("Started", c)
         if c.spec.get("startupProbe"):
             self._probe(c, "startup", c.process)
@@ -379,6 +384,7 @@ class Pod:
                 c.is_ready = succeeded
                 self.note("Ready" if succeeded else "NotReady", c)
                 self._changed()
+                self._ask_the_unready(c)
             elif succeeded:
                 prober.stop()
                 self._on_started(c, process)
@@ -389,6 +395,13 @@ class Pod:
         prober = probes.Prober(kind, c.spec[kind + "Probe"], c, on_result, initially)
         c.probers.append(prober)
         prober.start()
+
+    def _ask_the_unready(self, but=None):
+        """Each look at the pod asks those that have started and are not ready whether they are now."""
+        for c in self.containers:
+            if c is not but and c.runs and c.started and not c.is_ready:
+                for prober in [p for p in c.probers if p.thread.name == "readiness"]:
+                    prober.ask_now()
 
     def _on_started(self, c, process):
         c.started = True

@@ -2,7 +2,8 @@
 
 One thread a probe. The first question is put when the container runs (after initialDelaySeconds), then every periodSeconds. A result
 counts when it has come failureThreshold (successThreshold) times in a row. Readiness and liveness wait for the startup probe; a
-container without one has started when it runs. Once the pod ends only readiness is asked.
+container without one has started when it runs. Once the pod ends only readiness is asked. Who is not ready is asked out of turn, too, when
+the kubelet looks at its pod (UpdatePodStatus() in prober_manager.go), and periods count from there.
 """
 
 import socket
@@ -67,7 +68,7 @@ class Prober:
     def __init__(self, name, probe, target, on_result, initially=None):
         self.probe, self.target, self.on_result = {**DEFAULTS, **probe}, target, on_result
         self.result, self.in_a_row, self.latest = initially, 0, None
-        self.over = threading.Event()
+        self.over, self.wake = threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def start(self):
@@ -76,16 +77,23 @@ class Prober:
 
     def stop(self):
         self.over.set()
+        self.wake.set()
+
+    def ask_now(self):
+        """Out of turn, unless it still waits for its initial delay."""
+        self.wake.set()
 
     def _work(self):
         if self.over.wait(self.probe["initialDelaySeconds"]):
             return
+        self.wake.clear()
         due = time.monotonic()
         while not self.over.is_set():
             self._ask()
             due += self.probe["periodSeconds"]
-            if self.over.wait(max(0, due - time.monotonic())):
-                return
+            if self.wake.wait(max(0, due - time.monotonic())):
+                self.wake.clear()
+                due = time.monotonic()
 
     def _ask(self):
         succeeded, why = ask(self.probe, self.target)

@@ -137,6 +137,17 @@ class Probes(PodCase):
         self.cluster.wait(lambda: not pod.serving, "the second")
         self.assertTrue(proxy.ready)
 
+    def test_who_is_not_ready_at_first_is_asked_again_before_its_period(self):
+        """Long before: when it is seen that a container has started, and when another one is ready."""
+        pod = self.pod(shell("app", SERVE, readinessProbe=probe("test -e /tmp/ready")),
+                       shell("asked", SERVE, readinessProbe=probe("test -e /tmp/asked || { touch /tmp/asked; exit 1; }", periodSeconds=3600)),
+                       shell("late", SERVE, readinessProbe=probe("test -e /tmp/ready", periodSeconds=3600)))
+        late = pod.container("late")
+        self.cluster.wait(lambda: pod.container("asked").ready and late.probers[0].in_a_row > 1, "the second question")
+        pod.exec(["touch", "/tmp/ready"], "late")
+        pod.exec(["touch", "/tmp/ready"], "app")
+        self.serving(pod)
+
     def test_who_does_not_live_is_started_again(self):
         pod = self.serving(self.pod(shell("app", SERVE, livenessProbe=probe("test ! -e /tmp/dead", failureThreshold=2),
                                           **pre_stop("echo hook > /proc/1/fd/1"))))
