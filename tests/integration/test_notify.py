@@ -211,7 +211,7 @@ class Tls(NotifyCase):
         cases = ((self.peer(TlsBackend()), {}),
                  (self.peer(TlsBackend("127.0.0.2", "127.0.0.2")), {"SSL_CERT_FILE": AUTHORITY}))
         for percent, (peer, env) in enumerate(cases, 1):
-            shunt = self.begin(target(peer.url, ", events: [ set_percent ]"), env=env)
+            shunt = self.begin(target(peer.url, ", events: [ set_percent ], timeout: 1m"), env=env)
             shunt.verb("plan", "set-percent", {"percent": percent, "who": "ada"})
             self.assertIn("SSL", shunt.wait_events("notify_failed")[0]["error"])
             self.assertEqual(peer.requests, [])
@@ -242,7 +242,7 @@ class Webhooks(NotifyCase):
         wait_until(lambda: "webhook" in shunt.route("plan")["why_not"], lambda: shunt.route("plan"))
         answer[0] = http_reply("go ahead")
         wait_until(lambda: shunt.route("plan")["stage"] == "live", lambda: shunt.route("plan"))
-        self.assertEqual([(e["answer"], e["stage"]) for e in shunt.find_events("webhook_answered")][:2],
+        self.assertEqual([(e["answer"], e["stage"]) for e in shunt.wait_events("webhook_answered", 2)][:2],
                          [("hold", "0%"), ("go", "0%")])
         shunt.stop()
 
