@@ -55,8 +55,8 @@ class NotifyCase(Case):
         top = "access_log: off\n" + more + ("\n".join(["notify:", *targets]) if targets else "")
         return self.shunt(config(self.legacy, self.legacy, routes, top=top, state=self.state), **options)
 
-    def told(self, peer, count):
-        return [json.loads(r.body) for r in peer.wait_requests(count, complete=True) if r.complete]
+    def told(self, peer, count, **more):
+        return [json.loads(r.body) for r in peer.wait_requests(count, complete=True, **more) if r.complete]
 
     def sound(self, shunt):
         """Nothing of a URL beyond its host is in the log or among the metrics."""
@@ -136,7 +136,9 @@ class Told(NotifyCase):
         peer = self.backend()
         flips = 1100
         shunt = self.begin(target(hole, ", timeout: 1m"), target(refused), target(peer.url))
-        before = len(self.told(peer, 1)) + shunt.metric("shunt_notify_queue", target=f"127.0.0.1:{peer.port}")
+        self.told(peer, 1)
+        wait_until(lambda: shunt.metric("shunt_notify_queue", target=f"127.0.0.1:{peer.port}") == 0, "all of the start to be told")
+        before = len(self.told(peer, 1))
         load = self.load(shunt.address, connections=4, rate=200)
         done = threading.Event()
 
@@ -157,7 +159,7 @@ class Told(NotifyCase):
         self.assertEqual(shunt.metric("shunt_notify_queue", target=hole_name), 1000)
         self.assertGreaterEqual(shunt.metric("shunt_notify_total", target=hole_name, outcome="dropped"), flips - 1000)
         self.assertEqual(shunt.metric("shunt_notify_total", target=hole_name, outcome="delivered"), 0)
-        self.told(peer, int(before) + flips)
+        self.told(peer, before + flips, timeout=120)
         began = time.monotonic()
         self.sound(shunt)
         self.assertLess(time.monotonic() - began, 30, "the end waits 2 s for what cannot be delivered, not a minute")

@@ -174,7 +174,7 @@ class Reloading(Operations):
             self.assertIn("Address already in use", " ".join(event["errors"]))
             self.assertEqual(shunt.get().get("x-backend"), "legacy")
             self.assertEqual(len(shunt.status()["listeners"]), 1)
-            self.assertLessEqual(shunt.fds(), before + 2)
+            wait_until(lambda: shunt.fds() <= before + 2, lambda: f"descriptors to return to {before}, have {shunt.fds()}")
 
     def test_sighup_reads_an_unchanged_file_and_a_touched_one_is_not_read(self):
         shunt = self.shunt(self.file())
