@@ -36,6 +36,7 @@ struct place {
     const struct config_backend *backend;
     struct tls_context **context; /* counted; in the plan's lists */
     struct tls_tickets *tickets;  /* counted; NULL: none */
+    const char *renewed_by;       /* the changed file, until it has been told; NULL: none */
 };
 
 struct watched {
@@ -243,9 +244,21 @@ static bool renew(struct control_tls *tls, struct place *place, const char *chan
     }
     tls_context_unref(*place->context);
     *place->context = context;
+    place->renewed_by = changed;
     tls->stats.reloads++;
-    log_event(tls->log, LOG_LEVEL_INFO, "tls_reloaded", json_pack("{s:o}", "file", utf8_json(changed)));
     return true;
+}
+
+/* Once the workers have been told: who hears of it can rely on it. */
+static void tell_renewed(struct control_tls *tls, struct control_tls_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->place_count; i++) {
+        struct place *place = &plan->places[i];
+        if (place->renewed_by != NULL)
+            log_event(tls->log, LOG_LEVEL_INFO, "tls_reloaded",
+                      json_pack("{s:o}", "file", utf8_json(place->renewed_by)));
+        place->renewed_by = NULL;
+    }
 }
 
 /* Takes note of it: true once for each change. */
@@ -271,8 +284,9 @@ static void renew_changed(struct control_tls *tls)
     (void)has_changed(plan);
     if (!renewed)
         return;
-    control_tls_each_expiry(tls, tell_if_expired, tls);
     tls->events->on_change(tls->context);
+    tell_renewed(tls, plan);
+    control_tls_each_expiry(tls, tell_if_expired, tls);
 }
 
 static void on_settled(evutil_socket_t fd, short what, void *context)

@@ -35,6 +35,10 @@
 enum {
     TICK_FAST_MS = WHEEL_TICK_MS,
     TICK_SLOW_MS = 250,
+    /* Messages come before all else that a round has found, which gets the middle one: whoever connects after a change
+     * was acknowledged is not accepted as if it had not been, even where the loop has seen the listener first. */
+    PRIORITIES = 2,
+    MAIL_PRIORITY = 0,
 };
 
 enum message_kind {
@@ -403,6 +407,10 @@ static struct event_base *new_base(void)
     if (event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE) == 0)
         base = event_base_new_with_config(config);
     event_config_free(config);
+    if (base != NULL && event_base_priority_init(base, PRIORITIES) < 0) {
+        event_base_free(base);
+        base = NULL;
+    }
     return base;
 }
 
@@ -413,7 +421,7 @@ static bool start_events(struct worker *worker)
         return false;
     if (event_assign(&worker->mailbox_event, worker->base, worker->mailbox_fd, EV_READ | EV_PERSIST, on_mail, worker) <
             0 ||
-        event_add(&worker->mailbox_event, NULL) < 0)
+        event_priority_set(&worker->mailbox_event, MAIL_PRIORITY) < 0 || event_add(&worker->mailbox_event, NULL) < 0)
         return false;
     if (event_assign(&worker->tick, worker->base, -1, EV_PERSIST, on_tick, worker) < 0)
         return false;

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD, SLOW_BUILD, Case, Client, Ended, config, main
+from harness import BUILD, SLOW_BUILD, Case, Client, Ended, config, main, wait_until
 
 TIMES = 100
 MOVING_TIMES = 120 if SLOW_BUILD else 500
@@ -44,8 +44,10 @@ class Crash(Case):
         for turn in range(TIMES):
             context = f"turn {turn}, seed {seed}, {known}"
             thread = threading.Thread(target=self.change_for_ever, args=(shunt, known), daemon=True)
+            changes = known["changes"] + chance.randrange(4)
             thread.start()
-            time.sleep(chance.random() * 0.06)
+            wait_until(lambda least=changes, made=thread: known["changes"] >= least or not made.is_alive(), f"changes; {context}", every=0.001)
+            time.sleep(chance.random() * 0.02)
             shunt.kill()
             thread.join(10)
             self.assertNotIn("error", known, context)

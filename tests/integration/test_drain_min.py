@@ -68,7 +68,7 @@ class Phases(DrainCase):
                          ("serving", "operator:anna", 3600000, False, None))
         self.assertTrue(0 < told["min_left_ms"] <= 3600000)
         self.assertEqual(shunt.metric("shunt_draining"), 1)
-        event = shunt.find_events("draining")[0]
+        event = shunt.wait_events("draining")[0]
         self.assertEqual((event["who"], event["phase"], event["drain_min_ms"]), ("operator:anna", "serving", 3600000))
         line = [e for e in shunt.audit() if e["what"] == "drain"][0]
         self.assertEqual((line["who"], line["why"], line["route"]), ("operator:anna", "test", None))
@@ -108,6 +108,7 @@ class Phases(DrainCase):
                 self.assertEqual((reply.status, says_close(reply)), (200, True))
                 self.assertEqual(fresh.ends(), "closed")
         self.assertEqual(shunt.status()["drain"]["phase"], "closing")
+        self.phase(shunt, "closing")
         self.assertEqual([e["phase"] for e in shunt.find_events("drain_phase")], ["leaving", "closing"])
         shunt.signal(signal.SIGTERM)
         self.ended(shunt)
@@ -189,7 +190,7 @@ class Orders(DrainCase):
         first = shunt.status()["drain"]["began_at"]
         again = shunt.api("POST", "/api/v1/drain", {"who": "ben"})
         self.assertEqual((again["drain"]["began_at"], again["drain"]["who"]), (first, "operator:anna"))
-        self.assertEqual(len(shunt.find_events("draining")), 1)
+        self.assertEqual(len(shunt.wait_events("draining")), 1)
         self.assertEqual(len([e for e in shunt.audit() if e["what"] == "drain"]), 1)
         shunt.kill()
 

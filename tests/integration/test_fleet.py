@@ -233,7 +233,7 @@ class Fleet(FleetCase):
         self.replicas.append(other)
         wait_until(lambda: [self.fleet(s)["alive"] for s in self.replicas] == [2, 2], "both in one group")
         self.wait_percent(10)
-        self.assertEqual(len(a.find_events("fleet_group_changed")), 1)
+        self.assertEqual(len(a.wait_events("fleet_group_changed")), 1)
         self.assertEqual(other.find_events("fleet_restored"), [])
 
 

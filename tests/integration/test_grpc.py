@@ -527,7 +527,7 @@ class Health(GrpcCase):
                 self.assertEqual(shunt.wait_events("health_down")[-1]["backend"], "legacy")
                 legacy.health[service] = SERVING
                 self.is_up(shunt, 1)
-            self.assertTrue(shunt.find_events("health_up"))
+            shunt.wait_events("health_up")
             self.assertGreater(shunt.metric("shunt_health_checks_total", backend="legacy", result="success"), 0)
             self.assertGreater(shunt.metric("shunt_health_checks_total", backend="legacy", result="failure"), 0)
 

@@ -262,7 +262,7 @@ class ZeroDowntime(FeatureCase):
         shunt = self.begin(route(50))
         load = self.peer(EndlessLoad(self.url(shunt)))
         turn, ends = 0, time.monotonic() + 5
-        while time.monotonic() < ends:
+        while time.monotonic() < ends or len(load.rounds) <= 2:
             self.assertEqual(shunt.reload(self.text(route(50 + turn % 2)))["event"], "reloaded")
             shunt.passthrough(turn % 2 == 0)
             seen = len(self.legacy.requests)
@@ -270,7 +270,6 @@ class ZeroDowntime(FeatureCase):
             turn += 1
         load.finish()
         self.assertEqual(load.failures, [])
-        self.assertGreater(len(load.rounds), 2)
 
     def test_passthrough_moves_requests_of_open_connections(self):
         shunt = self.begin(route(100))

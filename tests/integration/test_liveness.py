@@ -1,48 +1,7 @@
 """Live means that the loops turn: a worker whose thread stands still is found, named and told to whoever watches the process."""
 
-import ctypes
-import os
-import unittest
-
 from harness import Case, Client, config, main, wait_until
-
-SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
-WALL = 0x40000000
-LIBC = ctypes.CDLL(None, use_errno=True)
-LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-LIBC.ptrace.restype = ctypes.c_long
-
-
-def thread_named(pid, name):
-    for tid in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{tid}/comm", encoding="ascii") as f:
-            if f.read().strip() == name:
-                return int(tid)
-    raise AssertionError(f"no thread {name}")
-
-
-def trace(what, tid):
-    if LIBC.ptrace(what, tid, None, None) < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-class Held:
-    """One thread of a child stands still, as if it hung in a callback; the others run on."""
-
-    def __init__(self, tid):
-        self.tid = tid
-
-    def __enter__(self):
-        try:
-            trace(SEIZE, self.tid)
-        except PermissionError as error:
-            raise unittest.SkipTest(f"ptrace is not allowed here: {error}") from None
-        trace(INTERRUPT, self.tid)
-        os.waitpid(self.tid, WALL)
-        return self
-
-    def __exit__(self, *_):
-        trace(DETACH, self.tid)
+from held import Held, thread_named
 
 
 class Liveness(Case):

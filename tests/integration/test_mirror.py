@@ -686,7 +686,7 @@ class Sum(MirrorCase):
                             "breaker: { consecutive_failures: 8, cooldown: 100ms }", 50)
         self.assertGreater(counts["compared"], 0)
         self.assertEqual(counts["upgrade"] + counts["copy"] > 10, True, counts)
-        self.assertEqual(counts.get("noise_sent", 0) <= counts["noise_compared"] + counts["noise_dropped"], True, counts)
+        self.assertLessEqual(counts.get("noise_sent", 0), counts.get("noise_compared", 0) + counts.get("noise_dropped", 0), counts)
 
     def test_a_share_with_a_rate_and_statuses(self):
         counts = self.mixed("statuses: [2xx], max_rate: 300, max_buffer: 32KiB, sampling: request", 0, shadow=60)

@@ -55,8 +55,8 @@ class NotifyCase(Case):
         top = "access_log: off\n" + more + ("\n".join(["notify:", *targets]) if targets else "")
         return self.shunt(config(self.legacy, self.legacy, routes, top=top, state=self.state), **options)
 
-    def told(self, peer, count):
-        return [json.loads(r.body) for r in peer.wait_requests(count, complete=True) if r.complete]
+    def told(self, peer, count, **more):
+        return [json.loads(r.body) for r in peer.wait_requests(count, complete=True, **more) if r.complete]
 
     def sound(self, shunt):
         """Nothing of a URL beyond its host is in the log or among the metrics."""
@@ -136,7 +136,9 @@ class Told(NotifyCase):
         peer = self.backend()
         flips = 1100
         shunt = self.begin(target(hole, ", timeout: 1m"), target(refused), target(peer.url))
-        before = len(self.told(peer, 1)) + shunt.metric("shunt_notify_queue", target=f"127.0.0.1:{peer.port}")
+        self.told(peer, 1)
+        wait_until(lambda: shunt.metric("shunt_notify_queue", target=f"127.0.0.1:{peer.port}") == 0, "all of the start to be told")
+        before = len(self.told(peer, 1))
         load = self.load(shunt.address, connections=4, rate=200)
         done = threading.Event()
 
@@ -157,7 +159,7 @@ class Told(NotifyCase):
         self.assertEqual(shunt.metric("shunt_notify_queue", target=hole_name), 1000)
         self.assertGreaterEqual(shunt.metric("shunt_notify_total", target=hole_name, outcome="dropped"), flips - 1000)
         self.assertEqual(shunt.metric("shunt_notify_total", target=hole_name, outcome="delivered"), 0)
-        self.told(peer, int(before) + flips)
+        self.told(peer, before + flips, timeout=120)
         began = time.monotonic()
         self.sound(shunt)
         self.assertLess(time.monotonic() - began, 30, "the end waits 2 s for what cannot be delivered, not a minute")
@@ -211,7 +213,7 @@ class Tls(NotifyCase):
         cases = ((self.peer(TlsBackend()), {}),
                  (self.peer(TlsBackend("127.0.0.2", "127.0.0.2")), {"SSL_CERT_FILE": AUTHORITY}))
         for percent, (peer, env) in enumerate(cases, 1):
-            shunt = self.begin(target(peer.url, ", events: [ set_percent ]"), env=env)
+            shunt = self.begin(target(peer.url, ", events: [ set_percent ], timeout: 1m"), env=env)
             shunt.verb("plan", "set-percent", {"percent": percent, "who": "ada"})
             self.assertIn("SSL", shunt.wait_events("notify_failed")[0]["error"])
             self.assertEqual(peer.requests, [])
@@ -242,7 +244,7 @@ class Webhooks(NotifyCase):
         wait_until(lambda: "webhook" in shunt.route("plan")["why_not"], lambda: shunt.route("plan"))
         answer[0] = http_reply("go ahead")
         wait_until(lambda: shunt.route("plan")["stage"] == "live", lambda: shunt.route("plan"))
-        self.assertEqual([(e["answer"], e["stage"]) for e in shunt.find_events("webhook_answered")][:2],
+        self.assertEqual([(e["answer"], e["stage"]) for e in shunt.wait_events("webhook_answered", 2)][:2],
                          [("hold", "0%"), ("go", "0%")])
         shunt.stop()
 

@@ -415,7 +415,7 @@ class Serving(ReportCase):
         line = shunt.audit()[-1]
         self.assertEqual((line["what"], line["who"], line["why"], line["route"]),
                          ("report_forgotten", "operator:anna", "fixed", "orders"))
-        self.assertEqual(shunt.find_events("report_forgotten")[-1]["who"], "operator:anna")
+        self.assertEqual(shunt.wait_events("report_forgotten")[-1]["who"], "operator:anna")
         shunt.restart()
         self.assertEqual(compared(shunt), 0)
         self.ask(shunt, 1)

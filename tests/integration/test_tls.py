@@ -15,6 +15,7 @@ import warnings
 
 from certificates import DAY, Pair, Secret, authority, client_context, stranger
 from harness import BUILD, DEADLINE, Case, Client, Ended, config, environment, http_reply, main, request, wait_until
+from held import Held, thread_named
 from http2 import H2Client
 from tls_peer import HandshakeLoad, TlsBackend, TlsClient, handshake, say_goodbye
 
@@ -553,7 +554,7 @@ class Reloads(TlsCase):
         good = self.fresh()
         good.copy_to(self.pair)
         wait_until(lambda: self.shown(shunt) == good.der(), "the good certificate")
-        self.assertTrue(shunt.find_events("tls_reloaded"))
+        shunt.wait_events("tls_reloaded")
 
     def test_anothers_key_keeps_the_old_pair(self):
         shunt = self.begin(self.pair.keys)
@@ -576,6 +577,18 @@ class Reloads(TlsCase):
         shunt.wait_events("tls_reloaded")
         self.assertEqual(self.ask(shunt, theirs).status, 200)
         self.refused(shunt, ours)
+
+    def test_who_connects_after_the_event_is_shown_the_new_pair(self):
+        """Also where the worker comes late and finds clients of before, the message and clients of afterwards at once."""
+        shunt = self.begin(self.pair.keys, workers=1)
+        pair = self.fresh()
+        with Held(thread_named(shunt.process.pid, "worker 0")):
+            before = socket.create_connection(shunt.address, DEADLINE)
+            pair.copy_to(self.pair)
+            shunt.wait_events("tls_reloaded")
+            after = socket.create_connection(shunt.address, DEADLINE)
+        with before, client_context().wrap_socket(after, server_hostname="localhost") as shown:
+            self.assertEqual(shown.getpeercert(True), pair.der())
 
     def test_the_expiry_is_a_metric_and_follows_the_file(self):
         shunt = self.begin(self.pair.keys)
