@@ -22,7 +22,9 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/event.h>
 #include <event2/http.h>
+#include <event2/listener.h>
 
 #include "config/config.h"
 #include "proxy/admin_body.h"
@@ -32,23 +34,32 @@
 #include "proxy/admin_request.h"
 #include "proxy/admin_token.h"
 #include "proxy/control.h"
+#include "proxy/descriptors.h"
 
 enum {
     HEAD_BYTES = 16 * 1024,
     BODY_HARD_BYTES = 4 * ADMIN_BODY_BYTES, /* beyond it evhttp answers itself, in HTML; up to it we do, in JSON */
     PATIENCE_S = 15,                        /* without a byte either way */
     BACKLOG = 64,
+    ACCEPT_AGAIN_MS = 100, /* after there was no descriptor, not even of those that are kept for us */
 };
 
 struct admin {
     struct control *control; /* borrowed */
     struct evhttp *http;
-    struct admin_reports *reports; /* owned */
+    struct admin_reports *reports;   /* owned */
+    struct evconnlistener *listener; /* borrowed from http */
+    struct event *again;             /* accepting goes on; owned */
+    rlim_t former_limit;             /* of descriptors, while `lent` */
+    bool lent;
     int port;
     bool loopback;
     char *host;  /* of admin.address at start */
     char *token; /* at start; stays in force beyond loopback, whatever a reload says */
 };
+
+/* The one that serves: evhttp's listener has no room for a context of ours with its errors. */
+static struct admin *serving;
 
 static bool is_loopback(const struct sockaddr *address)
 {
@@ -240,11 +251,61 @@ static struct bufferevent *new_bufferevent(struct event_base *base, void *contex
     return bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 }
 
+/* ---- accepting without descriptors ---- */
+
+static void take_back(struct admin *admin)
+{
+    if (admin->lent)
+        descriptors_take_back(admin->former_limit);
+    admin->lent = false;
+}
+
+static void on_again(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct admin *admin = context;
+    take_back(admin);
+    (void)evconnlistener_enable(admin->listener);
+}
+
+/*
+ * Clients have all descriptors, and who asks whether we live is to hear so all the same: it gets one of those that are
+ * kept. The loop comes back to the listener before it comes to the timer. Without a descriptor even so, accepting rests
+ * for a moment, as the loop would come back again and again.
+ */
+static void on_accept_failed(struct evconnlistener *listener, void *http)
+{
+    (void)http;
+    struct admin *admin = serving;
+    struct timeval soon = {.tv_usec = ACCEPT_AGAIN_MS * 1000};
+    if (errno == EMFILE && !admin->lent && descriptors_lend(&admin->former_limit)) {
+        admin->lent = true;
+        soon.tv_usec = 0;
+    } else {
+        take_back(admin);
+        (void)evconnlistener_disable(listener);
+    }
+    if (event_add(admin->again, &soon) < 0) /* without memory it goes on at once */
+        on_again(-1, 0, admin);
+}
+
+static bool accept_from(struct admin *admin, int fd)
+{
+    struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(admin->http, fd);
+    if (bound == NULL)
+        return false;
+    serving = admin;
+    admin->listener = evhttp_bound_socket_get_listener(bound);
+    evconnlistener_set_error_cb(admin->listener, on_accept_failed);
+    return true;
+}
+
 static bool serve(struct admin *admin, int fd)
 {
     admin->http = evhttp_new(control_base(admin->control));
     admin->reports = admin_reports_new(control_base(admin->control));
-    if (admin->http == NULL || admin->reports == NULL)
+    admin->again = event_new(control_base(admin->control), -1, 0, on_again, admin);
+    if (admin->http == NULL || admin->reports == NULL || admin->again == NULL)
         return false;
     evhttp_set_max_headers_size(admin->http, HEAD_BYTES);
     evhttp_set_max_body_size(admin->http, BODY_HARD_BYTES);
@@ -253,7 +314,7 @@ static bool serve(struct admin *admin, int fd)
     evhttp_set_allowed_methods(admin->http, UINT16_MAX); /* all come to us: the answer is 405, not evhttp's 501 */
     evhttp_set_bevcb(admin->http, new_bufferevent, NULL);
     evhttp_set_gencb(admin->http, on_request, admin);
-    return evhttp_accept_socket_with_handle(admin->http, fd) != NULL;
+    return accept_from(admin, fd);
 }
 
 struct admin *admin_start(struct control *control, const struct config_admin *config, char **error)
@@ -291,6 +352,11 @@ void admin_stop(struct admin *admin)
 {
     if (admin == NULL)
         return;
+    if (serving == admin)
+        serving = NULL;
+    take_back(admin);
+    if (admin->again != NULL)
+        event_free(admin->again);
     admin_reports_refuse(admin->reports);
     if (admin->http != NULL)
         evhttp_free(admin->http);

@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +27,7 @@
 #include "proxy/control_fleet.h"
 #include "proxy/control_inside.h"
 #include "proxy/control_tls.h"
+#include "proxy/descriptors.h"
 #include "proxy/health_board.h"
 #include "proxy/notify.h"
 #include "proxy/resolver.h"
@@ -247,16 +247,6 @@ static int open_signals(void)
     return errno == 0 ? signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC) : -1;
 }
 
-/* As many descriptors as the system allows: a proxy needs two for each client. */
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 /* libevent tells on standard error that a DNS server does not answer; the resolver says it better. */
 static void on_libevent_message(int severity, const char *message)
 {
@@ -300,7 +290,7 @@ static bool start_process(struct control *control)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a state or log that may not grow is a failed write, not the end */
     control->signal_fd = open_signals();
-    raise_file_limit();
+    descriptors_raise_limit();
     service_manager_open(&control->manager);
     event_set_log_callback(on_libevent_message);
     control->started_ms = control_clock_ms();

@@ -1,12 +1,14 @@
 /*
  * Accepting: see listener.h. Worker thread. A connection is taken only when it can be served: over the connection
- * limit, out of descriptors or memory it waits in the kernel's queue, and copies give way first.
+ * limit, out of descriptors or memory it waits in the kernel's queue, and copies give way first. When it ends, who
+ * waits there is served, too, before the socket closes.
  */
 #include "proxy/listener.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,6 +32,7 @@ struct listener {
     uint32_t id;
     int fd;
     bool listening; /* the event is registered */
+    bool last;      /* only those are taken who wait already: no event, the tick looks; then it closes */
     bool known;     /* a snapshot has named it: the facts below are those of the newest that did */
     uint64_t seen;  /* generation of the snapshot that was looked at last */
     struct listener_facts facts;
@@ -86,8 +89,14 @@ static bool is_full(const struct worker *worker)
            !worker_memory_allows_clients(worker, open);
 }
 
-/* False: nothing more to accept now. */
-static bool accept_one(struct listener *listener)
+enum accepted {
+    ACCEPTED,        /* or it has gone: there may be another one */
+    ACCEPTED_NOBODY, /* the queue is empty */
+    ACCEPT_AGAIN,    /* something was freed that was missing */
+    ACCEPT_LATER,
+};
+
+static enum accepted accept_one(struct listener *listener)
 {
     struct worker *worker = listener->worker;
     struct sockaddr_storage from;
@@ -96,19 +105,17 @@ static bool accept_one(struct listener *listener)
     int fd = accept4(listener->fd, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EINTR || errno == ECONNABORTED)
-            return true;
+            return ACCEPTED;
         if (errno == EAGAIN || errno == EWOULDBLOCK)
-            return false;
+            return ACCEPTED_NOBODY;
         count_add(&worker->counters.accept_errors, 1);
-        if (!worker_shed_shadow(worker))
-            pause_accepting(worker);
-        return false;
+        return worker_shed_shadow(worker) ? ACCEPT_AGAIN : ACCEPT_LATER;
     }
     struct client_address client;
     client_address_from(&client, &from);
     downstream_accept(worker, &listener->facts, fd, &client);
     worker_memory_promise(worker, listener->facts.tls != NULL ? TLS_CLIENT_BYTES : CLIENT_BYTES);
-    return true;
+    return ACCEPTED;
 }
 
 static void on_accept(evutil_socket_t fd, short what, void *context)
@@ -132,7 +139,10 @@ static void on_accept(evutil_socket_t fd, short what, void *context)
             pause_accepting(worker);
             break;
         }
-        if (!accept_one(listener))
+        enum accepted accepted = accept_one(listener);
+        if (accepted == ACCEPT_LATER)
+            pause_accepting(worker);
+        if (accepted != ACCEPTED)
             break;
     }
     conn_settle(worker);
@@ -166,18 +176,50 @@ void listener_add(struct worker *worker, uint32_t id, int fd)
     worker->accept_paused = worker->accept_paused || !listener->listening;
 }
 
-static void listener_close(struct listener *listener)
+static void unregister(struct listener *listener)
 {
-    struct worker *worker = listener->worker;
-    /* Clients whose handshake the kernel has finished for us are ours: closing now would reset them. */
-    look_up(listener);
-    while (listener->known && !is_full(worker) && accept_one(listener))
-        ;
     if (listener->listening)
         event_del(&listener->event);
+    listener->listening = false;
+}
+
+static void listener_close(struct listener *listener)
+{
+    unregister(listener);
     close(listener->fd);
     tls_context_unref(listener->facts.tls);
     free(listener);
+}
+
+static bool somebody_waits(const struct listener *listener)
+{
+    struct pollfd queue = {.fd = listener->fd, .events = POLLIN};
+    return poll(&queue, 1, 0) > 0 && (queue.revents & POLLIN) != 0;
+}
+
+/* It was not there when the others were told of the end. */
+static void tell_newest(struct worker *worker, const struct downstream *before)
+{
+    struct downstream *newest = worker->downstreams;
+    if (worker_is_ending(worker) && newest != NULL && newest != before)
+        newest->ops->drain(newest, worker->phase);
+}
+
+/* Clients whose handshake the kernel has finished for us are ours: closing now would reset them. False: there is no
+ * room for all of them. */
+static bool take_those_who_wait(struct listener *listener)
+{
+    struct worker *worker = listener->worker;
+    enum accepted accepted = ACCEPTED;
+    look_up(listener);
+    while (listener->known && accepted != ACCEPTED_NOBODY) {
+        const struct downstream *before = worker->downstreams;
+        accepted = is_full(worker) ? ACCEPT_LATER : accept_one(listener);
+        if (accepted == ACCEPT_LATER)
+            return !somebody_waits(listener);
+        tell_newest(worker, before);
+    }
+    return true;
 }
 
 void listener_remove(struct worker *worker, uint32_t id)
@@ -186,10 +228,38 @@ void listener_remove(struct worker *worker, uint32_t id)
         struct listener *listener = *at;
         if (listener->id == id) {
             *at = listener->next;
+            (void)take_those_who_wait(listener);
             listener_close(listener);
             return;
         }
     }
+}
+
+static void close_where_nobody_waits(struct worker *worker)
+{
+    struct listener **at = &worker->listeners;
+    while (*at != NULL) {
+        struct listener *listener = *at;
+        if (!listener->last || !take_those_who_wait(listener)) {
+            at = &listener->next;
+            continue;
+        }
+        *at = listener->next;
+        listener_close(listener);
+    }
+}
+
+void listeners_end(struct worker *worker)
+{
+    for (struct listener *l = worker->listeners; l != NULL; l = l->next) {
+        unregister(l);
+        l->last = true;
+    }
+    close_where_nobody_waits(worker);
+    /* Where there is no room for all who wait, others get no further than their first packet: they are refused when it
+     * comes again. */
+    for (struct listener *l = worker->listeners; l != NULL; l = l->next)
+        (void)listen(l->fd, 0);
 }
 
 void listeners_close_all(struct worker *worker)
@@ -207,6 +277,8 @@ void listeners_resume(struct worker *worker)
         return;
     worker->accept_paused = false;
     for (struct listener *l = worker->listeners; l != NULL; l = l->next) {
+        if (l->last)
+            continue;
         if (!l->listening)
             l->listening = event_add(&l->event, NULL) == 0;
         worker->accept_paused = worker->accept_paused || !l->listening;
@@ -217,4 +289,5 @@ void listeners_tick(struct worker *worker)
 {
     if (worker->accept_paused)
         listeners_resume(worker);
+    close_where_nobody_waits(worker);
 }

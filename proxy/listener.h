@@ -10,8 +10,12 @@ struct worker;
 
 /* Owns `fd` (listening, non-blocking). */
 void listener_add(struct worker *worker, uint32_t id, int fd);
-/* Accepts what is in the socket's queue, then closes it. */
+/* Accepts what is in the socket's queue, as far as there is room, then closes it. */
 void listener_remove(struct worker *worker, uint32_t id);
+/* The same of all, but one whose queue there is no room for stays until there is: worker->listeners is NULL when all
+ * are closed. */
+void listeners_end(struct worker *worker);
+/* At once, whoever waits. */
 void listeners_close_all(struct worker *worker);
 /* A connection has ended: there may be room again. */
 void listeners_resume(struct worker *worker);

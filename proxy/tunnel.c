@@ -19,7 +19,6 @@ enum {
     TURN_BYTES = 1 << 20, /* then others have their turn */
     TURN_READS = 8,       /* likewise */
     CONNECTS = 3,         /* addresses tried for a passthrough connection */
-    QUIET_MOST_MS = 5000, /* a relay that draining finds silent for so long is idle, where the minimum is longer */
 };
 
 struct tunnel_end {
@@ -462,7 +461,7 @@ void tunnels_close_idle(struct worker *worker, uint64_t quiet_ms)
     struct tunnel *next;
     for (struct tunnel *tunnel = worker->tunnels; tunnel != NULL; tunnel = next) {
         next = tunnel->next;
-        if (is_idle(tunnel, quiet_ms < QUIET_MOST_MS ? quiet_ms : QUIET_MOST_MS))
+        if (is_idle(tunnel, quiet_ms))
             tunnel_close(tunnel, false);
     }
 }

@@ -19,8 +19,8 @@ bool tunnel_join(struct worker *worker, struct server_stream *stream, struct att
 void tunnel_passthrough(struct worker *worker, int client_fd);
 /* The same for a connection from which `early` has been read already. False without memory: *client is as it was. */
 bool tunnel_take_over(struct conn *client, struct slice early);
-/* Draining: closes those of passthrough on which nobody waits for an answer and that have been quiet for `quiet_ms`, or
- * 5 s. What runs on an upgraded connection is never taken for idle. */
+/* Draining: closes those of passthrough on which nobody waits for an answer and that have been quiet for `quiet_ms`.
+ * What runs on an upgraded connection is never taken for idle. */
 void tunnels_close_idle(struct worker *worker, uint64_t quiet_ms);
 /* Draining has taken too long. */
 void tunnels_close(struct worker *worker);

@@ -16,6 +16,10 @@
 #include "proxy/upstream.h"
 #include "proxy/worker_inside.h"
 
+enum {
+    QUIET_MOST_MS = 5000, /* a relay that draining finds silent for so long is idle, where the minimum is longer */
+};
+
 static void tell_downstreams(struct worker *worker, enum drain_phase phase)
 {
     struct downstream *next;
@@ -28,7 +32,7 @@ static void tell_downstreams(struct worker *worker, enum drain_phase phase)
 /* Nobody comes any more: what was for those who would have is given up. */
 static void stop_taking(struct worker *worker)
 {
-    listeners_close_all(worker);
+    listeners_end(worker);
     health_stop(worker);
     (void)upstream_set_close_idle(worker->upstreams, USE_LIVE);
     (void)upstream_set_close_idle(worker->upstreams, USE_SHADOW);
@@ -37,6 +41,7 @@ static void stop_taking(struct worker *worker)
 
 static void break_off(struct worker *worker)
 {
+    listeners_close_all(worker);
     while (worker->downstreams != NULL)
         worker->downstreams->ops->drain(worker->downstreams, DRAIN_OVER);
     tunnels_close(worker);
@@ -45,7 +50,24 @@ static void break_off(struct worker *worker)
 
 static bool has_clients(const struct worker *worker)
 {
-    return worker->downstreams != NULL || worker->tunnels_open > 0; /* copies are not waited for */
+    /* A listener that is left has some in its queue. Copies are not waited for. */
+    return worker->downstreams != NULL || worker->tunnels_open > 0 || worker->listeners != NULL;
+}
+
+/*
+ * So long silent, a relay of passthrough is idle. Once the end is due the half of the time that is left is enough: a
+ * client that asks again and again would be cut at the end, and between two answers it loses nothing.
+ */
+static uint64_t relay_quiet_ms(const struct worker *worker)
+{
+    const struct drain *drain = &worker->drain;
+    uint64_t now_ms = worker_now_ms(worker), quiet_ms = UINT64_MAX;
+    if (drain->min_ms > 0)
+        quiet_ms = drain->min_ms < QUIET_MOST_MS ? drain->min_ms : QUIET_MOST_MS;
+    if (!drain->ends)
+        return quiet_ms;
+    uint64_t half_ms = drain->until_ms > now_ms ? (drain->until_ms - now_ms) / 2 : 0;
+    return half_ms < quiet_ms ? half_ms : quiet_ms;
 }
 
 void worker_drain_tick(struct worker *worker)
@@ -56,8 +78,8 @@ void worker_drain_tick(struct worker *worker)
         stop_taking(worker);
     if (phase > before && phase >= DRAIN_LEAVING)
         tell_downstreams(worker, phase);
-    if (phase >= DRAIN_CLOSING && worker->drain.min_ms > 0)
-        tunnels_close_idle(worker, worker->drain.min_ms);
+    if (phase >= DRAIN_CLOSING)
+        tunnels_close_idle(worker, relay_quiet_ms(worker));
     if (phase == DRAIN_OVER || (phase == DRAIN_ENDING && !has_clients(worker)))
         break_off(worker);
     atomic_store_explicit(&worker->phase_taken, phase, memory_order_relaxed);

@@ -5,6 +5,7 @@ before draining began, so that a slow machine makes the figures only larger.
 """
 
 import os
+import select
 import signal
 import threading
 import time
@@ -158,6 +159,39 @@ class Phases(DrainCase):
             self.assertIn(client.ends(), ("closed", "reset"))
             self.ended(shunt)
             self.assertGreaterEqual(time.monotonic() - began, 1)
+
+    def full(self, go, **options):
+        """Two clients are served as slowly as `go` says, and there is room for no more: six wait in the kernel's queue when it ends."""
+        shunt = self.begin(self.backend(lambda request_: go.wait(30) and http_reply(b"ok")), drain_min="200ms", workers=1,
+                           top="limits: { connections: 2 }", **options)
+        clients = [self.client(shunt) for _ in range(8)]
+        for client in clients:
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.legacy.wait_requests(2)
+        shunt.signal(signal.SIGTERM)
+        self.phase(shunt, "ending")
+        return shunt, clients
+
+    def test_who_waits_for_room_is_served(self):
+        go = threading.Event()
+        self.addCleanup(go.set)
+        shunt, clients = self.full(go)
+        go.set()
+        for client in clients:
+            reply = client.reply()
+            self.assertEqual((reply.status, reply.body, says_close(reply)), (200, b"ok", True))
+            self.assertEqual(client.ends(), "closed")
+            client.close()
+        self.ended(shunt)
+
+    def test_who_waits_for_room_holds_up_nothing(self):
+        go = threading.Event()
+        self.addCleanup(go.set)
+        shunt, clients = self.full(go, drain="1s")
+        for client in clients:
+            self.assertIn(client.ends(), ("closed", "reset"))
+        go.set()
+        self.ended(shunt)
 
     def test_a_second_signal_waits_for_nothing(self):
         shunt = self.begin(drain_min="1h", drain="1h")
@@ -699,6 +733,29 @@ class Relays(DrainCase):
         shunt.api("POST", "/api/v1/drain", {"cancel": True})
         self.assertFalse(says_close(shunt.get()))
         self.assertEqual(self.relayed(shunt), before + 1)
+
+    def test_relays_are_closed_between_two_answers_before_they_would_be_cut(self):
+        """One that is silent for long soon, one that is used all the time late: the nearer the maximum, the less silence is enough."""
+        def ends(client):
+            try:
+                while not select.select([client.socket], [], [], 0.2)[0]:
+                    self.assertEqual(client.get().status, 200)
+                return client.ends()
+            except (Ended, OSError):  # it has asked in that moment
+                return "cut"
+
+        for drain_min in ("0s", "1s"):
+            with self.subTest(drain_min):
+                asking = []
+                while "closed" not in asking and len(asking) < 5:
+                    shunt = self.begin_passthrough(drain_min=drain_min, drain="2s")
+                    with shunt.client() as client, shunt.client() as idle:
+                        self.assertEqual((client.get().status, idle.get().status), (200, 200))
+                        shunt.signal(signal.SIGTERM)
+                        asking.append(ends(client))
+                        self.assertEqual(idle.ends(), "closed")
+                    self.ended(shunt)
+                self.assertIn("closed", asking)
 
     def test_relays_stay_without_a_minimum(self):
         shunt = self.begin_passthrough(drain_min="0s")

@@ -3,10 +3,12 @@
 import json
 import os
 import resource
+import socket
 import subprocess
+import threading
 import time
 
-from harness import BUILD, Case, Client, config, environment, http_reply, main, request, wait_until
+from harness import BUILD, Case, Client, config, environment, http_reply, main, request, stays, wait_until
 
 ROUTE = "  - name: all\n    match: { path: /** }\n    sticky: [ { header: X-User-Id } ]\n    percent: 50\n    breaker: off\n    shadow: { percent: 100, methods: [\"*\"] }\n"
 
@@ -88,6 +90,30 @@ class Descriptors(Case):
         wait_until(lambda: self.answers(shunt), "an answer once descriptors are free again")
         self.assertEqual(self.load(shunt.address, requests=500, connections=8, fresh=True).wait()["failed"], 0)
         self.assertEqual(shunt.admin_reply("GET", "/healthz").status, 200)
+
+    def test_who_asks_whether_it_lives_is_answered_without_descriptors(self):
+        """A liveness probe would end a process that serves all it can; and a listener that cannot accept must not fill the log."""
+        go = threading.Event()
+        self.addCleanup(go.set)
+        shunt = self.shunt(config(self.backend(lambda request_: go.wait(60) and http_reply(b"ok")), top="access_log: off", workers=1),
+                           limits={resource.RLIMIT_NOFILE: 100})
+        for _ in range(100):
+            self.client(shunt).send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until(lambda: shunt.fds() >= 88, "all descriptors in use but those that are kept")
+        stays(lambda: shunt.fds() >= 88, 0.3, "the want of descriptors")
+        for _ in range(20):
+            self.assertEqual([shunt.admin_reply("GET", path).status for path in ("/healthz", "/readyz", "/metrics")], [200] * 3)
+        held = [socket.create_connection(shunt.admin) for _ in range(30)]  # more than are kept
+        for sock in held:
+            self.addCleanup(sock.close)
+        began = shunt.cpu_seconds()
+        time.sleep(1)
+        self.assertLess(shunt.cpu_seconds() - began, 0.5, "it must not spin on a listener it cannot accept from")
+        self.assertLess(len(shunt.stderr()), 10000)
+        for sock in held:
+            sock.close()
+        self.assertEqual(shunt.admin_reply("GET", "/healthz").status, 200)
+        go.set()
 
     def answers(self, shunt):
         try:

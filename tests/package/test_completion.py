@@ -14,7 +14,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def run(*words, **more):
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, **more)
+    return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, **more)
 
 
 def shuntctl(*words):

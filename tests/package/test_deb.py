@@ -162,6 +162,10 @@ class Deb(unittest.TestCase):
         self.assertIn("ca-certificates", recommends)
         self.assertEqual(run("dpkg-deb", "-I", self.deb, "conffiles").split(), [CONF])
 
+    def test_its_description_fits_a_terminal(self):
+        for line in run("dpkg-deb", "-f", self.deb, "Description").splitlines():
+            self.assertLessEqual(len(line), 80)
+
     def test_every_file_is_roots_and_nobody_elses_to_write(self):
         for line in run("dpkg-deb", "-c", self.deb).splitlines():
             mode, owner = line.split()[:2]
@@ -278,6 +282,17 @@ class Deb(unittest.TestCase):
         self.dpkg("-P", "shunt")
         self.assertEqual(self.read("/etc/shunt/tls.key"), "secret\n")
         self.assertFalse(self.there(CONF))
+
+    def test_a_volume_for_the_state_does_not_keep_it_from_being_purged(self):
+        """Its place cannot be removed as long as it is mounted; what shunt has written there can."""
+        self.enter()
+        self.install(self.deb)
+        self.room.inside("sh", "-euc", "mkdir -p /var/lib/shunt; mount -t tmpfs none /var/lib/shunt; echo {} > /var/lib/shunt/state.json")
+        self.dpkg("-P", "shunt")
+        self.assertEqual(self.room.inside("ls", "-A", "/var/lib/shunt"), "")
+        self.room.inside("umount", "/var/lib/shunt")
+        self.room.inside("rmdir", "/var/lib/shunt")
+        self.nothing_is_left()
 
     def nothing_is_left(self):
         new, gone = self.changes()
