@@ -221,6 +221,31 @@ static void what_was_made_can_be_edited_before_it_is_taken_out(void **state)
     done(&with);
 }
 
+/* Its last line break is a part of it, also where the ConfigMap behind it goes, and the file's last line has no end. */
+static void a_block_of_text_keeps_its_end(void **state)
+{
+    static const char with[] =
+        "a: |\n  text\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, annotations: {shunt/injected: "
+        "Deployment/x}}";
+    struct made without = run(&(struct inject_options){.uninject = true}, with, strlen(with));
+    (void)state;
+    assert_made(&without, "text");
+    assert_text(&without.files[0], "a: |\n  text\n", strlen("a: |\n  text\n"), "text");
+    done(&without);
+}
+
+/* Braces of YAML are no JSON: kubectl reads two of them, one after the other, only with "---" between them. */
+static void braces_of_yaml_get_a_document_of_yaml(void **state)
+{
+    static const char text[] = "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: a, ports: "
+                               "[{containerPort: 1}]}]}}\n";
+    struct made made = run(&plain, text, strlen(text));
+    (void)state;
+    assert_made(&made, "braces");
+    assert_non_null(strstr(made.files[0].made, "\n---\napiVersion: v1\nkind: ConfigMap\n"));
+    done(&made);
+}
+
 /* As an API server gives it back: sorted, in blocks, nulls and empty ones gone. */
 static void what_a_cluster_made_of_it_is_taken_out(void **state)
 {
@@ -588,6 +613,18 @@ static const struct refusal {
     {POD(MAIN "        - name: main\n"),
      "a.yaml:11:11: main is the name of another one in this list; rename one of them",
      {NEW}},
+    {POD(MAIN "      volumes: !!null ''\n"),
+     "a.yaml:11:16: shunt has to change this value; write it without the tag that stands in front of it",
+     {NEW}},
+    {POD(MAIN "      terminationGracePeriodSeconds: !!int \"5\"\n"),
+     "a.yaml:11:38: shunt has to change this value; write it without the tag that stands in front of it",
+     {NEW}},
+    {POD(MAIN "      terminationGracePeriodSeconds: &g 5\n"),
+     "a.yaml:11:38: shunt has to change this value; write it without the anchor that stands in front of it",
+     {NEW}},
+    {POD(MAIN "      terminationGracePeriodSeconds: 060\n"), /* 48 to Kubernetes */
+     "a.yaml:11:38: terminationGracePeriodSeconds is no number of seconds; expected one in plain digits",
+     {NEW}},
     {POD(MAIN "      terminationGracePeriodSeconds: long\n"),
      "a.yaml:11:38: terminationGracePeriodSeconds is no number of seconds; expected one",
      {NEW}},
@@ -596,7 +633,9 @@ static const struct refusal {
     {POD(MAIN "      volumes: &v []\n"),
      "a.yaml:11:16: shunt has to add something here; leave the anchor or the tag out",
      {NEW}},
-    {POD(MAIN "      volumes: !!null\n"), "write it in one line, without anchor, tag or alias", {NEW}},
+    {POD(MAIN "      volumes: !!null\n"),
+     "a.yaml:11:16: shunt has to change this value; write it without the tag",
+     {NEW}},
     {"{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: a, ports: [{containerPort: 1}]}], "
      "volumes}}\n",
      "shunt has to give this key a value; write a colon behind it",
@@ -717,6 +756,8 @@ int main(void)
         cmocka_unit_test(every_way_of_writing_comes_back),
         cmocka_unit_test(what_is_added_at_one_place_stands_in_its_own_block),
         cmocka_unit_test(what_was_made_can_be_edited_before_it_is_taken_out),
+        cmocka_unit_test(a_block_of_text_keeps_its_end),
+        cmocka_unit_test(braces_of_yaml_get_a_document_of_yaml),
         cmocka_unit_test(what_a_cluster_made_of_it_is_taken_out),
         cmocka_unit_test(what_stood_in_yaml_is_given_back_in_json),
         cmocka_unit_test(those_that_are_named_get_it),

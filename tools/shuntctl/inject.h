@@ -2,8 +2,9 @@
  * Shunt put into manifests, and taken out again: what `shuntctl inject` does between reading files and writing them.
  *
  * inject_run() first takes out what an earlier run put in, and then puts in what is asked for, so that doing it twice
- * is doing it once, and other options change what is there. Whatever it makes it takes out again, to see that every
- * byte of the file comes back; a file for which that is not so is refused.
+ * is doing it once, and other options change what is there. Whatever it makes it reads again, to see that it means what
+ * it meant but for what was to be changed, and takes it out again, to see that every byte of the file comes back; a
+ * file for which that is not so is refused.
  */
 #ifndef SHUNT_SHUNTCTL_INJECT_H
 #define SHUNT_SHUNTCTL_INJECT_H

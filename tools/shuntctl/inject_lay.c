@@ -221,7 +221,7 @@ static const char *as_json(struct manifest *manifest, const char *text)
     return copy != NULL ? copy : text;
 }
 
-static void restore(struct manifest *manifest, const struct manifest_node *value, const char *text)
+static void restore(struct manifest *manifest, struct manifest_node *value, const char *text)
 {
     if (is_scalar_text(text, value))
         manifest_restore(manifest, value, manifest->json ? as_json(manifest, text) : text);

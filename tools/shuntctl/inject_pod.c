@@ -214,7 +214,7 @@ static unsigned grace_of(const struct inject *inject, const struct inject_object
                                        : manifest_number(object->manifest, spec, "terminationGracePeriodSeconds");
     if (now < 0)
         manifest_fault(object->manifest, value->start,
-                       "terminationGracePeriodSeconds is no number of seconds; expected one");
+                       "terminationGracePeriodSeconds is no number of seconds; expected one in plain digits");
     return now >= (long)needed ? 0 : needed;
 }
 
@@ -280,6 +280,15 @@ static const struct inject_object *owner_of_configmap(const struct inject *injec
     return NULL;
 }
 
+/* One more of those that are laid on a text or a list. */
+static void remember(struct inject *inject, json_t **laid, json_t *made)
+{
+    if (*laid == NULL)
+        *laid = inject_keep(inject, json_array());
+    if (json_array_append(*laid, made) < 0)
+        inject->faults.no_memory = true;
+}
+
 static void add_configmap(struct inject *inject, const struct inject_object *object, const struct inject_plan *plan)
 {
     if (plan->text == NULL)
@@ -297,10 +306,13 @@ static void add_configmap(struct inject *inject, const struct inject_object *obj
     json_t *made = inject_keep(inject, inject_configmap(object, name, plan->text));
     if (made == NULL)
         return;
-    if (object->items == NULL)
+    if (object->items == NULL) {
         manifest_add_document(object->manifest, object->document, made);
-    else
+        remember(inject, &object->manifest->laid, made);
+    } else {
         manifest_add_items(object->manifest, object->items, inject_keep(inject, json_pack("[O]", made)));
+        remember(inject, &object->items->laid, made);
+    }
 }
 
 /* What to know of it, once it is done. */
@@ -334,6 +346,7 @@ bool inject_pod(struct inject *inject, struct inject_object *object, const struc
     json_t *annotation = inject_keep(inject, json_string(""));
     json_t *over = overlay(inject, object, plan, annotation);
     json_t *undo = over != NULL ? lay_on(object->manifest, object->template, over) : NULL;
+    object->template->laid = over;
     json_t *record = json_pack("{s:i, s:i, s:o}", "port", (int)plan->port, "legacy", (int)plan->legacy, "undo", undo);
     char *text = json_dumps(record, JSON_COMPACT);
     json_decref(record);

@@ -1,5 +1,6 @@
 /*
- * The run: taking out, putting in, and taking out once more to see that all comes back.
+ * The run: taking out, putting in, and taking out once more to see that all comes back. Each text that is made is read
+ * again, and means what it meant but for what was to be changed.
  *
  * The texts of one run follow each other: as read, without ConfigMaps of shunt, without shunt, with it. Each knows the
  * one before it, so that faults name lines of the file that somebody has before them.
@@ -9,6 +10,7 @@
 
 #include "tools/shuntctl/inject.h"
 #include "tools/shuntctl/inject_lay.h"
+#include "tools/shuntctl/inject_meaning.h"
 #include "tools/shuntctl/manifest_edit.h"
 
 void inject_note(struct inject *inject, const char *format, ...)
@@ -64,13 +66,27 @@ static struct manifest *read_text(struct inject *inject, const char *name, const
     return manifest;
 }
 
+/* Is the change of a text one of its meaning that was meant? A fault where it is not. */
+static bool means_what_was_meant(struct inject *inject, const struct manifest *before, const struct manifest *made)
+{
+    const struct manifest_node *wrong = made != NULL ? inject_other_meaning(before, made) : NULL;
+    if (wrong == NULL)
+        return made != NULL;
+    inject->one_way = true;
+    manifest_fault(before, wrong->start,
+                   "shunt cannot be put in or taken out here so that all else stays what it is; write this in plain "
+                   "blocks");
+    return false;
+}
+
 static struct manifest *apply(struct inject *inject, struct manifest *manifest)
 {
     size_t length = 0;
     if (manifest->splice_count == 0)
         return manifest;
     const char *text = manifest_apply(manifest, &length);
-    return text != NULL ? read_text(inject, manifest->name, text, length, manifest) : NULL;
+    struct manifest *made = text != NULL ? read_text(inject, manifest->name, text, length, manifest) : NULL;
+    return means_what_was_meant(inject, manifest, made) ? made : NULL;
 }
 
 /* ---- out ---- */
@@ -85,10 +101,9 @@ static void remove_configmaps(struct inject *inject, const struct inject_object 
     for (const struct inject_object *object = objects; object != NULL; object = object->next) {
         if (!is_configmap(object) || !inject_is_wanted(inject, object->injected))
             continue;
+        object->node->leaves = true;
         if (object->items == NULL)
             manifest_remove_document(object->manifest, object->document);
-        else
-            object->node->leaves = true;
     }
     const struct manifest_node *done = NULL; /* the items of one list follow each other */
     for (const struct inject_object *object = objects; object != NULL; object = object->next)
@@ -190,11 +205,13 @@ static void put_in(struct inject *inject, const struct inject_object *before)
     inject_policies(inject);
 }
 
-/* Takes out what was made, and compares with what it was made of. */
+/* Compares what was made with what it was made of, by meaning; and takes it out again, and compares by bytes. */
 static void check(struct inject *inject, const struct manifest *source, const struct inject_file *file)
 {
     struct manifest *made = read_text(inject, file->name, file->made, file->made_length, NULL);
-    struct manifest *without = made != NULL ? take_out(inject, made) : NULL;
+    if (!means_what_was_meant(inject, source, made))
+        return;
+    struct manifest *without = take_out(inject, made);
     if (without != NULL && without->length == source->length &&
         memcmp(without->text, source->text, source->length) == 0)
         return;

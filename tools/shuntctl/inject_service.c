@@ -109,6 +109,7 @@ static void change(struct inject *inject, struct inject_object *service, const s
     if (over == NULL)
         return;
     json_t *undo = lay_on(service->manifest, service->node, over);
+    service->node->laid = over;
     json_t *record = json_pack("{s:s, s:o}", "of", workload->id, "undo", undo);
     char *text = json_dumps(record, JSON_COMPACT);
     if (text == NULL || json_string_set(annotation, text) < 0)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
 #include <yaml.h>
 
 enum {
@@ -121,6 +122,15 @@ static struct manifest_node *new_node(struct reader *reader, enum manifest_kind 
     return node;
 }
 
+static void remember_tag(struct reader *reader, struct manifest_node *node, const yaml_char_t *tag)
+{
+    if (tag == NULL || node == NULL)
+        return;
+    node->tag = config_arena_text(reader->manifest->faults->arena, (const char *)tag, strlen((const char *)tag));
+    if (node->tag == NULL)
+        no_memory(reader);
+}
+
 static struct anchor *remember_anchor(struct reader *reader, struct manifest_node *node, const yaml_char_t *name)
 {
     struct config_arena *arena = reader->manifest->faults->arena;
@@ -173,6 +183,7 @@ static struct manifest_node *read_scalar(struct reader *reader, const yaml_event
     if (node->text == NULL)
         no_memory(reader);
     remember_anchor(reader, node, event->data.scalar.anchor);
+    remember_tag(reader, node, event->data.scalar.tag);
     const struct manifest *manifest = reader->manifest;
     if (node->literal && node->end == manifest->length &&
         (node->end == manifest->begin || manifest_break_before(manifest, node->end) == 0))
@@ -281,6 +292,7 @@ static struct manifest_node *read_collection(struct reader *reader, const yaml_e
     struct anchor *anchor =
         remember_anchor(reader, node, is_map ? event->data.mapping_start.anchor : event->data.sequence_start.anchor);
     yaml_event_t inner;
+    remember_tag(reader, node, is_map ? event->data.mapping_start.tag : event->data.sequence_start.tag);
     if (node == NULL || ++reader->depth > MANIFEST_DEPTH) {
         if (node != NULL)
             manifest_fault(reader->manifest, node->start, "this is nested deeper than %d levels; expected a manifest",
@@ -403,7 +415,15 @@ static size_t behind_object(const struct manifest *manifest, size_t at)
     return at;
 }
 
-/* Only objects, as kubectl and jq write them? */
+static bool is_json_object(const char *text, size_t length)
+{
+    json_t *object = json_loadb(text, length, JSON_ALLOW_NUL, NULL);
+    bool is_one = json_is_object(object);
+    json_decref(object);
+    return is_one;
+}
+
+/* Only objects, as kubectl and jq write them? Braces of YAML look like some, and want "---" between them. */
 static bool is_json(const struct manifest *manifest)
 {
     size_t at = skip_blanks(manifest, manifest->begin);
@@ -411,7 +431,7 @@ static bool is_json(const struct manifest *manifest)
         return false;
     while (at < manifest->length) {
         size_t behind = behind_object(manifest, at);
-        if (behind == at)
+        if (behind == at || !is_json_object(manifest->text + at, behind - at))
             return false;
         at = skip_blanks(manifest, behind);
     }

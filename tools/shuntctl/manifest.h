@@ -35,6 +35,7 @@ struct manifest_node {
     size_t dash;                  /* of an item of a block list: where its "-" is */
     const char *text;             /* of a scalar, as YAML reads it */
     size_t length;                /* of it */
+    const char *tag;              /* "tag:yaml.org,2002:int" of "!!int"; NULL: none */
     struct manifest_node *parent; /* the map or list it stands in, as key, value or item; NULL: a document's root */
     struct manifest_node *next;   /* item, or key */
     struct manifest_node *first;  /* items of a list, keys of a map */
@@ -43,6 +44,9 @@ struct manifest_node {
     struct manifest_node *value;  /* of a key */
     struct manifest_node *target; /* of an alias */
     bool leaves;                  /* it, or its key, is about to be removed */
+    const char *restored;         /* what is about to stand in its place; NULL: it stays */
+    struct json_t *laid;          /* borrowed: what is about to be laid on it; NULL: nothing */
+    struct manifest_node *twin;   /* inject_meaning.h: the one of the text that was made */
 };
 
 struct manifest_document {
@@ -76,6 +80,7 @@ struct manifest {
     unsigned list_step;  /* between a key and the dashes below it: 0, or as many */
     bool unended;        /* its last line has no end, and is one of a scalar that such an end would change */
     struct json_t *kept; /* borrowed: an array, for what is laid on and must last until it is applied */
+    struct json_t *laid; /* borrowed: an array of the documents that are added; NULL: none */
     struct manifest_splice *splices;
     size_t splice_count, splice_room;
     const struct manifest *before; /* the text this one was made from, by splices that are still there; NULL: none */

@@ -114,6 +114,27 @@ static void write_splice(FILE *out, const struct manifest *manifest, const struc
     }
 }
 
+/* Does a block of text in there end here? Its last line break is a part of it. */
+static bool literal_ends_at(const struct manifest_node *node, size_t at)
+{
+    if (node == NULL || node->kind == MANIFEST_ALIAS)
+        return false;
+    if (node->literal && node->end == at)
+        return true;
+    for (const struct manifest_node *member = node->first; member != NULL; member = member->next)
+        if (literal_ends_at(member, at) || literal_ends_at(member->value, at))
+            return true;
+    return false;
+}
+
+static bool ends_a_literal(const struct manifest *manifest, size_t at)
+{
+    for (const struct manifest_document *document = manifest->documents; document != NULL; document = document->next)
+        if (literal_ends_at(document->root, at))
+            return true;
+    return false;
+}
+
 /* Lines removed at the end of a text without a last line break take the one in front of them along. */
 static void widen_removal(const struct manifest *manifest, struct manifest_splice *splices, size_t at, size_t from)
 {
@@ -121,7 +142,7 @@ static void widen_removal(const struct manifest *manifest, struct manifest_splic
     for (size_t i = at + 1; i < manifest->splice_count && splices[i].kind == SPLICE_NO_LINES && splices[i].start <= end;
          i++)
         end = splices[i].end > end ? splices[i].end : end;
-    if (end != manifest->length || ends_in_break(manifest))
+    if (end != manifest->length || ends_in_break(manifest) || ends_a_literal(manifest, splices[at].start))
         return;
     size_t bytes = manifest_break_before(manifest, splices[at].start);
     if (splices[at].start - bytes >= from)

@@ -202,12 +202,15 @@ static const char *text_of(struct manifest *manifest, const struct manifest_node
 {
     const char *text = manifest->text + value->start;
     size_t length = value->end - value->start;
-    bool one_line = length <= 256;
+    char first = length > 0 ? text[0] : '\0';
+    bool one_line = length <= 256 && first != '|' && first != '>';
     for (size_t i = value->start; i < value->end; i++)
         one_line = one_line && manifest_break(manifest->text, manifest->length, i) == 0;
-    if (value->kind != MANIFEST_SCALAR || !one_line || (length > 0 && strchr("&!*|>", text[0]) != NULL)) {
-        manifest_fault(manifest, value->start,
-                       "shunt has to change this value; write it in one line, without anchor, tag or alias");
+    if (value->kind != MANIFEST_SCALAR || !one_line || first == '&' || first == '!') {
+        manifest_fault(manifest, value->start, "shunt has to change this value; write it %s",
+                       first == '!'   ? "without the tag that stands in front of it"
+                       : first == '&' ? "without the anchor that stands in front of it"
+                                      : "in one line");
         return NULL;
     }
     const char *copy = config_arena_text(manifest->faults->arena, text, length);
@@ -274,11 +277,12 @@ void manifest_add_document(struct manifest *manifest, const struct manifest_docu
 
 /* ---- removing ---- */
 
-void manifest_restore(struct manifest *manifest, const struct manifest_node *value, const char *before)
+void manifest_restore(struct manifest *manifest, struct manifest_node *value, const char *before)
 {
     size_t start = value->start;
     if (!may_change(manifest, value))
         return;
+    value->restored = before;
     if (before[0] == '\0') /* it was put behind the colon */
         while (start > value->key->end && is_blank(manifest->text[start - 1]))
             start--;

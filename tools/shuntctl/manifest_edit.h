@@ -23,7 +23,7 @@ void manifest_fill(struct manifest *manifest, const struct manifest_node *value,
 void manifest_replace(struct manifest *manifest, const struct manifest_node *value, json_t *scalar,
                       const char **before);
 /* The reverse of both. */
-void manifest_restore(struct manifest *manifest, const struct manifest_node *value, const char *before);
+void manifest_restore(struct manifest *manifest, struct manifest_node *value, const char *before);
 /* Removes the items, or keys with their values, that are marked as leaving. */
 void manifest_remove(struct manifest *manifest, const struct manifest_node *collection);
 

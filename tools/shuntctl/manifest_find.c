@@ -68,7 +68,9 @@ bool manifest_is_null(const struct manifest_node *node)
     static const char *const names[] = {"", "~", "null", "Null", "NULL"};
     if (node == NULL)
         return true;
-    if (node->kind != MANIFEST_SCALAR || !node->plain)
+    if (node->kind != MANIFEST_SCALAR || (node->tag == NULL && !node->plain))
+        return false;
+    if (node->tag != NULL && strcmp(node->tag, "tag:yaml.org,2002:null") != 0)
         return false;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(node->text, names[i]) == 0)
@@ -87,6 +89,8 @@ long manifest_number(const struct manifest *manifest, const struct manifest_node
     const struct manifest_node *value = manifest_value(manifest, map, name);
     if (value == NULL || value->kind != MANIFEST_SCALAR || value->length == 0 || value->length > 9 ||
         strspn(value->text, "0123456789") != value->length)
+        return -1;
+    if (value->length > 1 && value->text[0] == '0') /* of eight digits, to Kubernetes */
         return -1;
     return strtol(value->text, NULL, 10);
 }
