@@ -6,6 +6,7 @@
  */
 #include "proxy/service_manager.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -16,7 +17,6 @@
 #include <unistd.h>
 
 enum {
-    MESSAGE_ROOM = 256,
     BEATS = 2, /* in the time after which a process without any is ended: sd_watchdog_enabled(3) */
 };
 
@@ -70,40 +70,47 @@ void service_manager_close(struct service_manager *manager)
     manager->fd = -1;
 }
 
-/* A full queue or a manager that has gone: it hears the next one, or nothing. */
-static void tell(const struct service_manager *manager, const char *message)
+/* False: its queue is full, and it has not heard. One that has gone hears nothing any more. */
+static bool tell(const struct service_manager *manager, const char *message)
 {
-    if (manager->fd >= 0)
-        (void)!send(manager->fd, message, strlen(message), MSG_NOSIGNAL);
+    return manager->fd < 0 || send(manager->fd, message, strlen(message), MSG_NOSIGNAL) >= 0 ||
+           (errno != EAGAIN && errno != ENOBUFS);
 }
 
-void service_manager_tell_ready(const struct service_manager *manager, const char *status)
+/* A start or a reload that it never hears the end of it would break off. Only the newest state counts. */
+static void tell_state(struct service_manager *manager, const char *message)
 {
-    char message[MESSAGE_ROOM];
+    bool heard = tell(manager, message);
+    snprintf(manager->owed, sizeof(manager->owed), "%s", heard ? "" : message);
+}
+
+void service_manager_tell_ready(struct service_manager *manager, const char *status)
+{
+    char message[SERVICE_MESSAGE_ROOM];
     snprintf(message, sizeof(message), "READY=1\nSTATUS=%.200s\n", status);
-    tell(manager, message);
+    tell_state(manager, message);
 }
 
-void service_manager_tell_reloading(const struct service_manager *manager, uint64_t now_ms)
+void service_manager_tell_reloading(struct service_manager *manager, uint64_t now_ms)
 {
-    char message[MESSAGE_ROOM];
+    char message[SERVICE_MESSAGE_ROOM];
     snprintf(message, sizeof(message), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reads the file again\n",
              now_ms * 1000);
-    tell(manager, message);
+    tell_state(manager, message);
 }
 
-void service_manager_tell_stopping(const struct service_manager *manager, uint64_t most_ms)
+void service_manager_tell_stopping(struct service_manager *manager, uint64_t most_ms)
 {
-    char message[MESSAGE_ROOM];
+    char message[SERVICE_MESSAGE_ROOM];
     snprintf(message, sizeof(message),
              "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=Finishes what is under way\n", most_ms * 1000);
-    tell(manager, message);
+    tell_state(manager, message);
 }
 
 void service_manager_beat(struct service_manager *manager, uint64_t now_ms)
 {
-    if (manager->beat_ms == 0 || now_ms < manager->beat_at_ms)
-        return;
-    manager->beat_at_ms = now_ms + manager->beat_ms;
-    tell(manager, "WATCHDOG=1\n");
+    if (manager->owed[0] != '\0' && tell(manager, manager->owed))
+        manager->owed[0] = '\0';
+    if (manager->beat_ms > 0 && now_ms >= manager->beat_at_ms && tell(manager, "WATCHDOG=1\n"))
+        manager->beat_at_ms = now_ms + manager->beat_ms;
 }

@@ -9,10 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum {
+    SERVICE_MESSAGE_ROOM = 256
+};
+
 struct service_manager {
     int fd;           /* -1: nobody listens */
     uint64_t beat_ms; /* how often it wants to hear that the loop turns; 0: it does not */
     uint64_t beat_at_ms;
+    char owed[SERVICE_MESSAGE_ROOM]; /* the newest state that its queue had no room for; "": it has heard */
 };
 
 /* Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. */
@@ -20,11 +25,11 @@ void service_manager_open(struct service_manager *manager);
 void service_manager_close(struct service_manager *manager);
 
 /* Clients are served. `status` is a short line for people. Also the end of reloading. */
-void service_manager_tell_ready(const struct service_manager *manager, const char *status);
-void service_manager_tell_reloading(const struct service_manager *manager, uint64_t now_ms); /* monotonic */
+void service_manager_tell_ready(struct service_manager *manager, const char *status);
+void service_manager_tell_reloading(struct service_manager *manager, uint64_t now_ms); /* monotonic */
 /* The end has begun, and may take `most_ms`: it is not to lose patience before. */
-void service_manager_tell_stopping(const struct service_manager *manager, uint64_t most_ms);
-/* Each tick, from the moment that clients are served. */
+void service_manager_tell_stopping(struct service_manager *manager, uint64_t most_ms);
+/* Each tick, from the moment that clients are served. Also tells the state again that there was no room for. */
 void service_manager_beat(struct service_manager *manager, uint64_t now_ms);
 
 #endif

@@ -35,6 +35,7 @@
 enum {
     TICK_FAST_MS = WHEEL_TICK_MS,
     TICK_SLOW_MS = 250,
+    STILL_MS = 100, /* a tick that is so late comes after a pause of the thread */
     /* Messages come before all else that a round has found, which gets the middle one: whoever connects after a change
      * was acknowledged is not accepted as if it had not been, even where the loop has seen the listener first. */
     PRIORITIES = 2,
@@ -152,14 +153,31 @@ void worker_busy(struct worker *worker)
         set_tick(worker, true);
 }
 
+/*
+ * The thread has stood still: the process was stopped, or the machine had no core for it. The tick may come before what
+ * has arrived meanwhile was looked at, and an answer that is there is not late: deadlines wait for the next tick, once.
+ */
+static bool has_stood_still(struct worker *worker)
+{
+    uint64_t since_ms = worker_now_ms(worker) - worker->ticked_ms;
+    bool late = since_ms >= (worker->tick_is_fast ? TICK_FAST_MS : TICK_SLOW_MS) + STILL_MS;
+    worker->ticked_ms = worker_now_ms(worker);
+    worker->deadlines_waited = late && !worker->deadlines_waited;
+    return worker->deadlines_waited;
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
     struct worker *worker = context;
     worker_clock(worker);
-    wheel_advance(&worker->wheel, worker_now_ms(worker));
-    upstream_set_tick(worker->upstreams);
+    if (has_stood_still(worker)) {
+        worker_busy(worker);
+    } else {
+        wheel_advance(&worker->wheel, worker_now_ms(worker));
+        upstream_set_tick(worker->upstreams);
+    }
     mirrors_reclaim(worker);
     access_log_flush(worker->access_log);
     listeners_tick(worker);
@@ -451,6 +469,7 @@ struct worker *worker_start(uint32_t index, uint32_t workers, struct snapshot *s
         worker->random[0] = (uint64_t)time(NULL) ^ (uint64_t)index << 32;
     worker->random[1] |= 1; /* never all zero */
     worker_clock(worker);
+    worker->ticked_ms = worker_now_ms(worker);
     wheel_init(&worker->wheel, worker_now_ms(worker));
     worker->base = new_base();
     worker->upstreams = upstream_set_new(worker);

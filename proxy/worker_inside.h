@@ -66,7 +66,9 @@ struct worker {
     struct event_base *base;
     struct event tick;
     bool tick_is_fast;
-    bool tick_saw_work; /* something was in flight since the last tick */
+    bool tick_saw_work;    /* something was in flight since the last tick */
+    bool deadlines_waited; /* at the last tick, which came late */
+    uint64_t ticked_ms;
     struct wheel wheel;
     uint64_t now_us, now_ms; /* monotonic; as of the current callback */
     struct view *view;       /* the newest adopted; one reference */

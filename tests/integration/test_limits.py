@@ -3,6 +3,7 @@
 import time
 
 from harness import Case, blackhole, config, main, refused_address, wait_until
+from held import Held, thread_named
 
 OK = r"send `HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`"
 
@@ -115,6 +116,17 @@ class Clocks(Case):
         self.assertEqual(shunt.get().status, 504)
         self.assertGreaterEqual(time.monotonic() - began, 0.25)
         wait_until(lambda: backend.open == 0, "the upstream connection to be closed")
+
+    def test_an_answer_that_came_while_the_worker_stood_still_is_not_late(self):
+        """As when the process is stopped for longer than the backend may take: what is there is looked at before the clock."""
+        backend = self.script("read request; wait 200; " + OK)
+        shunt = self.shunt(config(backend, workers=1, timeouts="response: 2s"))
+        with shunt.client() as client:
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            backend.wait_requests(1)
+            with Held(thread_named(shunt.process.pid, "worker 0")):
+                time.sleep(2.5)  # what is measured
+            self.assertEqual(client.reply().status, 200)
 
     def test_a_slow_request_body_does_not_count_against_the_response(self):
         backend = self.backend()

@@ -1,5 +1,6 @@
 """What a service manager is told (sd_notify): ready, reloading, stopping, and that the loop turns."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -50,6 +51,26 @@ class ServiceManager(Case):
         stopping = self.told()
         self.assertEqual(stopping["STOPPING"], "1")
         self.assertGreater(int(stopping["EXTEND_TIMEOUT_USEC"]), 30e6, "timeouts.drain is 30s")
+
+    def crowd(self, path):
+        """Others fill the manager's queue, as on a machine whose manager comes late."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.setblocking(False)
+            other.connect(path)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    other.send(b"CROWD=1")
+
+    def test_a_manager_whose_queue_is_full_hears_it_later(self):
+        path = self.listen()
+        self.crowd(path)
+        shunt = self.shunt(self.file(), env={"NOTIFY_SOCKET": path})
+        self.assertEqual(shunt.admin_reply("GET", "/readyz").status, 200)
+        self.assertEqual(self.told("CROWD")["READY"], "1")
+        self.crowd(path)
+        self.assertEqual(shunt.reload()["event"], "reloaded")
+        self.assertEqual(self.told("CROWD"), {"READY": "1", "STATUS": "Serves"})
+        shunt.stop()
 
     def test_a_name_without_a_file_is_told_too(self):
         shunt = self.shunt(self.file(), env={"NOTIFY_SOCKET": self.listen(abstract=True)})

@@ -159,7 +159,7 @@ static void a_change_is_told_only_when_it_has_settled(void **state)
 {
     struct fixture *f = *state;
     put(f->path, "0");
-    begin(f, 200, 3600 * 1000);
+    begin(f, 1000, 3600 * 1000);
     for (int i = 1; i <= 5; i++) { /* each within the time of the one before */
         char text[16] = "";
         memset(text, 'x', (size_t)i);
@@ -168,7 +168,7 @@ static void a_change_is_told_only_when_it_has_settled(void **state)
     }
     assert_int_equal(f->told, 0);
     await(f, 1);
-    run(f, 250);
+    run(f, 1100);
     assert_int_equal(f->told, 1);
 }
 
