@@ -46,6 +46,16 @@ Nothing when that is no time.
 {{- end -}}
 {{- end -}}
 
+{{/* Namespace and name, at most 64 characters: what is longer is told from others by a digest, lest two share one plan. */}}
+{{- define "shunt.redisGroup" -}}
+{{- $whole := printf "%s.%s" .Release.Namespace (include "shunt.fullname" .) -}}
+{{- if le (len $whole) 64 -}}
+{{- $whole -}}
+{{- else -}}
+{{- printf "%s-%s" (trunc 47 $whole) (sha256sum $whole | trunc 16) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "shunt.config" -}}
 {{- if not (get (.Values.config.backends | default dict) "legacy") -}}
 {{- fail "config.backends.legacy is missing: say who answers today, such as: --set config.backends.legacy.url=http://orders:80" -}}
@@ -54,8 +64,8 @@ Nothing when that is no time.
 {{- $_ := set $config "admin" (dict "address" (printf "%s:%d" .Values.admin.host (int .Values.admin.port)) "token_file" "/etc/shunt/admin/token") -}}
 {{- $state := dict "directory" "/var/lib/shunt" -}}
 {{- if include "shunt.hasRedis" . -}}
-{{- $group := .Values.redis.group | default (printf "%s.%s" .Release.Namespace (include "shunt.fullname" .) | trunc 64) -}}
-{{- $redis := merge (dict "url" "${SHUNT_REDIS_URL}" "group" $group) (deepCopy .Values.redis.options) -}}
+{{- $group := .Values.redis.group | default (include "shunt.redisGroup" .) -}}
+{{- $redis := merge (dict "url" "${SHUNT_REDIS_URL}" "group" $group) (deepCopy (.Values.redis.options | default dict)) -}}
 {{- if .Values.redis.passwordSecret -}}
 {{- $_ := set $redis "password_file" "/etc/shunt/redis/password" -}}
 {{- end -}}
@@ -118,8 +128,8 @@ Kubernetes 1.32 on only, and before that lead nowhere.
 apiVersion: v1
 kind: ConfigMap
 metadata:
-  name: {{ include "shunt.fullname" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "shunt.fullname" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "shunt.labels" . | nindent 4 }}
 data:
