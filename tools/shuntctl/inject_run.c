@@ -117,14 +117,21 @@ static void remove_shunt(struct inject *inject, const struct inject_object *obje
 {
     bool pods = object->workload != NULL, service = strcmp(object->kind, "Service") == 0;
     enum inject_only only = inject->options.only;
-    if (object->injected == NULL || (!pods && !service) || (pods && only == INJECT_SERVICES) ||
-        (service && only == INJECT_PODS))
+    bool stays = (pods && only == INJECT_SERVICES) || (service && only == INJECT_PODS);
+    if (object->injected == NULL || (!pods && !service) || (stays && !(service && inject->options.uninject)))
         return;
     json_t *record = inject_record(object);
     if (record == NULL || inject_keep(inject, record) == NULL)
         return;
     const char *of = json_string_value(json_object_get(record, "of"));
-    if (inject_is_wanted(inject, pods ? object->id : of != NULL ? of : ""))
+    if (!inject_is_wanted(inject, pods ? object->id : of != NULL ? of : ""))
+        return;
+    if (stays)
+        inject_note(inject,
+                    "%s still leads to the shunt of %s: lead it back first, with --uninject --only services, or its "
+                    "clients reach nobody",
+                    object->id, of);
+    else
         lay_off(object->manifest, pods ? object->template : object->node, json_object_get(record, "undo"));
 }
 
