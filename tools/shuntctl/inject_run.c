@@ -187,6 +187,24 @@ static void read_ports(struct inject *inject, struct inject_object *object)
     json_decref(record);
 }
 
+/* Pods of both ports are there while they are replaced, and a Service leads to one. */
+static void note_other_port(struct inject *inject, const struct inject_object *object,
+                            const struct inject_object *before)
+{
+    while (before != NULL && (before->workload == NULL || strcmp(before->id, object->id) != 0))
+        before = before->next;
+    if (before == NULL || before->injected == NULL)
+        return;
+    json_t *record = inject_record(before);
+    unsigned port = port_of(record, "port");
+    json_decref(record);
+    if (port != 0 && port != object->port)
+        inject_note(inject,
+                    "%s: shunt was at port %u and will be at %u: lead its Services back to the application before this "
+                    "(--uninject --only services), or clients reach nobody while pods are replaced",
+                    object->id, port, object->port);
+}
+
 static void put_into_pods(struct inject *inject, struct inject_object *object, const struct inject_object *before)
 {
     struct inject_plan plan;
@@ -194,8 +212,8 @@ static void put_into_pods(struct inject *inject, struct inject_object *object, c
         manifest_fault(object->manifest, object->node->start, "%s has no pod's spec; expected one", object->id);
     else if (object->injected != NULL)
         manifest_fault(object->manifest, object->node->start, "%s still has shunt; uninject it first", object->id);
-    else if (inject_plan(inject, object, kept_plan(before, object->id), &plan))
-        inject_pod(inject, object, &plan);
+    else if (inject_plan(inject, object, kept_plan(before, object->id), &plan) && inject_pod(inject, object, &plan))
+        note_other_port(inject, object, before);
 }
 
 static void put_in(struct inject *inject, const struct inject_object *before)
