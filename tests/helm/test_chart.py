@@ -337,8 +337,19 @@ class Made(Case):
     def test_names(self):
         self.assertEqual(named(self.objects(name="shunt-orders"), "Deployment")["metadata"]["name"], "shunt-orders")
         self.assertEqual(named(self.objects(values(fullnameOverride="gate")), "Deployment")["metadata"]["name"], "gate")
-        for o in self.objects(name="o" * 53):
-            self.assertLessEqual(len(o["metadata"]["name"]), 63)
+        for name in ("o" * 53, "o" * 48 + "--bcd"):
+            for o in self.objects(name=name):
+                self.assertLessEqual(len(o["metadata"]["name"]), 63)
+        for name in ("1orders", "a.b"):  # a release's, and a ConfigMap's; no Service's
+            with self.assertRaisesRegex(chart.Refused, f"{name}-shunt is no name of a Service.* set fullnameOverride"):
+                chart.render(LEAST, name=name)
+            chart.render(values(mode="sidecar"), name=name)
+
+    def test_one_port_of_two_addresses_stands_once(self):
+        """A list of ports knows each by its number, also to the API server."""
+        objects = self.objects(values(config={"listeners": [{"address": "0.0.0.0:8080"}, {"address": "[::]:8080"}, {"address": "[::]:8081"}]}))
+        self.assertEqual([(p["name"], p["containerPort"]) for p in self.container(objects)["ports"]],
+                         [("shunt", 8080), ("shunt-1", 8081), ("shunt-admin", 9901)])
 
     def test_names_that_yaml_takes_for_something_else_are_texts(self):
         """A number, a word for truth, null: all legal names."""
@@ -349,7 +360,7 @@ class Made(Case):
                 self.objects(values(**on, nameOverride=name, redis={"url": "redis://r:1"}), namespace=name)
                 self.objects(values(**on, redis={"secret": name, "key": name, "passwordSecret": name, "passwordKey": name}, tls={"secret": name},
                                     admin={"tokenSecret": name, "tokenKey": name}, gateway={"serviceAccountName": name, "priorityClassName": name}))
-                self.objects(values(state={"persistent": True, "claim": name}, fullnameOverride=name))
+                self.objects(values(state={"persistent": True, "claim": name}, **({"fullnameOverride": name} if name.isalpha() else {})))
         self.objects(values(state={"sizeLimit": "1234"}))
 
     def test_labels_of_ones_own(self):
@@ -501,6 +512,7 @@ class Refusals(Case):
                 ({}, "config.backends.legacy is missing"),
                 (values(config={"backends": {"new": {"url": "http://a:1"}, "legacy": None}}), "config.backends.legacy is missing"),
                 (values(config={"listeners": [{"address": "0.0.0.0"}]}), "the address 0.0.0.0 has no port"),
+                (values(config={"listeners": [{"address": "0.0.0.0:9901"}]}), "config.listeners: port 9901 is admin.port too"),
                 (values(config={"listeners": [{"address": "0.0.0.0:0"}]}), "the address 0.0.0.0:0 has no port"),
                 (values(state={"persistent": True, "claim": "mine"}, gateway={"replicas": 2}), "state.claim: one volume serves one pod")):
             with self.subTest(said), self.assertRaises(chart.Refused) as refused:

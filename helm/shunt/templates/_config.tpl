@@ -78,17 +78,27 @@ Nothing when that is no time.
 {{- include "shunt.plain" (dict "value" $config "context" .) | fromJson | toYaml -}}
 {{- end -}}
 
-{{/* The ports clients connect to, as JSON: { "ports": [ { "name", "port" } ] }. A socket of the file system has none. */}}
+{{/*
+The ports clients connect to, as JSON: { "ports": [ { "name", "port" } ] }. A socket of the file system has none, and two addresses
+may have one port.
+*/}}
 {{- define "shunt.ports" -}}
 {{- $ports := list -}}
+{{- $seen := list -}}
 {{- range .Values.config.listeners -}}
 {{- if not (hasPrefix "unix:" .address) -}}
 {{- $port := regexFind "[0-9]+$" .address | int -}}
 {{- if not $port -}}
 {{- fail (printf "config.listeners: the address %s has no port; expected HOST:PORT, with a port that a Service can name" .address) -}}
 {{- end -}}
+{{- if eq $port (int $.Values.admin.port) -}}
+{{- fail (printf "config.listeners: port %d is admin.port too; choose another for one of them" $port) -}}
+{{- end -}}
+{{- if not (has $port $seen) -}}
+{{- $seen = append $seen $port -}}
 {{- $name := len $ports | eq 0 | ternary "shunt" (printf "shunt-%d" (len $ports)) -}}
 {{- $ports = append $ports (dict "name" $name "port" $port) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- dict "ports" $ports | toJson -}}

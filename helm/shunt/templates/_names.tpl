@@ -3,16 +3,24 @@ Names and labels. Every template takes the chart's own scope: `.` here, `.Subcha
 */}}
 
 {{- define "shunt.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := .Values.nameOverride | default .Chart.Name -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- if .Values.fullnameOverride -}}
+{{- $name = .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- $name = .Release.Name -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- $name = printf "%s-%s" .Release.Name $name -}}
 {{- end -}}
+{{- regexReplaceAll "[-.]+$" (trunc 50 $name) "" -}}
 {{- end -}}
+
+{{/* The name, where a Service has it: that is one label of DNS, and begins with a letter. */}}
+{{- define "shunt.serviceName" -}}
+{{- $name := include "shunt.fullname" . -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $name) -}}
+{{- fail (printf "%s is no name of a Service, which begins with a letter and has letters, digits and dashes; set fullnameOverride" $name) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{/* What selects the pods shunt is in. A sidecar's pods have the application's labels, and this one. */}}
