@@ -1,6 +1,6 @@
 /*
  * Manifests: whatever the text is, shunt is put into it so that taking it out gives the text back, byte for byte, and
- * putting it in twice is putting it in once; or it is refused with a fault.
+ * putting it in twice is putting it in once, and nothing else of it means anything else; or it is refused with a fault.
  */
 #include <assert.h>
 #include <stdint.h>

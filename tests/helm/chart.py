@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 
 import jsonschema
-import yaml
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 BUILD = os.environ.get("SHUNT_BUILD", os.path.join(TOP, "build/asan"))
@@ -58,7 +57,7 @@ def options(values, files=(), kube="1.30.0", apis=(), objects=None, name="orders
             if content:
                 path = os.path.join(folder, option[1:])
                 with open(path, "w", encoding="utf-8") as f:
-                    f.write(content if isinstance(content, str) else yaml.safe_dump(content))
+                    f.write(content if isinstance(content, str) else json.dumps(content))  # a text stays a text: Go's YAML reads more as numbers than Python's
                 words += [option, path]
         yield words
     finally:

@@ -337,8 +337,88 @@ class Made(Case):
     def test_names(self):
         self.assertEqual(named(self.objects(name="shunt-orders"), "Deployment")["metadata"]["name"], "shunt-orders")
         self.assertEqual(named(self.objects(values(fullnameOverride="gate")), "Deployment")["metadata"]["name"], "gate")
-        for o in self.objects(name="o" * 53):
-            self.assertLessEqual(len(o["metadata"]["name"]), 63)
+        for name in ("o" * 53, "o" * 48 + "--bcd"):
+            for o in self.objects(name=name):
+                self.assertLessEqual(len(o["metadata"]["name"]), 63)
+        for name in ("1orders", "a.b"):  # a release's, and a ConfigMap's; no Service's
+            with self.assertRaisesRegex(chart.Refused, f"{name}-shunt is no name of a Service.* set fullnameOverride"):
+                chart.render(LEAST, name=name)
+            chart.render(values(mode="sidecar"), name=name)
+
+    def test_one_port_of_two_addresses_stands_once(self):
+        """A list of ports knows each by its number, also to the API server."""
+        objects = self.objects(values(config={"listeners": [{"address": "0.0.0.0:8080"}, {"address": "[::]:8080"}, {"address": "[::]:8081"}]}))
+        self.assertEqual([(p["name"], p["containerPort"]) for p in self.container(objects)["ports"]],
+                         [("shunt", 8080), ("shunt-1", 8081), ("shunt-admin", 9901)])
+
+    def test_names_that_yaml_takes_for_something_else_are_texts(self):
+        """A number, a word for truth, null: all legal names."""
+        on = {"podDisruptionBudget": {"enabled": True}, "networkPolicy": {"enabled": True}, "state": {"persistent": True},
+              "monitoring": {"scrape": "serviceMonitor", "rules": {"enabled": True}, "dashboard": {"enabled": True}}}
+        for name in ("1234", "1e3", "0x1f", "null", "true", "on", "08"):
+            with self.subTest(name):
+                self.objects(values(**on, nameOverride=name, redis={"url": "redis://r:1"}), namespace=name)
+                self.objects(values(**on, redis={"secret": name, "key": name, "passwordSecret": name, "passwordKey": name}, tls={"secret": name},
+                                    admin={"tokenSecret": name, "tokenKey": name}, gateway={"serviceAccountName": name, "priorityClassName": name}))
+                self.objects(values(state={"persistent": True, "claim": name}, **({"fullnameOverride": name} if name.isalpha() else {})))
+        self.objects(values(state={"sizeLimit": "1234"}))
+
+    def test_labels_of_ones_own(self):
+        """They stand once, and never in the place of those by which the objects find each other."""
+        objects = self.objects(values(labels={"app.kubernetes.io/version": "9", "app.kubernetes.io/part-of": "shop"},
+                                      gateway={"podAnnotations": {"prometheus.io/path": "/m"}, "podLabels": {"app": "x"}}))
+        self.assertEqual(named(objects, "ConfigMap")["metadata"]["labels"]["app.kubernetes.io/version"], "9")
+        self.assertEqual(named(objects, "Deployment")["spec"]["template"]["metadata"]["annotations"]["prometheus.io/path"], "/m")
+        for given, said in (({"labels": {"app.kubernetes.io/name": "x"}}, "labels: app.kubernetes.io/name is the chart's own"),
+                            ({"gateway": {"podLabels": {"app.kubernetes.io/instance": "x"}}}, "gateway.podLabels: app.kubernetes.io/instance is")):
+            with self.assertRaises(chart.Refused) as refused:
+                chart.render(values(**given))
+            self.assertIn(said, str(refused.exception))
+
+    def test_replicas_of_an_autoscaler(self):
+        """null leaves their number to it, so that an upgrade does not set it back."""
+        self.assertNotIn("replicas", named(self.objects(values(gateway={"replicas": None})), "Deployment")["spec"])
+        self.assertEqual(named(self.objects(values(gateway={"replicas": 0})), "Deployment")["spec"]["replicas"], 0)
+
+    def test_users_that_the_cluster_gives(self):
+        """Where a range of users is the namespace's, the chart names none: neither user nor group nor fsGroup."""
+        objects = kubernetes.read(chart.render(values(securityContext={"runAsUser": None, "runAsGroup": None})))
+        spec = named(objects, "Deployment")["spec"]["template"]["spec"]
+        self.assertEqual(spec["securityContext"], {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}})
+        self.assertNotIn("runAsUser", self.container(objects)["securityContext"])
+        self.assertEqual(named(self.objects(), "Deployment")["spec"]["template"]["spec"]["securityContext"]["fsGroup"], 65532)
+
+    def test_defaults_that_null_takes_away(self):
+        """What is not needed goes; what is needed is asked for by its name."""
+        for key in ("startup", "readiness", "liveness"):
+            self.assertEqual(set(self.container(self.objects(values(probes={key: None})))[key + "Probe"]), {"httpGet"})
+        self.assertEqual(self.container(self.objects(values(resources=None)))["resources"], {})
+        volumes = named(self.objects(values(state={"sizeLimit": None})), "Deployment")["spec"]["template"]["spec"]["volumes"]
+        self.assertIn({"name": "shunt-state", "emptyDir": {}}, volumes)
+        self.objects(values(redis={"url": "redis://r:1", "options": None}, monitoring={"labels": None}, labels=None))
+        for path in ("mode", "image", "image.repository", "config", "config.listeners", "admin", "admin.port", "sidecar.native", "tls", "redis",
+                     "redis.key", "state", "probes", "terminationGracePeriodSeconds", "gateway", "service.port", "podDisruptionBudget",
+                     "networkPolicy", "monitoring.rules", "monitoring.scrape"):
+            above, _, last = path.rpartition(".")
+            with self.subTest(path), self.assertRaises(chart.Refused) as refused:
+                chart.render({**values(**({above: {last: None}} if above else {})), **({} if above else {last: None})})
+            self.assertIn(f"{above or '(root)'}: '{last}' is a required property", str(refused.exception))
+
+    def test_groups_of_redis_differ(self):
+        """Two releases of long names do not share one plan."""
+        def group(name, namespace):
+            text = named(self.objects(values(redis={"url": "redis://r:1"}), name=name, namespace=namespace), "ConfigMap")["data"]["shunt.yaml"]
+            return yaml.safe_load(text)["state"]["redis"]["group"]
+        made = [group(name, "n" * 63) for name in ("orders", "payments")] + [group("o" * 40 + end, "n" * 30) for end in "ab"]
+        self.assertEqual(len(set(made)), 4)
+        for one in made:
+            self.assertRegex(one, r"^[a-z0-9.-]{1,64}$")
+
+    def test_a_policy_without_ports_lets_nobody_in(self):
+        """No ports would be all ports, the admin port too."""
+        objects = kubernetes.read(chart.render(values(config={"listeners": [{"address": "unix:/run/s"}]}, networkPolicy={"enabled": True})))
+        (admin,) = named(objects, "NetworkPolicy")["spec"]["ingress"]
+        self.assertEqual(admin["ports"], [{"port": 9901, "protocol": "TCP"}])
 
     def test_an_image_by_its_digest(self):
         digest = "sha256:" + "0" * 64
@@ -402,6 +482,10 @@ WRONG = [
     ("config.routes", [{"nmae": "r"}]), ("config.routes", [{"name": "r", "percent": 101}]), ("config.routes", [{"name": "r", "stages": [{"hold": "1h"}]}]),
     ("config.routes", [{"name": "r", "shadow": {"compare": {"ingore": []}}}]), ("config.routes", [{"name": "r", "gates": {"p95_increase": "a lot"}}]),
     ("config.routes", [{"name": "r", "promotion": "automatic"}]), ("config.notify", [{"format": "json"}]),
+    # true, 1.10 and 007 are something else when YAML has read them
+    ("config.routes", [{"name": "r", "match": {"headers": {"X-Beta": True}}}]), ("config.routes", [{"name": "r", "match": {"query": {"v": 1.10}}}]),
+    ("config.routes", [{"name": "r", "match": {"headers": {"X-Beta": ["a", True]}}}]),
+    ("config.routes", [{"name": "r", "shadow": {"headers": {"set": {"X-Beta": 7}}}}]),
 ]
 
 
@@ -419,7 +503,7 @@ class Refusals(Case):
                 with self.assertRaises(chart.Refused) as refused:
                     chart.render(given)
                 self.assertIn(last, str(refused.exception))
-                below = re.findall(r"nmae|adress|vlaue|ingore|p95_increase|promotion|percent", str(value))
+                below = re.findall(r"nmae|adress|vlaue|ingore|p95_increase|promotion|percent|X-Beta", str(value))
                 for key in below:
                     self.assertIn(key, str(refused.exception))
 
@@ -428,6 +512,7 @@ class Refusals(Case):
                 ({}, "config.backends.legacy is missing"),
                 (values(config={"backends": {"new": {"url": "http://a:1"}, "legacy": None}}), "config.backends.legacy is missing"),
                 (values(config={"listeners": [{"address": "0.0.0.0"}]}), "the address 0.0.0.0 has no port"),
+                (values(config={"listeners": [{"address": "0.0.0.0:9901"}]}), "config.listeners: port 9901 is admin.port too"),
                 (values(config={"listeners": [{"address": "0.0.0.0:0"}]}), "the address 0.0.0.0:0 has no port"),
                 (values(state={"persistent": True, "claim": "mine"}, gateway={"replicas": 2}), "state.claim: one volume serves one pod")):
             with self.subTest(said), self.assertRaises(chart.Refused) as refused:

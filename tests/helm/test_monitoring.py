@@ -85,6 +85,21 @@ class Promtool(unittest.TestCase):
             file.flush()
             self.assertIn(f"{len(made)} rules found", self.promtool("check", "rules", file.name))
 
+    def test_the_panel_of_breakers_tells_its_three_states(self):
+        """shunt tells all states of each route, as 0 or 1."""
+        (panel,) = [panel for panel in panels() if panel["title"] == "Breakers"]
+        expression = panel["targets"][0]["expr"].replace("$job", ".*").replace("$route", ".*")
+        states = {"closed": 0, "half_open": 1, "open": 2}
+        series = [{"series": f'shunt_breaker_state{{job="j", instance="{instance}", route="{route}", state="{state}"}}', "values": f"{int(state == now)}x5"}
+                  for route, nows in {"closed": ("closed", "closed"), "half_open": ("closed", "half_open"), "open": ("half_open", "open")}.items()
+                  for instance, now in zip("ab", nows) for state in states]
+        test = {"evaluation_interval": "1m", "rule_files": [RULES], "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": [
+            {"expr": expression, "eval_time": "2m", "exp_samples": [{"labels": f'{{route="{route}"}}', "value": value} for route, value in states.items()]}]}]}
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+            yaml.safe_dump(test, file)
+            file.flush()
+            self.promtool("test", "rules", file.name)
+
     def test_every_alert_is_tested(self):
         tested = {case["alertname"] for test in yaml.safe_load(read(os.path.dirname(__file__), "rules_test.yaml"))["tests"]
                   for case in test["alert_rule_test"] if case["exp_alerts"]}

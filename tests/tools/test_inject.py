@@ -126,6 +126,27 @@ class Told(Case):
         self.inject("-f", "pods.yaml", "-f", "service.yaml", *NEW, "--in-place")
         self.assertIn("what --only pods makes first", self.told)
 
+    def test_pods_are_taken_out_last(self):
+        """A Service that still leads to shunt is told of, as long as it does."""
+        files = ("-f", "pods.yaml", "-f", "service.yaml", "--in-place")
+        self.inject(*files, *NEW)
+        self.inject("-f", "pods.yaml", "-f", "service.yaml", "--uninject", "--only", "pods")
+        self.assertEqual(self.told, "Service/orders still leads to the shunt of Deployment/orders: lead it back first, with --uninject "
+                                    "--only services, or its clients reach nobody\n")
+        self.inject(*files, "--uninject", "--only", "services")
+        self.assertEqual(self.told, "")
+        self.inject(*files, "--uninject", "--only", "pods")
+        self.assertEqual(self.told, "")
+
+    def test_another_port_is_told_of(self):
+        """The Service that leads to the old one leads to none of the new pods."""
+        files = ("-f", "pods.yaml", "-f", "service.yaml", "--in-place")
+        self.inject(*files, *NEW)
+        self.inject(*files, *NEW)
+        self.assertNotIn("was at port", self.told)
+        self.inject(*files, *NEW, "--port", "8181", "--only", "pods")
+        self.assertIn("Deployment/orders: shunt was at port 8080 and will be at 8181: lead its Services back to the application before", self.told)
+
     def test_nothing_to_take_out(self):
         self.assertEqual(self.inject("-f", "pods.yaml", "--uninject"), read(self.pods))
         self.assertEqual(self.told, "there was no shunt to take out\n")

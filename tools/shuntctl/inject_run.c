@@ -117,14 +117,21 @@ static void remove_shunt(struct inject *inject, const struct inject_object *obje
 {
     bool pods = object->workload != NULL, service = strcmp(object->kind, "Service") == 0;
     enum inject_only only = inject->options.only;
-    if (object->injected == NULL || (!pods && !service) || (pods && only == INJECT_SERVICES) ||
-        (service && only == INJECT_PODS))
+    bool stays = (pods && only == INJECT_SERVICES) || (service && only == INJECT_PODS);
+    if (object->injected == NULL || (!pods && !service) || (stays && !(service && inject->options.uninject)))
         return;
     json_t *record = inject_record(object);
     if (record == NULL || inject_keep(inject, record) == NULL)
         return;
     const char *of = json_string_value(json_object_get(record, "of"));
-    if (inject_is_wanted(inject, pods ? object->id : of != NULL ? of : ""))
+    if (!inject_is_wanted(inject, pods ? object->id : of != NULL ? of : ""))
+        return;
+    if (stays)
+        inject_note(inject,
+                    "%s still leads to the shunt of %s: lead it back first, with --uninject --only services, or its "
+                    "clients reach nobody",
+                    object->id, of);
+    else
         lay_off(object->manifest, pods ? object->template : object->node, json_object_get(record, "undo"));
 }
 
@@ -180,6 +187,24 @@ static void read_ports(struct inject *inject, struct inject_object *object)
     json_decref(record);
 }
 
+/* Pods of both ports are there while they are replaced, and a Service leads to one. */
+static void note_other_port(struct inject *inject, const struct inject_object *object,
+                            const struct inject_object *before)
+{
+    while (before != NULL && (before->workload == NULL || strcmp(before->id, object->id) != 0))
+        before = before->next;
+    if (before == NULL || before->injected == NULL)
+        return;
+    json_t *record = inject_record(before);
+    unsigned port = port_of(record, "port");
+    json_decref(record);
+    if (port != 0 && port != object->port)
+        inject_note(inject,
+                    "%s: shunt was at port %u and will be at %u: lead its Services back to the application before this "
+                    "(--uninject --only services), or clients reach nobody while pods are replaced",
+                    object->id, port, object->port);
+}
+
 static void put_into_pods(struct inject *inject, struct inject_object *object, const struct inject_object *before)
 {
     struct inject_plan plan;
@@ -187,8 +212,8 @@ static void put_into_pods(struct inject *inject, struct inject_object *object, c
         manifest_fault(object->manifest, object->node->start, "%s has no pod's spec; expected one", object->id);
     else if (object->injected != NULL)
         manifest_fault(object->manifest, object->node->start, "%s still has shunt; uninject it first", object->id);
-    else if (inject_plan(inject, object, kept_plan(before, object->id), &plan))
-        inject_pod(inject, object, &plan);
+    else if (inject_plan(inject, object, kept_plan(before, object->id), &plan) && inject_pod(inject, object, &plan))
+        note_other_port(inject, object, before);
 }
 
 static void put_in(struct inject *inject, const struct inject_object *before)

@@ -46,6 +46,16 @@ Nothing when that is no time.
 {{- end -}}
 {{- end -}}
 
+{{/* Namespace and name, at most 64 characters: what is longer is told from others by a digest, lest two share one plan. */}}
+{{- define "shunt.redisGroup" -}}
+{{- $whole := printf "%s.%s" .Release.Namespace (include "shunt.fullname" .) -}}
+{{- if le (len $whole) 64 -}}
+{{- $whole -}}
+{{- else -}}
+{{- printf "%s-%s" (trunc 47 $whole) (sha256sum $whole | trunc 16) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "shunt.config" -}}
 {{- if not (get (.Values.config.backends | default dict) "legacy") -}}
 {{- fail "config.backends.legacy is missing: say who answers today, such as: --set config.backends.legacy.url=http://orders:80" -}}
@@ -54,8 +64,8 @@ Nothing when that is no time.
 {{- $_ := set $config "admin" (dict "address" (printf "%s:%d" .Values.admin.host (int .Values.admin.port)) "token_file" "/etc/shunt/admin/token") -}}
 {{- $state := dict "directory" "/var/lib/shunt" -}}
 {{- if include "shunt.hasRedis" . -}}
-{{- $group := .Values.redis.group | default (printf "%s.%s" .Release.Namespace (include "shunt.fullname" .) | trunc 64) -}}
-{{- $redis := merge (dict "url" "${SHUNT_REDIS_URL}" "group" $group) (deepCopy .Values.redis.options) -}}
+{{- $group := .Values.redis.group | default (include "shunt.redisGroup" .) -}}
+{{- $redis := merge (dict "url" "${SHUNT_REDIS_URL}" "group" $group) (deepCopy (.Values.redis.options | default dict)) -}}
 {{- if .Values.redis.passwordSecret -}}
 {{- $_ := set $redis "password_file" "/etc/shunt/redis/password" -}}
 {{- end -}}
@@ -68,17 +78,27 @@ Nothing when that is no time.
 {{- include "shunt.plain" (dict "value" $config "context" .) | fromJson | toYaml -}}
 {{- end -}}
 
-{{/* The ports clients connect to, as JSON: { "ports": [ { "name", "port" } ] }. A socket of the file system has none. */}}
+{{/*
+The ports clients connect to, as JSON: { "ports": [ { "name", "port" } ] }. A socket of the file system has none, and two addresses
+may have one port.
+*/}}
 {{- define "shunt.ports" -}}
 {{- $ports := list -}}
+{{- $seen := list -}}
 {{- range .Values.config.listeners -}}
 {{- if not (hasPrefix "unix:" .address) -}}
 {{- $port := regexFind "[0-9]+$" .address | int -}}
 {{- if not $port -}}
 {{- fail (printf "config.listeners: the address %s has no port; expected HOST:PORT, with a port that a Service can name" .address) -}}
 {{- end -}}
+{{- if eq $port (int $.Values.admin.port) -}}
+{{- fail (printf "config.listeners: port %d is admin.port too; choose another for one of them" $port) -}}
+{{- end -}}
+{{- if not (has $port $seen) -}}
+{{- $seen = append $seen $port -}}
 {{- $name := len $ports | eq 0 | ternary "shunt" (printf "shunt-%d" (len $ports)) -}}
 {{- $ports = append $ports (dict "name" $name "port" $port) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- dict "ports" $ports | toJson -}}
@@ -118,8 +138,8 @@ Kubernetes 1.32 on only, and before that lead nowhere.
 apiVersion: v1
 kind: ConfigMap
 metadata:
-  name: {{ include "shunt.fullname" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "shunt.fullname" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "shunt.labels" . | nindent 4 }}
 data:

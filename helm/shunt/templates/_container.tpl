@@ -56,7 +56,9 @@ preStop:
 {{/* A probe's figures: dict "values" a probe of the values, "path" what is asked for. */}}
 {{- define "shunt.probe" -}}
 httpGet: { path: {{ .path }}, port: shunt-admin, scheme: HTTP }
-{{ toYaml .values }}
+{{- with .values }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "shunt.containerAlways" -}}
@@ -81,7 +83,7 @@ httpGet: { path: {{ .path }}, port: shunt-admin, scheme: HTTP }
       value: /etc/shunt/admin/token
     {{- if include "shunt.hasRedis" . }}
     - name: SHUNT_REDIS_URL
-      valueFrom: { secretKeyRef: { name: {{ include "shunt.redisSecret" . }}, key: {{ include "shunt.redisKey" . }} } }
+      valueFrom: { secretKeyRef: { name: {{ include "shunt.redisSecret" . | quote }}, key: {{ include "shunt.redisKey" . | quote }} } }
     {{- end }}
     {{- with .Values.extraEnv }}
     {{- tpl (toYaml .) $ | nindent 4 }}
@@ -104,9 +106,9 @@ httpGet: { path: {{ .path }}, port: shunt-admin, scheme: HTTP }
         command: ["shuntctl", "drain"]
   {{- end }}
   securityContext:
-    {{- toYaml .Values.securityContext | nindent 4 }}
+    {{- toYaml (.Values.securityContext | default dict) | nindent 4 }}
   resources:
-    {{- toYaml .Values.resources | nindent 4 }}
+    {{- toYaml (.Values.resources | default dict) | nindent 4 }}
   volumeMounts:
     - { name: shunt-config, mountPath: /etc/shunt/config, readOnly: true }
     - { name: shunt-admin, mountPath: /etc/shunt/admin, readOnly: true }
@@ -125,27 +127,27 @@ httpGet: { path: {{ .path }}, port: shunt-admin, scheme: HTTP }
 {{/* Volumes are mounted as folders, so that the kubelet can swap what is in them under a running shunt. */}}
 {{- define "shunt.volumes" -}}
 - name: shunt-config
-  configMap: { name: {{ include "shunt.fullname" . }} }
+  configMap: { name: {{ include "shunt.fullname" . | quote }} }
 - name: shunt-admin
   secret:
-    secretName: {{ include "shunt.tokenSecret" . }}
+    secretName: {{ include "shunt.tokenSecret" . | quote }}
     items: [ { key: {{ include "shunt.tokenKey" . | quote }}, path: token } ]
 {{- if not (include "shunt.ownVolumes" .) }}
 - name: shunt-state
   {{- if .Values.state.persistent }}
-  persistentVolumeClaim: { claimName: {{ include "shunt.claim" . }} }
+  persistentVolumeClaim: { claimName: {{ include "shunt.claim" . | quote }} }
   {{- else }}
-  emptyDir: { sizeLimit: {{ .Values.state.sizeLimit }} }
+  emptyDir: {{ with .Values.state.sizeLimit }}{ sizeLimit: {{ . | quote }} }{{ else }}{}{{ end }}
   {{- end }}
 {{- end }}
 {{- if .Values.tls.secret }}
 - name: shunt-tls
-  secret: { secretName: {{ .Values.tls.secret }} }
+  secret: { secretName: {{ .Values.tls.secret | quote }} }
 {{- end }}
 {{- if .Values.redis.passwordSecret }}
 - name: shunt-redis
   secret:
-    secretName: {{ .Values.redis.passwordSecret }}
+    secretName: {{ .Values.redis.passwordSecret | quote }}
     items: [ { key: {{ .Values.redis.passwordKey | quote }}, path: password } ]
 {{- end }}
 {{- with .Values.extraVolumes }}

@@ -3,22 +3,30 @@ Names and labels. Every template takes the chart's own scope: `.` here, `.Subcha
 */}}
 
 {{- define "shunt.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := .Values.nameOverride | default .Chart.Name -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- if .Values.fullnameOverride -}}
+{{- $name = .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- $name = .Release.Name -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- $name = printf "%s-%s" .Release.Name $name -}}
 {{- end -}}
+{{- regexReplaceAll "[-.]+$" (trunc 50 $name) "" -}}
 {{- end -}}
+
+{{/* The name, where a Service has it: that is one label of DNS, and begins with a letter. */}}
+{{- define "shunt.serviceName" -}}
+{{- $name := include "shunt.fullname" . -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $name) -}}
+{{- fail (printf "%s is no name of a Service, which begins with a letter and has letters, digits and dashes; set fullnameOverride" $name) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{/* What selects the pods shunt is in. A sidecar's pods have the application's labels, and this one. */}}
 {{- define "shunt.selectorLabels" -}}
 {{- if eq .Values.mode "gateway" -}}
-app.kubernetes.io/name: {{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- else -}}
 shunt-sidecar: {{ include "shunt.fullname" . | quote }}
@@ -31,16 +39,21 @@ app.kubernetes.io/name: shunt-test
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
+{{/* Labels of one's own, which must not take the place of those that select: dict "given" "taken" "key". */}}
+{{- define "shunt.own" -}}
+{{- range $label, $_ := .taken -}}
+{{- if hasKey $.given $label -}}
+{{- fail (printf "%s: %s is the chart's own, by which its objects find each other; leave it out" $.key $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Labels of every object. */}}
 {{- define "shunt.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/name: {{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.labels }}
-{{ toYaml . }}
-{{- end }}
+{{- $selects := dict "app.kubernetes.io/name" (.Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-") "app.kubernetes.io/instance" .Release.Name -}}
+{{- $tells := dict "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") "app.kubernetes.io/version" .Chart.AppVersion "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- include "shunt.own" (dict "given" (.Values.labels | default dict) "taken" $selects "key" "labels") -}}
+{{- merge (deepCopy (.Values.labels | default dict)) $selects $tells | toYaml -}}
 {{- end -}}
 
 {{/* Labels that the pods shunt is in must have. */}}

@@ -134,6 +134,20 @@ func lay(under, over map[string]interface{}) map[string]interface{} {
 	return laid
 }
 
+// join puts one file of values on another; a null stays, to take a default away.
+func join(under, over map[string]interface{}) map[string]interface{} {
+	joined := lay(under, nil)
+	for key, value := range over {
+		below, belowIsMap := joined[key].(map[string]interface{})
+		above, aboveIsMap := value.(map[string]interface{})
+		if belowIsMap && aboveIsMap {
+			value = join(below, above)
+		}
+		joined[key] = value
+	}
+	return joined
+}
+
 // values of a chart and, below their names, of those it depends on.
 func (c *chart) values(given map[string]interface{}) map[string]interface{} {
 	all := lay(c.defaults, given)

@@ -159,7 +159,7 @@ func run() error {
 		if err = readYAML(file, &more); err != nil {
 			return err
 		}
-		given = lay(given, more)
+		given = join(given, more)
 	}
 	for _, assignment := range sets {
 		if err = setValue(given, assignment); err != nil {
