@@ -25,6 +25,7 @@ struct greeting {
     struct downstream base;
     bool counted; /* it is one of the worker's greetings: the handshake is not over */
     bool begun;   /* likewise, of its handshakes */
+    bool waited;  /* for its turn */
     bool lingers;
     uint32_t reads; /* while it lingers */
 };
@@ -42,8 +43,11 @@ static void greeting_free(struct worker *worker, struct retired *retired)
 
 static void begin(struct greeting *greeting)
 {
+    struct conn *conn = &greeting->base.conn;
     greeting->begun = true;
-    greeting->base.conn.worker->handshakes++;
+    conn->worker->handshakes++;
+    if (greeting->waited) /* that was not its time */
+        conn_timeout_in(conn, conn->worker->view->config->timeouts.tls_handshake_ms);
 }
 
 static void be_over(struct greeting *greeting)
@@ -138,8 +142,10 @@ static void go_on(struct greeting *greeting)
 {
     struct conn *conn = &greeting->base.conn;
     if (!greeting->begun) {
-        if (!turn_allows_handshake(conn, conn->worker->handshakes))
+        if (!turn_allows_handshake(conn, conn->worker->handshakes)) {
+            greeting->waited = true;
             return;
+        }
         begin(greeting);
     }
     switch (tls_handshake(&greeting->base.conn)) {

@@ -69,11 +69,18 @@ bool worker_memory_has_room_for_exchange(const struct worker *worker)
            worker_memory_has_room_for(worker, (size_t)exchanges_under_way(worker) * EXCHANGE_BYTES);
 }
 
+/* Who would only wait for a turn waits in the kernel's queue as well. Not when listeners are about to close. */
+static bool allows_newcomers(const struct worker *worker)
+{
+    if (worker->phase >= DRAIN_CLOSING)
+        return worker_memory_has_room_for(worker, 0);
+    return worker->turns.waiting == 0 &&
+           worker_memory_has_room_for(worker, (size_t)worker->greetings * TURN_HANDSHAKE_BYTES);
+}
+
 bool worker_memory_allows_clients(const struct worker *worker, uint64_t open)
 {
-    return memory_limit(worker->memory) == 0 || open < worker_part(worker, CLIENTS_ALWAYS) ||
-           (worker->turns.waiting == 0 &&
-            worker_memory_has_room_for(worker, (size_t)worker->greetings * TURN_HANDSHAKE_BYTES));
+    return memory_limit(worker->memory) == 0 || open < worker_part(worker, CLIENTS_ALWAYS) || allows_newcomers(worker);
 }
 
 size_t worker_memory_shadow_bound(const struct worker *worker)
