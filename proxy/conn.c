@@ -13,16 +13,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/turn.h"
 #include "proxy/worker_inside.h"
 #include "proxy/worker_memory.h"
 
 enum {
-    READ_CHUNK = 65536,      /* one read brings at most this */
+    READ_CHUNK = 65536,                              /* one read brings at most this, */
+    READ_CHUNK_PARTS = 1024,                         /* and no more than such a part of the memory limit, */
+    READ_CHUNK_LEAST = 16384 - sizeof(struct chunk), /* but this always */
     READ_CHUNK_SHORT = 8192, /* the same while memory is short: whoever keeps some of it keeps all */
-    READ_LEAST = 16384,      /* less room in the read chunk than this: take another chunk */
-    COPY_LIMIT = 1024,       /* smaller pieces are copied behind what is queued, to go out as one piece */
-    KEEP_SMALL = 2048,       /* unsent rests below this do not hold a large chunk */
-    PARTS = 16,              /* segments in one write */
+    READ_CHUNK_SCARCE = 4000,
+    READ_LEAST = 16384, /* less room in the read chunk than this: take another chunk */
+    COPY_LIMIT = 1024,  /* smaller pieces are copied behind what is queued, to go out as one piece */
+    KEEP_SMALL = 2048,  /* unsent rests below this do not hold a large chunk */
+    PARTS = 16,         /* segments in one write */
 };
 
 struct conn_watch {
@@ -261,6 +265,15 @@ bool conn_flush(struct conn *conn)
 
 /* ---- receiving ---- */
 
+static size_t input_size(const struct worker *worker)
+{
+    if (!worker_memory_is_short(worker)) {
+        uint64_t most = memory_limit(worker->memory) / READ_CHUNK_PARTS;
+        return most == 0 || most >= READ_CHUNK ? READ_CHUNK : READ_CHUNK_LEAST;
+    }
+    return memory_is_scarce(worker->memory) ? READ_CHUNK_SCARCE : READ_CHUNK_SHORT;
+}
+
 /* The read chunk: filled from its front again as soon as nobody refers to it. */
 static struct chunk *input_chunk(struct worker *worker)
 {
@@ -274,7 +287,7 @@ static struct chunk *input_chunk(struct worker *worker)
             return chunk;
         chunk_unref(chunk);
     }
-    worker->input = chunk_take(&worker->chunks, worker_memory_is_short(worker) ? READ_CHUNK_SHORT : READ_CHUNK);
+    worker->input = chunk_take(&worker->chunks, input_size(worker));
     return worker->input;
 }
 
@@ -503,6 +516,7 @@ static void retire(struct conn *conn)
         leave_list(&worker->later, conn, false);
     }
     conn->in_dirty = conn->in_ready = false;
+    turn_leave(conn);
     wheel_cancel(&worker->wheel, &conn->timer);
 }
 

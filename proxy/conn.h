@@ -51,14 +51,17 @@ struct conn {
     struct tls *tls; /* the transport's; NULL in clear */
     const struct conn_events *on;
     struct outq out;
-    struct conn *next_dirty; /* output to write when the callback has returned */
-    struct conn *next_ready; /* input to look at when the callback has returned */
+    struct conn *next_dirty;            /* output to write when the callback has returned */
+    struct conn *next_ready;            /* input to look at when the callback has returned */
+    struct conn *next_turn, *prev_turn; /* in the worker's line of those that wait to be read: turn.h */
     int fd;
     bool readable;    /* there may be unread bytes, or the end */
     bool dry;         /* for transports that read ahead: the socket is empty until the next edge, which clears this */
     bool peer_closed; /* the peer has said it sends no more: read until 0 */
     bool blocked;     /* the kernel took no more: wait for the writable edge */
     bool in_dirty, in_ready;
+    bool awaits_turn; /* it is in that line */
+    bool has_turn;    /* it is to be read, however scarce memory is */
     bool patient; /* many exchanges share it: what a round of the loop has for it is written together, at the round's
                      end */
     bool want_drained;

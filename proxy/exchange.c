@@ -84,7 +84,9 @@ void exchanges_done(struct worker *worker)
 /* Unsent bytes that stop the reading on the other side. */
 static size_t high_water(const struct exchange *ex)
 {
-    return worker_memory_is_short(ex->worker) ? HIGH_WATER_SHORT : HIGH_WATER;
+    if (!worker_memory_is_short(ex->worker))
+        return HIGH_WATER;
+    return memory_is_scarce(ex->worker->memory) ? 0 : HIGH_WATER_SHORT; /* 0: one piece after the other */
 }
 
 /* ---- what may be sent again ---- */

@@ -14,6 +14,7 @@
 #include "proxy/h1_server.h"
 #include "proxy/h2_server.h"
 #include "proxy/transport_tls.h"
+#include "proxy/turn.h"
 
 enum {
     LINGER_MS = 1000,
@@ -22,6 +23,9 @@ enum {
 
 struct greeting {
     struct downstream base;
+    bool counted; /* it is one of the worker's greetings: the handshake is not over */
+    bool begun;   /* likewise, of its handshakes */
+    bool waited;  /* for its turn */
     bool lingers;
     uint32_t reads; /* while it lingers */
 };
@@ -37,8 +41,26 @@ static void greeting_free(struct worker *worker, struct retired *retired)
     free((char *)retired - offsetof(struct greeting, base.retired));
 }
 
+static void begin(struct greeting *greeting)
+{
+    struct conn *conn = &greeting->base.conn;
+    greeting->begun = true;
+    conn->worker->handshakes++;
+    if (greeting->waited) /* that was not its time */
+        conn_timeout_in(conn, conn->worker->view->config->timeouts.tls_handshake_ms);
+}
+
+static void be_over(struct greeting *greeting)
+{
+    struct worker *worker = greeting->base.conn.worker;
+    worker->handshakes -= greeting->begun ? 1 : 0;
+    worker->greetings -= greeting->counted ? 1 : 0;
+    greeting->begun = greeting->counted = false;
+}
+
 static void end(struct greeting *greeting)
 {
+    be_over(greeting);
     conn_close(&greeting->base.conn);
     downstream_forget(&greeting->base, greeting_free);
 }
@@ -57,6 +79,7 @@ static bool adopt(struct greeting *greeting)
 static void stand(struct greeting *greeting)
 {
     struct worker *worker = greeting->base.conn.worker;
+    be_over(greeting);
     greeting->base.conn.readable = true; /* what came with the handshake makes no edge of its own */
     if (!adopt(greeting)) {
         count_add(&worker->counters.connections_refused, 1);
@@ -98,6 +121,7 @@ static void discard(struct greeting *greeting)
 static void linger(struct greeting *greeting)
 {
     struct conn *conn = &greeting->base.conn;
+    be_over(greeting);
     if (tls_failure_of(conn) == TLS_FAILURE_CLOSED || conn->peer_closed) {
         end(greeting);
         return;
@@ -116,6 +140,14 @@ static void linger(struct greeting *greeting)
 
 static void go_on(struct greeting *greeting)
 {
+    struct conn *conn = &greeting->base.conn;
+    if (!greeting->begun) {
+        if (!turn_allows_handshake(conn, conn->worker->handshakes)) {
+            greeting->waited = true;
+            return;
+        }
+        begin(greeting);
+    }
     switch (tls_handshake(&greeting->base.conn)) {
     case TLS_STEP_WAIT:
         break;
@@ -154,6 +186,10 @@ static void on_failed(struct conn *conn, int error)
 static void on_timeout(struct conn *conn)
 {
     struct greeting *greeting = greeting_of(conn);
+    if (turn_is_awaited(conn)) { /* it has begun in time, and we have not */
+        conn_timeout_in(conn, conn->worker->view->config->timeouts.tls_handshake_ms);
+        return;
+    }
     if (!greeting->lingers)
         tls_handshake_late(conn);
     end(greeting);
@@ -188,6 +224,8 @@ void greeting_accept(struct worker *worker, const struct listener_facts *listene
     }
     greeting->base.client = *client;
     greeting->base.protocols = listener->protocols;
+    greeting->counted = true;
+    worker->greetings++;
     if (!tls_begin_server(&greeting->base.conn, listener->tls)) {
         count_add(&worker->counters.connections_refused, 1);
         end(greeting);

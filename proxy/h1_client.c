@@ -13,6 +13,7 @@
 #include "proxy/dial.h"
 #include "proxy/h1_chunk.h"
 #include "proxy/transport_tls.h"
+#include "proxy/turn.h"
 
 enum {
     READS_PER_EVENT = 4, /* then others have their turn */
@@ -345,6 +346,13 @@ static bool wants_raw(const struct h1_client *client)
            client->body.framing == FRAMING_LENGTH && client->body.remaining > 0;
 }
 
+/* Checks have a time to keep. */
+static bool waits_in_turn(const struct h1_client *client)
+{
+    const struct upstream *upstream = client->endpoint->upstream;
+    return upstream == NULL || upstream->use != USE_HEALTH;
+}
+
 static void on_readable(struct conn *conn)
 {
     struct h1_client *client = client_of(conn);
@@ -352,6 +360,8 @@ static void on_readable(struct conn *conn)
         on_stray(client);
         return;
     }
+    if (client->paused || (client->reading_body && waits_in_turn(client) && !turn_allows(conn)))
+        return;
     struct attempt *attempt = client->attempt;
     for (int i = 0; !client->paused; i++) {
         if (wants_raw(client) && (client->body.remaining >= RAW_LEAST || client->raw_started)) {

@@ -17,6 +17,7 @@
 #include "proxy/h2_server.h"
 #include "proxy/transport_tls.h"
 #include "proxy/tunnel.h"
+#include "proxy/turn.h"
 
 enum {
     READS_PER_EVENT = 4,
@@ -427,7 +428,7 @@ static void on_end_of_stream(struct h1_server *down)
     client_gone(down);
 }
 
-static void on_readable(struct conn *conn)
+static void read_on(struct conn *conn)
 {
     struct h1_server *down = down_of_conn(conn);
     if (down->phase == H1_SERVER_LINGER) {
@@ -470,6 +471,13 @@ static void on_readable(struct conn *conn)
         if (!conn->closed && !conn->readable)
             return;
     }
+}
+
+static void on_readable(struct conn *conn)
+{
+    const struct h1_server *down = down_of_conn(conn);
+    if (down->phase != H1_SERVER_IDLE || down->in_len > 0 || turn_allows(conn))
+        read_on(conn);
 }
 
 /* ---- writing ---- */
@@ -516,7 +524,10 @@ static void on_timeout(struct conn *conn)
     struct h1_server *down = down_of_conn(conn);
     switch (down->phase) {
     case H1_SERVER_IDLE:
-        leave_idle(down);
+        if (turn_is_awaited(conn))
+            read_on(conn); /* a request may have come in time */
+        if (!conn->closed && down->phase == H1_SERVER_IDLE)
+            leave_idle(down);
         break;
     case H1_SERVER_LINGER:
         if (!downstream_linger_timeout(&down->base, &down->lingering))
@@ -777,7 +788,7 @@ static void drain(struct downstream *base, enum drain_phase phase)
         return; /* its response will say Connection: close */
     /* A request may have arrived that we have not seen: it is served. */
     conn_look(&down->base.conn);
-    on_readable(&down->base.conn);
+    read_on(&down->base.conn);
     if (down->base.conn.closed || down->phase != H1_SERVER_IDLE)
         return;
     leave_soon(down);
@@ -786,10 +797,11 @@ static void drain(struct downstream *base, enum drain_phase phase)
 static bool rests(struct downstream *base)
 {
     struct h1_server *down = (struct h1_server *)((char *)base - offsetof(struct h1_server, base));
-    if (down->phase != H1_SERVER_IDLE || down->in_len > 0 || rested_ms(down) < DOWNSTREAM_RESTED_MS)
+    if (down->phase != H1_SERVER_IDLE || down->in_len > 0 || base->conn.out.bytes > 0 || turn_is_awaited(&base->conn) ||
+        rested_ms(down) < DOWNSTREAM_RESTED_MS)
         return false;
     conn_look(&base->conn); /* a request that has come is served */
-    on_readable(&base->conn);
+    read_on(&base->conn);
     if (!base->conn.closed && down->phase == H1_SERVER_IDLE && down->in_len == 0)
         down_close(down);
     return base->conn.closed;

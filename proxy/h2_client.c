@@ -9,6 +9,7 @@
 
 #include "proxy/dial.h"
 #include "proxy/transport_tls.h"
+#include "proxy/turn.h"
 
 enum {
     READS_PER_EVENT = 4, /* then others have their turn */
@@ -214,9 +215,18 @@ static void connection_lost(struct h2_client *client, const char *text)
     close_with(client, OUTCOME_RESET, text);
 }
 
+/* Checks have a time to keep. */
+static bool waits_in_turn(const struct h2_client *client)
+{
+    const struct upstream *upstream = client->endpoint->upstream;
+    return client->settled && client->count > 0 && (upstream == NULL || upstream->use != USE_HEALTH);
+}
+
 static void on_readable(struct conn *conn)
 {
     struct h2_client *client = client_of_conn(conn);
+    if (waits_in_turn(client) && !turn_allows(conn))
+        return;
     for (int i = 0; i < READS_PER_EVENT && !conn->closed; i++) {
         struct slice bytes;
         switch (conn_read(conn, &bytes)) {
@@ -288,8 +298,8 @@ static void on_timeout(struct conn *conn)
     if (ping_ms == 0)
         return;
     uint64_t quiet = worker_now_ms(worker) - client->link.heard_ms;
-    if (quiet < ping_ms) {
-        conn_timeout_in(conn, ping_ms - quiet);
+    if (quiet < ping_ms || turn_is_awaited(conn)) { /* what it has said may not have been read */
+        conn_timeout_in(conn, quiet < ping_ms ? ping_ms - quiet : ping_ms);
         return;
     }
     if (client->link.pinged) {

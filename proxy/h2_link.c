@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/worker_memory.h"
+
 enum {
     QUEUE_MOST = 64 * 1024, /* bytes in the connection's queue before frames wait */
+    QUEUE_SHORT = 8 * 1024, /* the same while memory is short */
     OWED_ACKS = 500,        /* PING and SETTINGS to be acknowledged */
     SETTINGS_MOST = 32,     /* entries in one SETTINGS frame */
     RESET_BURST = 500,      /* streams the peer may reset at once, and then so many a second */
@@ -24,12 +27,17 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* ---- out ---- */
 
+static bool is_full(const struct h2_link *link)
+{
+    return link->conn->out.bytes >= (worker_memory_is_short(link->conn->worker) ? QUEUE_SHORT : QUEUE_MOST);
+}
+
 static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t length, int flags, void *context)
 {
     (void)session;
     (void)flags;
     struct h2_link *link = context;
-    if (link->conn->out.bytes >= QUEUE_MOST)
+    if (is_full(link))
         return NGHTTP2_ERR_WOULDBLOCK;
     if (link->conn->closed || !conn_send_copy(link->conn, (const char *)data, length))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -75,7 +83,7 @@ static int on_send_body(nghttp2_session *session, nghttp2_frame *frame, const ui
     (void)frame;
     struct h2_link *link = context;
     struct h2_stream *stream = source->ptr;
-    if (link->conn->out.bytes >= QUEUE_MOST)
+    if (is_full(link))
         return NGHTTP2_ERR_WOULDBLOCK;
     if (link->conn->closed || !conn_send_copy(link->conn, (const char *)head, H2_FRAME_HEAD) ||
         !conn_send_from(link->conn, &stream->out, length))

@@ -13,6 +13,7 @@
 
 #include "proxy/exchange.h"
 #include "proxy/transport_tls.h"
+#include "proxy/turn.h"
 
 enum {
     READS_PER_EVENT = 4,
@@ -208,11 +209,9 @@ static const struct h2_link_events link_events = {
 
 /* ---- the socket ---- */
 
-static void on_readable(struct conn *conn)
+static void read_on(struct conn *conn)
 {
     struct h2_server *down = down_of_conn(conn);
-    if (down->phase == H2_SERVER_OPEN)
-        h2_server_give_held(down);
     for (int i = 0; !conn->closed && down->phase == H2_SERVER_OPEN; i++) {
         if (i == READS_PER_EVENT) {
             conn_later(conn);
@@ -244,6 +243,15 @@ static void on_readable(struct conn *conn)
     }
     if (!conn->closed && down->phase == H2_SERVER_LINGER && !downstream_linger_readable(&down->base, &down->lingering))
         down_close(down);
+}
+
+static void on_readable(struct conn *conn)
+{
+    struct h2_server *down = down_of_conn(conn);
+    if (down->phase == H2_SERVER_OPEN)
+        h2_server_give_held(down);
+    if (!conn->closed && (down->phase != H2_SERVER_OPEN || turn_allows(conn)))
+        read_on(conn);
 }
 
 static void on_fill(struct conn *conn)
@@ -303,7 +311,7 @@ static bool is_stalled(struct h2_server *down, uint64_t now_ms)
 static bool is_answering(struct h2_server *down, uint64_t now_ms)
 {
     uint64_t limit = h2_server_config(down)->timeouts.http2_ping_ms;
-    if (limit == 0 || down->open == 0 || now_ms - down->link.heard_ms < limit)
+    if (limit == 0 || down->open == 0 || now_ms - down->link.heard_ms < limit || turn_is_awaited(&down->base.conn))
         return true;
     if (down->link.pinged)
         return now_ms - down->pinged_ms < limit;
@@ -332,7 +340,9 @@ static uint64_t look_at_connection(struct h2_server *down, uint64_t now_ms)
         else
             wait = down->goodbye_ms - now_ms;
     }
-    if (down->link.block != NULL) {
+    if (turn_is_awaited(&down->base.conn)) {
+        wait = least(wait, LOOK_MS); /* what it says has come, perhaps */
+    } else if (down->link.block != NULL) {
         uint64_t quiet = now_ms - down->section_since_ms;
         if (quiet >= timeouts->request_header_ms) {
             count_add(&counters_of(down)->request_timeouts, 1);
@@ -452,7 +462,9 @@ static void drain(struct downstream *base, enum drain_phase phase)
     }
     if (phase >= DRAIN_CLOSING && down->phase == H2_SERVER_OPEN) {
         conn_look(&base->conn); /* streams that have come are not refused */
-        on_readable(&base->conn);
+        h2_server_give_held(down);
+        if (!base->conn.closed && down->phase == H2_SERVER_OPEN)
+            read_on(&base->conn);
     }
     if (!base->conn.closed && down->phase == H2_SERVER_OPEN)
         follow_phase(down, phase);
@@ -462,11 +474,11 @@ static bool rests(struct downstream *base)
 {
     struct h2_server *down = (struct h2_server *)((char *)base - offsetof(struct h2_server, base));
     uint64_t now_ms = worker_now_ms(base->conn.worker);
-    if (down->phase != H2_SERVER_OPEN || down->open > 0 || down->link.block != NULL ||
-        now_ms - down->idle_since_ms < DOWNSTREAM_RESTED_MS)
+    if (down->phase != H2_SERVER_OPEN || down->open > 0 || down->link.block != NULL || base->conn.out.bytes > 0 ||
+        turn_is_awaited(&base->conn) || now_ms - down->idle_since_ms < DOWNSTREAM_RESTED_MS)
         return false;
     conn_look(&base->conn); /* streams that have come are served */
-    on_readable(&base->conn);
+    read_on(&base->conn);
     if (base->conn.closed || down->phase != H2_SERVER_OPEN || down->open > 0 || down->link.block != NULL)
         return base->conn.closed;
     say_last_word(down);

@@ -68,6 +68,7 @@ struct memory_marks memory_marks_of(uint64_t limit)
         marks.enter[level] = limit - kept_free(limit, (enum memory_level)level);
         marks.leave[level] = marks.enter[level] - slack;
     }
+    marks.brink = limit - kept_free(limit, MEMORY_SCARCE) / 2;
     return marks;
 }
 
@@ -164,16 +165,21 @@ void memory_look(struct memory *memory, uint64_t now_ms)
 
 bool memory_is_scarce(const struct memory *memory)
 {
-    const struct memory_marks marks = memory_marks_of(memory_limit(memory));
     return memory_level(memory) == MEMORY_SCARCE &&
-           atomic_load_explicit(&memory->used, memory_order_relaxed) >= marks.leave[MEMORY_SCARCE];
+           atomic_load_explicit(&memory->used, memory_order_relaxed) >=
+               atomic_load_explicit(&memory->scarce_until, memory_order_relaxed);
 }
 
 bool memory_has_room(const struct memory *memory, size_t bytes)
 {
-    const struct memory_marks marks = memory_marks_of(memory_limit(memory));
-    return memory_limit(memory) == 0 ||
-           atomic_load_explicit(&memory->used, memory_order_relaxed) + bytes < marks.enter[MEMORY_SCARCE];
+    return memory_limit(memory) == 0 || atomic_load_explicit(&memory->used, memory_order_relaxed) + bytes <
+                                            atomic_load_explicit(&memory->scarce_from, memory_order_relaxed);
+}
+
+bool memory_is_at_brink(const struct memory *memory)
+{
+    return memory_level(memory) == MEMORY_SCARCE && atomic_load_explicit(&memory->used, memory_order_relaxed) >=
+                                                        atomic_load_explicit(&memory->brink, memory_order_relaxed);
 }
 
 bool memory_is_close(const struct memory *memory)
@@ -191,10 +197,20 @@ static void forget_level(struct memory *memory)
     atomic_flag_clear_explicit(&memory->looking, memory_order_release);
 }
 
+/* Who asks whether there is room does so for each exchange: the marks are worked out once. */
+static void keep_marks(struct memory *memory, uint64_t limit)
+{
+    const struct memory_marks marks = memory_marks_of(limit);
+    atomic_store_explicit(&memory->scarce_from, marks.enter[MEMORY_SCARCE], memory_order_relaxed);
+    atomic_store_explicit(&memory->scarce_until, marks.leave[MEMORY_SCARCE], memory_order_relaxed);
+    atomic_store_explicit(&memory->brink, marks.brink, memory_order_relaxed);
+}
+
 static bool read_limit(struct memory *memory, uint64_t now_ms)
 {
     memory->limit_at_ms = now_ms + LIMIT_MS;
     uint64_t limit = memory->group.usage_fd >= 0 ? memory_group_limit(&memory->place) : 0;
+    keep_marks(memory, limit);
     bool changed = atomic_exchange_explicit(&memory->limit, limit, memory_order_relaxed) != limit;
     if (limit == 0 && memory_level(memory) != MEMORY_PLENTY)
         forget_level(memory);

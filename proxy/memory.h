@@ -24,7 +24,7 @@
 enum memory_level {
     MEMORY_PLENTY = 0,
     MEMORY_SHORT,  /* no copy is made, those under way are given up, what only lies ready is freed */
-    MEMORY_SCARCE, /* also: clients that rest are closed, and no new one is taken */
+    MEMORY_SCARCE, /* also: clients that rest are closed, no new one is taken, and reading goes in turns (turn.h) */
     MEMORY_LEVELS
 };
 
@@ -42,6 +42,7 @@ struct memory_judge {
 
 struct memory_marks {
     uint64_t enter[MEMORY_LEVELS], leave[MEMORY_LEVELS];
+    uint64_t brink; /* half of what was left when SCARCE began is used up */
 };
 
 /* A share of the limit stays free: of small limits a larger one, of large limits a smaller one. */
@@ -68,8 +69,11 @@ struct memory_shares memory_shares_of(uint64_t limit);
 struct memory {
     struct cgroup_place place; /* its texts are borrowed */
     struct memory_group group;
-    _Atomic uint32_t level;           /* enum memory_level; read it with memory_level() */
-    _Atomic uint64_t limit;           /* 0: none */
+    _Atomic uint32_t level;        /* enum memory_level; read it with memory_level() */
+    _Atomic uint64_t limit;        /* 0: none */
+    _Atomic uint64_t scarce_from;  /* of the limit's marks, kept with it: SCARCE begins */
+    _Atomic uint64_t scarce_until; /* there is room again below this */
+    _Atomic uint64_t brink;
     _Atomic uint64_t used;            /* when it was looked at last */
     atomic_flag looking;              /* one looks; who comes meanwhile does not wait */
     struct memory_judge judge;        /* of the one who looks */
@@ -92,6 +96,9 @@ static inline uint64_t memory_limit(const struct memory *memory)
 
 /* SCARCE holds for a while after there is room again: is there still none? */
 bool memory_is_scarce(const struct memory *memory);
+
+/* The same, and half of what was left when it began is used up: as little as possible may be taken. */
+bool memory_is_at_brink(const struct memory *memory);
 
 /* Would `bytes` more not make it scarce? By what was seen last. Without a limit there always is. */
 bool memory_has_room(const struct memory *memory, size_t bytes);

@@ -265,6 +265,20 @@ static bool place(struct attempt *attempt)
     return true;
 }
 
+/* A request's body has to be kept while it waits: at the brink there is no memory for that. */
+static bool may_not_wait(const struct attempt *attempt)
+{
+    const struct upstream *upstream = attempt->upstream;
+    return upstream->use == USE_LIVE && attempt->framing != FRAMING_NONE &&
+           memory_is_at_brink(upstream->worker->memory);
+}
+
+static void refuse_wait(struct attempt *attempt)
+{
+    count_add(&attempt->upstream->worker->counters.upstream_queue_overflows, 1);
+    attempt_fail(attempt, OUTCOME_OVERLOADED, "memory is too scarce to keep the request while it waits");
+}
+
 void attempt_start(struct attempt *attempt, struct upstream *upstream)
 {
     attempt->upstream = upstream;
@@ -272,6 +286,10 @@ void attempt_start(struct attempt *attempt, struct upstream *upstream)
     attempt->connects_left = upstream->endpoint_count > 1 && attempt->only == NULL ? 2 : 0;
     if (upstream->waiting == 0 && place(attempt))
         return;
+    if (may_not_wait(attempt)) {
+        refuse_wait(attempt);
+        return;
+    }
     if (upstream->waiting >= upstream->queue_limit) {
         if (upstream->use == USE_LIVE)
             count_add(&upstream->worker->counters.upstream_queue_overflows, 1);
@@ -573,11 +591,31 @@ static void expire_waiting(struct upstream *upstream)
     }
 }
 
+static struct attempt *find_refusable(const struct upstream *upstream)
+{
+    struct attempt *attempt = upstream->first_waiting;
+    while (attempt != NULL && !may_not_wait(attempt))
+        attempt = attempt->next_waiting;
+    return attempt;
+}
+
+/* Who is told may ask elsewhere, and change the line: each time it is looked at from its beginning. */
+static void refuse_waiting(struct upstream *upstream)
+{
+    for (struct attempt *attempt = find_refusable(upstream); attempt != NULL; attempt = find_refusable(upstream)) {
+        waiting_remove(attempt);
+        refuse_wait(attempt);
+    }
+}
+
 void upstream_set_tick(struct upstream_set *set)
 {
     for (uint32_t i = 0; i < set->count * UPSTREAM_USES; i++) {
-        if (set->at[i]->first_waiting != NULL)
-            expire_waiting(set->at[i]);
+        if (set->at[i]->first_waiting == NULL)
+            continue;
+        expire_waiting(set->at[i]);
+        if (memory_is_at_brink(set->worker->memory))
+            refuse_waiting(set->at[i]);
     }
 }
 

@@ -20,6 +20,7 @@
     M(accept_errors, COUNTER, "accept() failures, such as no file descriptors")                                        \
     M(connections_refused, COUNTER, "Client connections not taken because of the connection limit or memory")          \
     M(connections_shed, COUNTER, "Client connections that rested and were closed for want of memory")                  \
+    M(turns_awaited, COUNTER, "Times a connection was not read at once for want of memory, but in turn")               \
     M(upstream_connections, COUNTER, "Connections opened to backends")                                                 \
     M(upstream_connect_failures, COUNTER, "Connections to backends that failed or timed out")                          \
     M(upstream_reused, COUNTER, "Exchanges sent on a kept connection")                                                 \

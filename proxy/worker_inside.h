@@ -15,6 +15,7 @@
 #include "proxy/conn.h"
 #include "proxy/memory.h"
 #include "proxy/snapshot.h"
+#include "proxy/turn.h"
 #include "proxy/wheel.h"
 #include "proxy/worker.h"
 #include "proxy/worker_counters.h"
@@ -98,7 +99,8 @@ struct worker {
     struct conn *dirty, *ready;
     struct conn *dirty_late; /* patient ones: written at the round's end */
     bool round_is_over;
-    struct conn *later; /* had their share of this round; looked at in the next */
+    struct turn_line turns; /* while memory is scarce */
+    struct conn *later;     /* had their share of this round; looked at in the next */
     bool settling;
 
     struct listener *listeners;
@@ -119,6 +121,8 @@ struct worker {
     enum memory_level memory_level; /* that has been acted upon */
     uint64_t trim_at_ms;            /* while memory is short: when spare parts are freed again */
     uint64_t look_at_ms;            /* at memory, while there is work */
+    uint32_t greetings;             /* clients whose TLS handshake is not over */
+    uint32_t handshakes;            /* of these, begun */
     size_t promised;                /* memory that clients will take who have just come: less with each tick */
 
     struct comparer *comparer;

@@ -18,6 +18,7 @@
 #include "proxy/memory.h"
 #include "proxy/mirror.h"
 #include "proxy/pipe.h"
+#include "proxy/turn.h"
 #include "proxy/upstream.h"
 
 enum {
@@ -46,22 +47,40 @@ void worker_memory_promise(struct worker *worker, size_t bytes)
 }
 
 /* As if all workers had promised as much as this one. */
-static bool has_room_for(const struct worker *worker, size_t bytes)
+bool worker_memory_has_room_for(const struct worker *worker, size_t bytes)
 {
     return memory_level(worker->memory) < MEMORY_SCARCE &&
            memory_has_room(worker->memory, (worker->promised + bytes) * worker->workers);
 }
 
+static uint64_t exchanges_under_way(const struct worker *worker)
+{
+    return worker->exchanges_open - worker->counters.upstream_queue;
+}
+
+bool worker_memory_has_few_exchanges(const struct worker *worker)
+{
+    return exchanges_under_way(worker) < worker_part(worker, EXCHANGES_ALWAYS);
+}
+
 bool worker_memory_has_room_for_exchange(const struct worker *worker)
 {
-    uint64_t under_way = worker->exchanges_open - worker->counters.upstream_queue;
-    return under_way < worker_part(worker, EXCHANGES_ALWAYS) ||
-           has_room_for(worker, (size_t)under_way * EXCHANGE_BYTES);
+    return worker_memory_has_few_exchanges(worker) ||
+           worker_memory_has_room_for(worker, (size_t)exchanges_under_way(worker) * EXCHANGE_BYTES);
+}
+
+/* Who would only wait for a turn waits in the kernel's queue as well. Not when listeners are about to close. */
+static bool allows_newcomers(const struct worker *worker)
+{
+    if (worker->phase >= DRAIN_CLOSING)
+        return worker_memory_has_room_for(worker, 0);
+    return worker->turns.waiting == 0 &&
+           worker_memory_has_room_for(worker, (size_t)worker->greetings * TURN_HANDSHAKE_BYTES);
 }
 
 bool worker_memory_allows_clients(const struct worker *worker, uint64_t open)
 {
-    return memory_limit(worker->memory) == 0 || open < worker_part(worker, CLIENTS_ALWAYS) || has_room_for(worker, 0);
+    return memory_limit(worker->memory) == 0 || open < worker_part(worker, CLIENTS_ALWAYS) || allows_newcomers(worker);
 }
 
 size_t worker_memory_shadow_bound(const struct worker *worker)
@@ -146,6 +165,7 @@ void worker_memory_tick(struct worker *worker)
 {
     enum memory_level level = memory_level(worker->memory);
     worker->promised -= worker->promised / PROMISE_PART;
+    turns_tick(worker);
     if (worker->counters.upstream_queue > 0 && worker_memory_allows_exchanges(worker))
         upstream_set_release(worker->upstreams);
     if (level == MEMORY_PLENTY)

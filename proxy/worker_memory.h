@@ -35,6 +35,10 @@ static inline bool worker_memory_is_short(const struct worker *worker)
     return memory_level(worker->memory) != MEMORY_PLENTY;
 }
 
+/* Are those under way so few that they always may be? */
+bool worker_memory_has_few_exchanges(const struct worker *worker);
+/* Would it not be scarce if all workers took as much as this one is about to? */
+bool worker_memory_has_room_for(const struct worker *worker, size_t bytes);
 /* For when it is short: a few exchanges always may begin. */
 bool worker_memory_has_room_for_exchange(const struct worker *worker);
 /* May one more exchange of a client's begin? Else it waits in its backend's line. */

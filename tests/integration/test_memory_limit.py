@@ -6,6 +6,7 @@ by a limit that comes close while shunt runs.
 """
 
 import contextlib
+import os
 import re
 import resource
 import shutil
@@ -217,29 +218,53 @@ class Clients(MemoryCase):
 class Bursts(MemoryCase):
     """More than there is memory for, all at once: who waits is served later, or told so, but the process goes on."""
 
-    def burst(self, *words):
+    def burst(self, *words, times=1):
+        """How many requests succeeded, the fewest of so many bursts."""
         if shutil.which("h2load") is None:
             self.skipTest("h2load is not installed (nghttp2-client)")
         backend, new = self.fast(), self.fast("new")
         new.tell("hang")
         shunt = self.begin(USUAL // 10, config(backend, new, ROUTE, top=QUIET, listener=[f"tls: {{ {authority().issue().keys} }}"],
                                                backend_extra=", max_connections: 4096"))
-        done = subprocess.run(["h2load", "-t1", *words[:-1], f"https://127.0.0.1:{shunt.address[1]}{words[-1]}"],
-                              capture_output=True, text=True, timeout=200, check=False)
-        self.assertEqual(self.group.kills(), 0, done.stdout + str(self.pressures(shunt)))
-        self.assert_alive(shunt)
-        succeeded = int(re.search(r"(\d+) succeeded", done.stdout).group(1))
-        self.assertIn("scarce", [to for _, to in self.pressures(shunt)], "a burst that is large enough")
+        succeeded = []
+        for _ in range(times):
+            done = subprocess.run(["h2load", "-t1", *words[:-1], f"https://127.0.0.1:{shunt.address[1]}{words[-1]}"],
+                                  capture_output=True, text=True, timeout=200, check=False)
+            self.assertEqual(self.group.kills(), 0, done.stdout + str(self.pressures(shunt)))
+            self.assert_alive(shunt)
+            succeeded.append(int(re.search(r"(\d+) succeeded", done.stdout).group(1)))
+        self.assertIn(("plenty", "short"), self.pressures(shunt), "a burst that is large enough")
+        self.assertGreater(shunt.metric("shunt_turns_awaited_total") + shunt.metric("shunt_connections_refused_total"), 0,
+                           "somebody has to wait")
         wait_until(lambda: shunt.metric("shunt_memory_pressure") == 0, "plenty of memory again", timeout=100, every=0.1)
         with H2Client(shunt.address, tls=client_context(alpn=("h2",))) as client:
             self.assertEqual(client.get().status, 200)
-        return succeeded
+        return min(succeeded)
 
     def test_hundreds_of_handshakes_at_once(self):
         self.assertGreater(self.burst("-c", "600", "-m", "1", "-n", "20000", "/bytes/2000"), 5000)
 
     def test_thousands_of_streams_at_once(self):
         self.assertGreater(self.burst("-c", "200", "-m", "10", "-n", "6000", "/bytes/100000"), 1000)
+
+    def make_machine_busy(self):
+        """So that what has been begun waits for the processor, and keeps its memory meanwhile."""
+        for _ in range(2 * (os.cpu_count() or 1)):
+            process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+
+    def test_more_answers_than_there_is_memory_for(self):
+        """Streams that are open must be read on, for HTTP/2's windows: in turns."""
+        self.make_machine_busy()
+        self.assertGreater(self.burst("-c", "300", "-m", "10", "-n", "6000", "/bytes/200000", times=4), 100)
+
+    def test_more_bodies_than_there_is_memory_for(self):
+        """A client may send a window ahead on each stream, also where its request only waits."""
+        body = f"{self.directory}/body"
+        with open(body, "wb") as f:
+            f.write(bytes(200000))
+        self.assertGreater(self.burst("-c", "200", "-m", "10", "-n", "3000", "-d", body, "/bytes/100", times=2), 50)
 
 
 class Kernel(MemoryCase):
@@ -314,6 +339,44 @@ class Levels(MemoryCase):
             wait_until(lambda: shunt.metric("shunt_shadow_in_flight") == 1, "a copy")
         self.assertEqual(self.pressures(shunt), [("plenty", "short"), ("short", "plenty")])
         self.assertGreaterEqual(len(shunt.find_events("memory_limit")), 2)
+        self.assert_alive(shunt)
+
+    def test_everybodys_turn_comes_while_memory_stays_scarce(self):
+        """Who asks is not read at once where enough is under way already, but nobody is forgotten."""
+        backend = self.fast()
+        shunt = self.begin(4096 * MIB, config(backend, top=QUIET, workers=1, backend_extra=", queue_timeout: 60s"))
+        backend.tell("delay 12000")
+        with contextlib.ExitStack() as stack:
+            slow = [stack.enter_context(shunt.client()) for _ in range(24)]
+            for client in slow:
+                client.send(b"GET / HTTP/1.1\r\nHost: shunt.test\r\n\r\n")
+            wait_until(lambda: backend.requests == len(slow), "requests under way")
+            backend.tell("ok")
+            self.come_close(93)
+            wait_until(lambda: shunt.metric("shunt_memory_pressure") == 2, "memory to be scarce")
+            late = [stack.enter_context(shunt.client()) for _ in range(20)]
+            for client in late:
+                client.send(b"POST /bytes/20000 HTTP/1.1\r\nHost: shunt.test\r\nContent-Length: 5\r\n\r\nhello")
+            failures = []
+
+            def ask():
+                try:
+                    with H2Client(shunt.address) as client:
+                        reply = client.get("/bytes/300000")  # several windows
+                        assert reply.status == 200 and len(reply.body) == 300000, reply
+                except Exception as error:  # pylint: disable=broad-except
+                    failures.append(repr(error))
+
+            askers = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
+            for asker in askers:
+                asker.start()
+            wait_until(lambda: shunt.metric("shunt_turns_awaited_total") >= 20, "connections that wait for their turn")
+            for client in slow + late:
+                self.assertEqual(client.reply().status, 200)
+            for asker in askers:
+                asker.join(60)
+            self.assertEqual(failures, [])
+            self.assertEqual(shunt.metric("shunt_memory_pressure"), 2, "it should have stayed scarce")
         self.assert_alive(shunt)
 
     def test_clients_that_rest_make_room_and_new_ones_wait(self):

@@ -490,6 +490,7 @@ static void a_report_that_would_take_the_last_memory_is_refused(void **state)
 {
     struct fixture *f = *state;
     atomic_store(&f->control->memory.limit, 100 * 1024 * 1024);
+    atomic_store(&f->control->memory.scarce_from, memory_marks_of(100 * 1024 * 1024).enter[MEMORY_SCARCE]);
     atomic_store(&f->control->memory.used, 91 * 1024 * 1024);
     assert_int_equal(get(f, "/api/v1/report"), 200);
     atomic_store(&f->control->memory.used, 92 * 1024 * 1024);

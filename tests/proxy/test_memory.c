@@ -386,6 +386,39 @@ static void it_looks_seldom_when_there_is_plenty_and_often_when_not(void **state
     memory_done(&f->memory);
 }
 
+static void at_the_brink_half_of_what_was_left_is_used_up(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 100 * MIB, 95 * MIB); /* scarce from 92 on */
+    assert_int_equal(memory_level(&f->memory), MEMORY_SCARCE);
+    assert_false(memory_is_at_brink(&f->memory));
+    put_number(f, "one/memory.current", 96 * MIB);
+    memory_look(&f->memory, 2000);
+    assert_true(memory_is_at_brink(&f->memory));
+    put_number(f, "one/memory.current", 91 * MIB);
+    memory_look(&f->memory, 2001);
+    assert_int_equal(memory_level(&f->memory), MEMORY_SCARCE);
+    assert_false(memory_is_at_brink(&f->memory));
+    memory_done(&f->memory);
+}
+
+/* The marks are kept with the limit. */
+static void another_limit_has_other_marks(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 100 * MIB, 95 * MIB);
+    assert_false(memory_has_room(&f->memory, MIB));
+    put_number(f, "one/memory.max", 200 * MIB);
+    assert_true(memory_tick(&f->memory, 7000));
+    assert_true(memory_has_room(&f->memory, 88 * MIB)); /* 184 MiB */
+    assert_false(memory_has_room(&f->memory, 89 * MIB));
+    assert_false(memory_is_scarce(&f->memory));
+    put(f, "one/memory.max", "max\n");
+    assert_true(memory_tick(&f->memory, 14000));
+    assert_true(memory_has_room(&f->memory, 4096 * MIB));
+    memory_done(&f->memory);
+}
+
 static void cache_of_files_is_no_pressure(void **state)
 {
     struct fixture *f = *state;
@@ -470,6 +503,8 @@ int main(void)
         TEST(a_file_that_vanishes_changes_nothing),
         TEST(it_looks_seldom_when_there_is_plenty_and_often_when_not),
         TEST(cache_of_files_is_no_pressure),
+        TEST(at_the_brink_half_of_what_was_left_is_used_up),
+        TEST(another_limit_has_other_marks),
         TEST(what_is_promised_counts),
         TEST(who_takes_much_looks),
         TEST(a_limit_may_change),
