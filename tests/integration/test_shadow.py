@@ -178,7 +178,7 @@ class Bounds(Case):
     def test_many_hung_copies_cost_bounded_memory_and_descriptors(self):
         mirror = self.fast("new")
         mirror.tell("hang")
-        shunt = self.begin(mirror, "timeout: 20s, max_in_flight: 100, max_connections: 100")
+        shunt = self.begin(mirror, "timeout: 2m, max_in_flight: 100, max_connections: 100")
         before, fds = shunt.rss(), shunt.fds()
         result = self.load(shunt.address, requests=20000, connections=16).wait()
         self.assertEqual(result["failed"], 0)
