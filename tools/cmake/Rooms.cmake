@@ -57,12 +57,12 @@ function(shunt_room name)
 endfunction()
 
 # tools/test counts ctest's -j in thirds of a core, since most cases are scripts that wait for two thirds of their time. A case
-# takes one, unless it computes all the time, or shall have a core for itself. COST, in seconds, has the longest begin first.
+# takes one, unless it shall have a core for itself. COST, in seconds, has the longest begin first.
 set(a_core 3)
 
 # shunt_tests(ROOM LIBRARIES lib... THREADED noun... LONG noun...): every tests/ROOM/test_X.c becomes the cmocka program and
 # ctest case ROOM/X. THREADED are those that have threads: they carry the label `tsan`, and a build with ThreadSanitizer has
-# no others. LONG ones begin early, have a core, and may take minutes on a machine that is busy.
+# no others. LONG ones begin early and may take minutes on a machine that is busy.
 function(shunt_tests room)
   cmake_parse_arguments(ARG "" "" "LIBRARIES;THREADED;LONG" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/test_*.c")
@@ -81,7 +81,7 @@ function(shunt_tests room)
     add_test(NAME ${room}/${noun} COMMAND test_${prefix}_${noun} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
     set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 120 LABELS "${labels}")
     if(noun IN_LIST ARG_LONG)
-      set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 600 COST 30 PROCESSORS ${a_core})
+      set_tests_properties(${room}/${noun} PROPERTIES TIMEOUT 600 COST 30)
     endif()
   endforeach()
 endfunction()
