@@ -41,7 +41,9 @@ class Crash(Case):
         state = os.path.join(self.directory, "state")
         shunt = self.shunt(config("http://127.0.0.1:9", "http://127.0.0.1:9", ROUTE, state=state, workers=1))
         known = {"asked": 0, "answered": 0, "changes": 0}
-        for turn in range(TIMES):
+        for turn in range(10 * TIMES):
+            if turn >= TIMES and known["changes"] > TIMES // 2:  # a busy machine gets to fewer in a turn
+                break
             context = f"turn {turn}, seed {seed}, {known}"
             thread = threading.Thread(target=self.change_for_ever, args=(shunt, known), daemon=True)
             changes = known["changes"] + chance.randrange(4)

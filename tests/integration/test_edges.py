@@ -219,8 +219,9 @@ class Tunnels(Case):
 
 
 class LastResponses(Case):
-    def reads_nothing(self, timeouts):
-        """A client that has been sent a last response so long that shunt still holds its end: found by trying."""
+    def reads_nothing(self, timeouts, patience):
+        """A client that has been sent a last response so long that shunt still holds its end: found by trying. One that is not taken within
+        `patience` seconds is too long."""
         def handler(request):
             body = b"y" * int(request.target[1:])
             return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
@@ -236,7 +237,7 @@ class LastResponses(Case):
             return client
 
         def is_taken():
-            end = time.monotonic() + 0.3
+            end = time.monotonic() + patience
             while time.monotonic() < end:
                 if shunt.metric("shunt_upstream_active") == 0:
                     return True
@@ -258,13 +259,13 @@ class LastResponses(Case):
 
     def test_a_slow_reader_gets_the_whole_of_it(self):
         """What is still queued when the response has ended is not cut off by the time given for a goodbye."""
-        shunt, client, size = self.reads_nothing(timeouts="stream_idle: 60s")
+        shunt, client, size = self.reads_nothing(timeouts="stream_idle: 60s", patience=3)
         stays(lambda: shunt.metric("shunt_downstream_active") == 1, 3, "the client was cut off")
         reply = client.reply()
         self.assertEqual((reply.truncated, len(reply.body)), (False, size))
 
     def test_a_reader_that_has_stopped_is_cut_off(self):
-        shunt, client, size = self.reads_nothing(timeouts="stream_idle: 1s")
+        shunt, client, size = self.reads_nothing(timeouts="stream_idle: 1s", patience=0.3)
         wait_until(lambda: shunt.metric("shunt_downstream_active") == 0, "the end of a client that reads nothing")
 
     def test_interim_responses_are_held_back_like_a_body(self):

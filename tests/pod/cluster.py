@@ -16,16 +16,12 @@ What is shorter than in a real cluster, and can be set: `endpoint_delay`, how lo
 `volume_delay`, how long the kubelet takes to hear of a changed ConfigMap or Secret (up to 90 s in a real one).
 """
 
-import base64
 import contextlib
 import copy
 import heapq
 import itertools
 import os
-import random
 import shutil
-import socket
-import subprocess
 import threading
 import time
 import uuid
@@ -36,21 +32,11 @@ import controllers
 import kubelet
 import names
 import netns
+import objects
+import outside
 import runtime
 
 OWNERS = ("Deployment", "StatefulSet", "Job")
-SHORT = {"deploy": "Deployment", "svc": "Service", "cm": "ConfigMap", "po": "Pod", "pvc": "PersistentVolumeClaim"}
-LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # of random names, as Kubernetes' rand.String() has them
-
-
-class NotFound(Exception):
-    """Error from server (NotFound): as kubectl says it."""
-
-
-class Invalid(Exception):
-    """The API server would refuse the object."""
-
-
 def missing():
     """What this machine lacks to have a cluster; None if nothing."""
     if os.geteuid() != 0:
@@ -63,53 +49,6 @@ def missing():
     except OSError as error:
         return f"no network namespaces: {error}"
     return None
-
-
-def random_text(length):
-    return "".join(random.choice(LETTERS) for _ in range(length))
-
-
-def kind_of(word):
-    """`deployment`, `deploy`, `Deployments`, ... as in `kind:`."""
-    given, word = word, word.lower()
-    if word in SHORT:
-        return SHORT[word]
-    for kind in ("Deployment", "StatefulSet", "Service", "ConfigMap", "Secret", "Pod", "Job", "PersistentVolumeClaim"):
-        if word in (kind.lower(), kind.lower() + "s"):
-            return kind
-    return given.capitalize() if given.islower() else given
-
-
-class Client:
-    """A namespace that is no pod's, where names are looked up as in a pod of that namespace of Kubernetes."""
-
-    def __init__(self, network, folder, name, namespace):
-        self.network = network
-        self.netns, self.address = network.add(name)
-        self.resolv = os.path.join(folder, name + ".resolv.conf")
-        runtime.write(self.resolv, names.resolv_conf(namespace))
-
-    def words(self, command):
-        return ["nsenter", f"--net={netns.path(self.netns)}", "unshare", "--mount", "sh", "-c",
-                'mount --bind "$0" /etc/resolv.conf && exec "$@"', self.resolv, *command]
-
-    def popen(self, command, **more):
-        return subprocess.Popen(self.words(command), **more)
-
-    def run(self, command, timeout=30, **more):
-        """CompletedProcess, with bytes."""
-        return subprocess.run(self.words(command), capture_output=True, timeout=timeout, check=False, **more)
-
-    def connect(self, host, port, timeout=10):
-        """A connected socket of this namespace; `host` is an address."""
-        sock = self.network.socket(self.netns)
-        sock.settimeout(timeout)
-        try:
-            sock.connect((host, port))
-        except OSError:
-            sock.close()
-            raise
-        return sock
 
 
 class Node:
@@ -159,7 +98,7 @@ class Cluster:
             self.names = names.Names(self.network, lambda name: self.resolved.get(name))
             stack.callback(self.names.close)
             self.node = Node(self)
-            self.client = Client(self.network, self.runtime.folder, "client", namespace)
+            self.client = outside.Client(self.network, self.runtime.folder, "client", namespace)
             self.runtime.images["shunt"] = self.runtime.images["images.example.org/shunt"] = runtime.default_image(self.runtime, shunt)
             self.controller = threading.Thread(target=self._control, name="controller", daemon=True)
             self.controller.start()
@@ -205,45 +144,14 @@ class Cluster:
         given = [copy.deepcopy(o) for o in given if o is not None]
         with self.lock:
             for o in given:
-                self._complete(o, namespace)
-                self._admit(o)
+                objects.complete(o, namespace or self.namespace)
+                objects.admit(o, self.objects.get(objects.key(o)))
             done = [(o["kind"], o["metadata"]["name"], self._put(o)) for o in given]
         self.look()
         return done
 
-    def _complete(self, o, namespace):
-        if not o.get("kind") or not o.get("apiVersion"):
-            raise Invalid("error validating data: kind and apiVersion must be set")
-        meta = o.setdefault("metadata", {})
-        meta.setdefault("namespace", namespace or self.namespace)
-        if "name" not in meta:
-            if "generateName" not in meta:
-                raise Invalid(f"{o['kind']}: resource name may not be empty")
-            meta["name"] = meta["generateName"] + random_text(5)
-        if o["kind"] == "Secret":
-            plain = o.pop("stringData", None) or {}
-            o["data"] = {**(o.get("data") or {}), **{k: base64.b64encode(v.encode()).decode() for k, v in plain.items()}}
-
-    def _admit(self, o):
-        spec, who = o.get("spec") or {}, f"The {o['kind']} \"{o['metadata']['name']}\" is invalid"
-        old = self.objects.get(self._key(o))
-        if o["kind"] == "Deployment":
-            selector = (spec.get("selector") or {}).get("matchLabels")
-            if not controllers.selects(selector, spec["template"]["metadata"].get("labels")):
-                raise Invalid(f"{who}: spec.template.metadata.labels: `selector` does not match template `labels`")
-            if old and old["spec"]["selector"] != spec["selector"]:
-                raise Invalid(f"{who}: spec.selector: field is immutable")
-        if o["kind"] == "Job" and (spec["template"]["spec"].get("restartPolicy") not in ("Never", "OnFailure")):
-            raise Invalid(f"{who}: spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\"")
-        if o["kind"] in ("Pod", "Job") and old and old["spec"] != spec:
-            raise Invalid(f"{who}: spec: field is immutable")
-
-    @staticmethod
-    def _key(o):
-        return o["kind"], o["metadata"]["namespace"], o["metadata"]["name"]
-
     def _put(self, o):
-        key = self._key(o)
+        key = objects.key(o)
         old = self.objects.get(key)
         if o["kind"] == "Service":
             headless = (o["spec"].get("clusterIP") == "None")
@@ -276,7 +184,7 @@ class Cluster:
             o = self._object(kind, name, namespace)
             pods = self._owned(o) if o["kind"] != "Pod" else [p for p in self.kubelets if p.object is o]
             if o["kind"] != "Pod" or all(p.gone.is_set() for p in pods):
-                del self.objects[self._key(o)]
+                del self.objects[objects.key(o)]
         for pod in pods:
             pod.end(grace)
         self.look()
@@ -285,10 +193,10 @@ class Cluster:
                       30 + max([p.grace for p in pods], default=0))
 
     def _object(self, kind, name, namespace):
-        kind = kind_of(kind)
+        kind = objects.kind_of(kind)
         found = self.objects.get((kind, namespace or self.namespace, name))
         if found is None:
-            raise NotFound(f'Error from server (NotFound): {kind.lower()}s "{name}" not found')
+            raise objects.NotFound(f'Error from server (NotFound): {kind.lower()}s "{name}" not found')
         return found
 
     def get(self, kind, name, namespace=None):
@@ -314,7 +222,7 @@ class Cluster:
 
     def list(self, kind, namespace=None, labels=None):
         """Copies of all of a kind in a namespace (None: the default one, "": every one), those with these labels."""
-        kind, namespace = kind_of(kind), self.namespace if namespace is None else namespace
+        kind, namespace = objects.kind_of(kind), self.namespace if namespace is None else namespace
         with self.lock:
             return [self._with_status(o) for (k, ns, _), o in self.objects.items() if k == kind and namespace in ("", ns)
                     and all((o["metadata"].get("labels") or {}).get(key) == value for key, value in (labels or {}).items())]
@@ -390,16 +298,16 @@ class Cluster:
         with self.lock:
             if name is None:
                 return [p for p in self.kubelets if p.namespace == (namespace or self.namespace)]
-            for kind in [kind_of(name.split("/")[0])] if "/" in name else OWNERS:
-                with contextlib.suppress(NotFound):
+            for kind in [objects.kind_of(name.split("/")[0])] if "/" in name else OWNERS:
+                with contextlib.suppress(objects.NotFound):
                     return self._owned(self._object(kind, name.split("/")[-1], namespace))
-            raise NotFound(f'Error from server (NotFound): deployments.apps "{name}" not found')
+            raise objects.NotFound(f'Error from server (NotFound): deployments.apps "{name}" not found')
 
     def pod(self, name, namespace=None):
         """One kubelet.Pod: by its name, "pod/NAME", or the first ready one of "deployment/NAME", "deploy/NAME", "job/NAME",
         "service/NAME", "svc/NAME". NotFound."""
         kind, _, short = name.rpartition("/")
-        kind = kind_of(kind) if kind else "Pod"
+        kind = objects.kind_of(kind) if kind else "Pod"
         with self.lock:
             o = self._object(kind, short, namespace)
             if kind == "Pod":
@@ -411,7 +319,7 @@ class Cluster:
                 found = self._owned(o)
             found = sorted(found, key=lambda p: (p.ending, not p.serving))
         if not found:
-            raise NotFound(f"error: no pods of {name}")
+            raise objects.NotFound(f"error: no pods of {name}")
         return found[0]
 
     def exec(self, target, command, container=None, stdin=None, timeout=30, namespace=None):
@@ -424,34 +332,15 @@ class Cluster:
         """What the container has written (both streams), as text; `previous`: the one before its last restart."""
         return self.pod(target, namespace).logs(container, previous)
 
-    @contextlib.contextmanager
     def forward(self, target, port, namespace=None):
-        """As `kubectl port-forward`: gives the number of a port on the host's loopback whose connections lead to that port of a pod,
-        or of a Service's pod."""
+        """As `kubectl port-forward`: a context that gives the number of a port on the host's loopback whose connections lead to that port
+        of a pod, or of a Service's pod."""
         pod = self.pod(target, namespace)
         if target.split("/")[0] in ("service", "svc"):
             service = self.get("Service", target.split("/")[-1], namespace)
             (one,) = [p for p in service["spec"]["ports"] if p["port"] == port]
             port = controllers.target_port(one, pod.spec, self._version())
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            threading.Thread(target=self._accept, args=(listener, pod.netns, port), name="forward", daemon=True).start()
-            yield listener.getsockname()[1]
-            listener.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self, listener, name, port):
-        while True:
-            try:
-                here, _ = listener.accept()
-            except OSError:
-                return
-            try:
-                there = self.network.socket(name)
-                there.connect(("127.0.0.1", port))
-            except OSError:
-                here.close()
-                continue
-            for source, target in ((here, there), (there, here)):
-                threading.Thread(target=relay, args=(source, target), name="forward", daemon=True).start()
+        return outside.forwarded(self.network, pod.netns, port)
 
     # ------------------------------------------------------------------------------------------------------------- control
 
@@ -480,53 +369,32 @@ class Cluster:
     def _reconcile(self):
         for pod in [p for p in self.kubelets if p.gone.is_set() and p.ending]:  # deleted, and over
             self.kubelets.remove(pod)
-            self.objects.pop(self._key(pod.object), None)
+            self.objects.pop(objects.key(pod.object), None)
         for o in list(self.objects.values()):
             if o["kind"] == "Deployment":
                 make, end = controllers.rolling(o, self._owned(o))
                 for _ in range(make):
-                    self._make_pod(o, {"pod-template-hash": controllers.template_hash(o["spec"]["template"])})
+                    self._make(objects.deployed(o))
                 for pod in end:
                     pod.end()
             elif o["kind"] == "StatefulSet":
                 make, end = controllers.ordinals(o, self._owned(o))
                 for at in make:
-                    self._make_stateful(o, at)
+                    self._make(*objects.numbered(o, at))
                 for pod in end:
                     pod.end()
             elif o["kind"] == "Job":
                 status = controllers.job_status(o, self._owned(o))
                 if not status["active"] and not status["conditions"]:
-                    self._make_pod(o, {"job-name": o["metadata"]["name"], "batch.kubernetes.io/job-name": o["metadata"]["name"]})
+                    self._make(objects.of_job(o))
         self._lead()
 
-    def _make_stateful(self, owner, ordinal):
-        """The pod of that number, with its own claims, which are made once and stay."""
-        name = f"{owner['metadata']['name']}-{ordinal}"
-        volumes = []
-        for template in owner["spec"].get("volumeClaimTemplates") or []:
-            kept = template["metadata"]["name"]
-            claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": copy.deepcopy(template["spec"]),
-                     "metadata": {"name": f"{kept}-{name}", "namespace": owner["metadata"]["namespace"]}}
-            if self._key(claim) not in self.objects:
+    def _make(self, pod, claims=()):
+        """Claims are made once, and stay."""
+        for claim in claims:
+            if objects.key(claim) not in self.objects:
                 self._put(claim)
-            volumes.append({"name": kept, "persistentVolumeClaim": {"claimName": f"{kept}-{name}"}})
-        self._make_pod(owner, {"controller-revision-hash": controllers.template_hash(owner["spec"]["template"]),
-                               "statefulset.kubernetes.io/pod-name": name, "apps.kubernetes.io/pod-index": str(ordinal)}, name, volumes)
-
-    def _make_pod(self, owner, labels, name=None, volumes=()):
-        template, meta = owner["spec"]["template"], owner["metadata"]
-        given = template.get("metadata") or {}
-        middle = labels.get("pod-template-hash")
-        name = name or "-".join(word for word in (meta["name"][:40], middle, random_text(5)) if word)
-        spec = copy.deepcopy(template["spec"])
-        if volumes:
-            spec["volumes"] = [*(spec.get("volumes") or []), *volumes]
-        pod = {"apiVersion": "v1", "kind": "Pod", "spec": spec, "metadata": {
-            "name": name, "namespace": meta["namespace"], "labels": {**(given.get("labels") or {}), **labels},
-            "annotations": dict(given.get("annotations") or {}), "uid": str(uuid.uuid4()), "creationTimestamp": time.time(),
-            "generation": 1, "ownerReferences": [{"kind": owner["kind"], "name": meta["name"], "uid": meta["uid"]}]}}
-        self.objects[self._key(pod)] = pod
+        self.objects[objects.key(pod)] = pod
         self._run(pod)
 
     def _run(self, pod):
@@ -566,15 +434,3 @@ class Cluster:
             self.network.lead(led)
 
         self._after(self.endpoint_delay if known else 0, reach)
-
-
-def relay(source, target):
-    with contextlib.suppress(OSError):
-        while True:
-            piece = source.recv(65536)
-            if not piece:
-                break
-            target.sendall(piece)
-    for sock, how in ((target, socket.SHUT_WR), (source, socket.SHUT_RD)):
-        with contextlib.suppress(OSError):
-            sock.shutdown(how)

@@ -139,9 +139,10 @@ class Probes(PodCase):
 
     def test_who_is_not_ready_at_first_is_asked_again_before_its_period(self):
         """Long before: when it is seen that a container has started, and when another one is ready."""
-        pod = self.pod(shell("app", SERVE, readinessProbe=probe("test -e /tmp/ready")),
-                       shell("asked", SERVE, readinessProbe=probe("test -e /tmp/asked || { touch /tmp/asked; exit 1; }", periodSeconds=3600)),
-                       shell("late", SERVE, readinessProbe=probe("test -e /tmp/ready", periodSeconds=3600)))
+        rarely = {"periodSeconds": 3600, "timeoutSeconds": 60}
+        pod = self.pod(shell("app", SERVE, readinessProbe=probe("test -e /tmp/ready", timeoutSeconds=60)),
+                       shell("asked", SERVE, readinessProbe=probe("test -e /tmp/asked || { touch /tmp/asked; exit 1; }", **rarely)),
+                       shell("late", SERVE, readinessProbe=probe("test -e /tmp/ready", **rarely)))
         late = pod.container("late")
         self.cluster.wait(lambda: pod.container("asked").ready and late.probers[0].in_a_row > 1, "the second question")
         pod.exec(["touch", "/tmp/ready"], "late")

@@ -34,8 +34,10 @@ class Quickstart(unittest.TestCase):
         self.folder = folder.name
 
     def start(self, *words):
+        """As from a terminal: what a shell runs in the background has SIGINT ignored, and so have its children."""
         return subprocess.Popen([os.path.join(TOP, "tools/quickstart"), *words], stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                                 env={**os.environ, "TMPDIR": self.folder, "SHUNT_BUILD_ROOT": os.path.dirname(BUILD)})
 
     def nothing_is_left(self):

@@ -56,9 +56,9 @@ function(shunt_room name)
   target_link_libraries(shunt_${name} PRIVATE shunt_flags PUBLIC ${ARG_LIBRARIES})
 endfunction()
 
-# tools/test counts ctest's -j in halves of a core, since most cases are scripts that mostly wait. A case takes one, unless
-# it shall have a core for itself. COST, in seconds, has the longest begin first.
-set(a_core 2)
+# tools/test counts ctest's -j in thirds of a core, since most cases are scripts that wait for two thirds of their time. A case
+# takes one, unless it shall have a core for itself. COST, in seconds, has the longest begin first.
+set(a_core 3)
 
 # shunt_tests(ROOM LIBRARIES lib... THREADED noun... LONG noun...): every tests/ROOM/test_X.c becomes the cmocka program and
 # ctest case ROOM/X. THREADED are those that have threads: they carry the label `tsan`, and a build with ThreadSanitizer has
