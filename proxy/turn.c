@@ -88,7 +88,7 @@ static bool go_or_wait(struct conn *conn, bool go)
     return go;
 }
 
-bool turn_allows(struct conn *conn)
+bool turn_has_come(struct conn *conn)
 {
     const struct worker *worker = conn->worker;
     bool has_turn = take_turn(conn);

@@ -38,9 +38,8 @@ enum turn_room {
 /* How many of those who wait have their turn with this tick: at least one. A pure function. */
 uint32_t turns_due(uint32_t waiting, enum turn_room room);
 
-/* May the connection be read now? Else it waits in the line, and on_readable comes again. For conn_events.on_readable
- * only. */
-bool turn_allows(struct conn *conn);
+/* turn_allows() of worker_inside.h, where memory may be scarce. */
+bool turn_has_come(struct conn *conn);
 /* May its handshake begin, while so many of this worker's are under way? Likewise. */
 bool turn_allows_handshake(struct conn *conn, uint32_t under_way);
 /* The connection may have more to say than has been read, however long it has been silent. */

@@ -269,7 +269,7 @@ static bool place(struct attempt *attempt)
 static bool may_not_wait(const struct attempt *attempt)
 {
     const struct upstream *upstream = attempt->upstream;
-    return upstream->use == USE_LIVE && attempt->framing != FRAMING_NONE &&
+    return attempt->framing != FRAMING_NONE && upstream->use == USE_LIVE &&
            memory_is_at_brink(upstream->worker->memory);
 }
 

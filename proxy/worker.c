@@ -62,9 +62,9 @@ struct worker_message {
 
 void worker_clock(struct worker *worker)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    worker->now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    const struct timespec *now = &worker->now;
+    clock_gettime(CLOCK_MONOTONIC, &worker->now);
+    worker->now_us = (uint64_t)now->tv_sec * 1000000 + (uint64_t)now->tv_nsec / 1000;
     worker->now_ms = worker->now_us / 1000;
     if (worker->now_ms >= worker->look_at_ms)
         worker_memory_look(worker);

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "proxy/chunk.h"
 #include "proxy/conn.h"
@@ -71,6 +72,7 @@ struct worker {
     bool deadlines_waited; /* at the last tick, which came late */
     uint64_t ticked_ms;
     struct wheel wheel;
+    struct timespec now;     /* what now_us is made of; on the stack it would be guarded, four times a request */
     uint64_t now_us, now_ms; /* monotonic; as of the current callback */
     struct view *view;       /* the newest adopted; one reference */
     struct worker_counters counters;
@@ -180,5 +182,13 @@ void worker_give_parser(struct worker *worker, struct h1_parser *parser);
 bool worker_shed_shadow(struct worker *worker);
 /* A client connection has ended; accepting may go on, draining may be over. */
 void worker_downstream_ended(struct worker *worker);
+
+/* May the connection be read now? Else it waits in the line (turn.h), and on_readable comes again. For
+ * conn_events.on_readable only. In here, as it is asked with each request and nearly always answered by a look. */
+static inline bool turn_allows(struct conn *conn)
+{
+    bool at_once = !conn->awaits_turn && !conn->has_turn && memory_level(conn->worker->memory) < MEMORY_SCARCE;
+    return at_once || turn_has_come(conn);
+}
 
 #endif

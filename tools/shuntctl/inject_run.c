@@ -113,25 +113,36 @@ static void remove_configmaps(struct inject *inject, const struct inject_object 
         }
 }
 
+/* The pods go without shunt, and this one goes on leading to it. Whether its annotation is whole is for the run that
+ * takes the annotation away. */
+static void note_leads_nowhere(struct inject *inject, const struct inject_object *service)
+{
+    json_t *record = json_loads(service->injected, JSON_REJECT_DUPLICATES, NULL);
+    const char *of = json_string_value(json_object_get(record, "of"));
+    if (of != NULL && inject_is_wanted(inject, of))
+        inject_note(inject,
+                    "%s still leads to the shunt of %s: lead it back first, with --uninject --only services, or its "
+                    "clients reach nobody",
+                    service->id, of);
+    json_decref(record);
+}
+
 static void remove_shunt(struct inject *inject, const struct inject_object *object)
 {
     bool pods = object->workload != NULL, service = strcmp(object->kind, "Service") == 0;
     enum inject_only only = inject->options.only;
-    bool stays = (pods && only == INJECT_SERVICES) || (service && only == INJECT_PODS);
-    if (object->injected == NULL || (!pods && !service) || (stays && !(service && inject->options.uninject)))
+    if (object->injected == NULL || (!pods && !service) || (pods && only == INJECT_SERVICES))
         return;
+    if (service && only == INJECT_PODS) {
+        if (inject->options.uninject)
+            note_leads_nowhere(inject, object);
+        return;
+    }
     json_t *record = inject_record(object);
     if (record == NULL || inject_keep(inject, record) == NULL)
         return;
     const char *of = json_string_value(json_object_get(record, "of"));
-    if (!inject_is_wanted(inject, pods ? object->id : of != NULL ? of : ""))
-        return;
-    if (stays)
-        inject_note(inject,
-                    "%s still leads to the shunt of %s: lead it back first, with --uninject --only services, or its "
-                    "clients reach nobody",
-                    object->id, of);
-    else
+    if (inject_is_wanted(inject, pods ? object->id : of != NULL ? of : ""))
         lay_off(object->manifest, pods ? object->template : object->node, json_object_get(record, "undo"));
 }
 
